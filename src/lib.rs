@@ -1,1 +1,3 @@
-
+pub mod domain;
+pub mod lake;
+pub mod tables;

@@ -1,0 +1,33 @@
+//! From a request to the facts that are recorded about it. Pure: the same input decides the same.
+
+use super::{
+    cause,
+    entry::{Facts, Finding},
+    ids::{Id, IncidentId, sha256_hex},
+    redact::Redactions,
+    report::{Rca, Report},
+    words::Confidence,
+};
+
+/// What a report establishes, once the ledger has given it an incident.
+pub fn report_facts(report: &Report, incident_id: IncidentId, redactions: Redactions) -> Facts {
+    Facts { incident_id, finding: report.rca.as_ref().map(finding), redactions }
+}
+
+/// Missing run output or code evidence means LOW, whatever the report says.
+fn finding(rca: &Rca) -> Finding {
+    let missing: Vec<&str> = rca.missing_evidence.iter().map(Id::as_str).collect();
+    let forced = !missing.is_empty() && rca.confidence != Confidence::Low;
+    Finding {
+        cause: cause::identify(rca.code.as_ref().map(Id::as_str), &rca.root_cause),
+        confidence: if missing.is_empty() { rca.confidence } else { Confidence::Low },
+        confidence_forced_because: forced
+            .then(|| format!("reported {}, but evidence is missing: {}", rca.confidence, missing.join(", "))),
+    }
+}
+
+/// An id for a report that came without one: the same content gets the same id, so that a retry is still one record.
+pub fn minted_report_id(canonical_request: &str) -> Option<Id> {
+    let digest = sha256_hex(canonical_request);
+    Id::new(format!("auto-{}", digest.get(..32)?)).ok()
+}

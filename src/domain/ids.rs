@@ -1,0 +1,144 @@
+//! Ids. Each is its own type, so that none can stand where another belongs.
+
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+/// Lower-case hex of SHA-256, 64 characters.
+pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
+    hex(&Sha256::digest(bytes.as_ref()))
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// A name from outside that must identify something: 1 to 256 characters, not blank.
+///
+/// Hostile characters are welcome, whoever prints it quotes it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Id(String);
+
+impl Id {
+    pub const MAX_CHARS: usize = 256;
+
+    /// # Errors
+    /// Says what is wrong with the text: blank, or too long.
+    pub fn new(text: impl Into<String>) -> Result<Self, String> {
+        let text = text.into();
+        if text.trim().is_empty() {
+            Err("is empty; it must identify something".into())
+        } else if text.chars().count() > Self::MAX_CHARS {
+            Err(format!("is longer than {} characters", Self::MAX_CHARS))
+        } else {
+            Ok(Self(text))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Id {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Id".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "minLength": 1, "maxLength": 256, "pattern": r"\S" })
+    }
+}
+
+/// `INC-1042`: short, sequential over the whole lake, given out by the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IncidentId(u64);
+
+impl IncidentId {
+    /// The first incident of a lake is `INC-1001`: four digits from the first day.
+    const BASE: u64 = 1000;
+
+    /// `ordinal` counts the incidents of a lake from 1.
+    pub fn from_ordinal(ordinal: u64) -> Self {
+        Self(Self::BASE + ordinal)
+    }
+
+    pub fn ordinal(self) -> u64 {
+        self.0.saturating_sub(Self::BASE)
+    }
+}
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "INC-{}", self.0)
+    }
+}
+
+impl FromStr for IncidentId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.strip_prefix("INC-").or_else(|| text.strip_prefix("inc-")).unwrap_or(text);
+        let digits_only = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        match digits.parse() {
+            Ok(number) if digits_only && number > Self::BASE => Ok(Self(number)),
+            _ => Err(format!("{text:?} is not an incident id, such as INC-1042")),
+        }
+    }
+}
+
+impl Serialize for IncidentId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for IncidentId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Cow::<str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What the ledger looks a request up by: 16 hex digits of SHA-256 over its id.
+///
+/// Evenly spread and short, so that statistics and Bloom filters on it are exact and small whatever ids people choose.
+/// A hit is confirmed against the id itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestKey(String);
+
+impl RequestKey {
+    pub fn of(request_id: &Id) -> Self {
+        let mut digest = sha256_hex(request_id.as_str());
+        digest.truncate(16);
+        Self(digest)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,116 @@
+//! The product's own words, as closed enums. A platform's words stay open strings.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+macro_rules! words {
+    ($($(#[$meta:meta])* pub enum $Enum:ident { $($(#[$vmeta:meta])* $Variant:ident = $text:literal),* $(,)? })*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        pub enum $Enum { $($(#[$vmeta])* #[serde(rename = $text)] $Variant),* }
+
+        impl $Enum {
+            pub const ALL: &[Self] = &[$(Self::$Variant),*];
+
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$Variant => $text),* }
+            }
+        }
+
+        impl std::fmt::Display for $Enum {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    )*};
+}
+
+words! {
+    /// Why an incident exists.
+    pub enum IncidentType {
+        /// A job run failed. Also accepted: `failure`.
+        #[serde(alias = "failure")]
+        JobFailure = "job-failure",
+        /// A best-practice check found a gap. Also accepted: `validation`.
+        #[serde(alias = "validation")]
+        ValidationGap = "validation-gap",
+        /// A security check failed. Also accepted: `security`.
+        #[serde(alias = "security")]
+        SecurityFinding = "security-finding",
+        Deprecation = "deprecation",
+        Compliance = "compliance",
+    }
+
+    /// Where an incident stands.
+    pub enum Status {
+        Investigating = "investigating",
+        Escalated = "escalated",
+        Resolved = "resolved",
+    }
+
+    /// What a timeline event was.
+    pub enum EventKind {
+        Discover = "DISCOVER",
+        Fetch = "FETCH",
+        Analyze = "ANALYZE",
+        Rca = "RCA",
+        Remediate = "REMEDIATE",
+        Verify = "VERIFY",
+        Close = "CLOSE",
+        Note = "NOTE",
+        Ack = "ACK",
+        Escalate = "ESCALATE",
+        Reopen = "REOPEN",
+    }
+
+    /// How sure a root cause is.
+    pub enum Confidence {
+        High = "HIGH",
+        Medium = "MEDIUM",
+        Low = "LOW",
+    }
+
+    /// What a best-practice check said. PARTIAL means incomplete data, not a warning.
+    pub enum CheckStatus {
+        Pass = "PASS",
+        Fail = "FAIL",
+        Partial = "PARTIAL",
+    }
+
+    /// How bad a finding or an alert is.
+    pub enum Severity {
+        Low = "LOW",
+        Medium = "MEDIUM",
+        High = "HIGH",
+        Critical = "CRITICAL",
+    }
+
+    /// What a remediation step changes.
+    pub enum RemediationKind {
+        JobSettings = "job_settings",
+        ClusterSettings = "cluster_settings",
+        WarehouseSettings = "warehouse_settings",
+        Sql = "sql",
+        Command = "command",
+    }
+
+    /// How a remediation step ended.
+    pub enum RemediationResult {
+        Success = "SUCCESS",
+        Failed = "FAILED",
+    }
+
+    /// What an accepted request did, in the audit log's `action` column.
+    pub enum AuditAction {
+        Investigate = "INVESTIGATE",
+        Rca = "RCA",
+        Remediate = "REMEDIATE",
+        Validate = "VALIDATE",
+    }
+
+    /// Where a request came from.
+    pub enum Interface {
+        Cli = "cli",
+        Demo = "demo",
+    }
+}

@@ -1,0 +1,294 @@
+//! The lake: Delta tables below one folder, and the only code that writes them.
+//!
+//! - [`store`] makes local disks durable
+//! - [`log`] reads a Delta log without listing it
+//! - [`reader`] is Parquet's view of a data file
+//! - [`table`] writes data files and commits, and reads rows back
+//! - [`ledger`] appends to the audit log: group commit, idempotence, conflicts
+//! - [`projector`] computes the other tables from it, exactly once; [`rebuild`] makes them anew
+//! - [`verify`] proves that nothing was changed
+//! - [`lease`], [`maintenance`] keep the tables healthy, one owner at a time
+
+pub mod lease;
+pub mod ledger;
+pub mod log;
+pub mod maintenance;
+pub mod projector;
+mod reader;
+pub mod rebuild;
+pub mod store;
+pub mod table;
+pub mod verify;
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use arrow::error::ArrowError;
+use chrono::{DateTime, Utc};
+use object_store::{ObjectStore, path::Path, prefix::PrefixStore};
+use parquet::errors::ParquetError;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use url::Url;
+use uuid::Uuid;
+
+use crate::{
+    domain::time::Timestamp,
+    tables::{TableDef, catalog},
+};
+use table::Table;
+
+/// A checkpoint is due after this many commits.
+pub const CHECKPOINT_INTERVAL: u64 = 100;
+
+pub type Result<T, E = LakeError> = std::result::Result<T, E>;
+
+/// What can go wrong with a lake.
+#[derive(Debug, thiserror::Error)]
+pub enum LakeError {
+    #[error("there is no lake at {0}")]
+    NoLake(String),
+    #[error("{text:?} is not a place for a lake: {reason}")]
+    BadLocation { text: String, reason: String },
+    /// A log file that is not whole. Nothing is read past it.
+    #[error("{table}/{file} is damaged: {detail}")]
+    Torn { table: String, file: String, detail: String },
+    /// The ledger says something that no writer of this kind could have written.
+    #[error("the audit log is damaged: {0}")]
+    Corrupt(String),
+    /// A put whose fate could not be learnt in time.
+    #[error("it is not known whether commit {version} of {table} was written")]
+    OutcomeUnknown { table: String, version: u64 },
+    #[error("{table} was written by others {attempts} times in a row")]
+    TooBusy { table: String, attempts: u32 },
+    #[error("the lease of {0} was taken over by somebody else")]
+    Fenced(String),
+    #[error("the storage failed")]
+    Store(#[from] object_store::Error),
+    #[error("a Parquet file cannot be written or read")]
+    Parquet(#[from] ParquetError),
+    #[error("rows do not fit their table")]
+    Arrow(#[from] ArrowError),
+    #[error("a value cannot be written as JSON, or a stored one cannot be read")]
+    Json(#[from] serde_json::Error),
+    #[error("delta-rs failed")]
+    Delta(#[from] deltalake::DeltaTableError),
+    /// The committer has gone; the reason has been told to whoever came first.
+    #[error("the ledger has stopped after an earlier error")]
+    Stopped,
+}
+
+impl LakeError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::NoLake(_) => "make one with `ops-runbook init`, or point --lake at an existing one".into(),
+            Self::BadLocation { .. } => "give a folder, such as ./ops-lake".into(),
+            Self::Torn { table, file, .. } if file.ends_with("_last_checkpoint") => {
+                format!("remove {table}/{file}; the checkpoint itself is found without it")
+            }
+            Self::Torn { table, file, .. } => format!(
+                "a writer without fsync lost power here, or the file was changed. Restore {table}/{file} from a backup. \
+                 If it is the newest commit and nobody was told that it succeeded, move it away, then run `audit verify`"
+            ),
+            Self::Corrupt(_) => "run `audit verify`, which names every row that is wrong".into(),
+            Self::OutcomeUnknown { .. } => {
+                "send the same request again: it is answered as recorded, or recorded now, never twice".into()
+            }
+            Self::TooBusy { .. } | Self::Fenced(_) => "try again".into(),
+            Self::Store(object_store::Error::PermissionDenied { .. }) => {
+                "check who owns the folder and whether it may be written".into()
+            }
+            _ => return None,
+        })
+    }
+
+    /// Whether another attempt could end differently.
+    fn passing(error: &object_store::Error) -> bool {
+        use object_store::Error;
+        !matches!(
+            error,
+            Error::NotFound { .. }
+                | Error::AlreadyExists { .. }
+                | Error::Precondition { .. }
+                | Error::NotModified { .. }
+                | Error::NotImplemented { .. }
+                | Error::NotSupported { .. }
+                | Error::PermissionDenied { .. }
+                | Error::Unauthenticated { .. }
+                | Error::InvalidPath { .. }
+                | Error::UnknownConfigurationKey { .. }
+        )
+    }
+}
+
+/// Where the present comes from.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Everything that would make two runs differ: the clock and the ids. Given from outside, so that a run can be repeated.
+#[derive(Clone)]
+pub struct Context {
+    pub clock: Clock,
+    ids: Arc<Mutex<ChaCha8Rng>>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Context")
+    }
+}
+
+impl Context {
+    /// The system's clock, random ids.
+    pub fn system() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]
+        let clock = || Timestamp::new(DateTime::<Utc>::from(std::time::SystemTime::now()));
+        Self::new(Arc::new(clock), rand::random())
+    }
+
+    /// Ids that follow from `seed`.
+    pub fn new(clock: Clock, seed: u64) -> Self {
+        Self { clock, ids: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))) }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    pub fn uuid(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        match self.ids.lock() {
+            Ok(mut ids) => ids.fill_bytes(&mut bytes),
+            Err(poisoned) => poisoned.into_inner().fill_bytes(&mut bytes),
+        }
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+}
+
+/// Pauses between attempts: 20 ms, doubled each time up to 2 s, each a random half to whole of that.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    attempt: u32,
+}
+
+impl Backoff {
+    /// About ten seconds in all.
+    const MAX_ATTEMPTS: u32 = 12;
+
+    pub(crate) fn new() -> Self {
+        Self { attempt: 0 }
+    }
+
+    pub(crate) fn exhausted(&self) -> bool {
+        self.attempt >= Self::MAX_ATTEMPTS
+    }
+
+    pub(crate) async fn pause(&mut self) {
+        let ceiling = (20_u64 << self.attempt.min(7)).min(2_000);
+        self.attempt += 1;
+        let millis = rand::rng().random_range(ceiling / 2..=ceiling);
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+    }
+
+    /// Waits when trying again can help, else gives the error back.
+    pub(crate) async fn again_or(&mut self, error: object_store::Error) -> Result<()> {
+        if self.exhausted() || !LakeError::passing(&error) {
+            return Err(error.into());
+        }
+        self.pause().await;
+        Ok(())
+    }
+}
+
+/// A lake, opened. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    url: Url,
+    /// Rooted at the storage system's root, because delta-rs wants that one too.
+    root: Arc<dyn ObjectStore>,
+    prefix: Path,
+    pub context: Context,
+}
+
+impl Lake {
+    /// A lake on a local folder, given as a path or a `file://` URL. Nothing is read or made yet.
+    ///
+    /// # Errors
+    /// [`LakeError::BadLocation`].
+    pub fn at(location: &str, context: Context) -> Result<Self> {
+        let bad = |reason: &str| LakeError::BadLocation { text: location.into(), reason: reason.into() };
+        let folder = match Url::parse(location) {
+            Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| bad("it is not a local path"))?,
+            Ok(url) if location.contains("://") => {
+                return Err(bad(&format!("the scheme {} is not supported; local folders are", url.scheme())));
+            }
+            _ => PathBuf::from(location),
+        };
+        if location.trim().is_empty() {
+            return Err(bad("it is empty"));
+        }
+        let folder = std::path::absolute(&folder).map_err(|error| bad(&error.to_string()))?;
+        if folder.exists() && !folder.is_dir() {
+            return Err(bad("it is a file"));
+        }
+        let url = Url::from_directory_path(&folder).map_err(|()| bad("it is not an absolute path"))?;
+        let root = Arc::new(store::DurableLocal::new(folder.join(".staging")));
+        let prefix = Path::from_absolute_path(&folder).map_err(|error| bad(&error.to_string()))?;
+        Ok(Self { url, root, prefix, context })
+    }
+
+    /// A lake at `url` on any store that puts if absent. `root` is rooted at the storage system's root.
+    pub fn with_store(url: Url, root: Arc<dyn ObjectStore>, prefix: Path, context: Context) -> Self {
+        Self { url, root, prefix, context }
+    }
+
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// For people: a path for a local lake, else the URL.
+    pub fn display(&self) -> String {
+        self.url.to_file_path().map_or_else(|()| self.url.to_string(), |path| path.display().to_string())
+    }
+
+    /// The store below `name`.
+    pub(crate) fn store(&self, name: &str) -> Arc<dyn ObjectStore> {
+        Arc::new(PrefixStore::new(Arc::clone(&self.root), self.prefix.clone().join(name)))
+    }
+
+    /// A table, whether or not it exists.
+    pub fn table(&self, def: &'static TableDef) -> Table {
+        Table::new(def, self)
+    }
+
+    /// Makes whatever table is missing. Safe to run by many at once, and again. Tells whether anything was made.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn init(&self) -> Result<bool> {
+        // The audit log last: where it is, the others are.
+        let mut made = false;
+        for def in catalog::PROJECTIONS.into_iter().chain([catalog::AUDIT_LOG]) {
+            made |= self.table(def).create().await?;
+        }
+        Ok(made)
+    }
+
+    /// Delta's own handle on a table's log.
+    pub(crate) fn log_store(&self, name: &str) -> Result<deltalake::logstore::LogStoreRef> {
+        let location = self
+            .url
+            .join(&format!("{name}/"))
+            .map_err(|error| LakeError::BadLocation { text: self.url.to_string(), reason: error.to_string() })?;
+        Ok(deltalake::logstore::default_logstore(
+            self.store(name),
+            Arc::clone(&self.root),
+            &location,
+            &deltalake::logstore::StorageConfig::default(),
+        ))
+    }
+}

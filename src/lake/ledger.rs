@@ -1,0 +1,584 @@
+//! The ledger: appends to `audit_log`, and nothing is acknowledged before it stands there.
+//!
+//! One committer task per process collects what is waiting into one file and one commit; across processes the
+//! put-if-absent of a commit keeps writers correct. Whoever loses reads the winners, chains again, checks again, tries
+//! again.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use object_store::{ObjectStoreExt, path::Path};
+use parquet::{
+    arrow::ParquetRecordBatchStreamBuilder,
+    bloom_filter::Sbbf,
+};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+
+use super::{
+    Lake, LakeError, Result,
+    log::{AddFile, Commit, CommitNote, LedgerHead, Log},
+    maintenance,
+    reader::DataFile,
+    table::{Draft, Put, Rows, Table},
+};
+use crate::{
+    domain::{
+        chain::Head,
+        decide,
+        entry::{ENTRY_VERSION, Entry, Request, canonical},
+        ids::{Id, IncidentId, RequestKey, sha256_hex},
+        redact::Redactions,
+        time::Timestamp,
+        words::Interface,
+    },
+    tables::{catalog::AUDIT_LOG, from_batch, project::audit_row, rows::AuditRow, to_batch},
+};
+
+/// Requests in one commit, at most.
+const MAX_GROUP: usize = 512;
+/// Bytes of requests in one commit, at most, beyond the first request.
+const MAX_GROUP_BYTES: usize = 16 << 20;
+/// How often a commit is tried against other writers before the caller is told.
+const MAX_CONFLICTS: u32 = 500;
+
+/// A request that has been parsed and redacted, ready to be recorded.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    pub request_id: Id,
+    pub request: Request,
+    pub redactions: Redactions,
+    pub interface: Interface,
+    /// About how many bytes the request is.
+    pub size: usize,
+}
+
+/// The acknowledgement: where a request stands in the ledger. The same for every time it is sent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Receipt {
+    pub request_id: Id,
+    pub incident_id: Option<IncidentId>,
+    pub seq: u64,
+    pub recorded_at: Timestamp,
+    pub entry_hash: String,
+    /// SHA-256 over the redacted request as canonical JSON.
+    pub request_hash: String,
+}
+
+/// How a submission ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    pub receipt: Receipt,
+    /// It had been recorded before; nothing was added.
+    pub known: bool,
+    /// False when it was known with another content, which was left out.
+    pub same_content: bool,
+}
+
+/// The columns a receipt is made of.
+#[derive(Deserialize)]
+struct ReceiptRow {
+    seq: u64,
+    recorded_at: Timestamp,
+    request_id: Id,
+    request_key: RequestKey,
+    request_hash: String,
+    incident_id: Option<IncidentId>,
+    entry_hash: String,
+}
+
+const RECEIPT_COLUMNS: [&str; 7] =
+    ["seq", "recorded_at", "request_id", "request_key", "request_hash", "incident_id", "entry_hash"];
+
+impl From<ReceiptRow> for Receipt {
+    fn from(row: ReceiptRow) -> Self {
+        Self {
+            request_id: row.request_id,
+            incident_id: row.incident_id,
+            seq: row.seq,
+            recorded_at: row.recorded_at,
+            entry_hash: row.entry_hash,
+            request_hash: row.request_hash,
+        }
+    }
+}
+
+struct Pending {
+    submission: Submission,
+    key: RequestKey,
+    request_hash: String,
+    reply: oneshot::Sender<Result<Recorded, Arc<LakeError>>>,
+}
+
+/// A handle on the committer. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    sender: mpsc::Sender<Pending>,
+}
+
+/// Ends the committer when every [`Ledger`] is gone.
+#[derive(Debug)]
+pub struct Committer {
+    task: JoinHandle<()>,
+}
+
+impl Committer {
+    /// Waits until everything submitted is answered and the tables' upkeep that was begun is done. Drop the ledgers first.
+    pub async fn finished(self) {
+        let _ = self.task.await;
+    }
+}
+
+impl Ledger {
+    /// Opens the ledger: reads its log from the last checkpoint on and checks that its end is whole.
+    ///
+    /// # Errors
+    /// [`LakeError::NoLake`], [`LakeError::Torn`], [`LakeError::Corrupt`], or the store's.
+    pub async fn open(lake: &Lake) -> Result<(Self, Committer)> {
+        let state = State::open(lake).await?;
+        let (sender, receiver) = mpsc::channel(MAX_GROUP * 2);
+        Ok((Self { sender }, Committer { task: tokio::spawn(state.run(receiver)) }))
+    }
+
+    /// Records a request, once, whoever sends it however often.
+    ///
+    /// # Errors
+    /// Shared by all requests of a commit, hence the [`Arc`]. After one it is safe to submit again.
+    pub async fn submit(&self, submission: Submission) -> Result<Recorded, Arc<LakeError>> {
+        let (reply, answer) = oneshot::channel();
+        let request_hash =
+            canonical(&submission.request).map(sha256_hex).map_err(|error| Arc::new(LakeError::from(error)))?;
+        let key = RequestKey::of(&submission.request_id);
+        let stopped = || Arc::new(LakeError::Stopped);
+        self.sender.send(Pending { submission, key, request_hash, reply }).await.map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+}
+
+/// The ledger's newest position, from its log or, where that does not tell, from its rows.
+///
+/// # Errors
+/// As [`Ledger::open`].
+pub async fn head(table: &Table, log: &Log) -> Result<LedgerHead> {
+    match &log.head {
+        Some(head) => Ok(head.clone()),
+        None => head_from_rows(table, log).await,
+    }
+}
+
+async fn head_from_rows(table: &Table, log: &Log) -> Result<LedgerHead> {
+    #[derive(Deserialize)]
+    struct Last {
+        seq: u64,
+        entry_hash: String,
+        incident_id: Option<IncidentId>,
+    }
+    let mut head = LedgerHead { chain: Head::genesis(), incidents: 0 };
+    let files: Vec<&AddFile> = log.files.values().collect();
+    for batch in table.read(&files, &["seq", "entry_hash", "incident_id"], Rows::All).await? {
+        let rows: Vec<Last> =
+            serde_arrow::from_record_batch(&batch).map_err(|error| LakeError::Corrupt(error.to_string()))?;
+        for row in rows {
+            head.incidents = head.incidents.max(row.incident_id.map_or(0, IncidentId::ordinal));
+            if row.seq > head.chain.seq {
+                head.chain = Head { seq: row.seq, hash: row.entry_hash };
+            }
+        }
+    }
+    Ok(head)
+}
+
+/// The newest data file must be there and whole: a commit may have outlived the data it names.
+///
+/// # Errors
+/// [`LakeError::Torn`].
+pub async fn check_newest_file(table: &Table, log: &Log) -> Result<()> {
+    let Some(newest) = log.files.values().max_by_key(|file| (file.modification_time, &file.path)) else {
+        return Ok(());
+    };
+    let torn = |detail: String| LakeError::Torn { table: table.name().into(), file: newest.path.clone(), detail };
+    match table.store.head(&Path::from(newest.path.as_str())).await {
+        Ok(meta) if meta.size == newest.size as u64 => Ok(()),
+        Ok(meta) => Err(torn(format!("it has {} of {} bytes", meta.size, newest.size))),
+        Err(object_store::Error::NotFound { .. }) => Err(torn("it is missing, though a commit names it".into())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What the committer knows.
+struct State {
+    lake: Lake,
+    table: Table,
+    log: Log,
+    head: LedgerHead,
+    /// Bloom filters over the keys of files from before this process, read when first needed.
+    filters: HashMap<String, Vec<Sbbf>>,
+    /// After an error nothing in memory is trusted before the log is read again.
+    stale: bool,
+    /// Version of the newest checkpoint that upkeep in this process has made.
+    checkpoint: Arc<AtomicU64>,
+    upkeep: Option<JoinHandle<()>>,
+}
+
+impl State {
+    async fn open(lake: &Lake) -> Result<Self> {
+        let table = lake.table(AUDIT_LOG);
+        let Some(log) = Log::load(table.store.as_ref(), table.name()).await? else {
+            return Err(LakeError::NoLake(lake.display()));
+        };
+        check_newest_file(&table, &log).await?;
+        let head = head(&table, &log).await?;
+        let checkpoint = Arc::new(AtomicU64::new(log.checkpoint.unwrap_or(0)));
+        Ok(Self {
+            lake: lake.clone(),
+            table,
+            log,
+            head,
+            filters: HashMap::new(),
+            stale: false,
+            checkpoint,
+            upkeep: None,
+        })
+    }
+
+    async fn run(mut self, mut receiver: mpsc::Receiver<Pending>) {
+        while let Some(first) = receiver.recv().await {
+            let mut bytes = 0;
+            let mut group = vec![first];
+            while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
+                let Ok(next) = receiver.try_recv() else { break };
+                bytes += next.submission.size;
+                group.push(next);
+            }
+            match self.record(&group).await {
+                Ok(answers) => {
+                    for (pending, answer) in group.into_iter().zip(answers) {
+                        // A caller that has gone away was recorded all the same.
+                        let _ = pending.reply.send(Ok(answer));
+                    }
+                }
+                Err(error) => {
+                    self.stale = true;
+                    let error = Arc::new(error);
+                    for pending in group {
+                        let _ = pending.reply.send(Err(Arc::clone(&error)));
+                    }
+                }
+            }
+            self.keep_up();
+        }
+        if let Some(upkeep) = self.upkeep {
+            let _ = upkeep.await;
+        }
+    }
+
+    /// Starts checkpoint and compaction beside the committer when they are due.
+    fn keep_up(&mut self) {
+        self.log.checkpoint = Some(self.checkpoint.load(Ordering::Relaxed)).filter(|version| *version > 0);
+        if !self.log.checkpoint_due() || self.upkeep.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        let (lake, checkpoint) = (self.lake.clone(), Arc::clone(&self.checkpoint));
+        self.upkeep = Some(tokio::spawn(async move {
+            // Upkeep can always be done later, and whoever runs `maintain` is told what is wrong.
+            if let Ok(Some(version)) = maintenance::tend(&lake, AUDIT_LOG).await {
+                checkpoint.store(version, Ordering::Relaxed);
+            }
+        }));
+    }
+
+    async fn catch_up(&mut self) -> Result<()> {
+        self.log.catch_up(self.table.store.as_ref(), self.table.name()).await?;
+        if let Some(head) = &self.log.head {
+            self.head = head.clone();
+        }
+        Ok(())
+    }
+
+    /// One answer per request, in order.
+    async fn record(&mut self, group: &[Pending]) -> Result<Vec<Recorded>> {
+        if self.stale {
+            self.catch_up().await?;
+            self.stale = false;
+        }
+        let older = self.recorded_earlier(group).await?;
+        let mut known: HashMap<&str, Receipt> =
+            older.iter().map(|receipt| (receipt.request_id.as_str(), receipt.clone())).collect();
+        let mut written: Option<(Vec<AuditRow>, AddFile)> = None;
+        for conflicts in 0..MAX_CONFLICTS {
+            let recent = self.recorded_recently(group, &known).await?;
+            for pending in group {
+                if let Some(receipt) = recent.iter().find(|receipt| receipt.request_id == pending.submission.request_id)
+                {
+                    known.insert(pending.submission.request_id.as_str(), receipt.clone());
+                }
+            }
+            let mut ids = HashSet::new();
+            let wanted: Vec<&Pending> = group
+                .iter()
+                .filter(|pending| {
+                    let id = pending.submission.request_id.as_str();
+                    !known.contains_key(id) && ids.insert(id)
+                })
+                .collect();
+            if wanted.is_empty() {
+                self.discard(written).await;
+                return Ok(answers(group, &known, &HashMap::new()));
+            }
+            // Only another row moves the head: after somebody's maintenance the file that was written still fits.
+            let reusable = written.take_if(|(rows, _)| {
+                rows.len() == wanted.len() && rows.first().is_some_and(|row| row.prev_hash == self.head.chain.hash)
+            });
+            self.discard(written.take()).await;
+            let (rows, file) = match reusable {
+                Some(reusable) => reusable,
+                None => {
+                    let rows = self.chain(&wanted)?;
+                    let file = self.table.write_file(&to_batch(&rows)?, true).await?;
+                    (rows, file)
+                }
+            };
+            let (version, commit) = self.draft(&rows, file.clone());
+            match self.table.commit(version, &commit).await? {
+                Put::Committed => {
+                    self.log.apply(&Commit {
+                        version,
+                        note: Some(commit.note.clone()),
+                        adds: commit.adds,
+                        ..Commit::default()
+                    });
+                    if let Some(head) = commit.note.head {
+                        self.head = head;
+                    }
+                    let new: HashMap<&str, Receipt> = wanted
+                        .iter()
+                        .zip(rows)
+                        .map(|(p, row)| (p.submission.request_id.as_str(), receipt(row)))
+                        .collect();
+                    return Ok(answers(group, &known, &new));
+                }
+                Put::Conflict => {
+                    written = Some((rows, file));
+                    let pause = rand::rng().random_range(0..=u64::from(conflicts.min(8)) * 3);
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    self.catch_up().await?;
+                }
+            }
+        }
+        self.discard(written).await;
+        Err(LakeError::TooBusy { table: self.table.name().into(), attempts: MAX_CONFLICTS })
+    }
+
+    /// The file of an attempt that lost can never be named by a commit.
+    async fn discard(&self, written: Option<(Vec<AuditRow>, AddFile)>) {
+        if let Some((_, file)) = written {
+            self.table.discard(&[file]).await;
+        }
+    }
+
+    /// Numbers, decides and chains requests onto the head.
+    fn chain(&self, wanted: &[&Pending]) -> Result<Vec<AuditRow>> {
+        let mut prev_hash = self.head.chain.hash.clone();
+        let mut rows = Vec::with_capacity(wanted.len());
+        for (offset, pending) in (1..).zip(wanted) {
+            let Submission { request_id, request, redactions, interface, .. } = &pending.submission;
+            let Request::RecordReport(report) = request;
+            let incident_id = IncidentId::from_ordinal(self.head.incidents + offset);
+            let entry = Entry {
+                version: ENTRY_VERSION,
+                seq: self.head.chain.seq + offset,
+                recorded_at: self.lake.context.now(),
+                interface: *interface,
+                request_id: request_id.clone(),
+                request: request.clone(),
+                facts: decide::report_facts(report, incident_id, redactions.clone()),
+            };
+            let row = audit_row(&entry, entry.canonical()?, prev_hash)?;
+            prev_hash = row.entry_hash.clone();
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    fn draft(&self, rows: &[AuditRow], file: AddFile) -> (u64, Draft) {
+        let last = rows.last().map(|row| Head { seq: row.seq, hash: row.entry_hash.clone() });
+        let head = LedgerHead {
+            chain: last.unwrap_or_else(|| self.head.chain.clone()),
+            incidents: self.head.incidents + rows.len() as u64,
+        };
+        let note = CommitNote {
+            head: Some(head),
+            keys: rows.iter().map(|row| row.request_key.clone()).collect(),
+            ..CommitNote::new(self.lake.context.uuid(), 0)
+        };
+        let draft = Draft { operation: "WRITE", adds: vec![file], removes: Vec::new(), projected_to: None, note };
+        (self.log.version + 1, draft)
+    }
+
+    /// Receipts of requests that are in the part of the log this process has read.
+    async fn recorded_recently(&self, group: &[Pending], known: &HashMap<&str, Receipt>) -> Result<Vec<Receipt>> {
+        let found: Vec<(&RequestKey, u64)> = group
+            .iter()
+            .filter(|pending| !known.contains_key(pending.submission.request_id.as_str()))
+            .filter_map(|pending| Some((&pending.key, *self.log.recent.get(&pending.key)?)))
+            .collect();
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let files: Vec<&AddFile> = self
+            .log
+            .files
+            .values()
+            .filter(|file| {
+                let stats = file.parse_stats();
+                let (low, high) = (stats.min_u64("seq").unwrap_or(0), stats.max_u64("seq").unwrap_or(u64::MAX));
+                found.iter().any(|(_, seq)| (low..=high).contains(seq))
+            })
+            .collect();
+        let keys: Vec<&str> = found.iter().map(|(key, _)| key.as_str()).collect();
+        self.receipts(&files, &keys, group).await
+    }
+
+    /// Receipts of requests that are in files from before that.
+    async fn recorded_earlier(&mut self, group: &[Pending]) -> Result<Vec<Receipt>> {
+        let from = self.log.indexed_from.unwrap_or(u64::MAX);
+        let keys: Vec<&str> = group
+            .iter()
+            .filter(|p| !self.log.recent.contains_key(&p.key))
+            .map(|pending| pending.key.as_str())
+            .collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.filters.retain(|path, _| self.log.files.contains_key(path));
+        let mut hits = Vec::new();
+        for file in self.log.files.values() {
+            let stats = file.parse_stats();
+            if stats.min_u64("seq").is_some_and(|seq| seq >= from)
+                || !keys.iter().any(|key| stats.may_hold("request_key", key))
+            {
+                continue;
+            }
+            let filters = match self.filters.entry(file.path.clone()) {
+                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(key_filters(&self.table, file).await?),
+            };
+            let may_hold = |key: &&str| filters.is_empty() || filters.iter().any(|filter| filter.check(*key));
+            if keys.iter().any(may_hold) {
+                hits.push(file.clone());
+            }
+        }
+        let hits: Vec<&AddFile> = hits.iter().collect();
+        self.receipts(&hits, &keys, group).await
+    }
+
+    async fn receipts(&self, files: &[&AddFile], keys: &[&str], group: &[Pending]) -> Result<Vec<Receipt>> {
+        let mut receipts = Vec::new();
+        for batch in self.table.read(files, &RECEIPT_COLUMNS, Rows::Where("request_key", keys)).await? {
+            let rows: Vec<ReceiptRow> =
+                serde_arrow::from_record_batch(&batch).map_err(|error| LakeError::Corrupt(error.to_string()))?;
+            // The key is a digest; the id decides.
+            receipts.extend(
+                rows.into_iter()
+                    .filter(|row| {
+                        group.iter().any(|pending| {
+                            pending.key == row.request_key && pending.submission.request_id == row.request_id
+                        })
+                    })
+                    .map(Receipt::from),
+            );
+        }
+        Ok(receipts)
+    }
+}
+
+/// A file's Bloom filters over `request_key`, one per row group; none when a row group has none.
+async fn key_filters(table: &Table, file: &AddFile) -> Result<Vec<Sbbf>> {
+    let mut builder = ParquetRecordBatchStreamBuilder::new(DataFile::new(&table.store, file)).await?;
+    let Some(column) = table.def.columns.iter().position(|column| column.name == "request_key") else {
+        return Ok(Vec::new());
+    };
+    let mut filters = Vec::new();
+    for group in 0..builder.metadata().num_row_groups() {
+        match builder.get_row_group_column_bloom_filter(group, column).await? {
+            Some(filter) => filters.push(filter),
+            None => return Ok(Vec::new()),
+        }
+    }
+    Ok(filters)
+}
+
+fn receipt(row: AuditRow) -> Receipt {
+    Receipt {
+        request_id: row.request_id,
+        incident_id: row.incident_id,
+        seq: row.seq,
+        recorded_at: row.recorded_at,
+        entry_hash: row.entry_hash,
+        request_hash: row.request_hash,
+    }
+}
+
+/// The first of several requests with one id is the one that was recorded; the others learn that it is known.
+fn answers(group: &[Pending], known: &HashMap<&str, Receipt>, new: &HashMap<&str, Receipt>) -> Vec<Recorded> {
+    let mut taken = HashSet::new();
+    let mut answers = Vec::with_capacity(group.len());
+    for pending in group {
+        let id = pending.submission.request_id.as_str();
+        let fresh = taken.insert(id) && new.contains_key(id);
+        if let Some(receipt) = new.get(id).or_else(|| known.get(id)) {
+            answers.push(Recorded {
+                known: !fresh,
+                same_content: receipt.request_hash == pending.request_hash,
+                receipt: receipt.clone(),
+            });
+        }
+    }
+    answers
+}
+
+/// Entries with `seq` in `after + 1 ..= last`, ascending.
+///
+/// # Errors
+/// The store's, and [`LakeError::Corrupt`] when a row cannot be read.
+pub async fn entries(table: &Table, log: &Log, after: u64, last: u64) -> Result<Vec<(u64, String)>> {
+    #[derive(Deserialize)]
+    struct SeqEntry {
+        seq: u64,
+        entry: String,
+    }
+    let files: Vec<&AddFile> = log.files.values().collect();
+    let mut entries = Vec::new();
+    for batch in table.read(&files, &["seq", "entry"], Rows::Seq { after, last }).await? {
+        let rows: Vec<SeqEntry> =
+            serde_arrow::from_record_batch(&batch).map_err(|error| LakeError::Corrupt(error.to_string()))?;
+        entries.extend(rows.into_iter().map(|row| (row.seq, row.entry)));
+    }
+    entries.sort_unstable_by_key(|(seq, _)| *seq);
+    Ok(entries)
+}
+
+/// Whole ledger rows where `column` is `value`, in order of `seq`.
+///
+/// # Errors
+/// As [`entries`].
+pub async fn rows_where(table: &Table, log: &Log, column: &str, value: &str) -> Result<Vec<AuditRow>> {
+    let columns: Vec<&str> = AUDIT_LOG.columns.iter().map(|column| column.name).collect();
+    let files: Vec<&AddFile> = log.files.values().collect();
+    let mut rows: Vec<AuditRow> = Vec::new();
+    for batch in table.read(&files, &columns, Rows::Where(column, &[value])).await? {
+        rows.extend(from_batch(&batch)?);
+    }
+    rows.sort_unstable_by_key(|row| row.seq);
+    Ok(rows)
+}

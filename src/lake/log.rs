@@ -1,0 +1,448 @@
+//! Reading a Delta log without listing it: the last checkpoint, then commit by commit until there is none.
+//!
+//! A commit that is empty, torn, or shorter than it says is an error. It is never read as "nothing happened".
+
+use std::collections::{BTreeMap, HashMap};
+
+use arrow::{
+    array::{Array, AsArray, StructArray},
+    datatypes::Int64Type,
+};
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use parquet::arrow::{
+    ProjectionMask,
+    arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{LakeError, Result};
+use crate::domain::{chain::Head, ids::RequestKey};
+
+/// The application id of the projection's `txn` actions; their version is the last `seq` projected.
+pub const PROJECTION_APP_ID: &str = "ops-runbook/projection";
+
+/// A live data file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddFile {
+    pub path: String,
+    #[serde(default)]
+    pub partition_values: BTreeMap<String, Option<String>>,
+    pub size: i64,
+    /// Milliseconds since the epoch.
+    pub modification_time: i64,
+    pub data_change: bool,
+    pub stats: Option<String>,
+}
+
+/// `numRecords`, `minValues` and `maxValues` of a file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileStats {
+    pub num_records: Option<u64>,
+    #[serde(default)]
+    min_values: HashMap<String, serde_json::Value>,
+    #[serde(default)]
+    max_values: HashMap<String, serde_json::Value>,
+}
+
+impl FileStats {
+    pub fn min_u64(&self, column: &str) -> Option<u64> {
+        self.min_values.get(column)?.as_u64()
+    }
+
+    pub fn max_u64(&self, column: &str) -> Option<u64> {
+        self.max_values.get(column)?.as_u64()
+    }
+
+    /// False only when no row of the file can have `text` in `column`.
+    pub fn may_hold(&self, column: &str, text: &str) -> bool {
+        let below = self.min_values.get(column).and_then(|min| min.as_str()).is_some_and(|min| text < min);
+        let above = self.max_values.get(column).and_then(|max| max.as_str()).is_some_and(|max| text > max);
+        !below && !above
+    }
+}
+
+impl AddFile {
+    /// Nothing is known of a file without statistics, or with some that cannot be read.
+    pub fn parse_stats(&self) -> FileStats {
+        self.stats.as_deref().and_then(|stats| serde_json::from_str(stats).ok()).unwrap_or_default()
+    }
+}
+
+/// A file that is no longer live.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RemoveFile {
+    pub path: String,
+    /// Milliseconds since the epoch.
+    pub deletion_timestamp: Option<i64>,
+    pub data_change: bool,
+    pub extended_file_metadata: Option<bool>,
+    #[serde(default)]
+    pub partition_values: Option<BTreeMap<String, Option<String>>>,
+    pub size: Option<i64>,
+}
+
+/// What our own commits say about themselves, in `commitInfo.opsRunbook`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitNote {
+    /// Tells whether a commit is ours when a put's answer was lost.
+    pub commit_id: Uuid,
+    /// Lines in the commit, this one included. Fewer means torn.
+    pub actions: usize,
+    /// `audit_log` only: the chain's head after this commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<LedgerHead>,
+    /// `audit_log` only: the keys of the requests this commit recorded, in order of `seq`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<RequestKey>,
+    /// Maintenance only: the fencing epoch of the lease it ran under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+}
+
+/// Where the ledger stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerHead {
+    #[serde(flatten)]
+    pub chain: Head,
+    /// How many incidents have been opened.
+    pub incidents: u64,
+}
+
+/// One commit, as far as it matters here.
+#[derive(Debug, Clone, Default)]
+pub struct Commit {
+    pub version: u64,
+    pub note: Option<CommitNote>,
+    pub adds: Vec<AddFile>,
+    pub removes: Vec<RemoveFile>,
+    pub projected_to: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    commit_info: Option<CommitInfoLine>,
+    add: Option<AddFile>,
+    remove: Option<RemoveFile>,
+    txn: Option<TxnLine>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CommitInfoLine {
+    ops_runbook: Option<CommitNote>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TxnLine {
+    app_id: String,
+    version: i64,
+}
+
+/// `_delta_log/00000000000000000017.json`
+pub fn commit_path(version: u64) -> Path {
+    Path::from(format!("_delta_log/{version:020}.json"))
+}
+
+/// `_delta_log/00000000000000000017.checkpoint.parquet`
+pub fn checkpoint_path(version: u64) -> Path {
+    Path::from(format!("_delta_log/{version:020}.checkpoint.parquet"))
+}
+
+pub fn last_checkpoint_path() -> Path {
+    Path::from("_delta_log/_last_checkpoint")
+}
+
+impl Commit {
+    /// # Errors
+    /// [`LakeError::Torn`] when the bytes are not a whole commit.
+    pub fn parse(table: &str, version: u64, bytes: &[u8]) -> Result<Self> {
+        let torn =
+            |detail: String| LakeError::Torn { table: table.into(), file: commit_path(version).to_string(), detail };
+        if bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
+            return Err(torn(format!("it holds nothing ({} bytes)", bytes.len())));
+        }
+        let mut commit = Self { version, ..Self::default() };
+        let mut lines = 0;
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
+            lines += 1;
+            let line: Line = serde_json::from_slice(line).map_err(|error| torn(format!("line {lines}: {error}")))?;
+            commit.adds.extend(line.add);
+            commit.removes.extend(line.remove);
+            if let Some(info) = line.commit_info {
+                commit.note = info.ops_runbook.or(commit.note);
+            }
+            if let Some(txn) = line.txn.filter(|txn| txn.app_id == PROJECTION_APP_ID) {
+                commit.projected_to = Some(txn.version);
+            }
+        }
+        match &commit.note {
+            Some(note) if note.actions != lines => {
+                Err(torn(format!("it has {lines} of the {} lines it was written with", note.actions)))
+            }
+            _ => Ok(commit),
+        }
+    }
+}
+
+/// A table's log, replayed as far as this process has read it.
+#[derive(Debug, Clone)]
+pub struct Log {
+    pub version: u64,
+    pub checkpoint: Option<u64>,
+    pub files: BTreeMap<String, AddFile>,
+    /// The last `seq` projected into this table.
+    pub projected_to: i64,
+    /// The newest head any commit read here has told.
+    pub head: Option<LedgerHead>,
+    /// The requests recorded since [`Log::indexed_from`].
+    pub recent: HashMap<RequestKey, u64>,
+    /// Every row from this `seq` on is in `recent`.
+    pub indexed_from: Option<u64>,
+    /// The newest maintenance epoch that was seen.
+    pub epoch: u64,
+}
+
+impl Log {
+    fn empty() -> Self {
+        Self {
+            version: 0,
+            checkpoint: None,
+            files: BTreeMap::new(),
+            projected_to: 0,
+            head: None,
+            recent: HashMap::new(),
+            indexed_from: None,
+            epoch: 0,
+        }
+    }
+
+    /// Takes over the next commit.
+    pub fn apply(&mut self, commit: &Commit) {
+        self.version = commit.version;
+        for remove in &commit.removes {
+            self.files.remove(&remove.path);
+        }
+        for add in &commit.adds {
+            self.files.insert(add.path.clone(), add.clone());
+        }
+        if let Some(projected_to) = commit.projected_to {
+            self.projected_to = projected_to;
+        }
+        if let Some(note) = &commit.note {
+            self.epoch = self.epoch.max(note.epoch.unwrap_or(0));
+            if let Some(head) = &note.head {
+                let first = head.chain.seq + 1 - note.keys.len() as u64;
+                if self.indexed_from.is_none() {
+                    self.indexed_from = Some(first);
+                }
+                self.recent.extend(note.keys.iter().cloned().zip(first..));
+                self.head = Some(head.clone());
+            }
+        }
+    }
+
+    /// Reads a table's log from its last checkpoint on. `None`: there is no table.
+    ///
+    /// # Errors
+    /// The store's errors, and [`LakeError::Torn`] for a commit or checkpoint that is not whole.
+    pub async fn load(store: &dyn ObjectStore, table: &str) -> Result<Option<Self>> {
+        let mut log = match read_last_checkpoint(store, table).await? {
+            Some(version) => read_checkpoint(store, table, version).await?,
+            None => match read_commit(store, table, 0).await? {
+                Some(first) => {
+                    let mut log = Self::empty();
+                    log.apply(&first);
+                    log
+                }
+                None => return Ok(None),
+            },
+        };
+        log.catch_up(store, table).await?;
+        Ok(Some(log))
+    }
+
+    /// Reads what others have committed since.
+    ///
+    /// # Errors
+    /// As [`Log::load`].
+    pub async fn catch_up(&mut self, store: &dyn ObjectStore, table: &str) -> Result<()> {
+        let mut window = 2;
+        loop {
+            let first = self.version + 1;
+            let commits: Vec<Option<Commit>> = futures::stream::iter(first..first + window)
+                .map(|version| read_commit(store, table, version))
+                .buffered(16)
+                .try_collect()
+                .await?;
+            let end = commits.iter().position(Option::is_none);
+            for commit in commits.iter().map_while(Option::as_ref) {
+                self.apply(commit);
+            }
+            match end {
+                None => window = (window * 2).min(64),
+                Some(end) if commits.iter().skip(end).all(Option::is_none) => return Ok(()),
+                // A later one was there when this one was looked for: it came meanwhile, or it is gone.
+                Some(_) => {
+                    let missing = self.version + 1;
+                    if read_commit(store, table, missing).await?.is_none() {
+                        return Err(LakeError::Torn {
+                            table: table.into(),
+                            file: commit_path(missing).to_string(),
+                            detail: "it is missing, though later commits are there".into(),
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a checkpoint is due.
+    pub fn checkpoint_due(&self) -> bool {
+        self.version - self.checkpoint.unwrap_or(0) >= super::CHECKPOINT_INTERVAL
+    }
+}
+
+/// `None`: there is no such commit.
+///
+/// # Errors
+/// The store's errors, and [`LakeError::Torn`].
+pub async fn read_commit(store: &dyn ObjectStore, table: &str, version: u64) -> Result<Option<Commit>> {
+    match get(store, &commit_path(version)).await? {
+        Some(bytes) => Commit::parse(table, version, &bytes).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// `None`: there is no such object. Passing faults are tried again.
+///
+/// # Errors
+/// The store's error when it persists.
+pub async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<Bytes>> {
+    let mut pause = super::Backoff::new();
+    loop {
+        let outcome = match store.get(path).await {
+            Ok(found) => found.bytes().await,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => pause.again_or(error).await?,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct LastCheckpoint {
+    version: u64,
+    parts: Option<u64>,
+}
+
+/// The version of the newest checkpoint. Without a readable hint the log is listed.
+async fn read_last_checkpoint(store: &dyn ObjectStore, table: &str) -> Result<Option<u64>> {
+    let hint = match get(store, &last_checkpoint_path()).await? {
+        None => return newest_checkpoint_if_cleaned(store).await,
+        Some(bytes) => serde_json::from_slice::<LastCheckpoint>(&bytes),
+    };
+    match hint {
+        Ok(hint) if hint.parts.is_none() => Ok(Some(hint.version)),
+        Ok(_) => Err(LakeError::Torn {
+            table: table.into(),
+            file: last_checkpoint_path().to_string(),
+            detail: "it names a multi-part checkpoint, which this binary never writes".into(),
+        }),
+        Err(error) => Err(LakeError::Torn {
+            table: table.into(),
+            file: last_checkpoint_path().to_string(),
+            detail: format!("{error}; it is only a hint and may be deleted"),
+        }),
+    }
+}
+
+/// Without a hint, the first commit says whether the log is whole; only a log that was cleaned must be listed.
+async fn newest_checkpoint_if_cleaned(store: &dyn ObjectStore) -> Result<Option<u64>> {
+    match store.head(&commit_path(0)).await {
+        Ok(_) => return Ok(None),
+        Err(object_store::Error::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let names: Vec<_> = store.list(Some(&Path::from("_delta_log"))).try_collect().await?;
+    Ok(names
+        .iter()
+        .filter_map(|meta| meta.location.filename()?.strip_suffix(".checkpoint.parquet")?.parse().ok())
+        .max())
+}
+
+async fn read_checkpoint(store: &dyn ObjectStore, table: &str, version: u64) -> Result<Log> {
+    let path = checkpoint_path(version);
+    let torn = |detail: String| LakeError::Torn { table: table.into(), file: path.to_string(), detail };
+    let bytes =
+        get(store, &path).await?.ok_or_else(|| torn("it is missing, though _last_checkpoint names it".into()))?;
+    let mut log = parse_checkpoint(bytes).map_err(|error| torn(error.to_string()))?;
+    log.version = version;
+    log.checkpoint = Some(version);
+    // The commit the checkpoint was made at still tells the head; once it has been cleaned away, the table does.
+    if let Some(commit) = read_commit(store, table, version).await?
+        && let Some(note) = commit.note
+        && let Some(head) = note.head
+    {
+        log.indexed_from = Some(head.chain.seq + 1);
+        log.head = Some(head);
+    }
+    Ok(log)
+}
+
+fn parse_checkpoint(bytes: Bytes) -> std::result::Result<Log, Box<dyn std::error::Error + Send + Sync>> {
+    // Plain Parquet types, whatever Arrow types its writer had in mind.
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?;
+    let schema = builder.parquet_schema();
+    let wanted =
+        ["add.path", "add.size", "add.modificationTime", "add.dataChange", "add.stats", "txn.appId", "txn.version"];
+    let mask = ProjectionMask::columns(schema, wanted);
+    let mut log = Log::empty();
+    for batch in builder.with_projection(mask).build()? {
+        let batch = batch?;
+        if let Some(adds) = batch.column_by_name("add").and_then(|column| column.as_struct_opt()) {
+            read_adds(adds, &mut log);
+        }
+        if let Some(txns) = batch.column_by_name("txn").and_then(|column| column.as_struct_opt())
+            && let Some(app) = txns.column_by_name("appId").and_then(|column| column.as_string_opt::<i32>())
+            && let Some(version) = txns.column_by_name("version").and_then(|c| c.as_primitive_opt::<Int64Type>())
+        {
+            for row in (0..txns.len()).filter(|row| txns.is_valid(*row)) {
+                if app.is_valid(row) && app.value(row) == PROJECTION_APP_ID {
+                    log.projected_to = version.value(row);
+                }
+            }
+        }
+    }
+    Ok(log)
+}
+
+fn read_adds(adds: &StructArray, log: &mut Log) {
+    let text = |name: &str| adds.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+    let long = |name: &str| adds.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let (Some(path), Some(size), Some(time)) = (text("path"), long("size"), long("modificationTime")) else { return };
+    let stats = text("stats");
+    for row in (0..adds.len()).filter(|row| adds.is_valid(*row) && path.is_valid(*row)) {
+        let add = AddFile {
+            path: path.value(row).into(),
+            partition_values: BTreeMap::new(),
+            size: size.value(row),
+            modification_time: time.value(row),
+            data_change: false,
+            stats: stats.filter(|stats| stats.is_valid(row)).map(|stats| stats.value(row).into()),
+        };
+        log.files.insert(add.path.clone(), add);
+    }
+}

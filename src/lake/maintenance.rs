@@ -1,0 +1,302 @@
+//! Upkeep: compaction, checkpoints, log cleanup, vacuum. Under the lease; never needed for correctness.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::RecordBatch,
+    compute::{SortColumn, SortOptions, lexsort_to_indices, take_record_batch},
+};
+use chrono::TimeDelta;
+use deltalake::{DeltaTable, operations::vacuum::VacuumMode};
+use futures::TryStreamExt;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
+use serde::Serialize;
+
+use super::{
+    Lake, LakeError, Result,
+    lease::Lease,
+    log::{AddFile, CommitNote, Log, RemoveFile, checkpoint_path, last_checkpoint_path},
+    table::{Draft, Put, Rows, Table, merge},
+};
+use crate::{
+    domain::time::Timestamp,
+    tables::{TableDef, catalog},
+};
+
+/// Files of one size class that are merged into one. Each row is so rewritten about once per power of ten.
+const FANOUT: usize = 10;
+/// A merge takes in no more than this many bytes, and leaves files beyond half of it alone: the bound on memory.
+const MAX_MERGE_BYTES: i64 = 32 << 20;
+/// Staged files of writers that died are removed after this long.
+const STAGING_HOURS: i64 = 1;
+/// Retention may not be shorter: a slow reader or writer may still be using a file.
+pub const MIN_RETENTION_HOURS: u32 = 1;
+
+/// What was done to one table.
+#[derive(Debug, Default, Serialize)]
+pub struct Upkeep {
+    pub table: &'static str,
+    pub files_before: usize,
+    pub files_after: usize,
+    /// Version of the checkpoint that was written.
+    pub checkpoint: Option<u64>,
+    pub log_files_removed: usize,
+    pub data_files_removed: usize,
+}
+
+/// How a round of maintenance ended.
+#[derive(Debug)]
+pub enum Round {
+    Done(Vec<Upkeep>),
+    /// Somebody else has the lease until then.
+    Busy(Timestamp),
+}
+
+/// Everything, on every table. Files that went out of use longer than `retention` ago are removed.
+///
+/// # Errors
+/// The store's and delta-rs's.
+pub async fn maintain(lake: &Lake, retention: TimeDelta, progress: impl Fn(&str)) -> Result<Round> {
+    let lease = match Lease::take(lake).await? {
+        Ok(lease) => lease,
+        Err(until) => return Ok(Round::Busy(until)),
+    };
+    let outcome = async {
+        let mut done = Vec::new();
+        for def in catalog::all() {
+            progress(def.name);
+            done.push(maintain_table(lake, &lease, def, retention).await?);
+        }
+        let staging = lake.store(".staging");
+        let cutoff = lake.context.now().plus(-TimeDelta::hours(STAGING_HOURS));
+        for meta in list(staging.as_ref()).await?.iter().filter(|meta| meta.last_modified < cutoff.utc()) {
+            let _ = staging.delete(&meta.location).await;
+        }
+        Ok(Round::Done(done))
+    }
+    .await;
+    lease.release(lake).await;
+    outcome
+}
+
+async fn maintain_table(lake: &Lake, lease: &Lease, def: &'static TableDef, retention: TimeDelta) -> Result<Upkeep> {
+    if !lease.renew(lake).await? {
+        return Err(LakeError::Fenced(lake.display()));
+    }
+    let table = lake.table(def);
+    let files_before = table.log().await?.files.len();
+    let log = compact(lake, &table, lease, 2).await?;
+    let mut upkeep = Upkeep { table: def.name, files_before, files_after: log.files.len(), ..Upkeep::default() };
+    if log.version > log.checkpoint.unwrap_or(0) {
+        checkpoint(lake, &table, &log).await?;
+        upkeep.checkpoint = Some(log.version);
+    }
+    let cutoff = lake.context.now().plus(-retention);
+    upkeep.log_files_removed = clean_log(&table, log.version, cutoff).await?;
+    upkeep.data_files_removed = vacuum(lake, &table, retention).await?;
+    Ok(upkeep)
+}
+
+/// Compaction and a checkpoint for one table, if a checkpoint is due and nobody else is at it. Returns its version.
+///
+/// # Errors
+/// The store's and delta-rs's.
+pub async fn tend(lake: &Lake, def: &'static TableDef) -> Result<Option<u64>> {
+    let table = lake.table(def);
+    if !table.log().await?.checkpoint_due() {
+        return Ok(None);
+    }
+    let Ok(lease) = Lease::take(lake).await? else { return Ok(None) };
+    let outcome = async {
+        let log = compact(lake, &table, &lease, FANOUT).await?;
+        checkpoint(lake, &table, &log).await?;
+        Ok(Some(log.version))
+    }
+    .await;
+    lease.release(lake).await;
+    outcome
+}
+
+/// [`tend`] for every table.
+///
+/// # Errors
+/// As [`tend`].
+pub async fn tend_all(lake: &Lake) -> Result<()> {
+    for def in catalog::all() {
+        tend(lake, def).await?;
+    }
+    Ok(())
+}
+
+/// Merges small files of a size class as soon as there are `fanout` of them, smallest class first.
+async fn compact(lake: &Lake, table: &Table, lease: &Lease, fanout: usize) -> Result<Log> {
+    let mut log = table.log().await?;
+    while let Some(inputs) = next_merge(&log, fanout) {
+        if !merge_files(lake, table, lease, &mut log, &inputs).await? {
+            return Err(LakeError::Fenced(lake.display()));
+        }
+    }
+    Ok(log)
+}
+
+/// The files to merge next, if any.
+fn next_merge(log: &Log, fanout: usize) -> Option<Vec<AddFile>> {
+    let mut classes: Vec<(u32, i64, AddFile)> = log
+        .files
+        .values()
+        .filter(|file| file.size <= MAX_MERGE_BYTES / 2)
+        .filter_map(|file| {
+            let stats = file.parse_stats();
+            let rows = stats.num_records?;
+            let class = if fanout < FANOUT { 0 } else { rows.max(1).ilog10().saturating_sub(1) };
+            Some((
+                class,
+                stats.min_u64("seq").map_or(i64::MAX, |seq| i64::try_from(seq).unwrap_or(i64::MAX)),
+                file.clone(),
+            ))
+        })
+        .collect();
+    classes.sort_by(|a, b| (a.0, a.1, &a.2.path).cmp(&(b.0, b.1, &b.2.path)));
+    classes.chunk_by(|a, b| a.0 == b.0).filter(|class| class.len() >= fanout).find_map(|class| {
+        let mut bytes = 0;
+        let inputs: Vec<AddFile> = class
+            .iter()
+            .map(|(_, _, file)| file)
+            .take_while(|file| {
+                bytes += file.size;
+                bytes <= MAX_MERGE_BYTES
+            })
+            .cloned()
+            .collect();
+        (inputs.len() >= fanout.min(FANOUT)).then_some(inputs)
+    })
+}
+
+/// One merge: the same rows in one file. False when the lease was lost or an input is no longer live.
+async fn merge_files(lake: &Lake, table: &Table, lease: &Lease, log: &mut Log, inputs: &[AddFile]) -> Result<bool> {
+    let columns: Vec<&str> = table.def.columns.iter().map(|column| column.name).collect();
+    let files: Vec<&AddFile> = inputs.iter().collect();
+    let batch = sorted(table.def, &merge(table.def, &table.read(&files, &columns, Rows::All).await?)?)?;
+    let told: u64 = inputs.iter().filter_map(|file| file.parse_stats().num_records).sum();
+    if batch.num_rows() as u64 != told {
+        return Err(LakeError::Torn {
+            table: table.name().into(),
+            file: files.first().map_or_else(String::new, |file| file.path.clone()),
+            detail: format!("{} files hold {} rows, but the log says {told}", files.len(), batch.num_rows()),
+        });
+    }
+    let output = table.write_file(&batch, false).await?;
+    let deleted_at = lake.context.now().utc().timestamp_millis();
+    let removes: Vec<RemoveFile> = inputs
+        .iter()
+        .map(|file| RemoveFile {
+            path: file.path.clone(),
+            deletion_timestamp: Some(deleted_at),
+            data_change: false,
+            extended_file_metadata: Some(true),
+            partition_values: Some(file.partition_values.clone()),
+            size: Some(file.size),
+        })
+        .collect();
+    let commit_id = lake.context.uuid();
+    loop {
+        let live = inputs.iter().all(|file| log.files.contains_key(&file.path));
+        if !live || log.epoch > lease.epoch || !lease.renew(lake).await? {
+            table.discard(&[output]).await;
+            return Ok(false);
+        }
+        let note = CommitNote { head: log.head.clone(), epoch: Some(lease.epoch), ..CommitNote::new(commit_id, 0) };
+        let draft = Draft {
+            operation: "OPTIMIZE",
+            adds: vec![output.clone()],
+            removes: removes.clone(),
+            projected_to: None,
+            note,
+        };
+        let put = table.commit(log.version + 1, &draft).await?;
+        log.catch_up(table.store.as_ref(), table.name()).await?;
+        if put == Put::Committed {
+            return Ok(true);
+        }
+    }
+}
+
+fn sorted(def: &TableDef, batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns: Vec<SortColumn> = def
+        .sort
+        .iter()
+        .filter_map(|name| batch.column_by_name(name))
+        .map(|values| SortColumn { values: Arc::clone(values), options: Some(SortOptions::default()) })
+        .collect();
+    let order = lexsort_to_indices(&columns, None)?;
+    Ok(take_record_batch(batch, &order)?)
+}
+
+/// Writes a checkpoint of exactly the version that was read and found whole, and reads it back.
+async fn checkpoint(lake: &Lake, table: &Table, log: &Log) -> Result<()> {
+    let mut delta = DeltaTable::new(lake.log_store(table.name())?);
+    delta.load_version(log.version).await?;
+    deltalake::checkpoints::create_checkpoint(&delta, None).await?;
+    let written = table.log().await;
+    let same = |read: &Log| log.files.keys().all(|path| read.files.contains_key(path) || read.version > log.version);
+    match written {
+        Ok(read) if same(&read) && read.checkpoint == Some(log.version) => Ok(()),
+        outcome => {
+            // Without the hint readers go on from the commits, which are all still there.
+            let _ = table.store.delete(&last_checkpoint_path()).await;
+            let _ = table.store.delete(&checkpoint_path(log.version)).await;
+            let detail = match outcome {
+                Err(error) => error.to_string(),
+                Ok(_) => "it did not name the files it was made from, and was removed again".into(),
+            };
+            Err(LakeError::Torn { table: table.name().into(), file: checkpoint_path(log.version).to_string(), detail })
+        }
+    }
+}
+
+async fn list(store: &dyn ObjectStore) -> Result<Vec<ObjectMeta>> {
+    match store.list(None).try_collect().await {
+        Ok(metas) => Ok(metas),
+        Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes commits and checkpoints from before `checkpoint`, oldest first, as long as they are older than `cutoff`.
+async fn clean_log(table: &Table, checkpoint: u64, cutoff: Timestamp) -> Result<usize> {
+    let metas: Vec<ObjectMeta> = table.store.list(Some(&Path::from("_delta_log"))).try_collect().await?;
+    let mut old: Vec<(u64, ObjectMeta)> = metas
+        .into_iter()
+        .filter_map(|meta| {
+            let version: u64 = meta.location.filename()?.split('.').next()?.parse().ok()?;
+            (version < checkpoint).then_some((version, meta))
+        })
+        .collect();
+    old.sort_by(|a, b| (a.0, &a.1.location).cmp(&(b.0, &b.1.location)));
+    let mut removed = 0;
+    for (_, meta) in old.iter().take_while(|(_, meta)| meta.last_modified < cutoff.utc()) {
+        table.store.delete(&meta.location).await?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+/// Removes data files that no version within the retention needs. delta-rs finds them.
+async fn vacuum(lake: &Lake, table: &Table, retention: TimeDelta) -> Result<usize> {
+    let mut delta = DeltaTable::new(lake.log_store(table.name())?);
+    delta.load().await?;
+    let (_, found) = delta
+        .vacuum()
+        .with_retention_period(retention)
+        .with_enforce_retention_duration(false)
+        .with_mode(VacuumMode::Full)
+        .with_dry_run(true)
+        .await?;
+    for path in &found.files_deleted {
+        match table.store.delete(&Path::from(path.as_str())).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found.files_deleted.len())
+}

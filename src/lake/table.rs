@@ -1,0 +1,411 @@
+//! One Delta table: create it, write a data file, put a commit if nobody else did, read rows back.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::{
+    array::{Array, AsArray, BooleanArray, RecordBatch, StringArray},
+    compute::{concat_batches, max, max_string, min, min_string},
+    datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType},
+};
+use chrono::SecondsFormat;
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
+use parquet::{
+    arrow::{
+        ArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask,
+        arrow_reader::{ArrowPredicate, ArrowPredicateFn, RowFilter},
+    },
+    basic::{Compression, ZstdLevel},
+    file::{
+        properties::{BloomFilterPosition, WriterProperties},
+        statistics::Statistics,
+    },
+    schema::types::ColumnPath,
+};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{
+    Backoff, Context, Lake, LakeError, Result,
+    log::{AddFile, CommitNote, Log, PROJECTION_APP_ID, RemoveFile, commit_path, read_commit},
+    reader::DataFile,
+};
+use crate::{
+    domain::time::Timestamp,
+    tables::{Kind, TableDef, ddl},
+};
+
+/// Rows in a row group: what a look-up reads at most, and what a writer holds in memory.
+const ROW_GROUP_ROWS: usize = 16_384;
+
+/// Said in every commit and every data file.
+pub const ENGINE: &str = concat!("ops-runbook/", env!("CARGO_PKG_VERSION"));
+
+/// How a put-if-absent ended. A conflict is an outcome, not an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    Committed,
+    /// Somebody else has that version.
+    Conflict,
+}
+
+/// What goes into a commit.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    pub operation: &'static str,
+    pub adds: Vec<AddFile>,
+    pub removes: Vec<RemoveFile>,
+    pub projected_to: Option<u64>,
+    /// `actions` is filled in.
+    pub note: CommitNote,
+}
+
+/// A handle on a table's folder.
+#[derive(Debug, Clone)]
+pub struct Table {
+    pub def: &'static TableDef,
+    pub store: Arc<dyn ObjectStore>,
+    context: Context,
+}
+
+impl Table {
+    pub fn new(def: &'static TableDef, lake: &Lake) -> Self {
+        Self { def, store: lake.store(def.name), context: lake.context.clone() }
+    }
+
+    /// A handle on the same definition in another folder of the lake.
+    pub fn in_folder(def: &'static TableDef, lake: &Lake, folder: &str) -> Self {
+        Self { def, store: lake.store(folder), context: lake.context.clone() }
+    }
+
+    pub fn name(&self) -> &'static str {
+        self.def.name
+    }
+
+    /// Commit 0: protocol, schema, comments, properties. False when the table is there already.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn create(&self) -> Result<bool> {
+        // Looking first keeps a second `init` from writing anything at all.
+        if super::log::get(self.store.as_ref(), &commit_path(0)).await?.is_some() || self.has_checkpoint().await? {
+            return Ok(false);
+        }
+        let commit_id = self.context.uuid();
+        let now = self.context.now();
+        let properties: Map<String, Value> =
+            ddl::properties(self.def).into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let lines = [
+            self.commit_info("CREATE TABLE", &CommitNote::new(commit_id, 3), now),
+            json!({ "protocol": { "minReaderVersion": 1, "minWriterVersion": 2 } }),
+            json!({ "metaData": {
+                "id": self.context.uuid(),
+                "name": self.def.name,
+                "description": self.def.comment(),
+                "format": { "provider": "parquet", "options": {} },
+                "schemaString": ddl::delta_schema(self.def).to_string(),
+                "partitionColumns": [],
+                "configuration": properties,
+                "createdTime": now.utc().timestamp_millis(),
+            }}),
+        ];
+        Ok(self.put_commit(0, join_lines(&lines), commit_id).await? == Put::Committed)
+    }
+
+    async fn has_checkpoint(&self) -> Result<bool> {
+        Ok(super::log::get(self.store.as_ref(), &super::log::last_checkpoint_path()).await?.is_some())
+    }
+
+    fn commit_info(&self, operation: &str, note: &CommitNote, now: Timestamp) -> Value {
+        json!({ "commitInfo": {
+            "timestamp": now.utc().timestamp_millis(),
+            "operation": operation,
+            "operationParameters": if operation == "WRITE" { json!({ "mode": "Append" }) } else { json!({}) },
+            "isBlindAppend": operation == "WRITE",
+            "engineInfo": ENGINE,
+            "opsRunbook": note,
+        }})
+    }
+
+    /// # Errors
+    /// As [`Log::load`]; [`LakeError::NoLake`] when there is no such table.
+    pub async fn log(&self) -> Result<Log> {
+        Log::load(self.store.as_ref(), self.name())
+            .await?
+            .ok_or_else(|| LakeError::NoLake(format!("{} (table {})", self.store, self.name())))
+    }
+
+    /// Writes `batches` as one data file and tells how it would be added. It counts only once a commit adds it.
+    ///
+    /// # Errors
+    /// The store's and Parquet's.
+    pub async fn write_file(&self, batch: &RecordBatch, data_change: bool) -> Result<AddFile> {
+        let bytes = encode(self.def, batch)?;
+        let path = format!("part-{}.zstd.parquet", self.context.uuid());
+        let size = bytes.len() as i64;
+        let payload = PutPayload::from(bytes);
+        let mut pause = Backoff::new();
+        // The name is new each time, so that a put that landed without an answer may simply be repeated.
+        while let Err(error) = self.store.put(&Path::from(path.as_str()), payload.clone()).await {
+            pause.again_or(error).await?;
+        }
+        Ok(AddFile {
+            path,
+            partition_values: BTreeMap::new(),
+            size,
+            modification_time: self.context.now().utc().timestamp_millis(),
+            data_change,
+            stats: Some(stats(self.def, batch).to_string()),
+        })
+    }
+
+    /// Removes data files that no commit names. Failing to is harmless: vacuum finds them.
+    pub async fn discard(&self, files: &[AddFile]) {
+        for file in files {
+            let _ = self.store.delete(&Path::from(file.path.as_str())).await;
+        }
+    }
+
+    /// Tries to commit a draft as `version`.
+    ///
+    /// # Errors
+    /// The store's; [`LakeError::OutcomeUnknown`] when it stays unknown whether the commit landed.
+    pub async fn commit(&self, version: u64, draft: &Draft) -> Result<Put> {
+        let mut lines = Vec::with_capacity(2 + draft.adds.len() + draft.removes.len());
+        if let Some(projected_to) = draft.projected_to {
+            lines.push(json!({ "txn": { "appId": PROJECTION_APP_ID, "version": projected_to } }));
+        }
+        for add in &draft.adds {
+            lines.push(json!({ "add": add }));
+        }
+        for remove in &draft.removes {
+            lines.push(json!({ "remove": remove }));
+        }
+        let note = CommitNote { actions: lines.len() + 1, ..draft.note.clone() };
+        lines.insert(0, self.commit_info(draft.operation, &note, self.context.now()));
+        self.put_commit(version, join_lines(&lines), note.commit_id).await
+    }
+
+    /// Puts the same bytes under the same version until it is certain whether they stand there. Only a version that somebody
+    /// else holds is a conflict: as long as it is free, an earlier attempt could still land.
+    async fn put_commit(&self, version: u64, bytes: Vec<u8>, commit_id: Uuid) -> Result<Put> {
+        let payload = PutPayload::from(bytes);
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let mut pause = Backoff::new();
+        loop {
+            let outcome = self.store.put_opts(&commit_path(version), payload.clone(), options.clone()).await;
+            let Err(error) = outcome else { return Ok(Put::Committed) };
+            match read_commit(self.store.as_ref(), self.name(), version).await {
+                Ok(Some(commit)) => {
+                    let ours = commit.note.is_some_and(|note| note.commit_id == commit_id);
+                    return Ok(if ours { Put::Committed } else { Put::Conflict });
+                }
+                Err(torn @ LakeError::Torn { .. }) => return Err(torn),
+                Ok(None) | Err(_) if pause.exhausted() => {
+                    return Err(LakeError::OutcomeUnknown { table: self.name().into(), version });
+                }
+                Ok(None) if !LakeError::passing(&error) && !already_there(&error) => return Err(error.into()),
+                Ok(None) | Err(_) => pause.pause().await,
+            }
+        }
+    }
+
+    /// Rows of `files`, only `columns`. Files, row groups and pages that cannot hold any of the wanted ones are not read.
+    ///
+    /// # Errors
+    /// The store's and Parquet's.
+    pub async fn read(&self, files: &[&AddFile], columns: &[&str], rows: Rows<'_>) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        for file in files.iter().filter(|file| rows.may_be_in(file)) {
+            let mut builder = ParquetRecordBatchStreamBuilder::new(DataFile::new(&self.store, file)).await?;
+            let groups = rows.row_groups(self.def, &mut builder).await?;
+            if groups.is_empty() {
+                continue;
+            }
+            let output = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+            if let Some(predicate) = rows.predicate(&builder) {
+                builder = builder.with_row_filter(RowFilter::new(vec![predicate]));
+            }
+            let mut stream = builder.with_row_groups(groups).with_projection(output).build()?;
+            while let Some(batch) = stream.try_next().await? {
+                batches.push(batch);
+            }
+        }
+        Ok(batches)
+    }
+}
+
+fn already_there(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
+}
+
+/// Which rows to read.
+#[derive(Debug, Clone, Copy)]
+pub enum Rows<'a> {
+    All,
+    /// The text column is one of the values.
+    Where(&'a str, &'a [&'a str]),
+    /// `after < seq <= last`.
+    Seq {
+        after: u64,
+        last: u64,
+    },
+}
+
+type Builder = ParquetRecordBatchStreamBuilder<DataFile>;
+
+impl Rows<'_> {
+    fn may_be_in(&self, file: &AddFile) -> bool {
+        match self {
+            Self::All => true,
+            Self::Where(column, values) => {
+                let stats = file.parse_stats();
+                values.iter().any(|value| stats.may_hold(column, value))
+            }
+            Self::Seq { after, last } => {
+                let stats = file.parse_stats();
+                stats.max_u64("seq").is_none_or(|seq| seq > *after)
+                    && stats.min_u64("seq").is_none_or(|seq| seq <= *last)
+            }
+        }
+    }
+
+    /// The row groups that statistics and Bloom filters do not exclude.
+    async fn row_groups(&self, def: &TableDef, builder: &mut Builder) -> Result<Vec<usize>> {
+        let all = 0..builder.metadata().num_row_groups();
+        let position = |name: &str| def.columns.iter().position(|column| column.name == name);
+        let mut groups = Vec::new();
+        match self {
+            Self::Where(name, values) if let Some(column) = position(name) => {
+                for group in all {
+                    let bloom = builder.get_row_group_column_bloom_filter(group, column).await?;
+                    if bloom.is_none_or(|bloom| values.iter().any(|value| bloom.check(*value))) {
+                        groups.push(group);
+                    }
+                }
+            }
+            Self::Seq { after, last } if let Some(column) = position("seq") => {
+                for group in all {
+                    let range = match builder.metadata().row_group(group).column(column).statistics() {
+                        Some(Statistics::Int64(range)) => range.min_opt().zip(range.max_opt()),
+                        _ => None,
+                    };
+                    if range.is_none_or(|(low, high)| *high > as_long(*after) && *low <= as_long(*last)) {
+                        groups.push(group);
+                    }
+                }
+            }
+            _ => groups.extend(all),
+        }
+        Ok(groups)
+    }
+
+    fn predicate(&self, builder: &Builder) -> Option<Box<dyn ArrowPredicate>> {
+        let mask = |name: &str| ProjectionMask::columns(builder.parquet_schema(), [name]);
+        match *self {
+            Self::All => None,
+            Self::Where(column, values) => {
+                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+                let wanted =
+                    move |cell: Option<&str>| cell.is_some_and(|cell| values.iter().any(|value| value == cell));
+                Some(Box::new(ArrowPredicateFn::new(mask(column), move |batch| {
+                    let column = batch.column(0).as_string::<i32>();
+                    Ok(column.iter().map(|cell| Some(wanted(cell))).collect::<BooleanArray>())
+                })))
+            }
+            Self::Seq { after, last } => {
+                let (after, last) = (as_long(after), as_long(last));
+                Some(Box::new(ArrowPredicateFn::new(mask("seq"), move |batch| {
+                    let column = batch.column(0).as_primitive::<Int64Type>();
+                    Ok(column.iter().map(|cell| cell.map(|seq| seq > after && seq <= last)).collect::<BooleanArray>())
+                })))
+            }
+        }
+    }
+}
+
+fn as_long(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+impl CommitNote {
+    pub fn new(commit_id: Uuid, actions: usize) -> Self {
+        Self { commit_id, actions, head: None, keys: Vec::new(), epoch: None }
+    }
+}
+
+fn join_lines(lines: &[Value]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for line in lines {
+        bytes.extend_from_slice(line.to_string().as_bytes());
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+/// A whole Parquet file: zstd, Bloom filters on ids, pages small enough to skip.
+fn encode(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u8>> {
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_created_by(ENGINE.into())
+        .set_bloom_filter_position(BloomFilterPosition::End)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(1024)
+        .set_write_batch_size(256);
+    for column in def.bloom {
+        let path = ColumnPath::from(*column);
+        properties = properties
+            .set_column_bloom_filter_enabled(path.clone(), true)
+            .set_column_bloom_filter_max_ndv(path.clone(), batch.num_rows().clamp(16, ROW_GROUP_ROWS) as u64)
+            .set_column_bloom_filter_fpp(path, 0.001);
+    }
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties.build()))?;
+    writer.write(batch)?;
+    Ok(writer.into_inner()?)
+}
+
+/// Delta's per-file statistics: rows, and minimum, maximum and nulls of the columns that are worth it.
+fn stats(def: &TableDef, batch: &RecordBatch) -> Value {
+    let (mut mins, mut maxs, mut nulls) = (Map::new(), Map::new(), Map::new());
+    for column in def.columns.iter().filter(|column| def.stats.contains(&column.name)) {
+        let Some(array) = batch.column_by_name(column.name) else { continue };
+        nulls.insert(column.name.into(), array.null_count().into());
+        if let Some((low, high)) = range(column.kind, array.as_ref()) {
+            mins.insert(column.name.into(), low);
+            maxs.insert(column.name.into(), high);
+        }
+    }
+    json!({ "numRecords": batch.num_rows(), "minValues": mins, "maxValues": maxs, "nullCount": nulls })
+}
+
+/// Timestamps to the millisecond as the protocol asks: the minimum cut down, the maximum cut up.
+fn range(kind: Kind, array: &dyn Array) -> Option<(Value, Value)> {
+    match kind {
+        Kind::Long => {
+            let array = array.as_primitive_opt::<Int64Type>()?;
+            Some((min(array)?.into(), max(array)?.into()))
+        }
+        Kind::Text => {
+            let array: &StringArray = array.as_string_opt()?;
+            Some((min_string(array)?.into(), max_string(array)?.into()))
+        }
+        Kind::Timestamp => {
+            debug_assert!(matches!(array.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)));
+            let array = array.as_primitive_opt::<TimestampMicrosecondType>()?;
+            let text = |micros: i64| {
+                let moment = chrono::DateTime::from_timestamp_micros(micros)?;
+                Some(Value::from(moment.to_rfc3339_opts(SecondsFormat::Millis, true)))
+            };
+            Some((text(min(array)?)?, text(max(array)?.saturating_add(999))?))
+        }
+        Kind::Int | Kind::Double | Kind::Boolean => None,
+    }
+}
+
+/// One batch of several.
+///
+/// # Errors
+/// When their schemas differ.
+pub fn merge(def: &TableDef, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    Ok(concat_batches(&def.arrow_schema(), batches)?)
+}

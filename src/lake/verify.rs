@@ -1,0 +1,260 @@
+//! Proof that the audit log and everything computed from it say what was recorded.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    Lake, LakeError, Result,
+    log::AddFile,
+    projector,
+    rebuild::{Comparison, compare},
+    table::Rows,
+};
+use crate::{
+    domain::{
+        chain::{GENESIS_HASH, Head, entry_hash},
+        entry::Entry,
+    },
+    tables::{catalog::AUDIT_LOG, from_batch, project::audit_row, rows::AuditRow},
+};
+
+/// Something that no honest writer could have left behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "problem", rename_all = "kebab-case")]
+pub enum Tampering {
+    /// The hash of a row does not fit its content.
+    Altered { seq: u64 },
+    /// A typed column does not say what the entry says.
+    ColumnAltered { seq: u64, columns: Vec<String> },
+    /// The entry was written for another position.
+    Moved { seq: u64, entry_seq: u64 },
+    /// The entry cannot be read at all.
+    Unreadable { seq: u64, reason: String },
+    /// Rows are missing.
+    Missing { from: u64, to: u64 },
+    /// Two different rows stand at one position: the chain has two ends, or a row was put in.
+    Fork { seq: u64 },
+    /// The same row stands there more than once.
+    Duplicate { seq: u64 },
+    /// A row does not follow the row before it.
+    BrokenLink { seq: u64 },
+    /// The log ends before a head that somebody remembers.
+    TailCut { remembered: u64, found: u64, witness: Witness },
+    /// The row at a remembered head is another one.
+    Rewritten { seq: u64, witness: Witness },
+    /// A projected table does not say what the ledger says.
+    Projection(Comparison),
+}
+
+/// Who remembers a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Witness {
+    /// The user, with `--head`.
+    Given,
+    /// The commits of the table itself.
+    DeltaLog,
+}
+
+impl fmt::Display for Tampering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Altered { seq } => write!(f, "row {seq} was altered: its hash does not fit prev_hash and entry"),
+            Self::ColumnAltered { seq, columns } => {
+                write!(f, "row {seq} was altered: {} does not say what its entry says", columns.join(", "))
+            }
+            Self::Moved { seq, entry_seq } => {
+                write!(f, "row {seq} was moved or swapped: its entry was written as row {entry_seq}")
+            }
+            Self::Unreadable { seq, reason } => write!(f, "row {seq} was altered: its entry cannot be read ({reason})"),
+            Self::Missing { from, to } if from == to => write!(f, "row {from} is missing"),
+            Self::Missing { from, to } => write!(f, "rows {from} to {to} are missing"),
+            Self::Fork { seq } => write!(f, "the chain forks at row {seq}: different rows stand there"),
+            Self::Duplicate { seq } => write!(f, "row {seq} stands there more than once"),
+            Self::BrokenLink { seq } => {
+                write!(f, "row {seq} does not follow the row before it: its prev_hash is another")
+            }
+            Self::TailCut { remembered, found, witness } => {
+                write!(f, "the end was cut off: {witness} knows of row {remembered}, the log ends at row {found}")
+            }
+            Self::Rewritten { seq, witness } => write!(f, "row {seq} is not the row that {witness} remembers"),
+            Self::Projection(comparison) => {
+                let seqs: Vec<String> = comparison.differing_seqs.iter().map(u64::to_string).collect();
+                write!(
+                    f,
+                    "table {} does not say what the ledger says: {} rows for {} expected, differing at ledger rows {}{}",
+                    comparison.table,
+                    comparison.rows_found,
+                    comparison.rows_expected,
+                    seqs.join(", "),
+                    if comparison.differing > seqs.len() as u64 { ", …" } else { "" }
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Display for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Given => "the given head",
+            Self::DeltaLog => "the table's own commit log",
+        })
+    }
+}
+
+/// What `audit verify` found.
+#[derive(Debug, Serialize)]
+pub struct Verification {
+    /// Rows read.
+    pub rows: u64,
+    /// The last row as it stands.
+    pub head: Head,
+    /// Projected tables that were compared, when the log itself is intact.
+    pub projections: Vec<Comparison>,
+    pub tampering: Vec<Tampering>,
+}
+
+impl Verification {
+    pub fn intact(&self) -> bool {
+        self.tampering.is_empty()
+    }
+}
+
+/// What the chain needs of a row.
+struct Link {
+    seq: u64,
+    prev_hash: String,
+    entry_hash: String,
+}
+
+/// Reads the whole log, and every projected table if the log is intact. `remembered` is a head from an earlier day.
+///
+/// # Errors
+/// The store's. Damage is a finding, not an error.
+pub async fn verify(lake: &Lake, remembered: Option<&Head>, progress: impl Fn(u64, u64)) -> Result<Verification> {
+    let table = lake.table(AUDIT_LOG);
+    let log = table.log().await?;
+    let columns: Vec<&str> = AUDIT_LOG.columns.iter().map(|column| column.name).collect();
+    let total: u64 = log.files.values().filter_map(|file| file.parse_stats().num_records).sum();
+    let mut tampering = Vec::new();
+    let mut links = Vec::new();
+    let mut files: Vec<&AddFile> = log.files.values().collect();
+    files.sort_by_key(|file| file.parse_stats().min_u64("seq"));
+    for file in files {
+        for batch in table.read(&[file], &columns, Rows::All).await? {
+            // Row by row where a column holds what its type does not allow, so that the row can be named.
+            for row in 0..batch.num_rows() {
+                match from_batch::<AuditRow>(&batch.slice(row, 1)).map(|mut rows| rows.pop()) {
+                    Ok(Some(row)) => {
+                        tampering.extend(check_row(&row));
+                        links.push(Link { seq: row.seq, prev_hash: row.prev_hash, entry_hash: row.entry_hash });
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        tampering.push(Tampering::Unreadable { seq: seq_of(&batch, row), reason: error.to_string() })
+                    }
+                }
+            }
+            progress(links.len() as u64, total);
+        }
+    }
+    links.sort_by(|a, b| (a.seq, &a.entry_hash).cmp(&(b.seq, &b.entry_hash)));
+    tampering.extend(check_chain(&links));
+    let head = links.last().map_or_else(Head::genesis, |last| Head { seq: last.seq, hash: last.entry_hash.clone() });
+    let in_log = log.head.as_ref().map(|head| (&head.chain, Witness::DeltaLog));
+    for (remembered, witness) in in_log.into_iter().chain(remembered.map(|head| (head, Witness::Given))) {
+        tampering.extend(check_head(&links, remembered, witness));
+    }
+    let mut projections = Vec::new();
+    if tampering.is_empty() {
+        projector::project(lake, |_, _| {}).await?;
+        projections = compare(lake, head.seq, progress).await?;
+        tampering.extend(projections.iter().filter(|table| !table.equal()).cloned().map(Tampering::Projection));
+    }
+    Ok(Verification { rows: links.len() as u64, head, projections, tampering })
+}
+
+fn seq_of(batch: &arrow::array::RecordBatch, row: usize) -> u64 {
+    use arrow::{array::AsArray, datatypes::Int64Type};
+    batch
+        .column_by_name("seq")
+        .and_then(|column| column.as_primitive_opt::<Int64Type>())
+        .and_then(|column| u64::try_from(column.value(row)).ok())
+        .unwrap_or(0)
+}
+
+fn check_row(row: &AuditRow) -> Vec<Tampering> {
+    let seq = row.seq;
+    let mut found = Vec::new();
+    if entry_hash(&row.prev_hash, &row.entry) != row.entry_hash {
+        found.push(Tampering::Altered { seq });
+    }
+    let entry = match Entry::parse(&row.entry) {
+        Ok(entry) => entry,
+        Err(error) => {
+            found.push(Tampering::Unreadable { seq, reason: error.to_string() });
+            return found;
+        }
+    };
+    if entry.seq != seq {
+        found.push(Tampering::Moved { seq, entry_seq: entry.seq });
+        return found;
+    }
+    match columns_differing(row, &entry) {
+        Ok(columns) if columns.is_empty() => {}
+        Ok(columns) => found.push(Tampering::ColumnAltered { seq, columns }),
+        Err(error) => found.push(Tampering::Unreadable { seq, reason: error.to_string() }),
+    }
+    found
+}
+
+/// Columns that do not say what the entry says. The hashes are checked by the chain.
+fn columns_differing(row: &AuditRow, entry: &Entry) -> Result<Vec<String>, LakeError> {
+    let expected = audit_row(entry, row.entry.clone(), row.prev_hash.clone())?;
+    let (Value::Object(found), Value::Object(expected)) = (serde_json::to_value(row)?, serde_json::to_value(expected)?)
+    else {
+        return Ok(Vec::new());
+    };
+    Ok(expected
+        .into_iter()
+        .filter(|(name, value)| name != "entry_hash" && found.get(name) != Some(value))
+        .map(|(name, _)| name)
+        .collect())
+}
+
+fn check_chain(links: &[Link]) -> Vec<Tampering> {
+    let mut found = Vec::new();
+    let mut before: Option<&Link> = None;
+    for link in links {
+        let (expected_seq, expected_hash) = before.map_or((1, GENESIS_HASH), |b| (b.seq + 1, b.entry_hash.as_str()));
+        if before.is_some_and(|before| before.seq == link.seq) {
+            let same = before.is_some_and(|before| before.entry_hash == link.entry_hash);
+            found.push(if same { Tampering::Duplicate { seq: link.seq } } else { Tampering::Fork { seq: link.seq } });
+            continue;
+        }
+        if link.seq > expected_seq {
+            found.push(Tampering::Missing { from: expected_seq, to: link.seq - 1 });
+        } else if link.prev_hash != expected_hash {
+            found.push(Tampering::BrokenLink { seq: link.seq });
+        }
+        before = Some(link);
+    }
+    found
+}
+
+fn check_head(links: &[Link], remembered: &Head, witness: Witness) -> Option<Tampering> {
+    if remembered.seq == 0 {
+        return None;
+    }
+    let last = links.last().map_or(0, |link| link.seq);
+    if links.iter().any(|link| link.seq == remembered.seq && link.entry_hash == remembered.hash) {
+        None
+    } else if remembered.seq > last {
+        Some(Tampering::TailCut { remembered: remembered.seq, found: last, witness })
+    } else {
+        Some(Tampering::Rewritten { seq: remembered.seq, witness })
+    }
+}

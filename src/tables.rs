@@ -1,0 +1,195 @@
+//! Every row described once.
+//!
+//! One [`table!`] definition gives the serde struct, the Arrow schema, the Delta column comments, the `CREATE TABLE` text
+//! and the data dictionary. `Option` means nullable. [`to_batch`] and [`from_batch`] are the only way between rows and
+//! Arrow.
+
+pub mod catalog;
+pub mod ddl;
+pub mod project;
+pub mod rows;
+
+use std::sync::Arc;
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+    error::ArrowError,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::domain::{
+    ids::{Id, IncidentId, RequestKey},
+    time::Timestamp,
+    words::{
+        CheckStatus, Confidence, EventKind, IncidentType, Interface, RemediationKind, RemediationResult, Severity,
+        Status,
+    },
+};
+
+/// A table of the lake.
+#[derive(Debug, Clone, Copy)]
+pub struct TableDef {
+    pub name: &'static str,
+    comment: &'static str,
+    pub columns: &'static [Column],
+    /// Columns with min and max in the Delta log, for skipping files.
+    pub stats: &'static [&'static str],
+    /// Columns with a Bloom filter in every file, for point look-ups.
+    pub bloom: &'static [&'static str],
+    /// The order of rows inside a compacted file.
+    pub sort: &'static [&'static str],
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub nullable: bool,
+    comment: &'static str,
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Long,
+    Int,
+    Double,
+    Boolean,
+    /// UTC, microseconds.
+    Timestamp,
+}
+
+impl Kind {
+    pub fn arrow(self) -> DataType {
+        match self {
+            Self::Text => DataType::Utf8,
+            Self::Long => DataType::Int64,
+            Self::Int => DataType::Int32,
+            Self::Double => DataType::Float64,
+            Self::Boolean => DataType::Boolean,
+            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        }
+    }
+
+    /// The type's name in SQL and, in lower case, in Delta's schema.
+    pub fn sql(self) -> &'static str {
+        match self {
+            Self::Text => "STRING",
+            Self::Long => "BIGINT",
+            Self::Int => "INT",
+            Self::Double => "DOUBLE",
+            Self::Boolean => "BOOLEAN",
+            Self::Timestamp => "TIMESTAMP",
+        }
+    }
+
+    pub fn delta(self) -> &'static str {
+        match self {
+            Self::Text => "string",
+            Self::Long => "long",
+            Self::Int => "integer",
+            Self::Double => "double",
+            Self::Boolean => "boolean",
+            Self::Timestamp => "timestamp",
+        }
+    }
+}
+
+impl Column {
+    /// One line; never empty.
+    pub fn comment(&self) -> &'static str {
+        self.comment.trim()
+    }
+}
+
+impl TableDef {
+    /// What a row is, in a sentence or two.
+    pub fn comment(&self) -> &'static str {
+        self.comment.trim()
+    }
+
+    pub fn arrow_schema(&self) -> SchemaRef {
+        let fields: Vec<Field> =
+            self.columns.iter().map(|column| Field::new(column.name, column.kind.arrow(), column.nullable)).collect();
+        Arc::new(Schema::new(fields))
+    }
+}
+
+/// A row type and the table it belongs to.
+pub trait Row: Serialize + DeserializeOwned + Send + 'static {
+    const TABLE: &'static TableDef;
+}
+
+/// Rows to Arrow, in the table's schema.
+///
+/// # Errors
+/// Names the field that does not fit.
+pub fn to_batch<R: Row>(rows: &[R]) -> Result<RecordBatch, ArrowError> {
+    let schema = R::TABLE.arrow_schema();
+    serde_arrow::to_record_batch(schema.fields(), &rows).map_err(|error| ArrowError::ExternalError(Box::new(error)))
+}
+
+/// Arrow to rows, by column name.
+///
+/// # Errors
+/// Names the field that is missing or does not fit.
+pub fn from_batch<R: Row>(batch: &RecordBatch) -> Result<Vec<R>, ArrowError> {
+    serde_arrow::from_record_batch(batch).map_err(|error| ArrowError::ExternalError(Box::new(error)))
+}
+
+/// What may stand in a column, and how it is stored.
+pub trait Cell {
+    const KIND: Kind;
+    const NULLABLE: bool = false;
+}
+
+impl<T: Cell> Cell for Option<T> {
+    const KIND: Kind = T::KIND;
+    const NULLABLE: bool = true;
+}
+
+macro_rules! cells {
+    ($kind:ident: $($ty:ty),*) => { $(impl Cell for $ty { const KIND: Kind = Kind::$kind; })* };
+}
+
+cells!(Text: String, Id, IncidentId, RequestKey, CheckStatus, Confidence, EventKind, IncidentType, Interface);
+cells!(Text: RemediationKind, RemediationResult, Severity, Status);
+cells!(Long: i64, u64);
+cells!(Int: i32);
+cells!(Double: f64);
+cells!(Boolean: bool);
+cells!(Timestamp: Timestamp);
+
+/// Describes a table and its row type at once. The first line says which columns get statistics, Bloom filters, and the
+/// sort order.
+macro_rules! table {
+    (
+        $(#[doc = $table_doc:literal])*
+        $Row:ident = $name:literal, stats [$($stat:ident),*], bloom [$($bloom:ident),*], sort [$($sort:ident),*]
+        { $( $(#[doc = $doc:literal])* $field:ident: $ty:ty, )* }
+    ) => {
+        $(#[doc = $table_doc])*
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        pub struct $Row { $( $(#[doc = $doc])* pub $field: $ty, )* }
+
+        impl $crate::tables::Row for $Row {
+            const TABLE: &'static $crate::tables::TableDef = &$crate::tables::TableDef {
+                name: $name,
+                comment: concat!($($table_doc),*),
+                columns: &[$( $crate::tables::Column {
+                    name: stringify!($field),
+                    kind: <$ty as $crate::tables::Cell>::KIND,
+                    nullable: <$ty as $crate::tables::Cell>::NULLABLE,
+                    comment: concat!($($doc),*),
+                }, )*],
+                stats: &[$(stringify!($stat)),*],
+                bloom: &[$(stringify!($bloom)),*],
+                sort: &[$(stringify!($sort)),*],
+            };
+        }
+    };
+}
+pub(crate) use table;

@@ -1,0 +1,31 @@
+//! Which tables there are.
+
+use super::{
+    Row, TableDef,
+    rows::{
+        AuditRow, DigestRow, EscalationEvent, IncidentState, JobRun, PracticeCheck, RecurrenceEvent, RejectedInput,
+        RootCause, RunbookStep, TimelineEvent,
+    },
+};
+
+/// The system of record.
+pub const AUDIT_LOG: &TableDef = AuditRow::TABLE;
+
+/// Everything that is computed from it, and can be computed again.
+pub const PROJECTIONS: [&TableDef; 10] = [
+    IncidentState::TABLE,
+    TimelineEvent::TABLE,
+    RootCause::TABLE,
+    PracticeCheck::TABLE,
+    RunbookStep::TABLE,
+    EscalationEvent::TABLE,
+    RecurrenceEvent::TABLE,
+    DigestRow::TABLE,
+    JobRun::TABLE,
+    RejectedInput::TABLE,
+];
+
+/// All tables, the audit log first.
+pub fn all() -> impl Iterator<Item = &'static TableDef> {
+    std::iter::once(AUDIT_LOG).chain(PROJECTIONS)
+}

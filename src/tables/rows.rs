@@ -1,0 +1,388 @@
+//! The rows of the lake's tables.
+
+use super::table;
+use crate::domain::{
+    ids::{Id, IncidentId, RequestKey},
+    time::Timestamp,
+    words::{
+        CheckStatus, Confidence, EventKind, IncidentType, Interface, RemediationKind, RemediationResult, Severity,
+        Status,
+    },
+};
+
+table! {
+    /// The system of record: one row per accepted request, chained by hash, append-only. Every other table is computed
+    /// from it.
+    AuditRow = "audit_log", stats [seq, recorded_at, request_key, incident_id, workspace_id],
+    bloom [request_key, incident_id], sort [seq]
+    {
+        /// Position in the log: 1, 2, 3 … without gaps.
+        seq: u64,
+        /// When: the moment the ledger took the request (UTC).
+        recorded_at: Timestamp,
+        /// Who handed it in, such as agent:databricks_mcp_agent.
+        actor: Id,
+        /// By which way it came in: cli, demo.
+        interface: Interface,
+        /// What was done: INVESTIGATE, RCA, REMEDIATE, VALIDATE, comma-separated.
+        action: String,
+        /// Which operation was asked for, such as record_report.
+        request_kind: String,
+        /// The id under which the request is recorded once.
+        request_id: Id,
+        /// First 16 hex digits of SHA-256 over request_id, for look-ups.
+        request_key: RequestKey,
+        /// SHA-256 over the redacted request as canonical JSON, lower-case hex.
+        request_hash: String,
+        /// The incident the request is about.
+        incident_id: Option<IncidentId>,
+        /// Why: the incident's type.
+        incident_type: Option<IncidentType>,
+        /// What: the incident's machine name.
+        incident_slug: Option<Id>,
+        /// Where: the workspace's id.
+        workspace_id: Option<Id>,
+        /// Where: kind_id=id of each affected resource, comma-separated.
+        resources: Option<String>,
+        /// The confidence that counts: HIGH, MEDIUM, LOW.
+        finding_confidence: Option<Confidence>,
+        /// How: the settings that were applied, as JSON. Null when nothing was.
+        remediation_applied: Option<String>,
+        /// What it means for compliance, as reported.
+        compliance_impact: Option<String>,
+        /// COMPLETE once the incident is resolved, else OPEN.
+        status: String,
+        /// The whole redacted request and its facts, canonical JSON (RFC 8785).
+        entry: String,
+        /// entry_hash of the row before; 64 zeros for the first.
+        prev_hash: String,
+        /// Lower-case hex SHA-256 over prev_hash followed by entry.
+        entry_hash: String,
+    }
+}
+
+table! {
+    /// One row per request that changed what is known of an incident: its state from then on. The latest seq of an
+    /// incident counts.
+    IncidentState = "incident_states", stats [incident_id, seq, reported_at], bloom [incident_id], sort [seq]
+    {
+        /// The incident.
+        incident_id: IncidentId,
+        /// The audit_log row that says so.
+        seq: u64,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// When it was reported.
+        reported_at: Timestamp,
+        /// When users began to be affected.
+        impact_started_at: Option<Timestamp>,
+        /// When somebody or something noticed.
+        detected_at: Option<Timestamp>,
+        /// The first explicit acknowledgement (timeline ACK).
+        acknowledged_at: Option<Timestamp>,
+        /// The first successful REMEDIATE or VERIFY.
+        mitigated_at: Option<Timestamp>,
+        /// The last CLOSE, of a resolved incident only.
+        resolved_at: Option<Timestamp>,
+        /// job-failure, validation-gap, security-finding, deprecation, compliance.
+        incident_type: IncidentType,
+        /// investigating, escalated, resolved.
+        status: Status,
+        /// Short machine name.
+        slug: Id,
+        /// One line for people. From outside: hostile in every output language.
+        title: String,
+        /// Who or what noticed.
+        reporter: Id,
+        /// Who handed it in.
+        actor: Id,
+        /// The request that says so.
+        request_id: Id,
+        /// The workspace's id.
+        workspace_id: Id,
+        /// The workspace's address.
+        workspace_url: Option<String>,
+        /// Kind of the first affected resource.
+        resource_kind: Option<Id>,
+        /// Id of the first affected resource.
+        resource_id: Option<Id>,
+        /// Name of the first affected resource.
+        resource_name: Option<String>,
+        /// The root cause in the report's words.
+        root_cause: Option<String>,
+        /// Identity of the root cause; null when it is unknown.
+        cause_fingerprint: Option<String>,
+        /// The confidence that counts.
+        confidence: Option<Confidence>,
+        /// What it means for compliance.
+        compliance_impact: Option<String>,
+        /// Lessons learned, a JSON array of strings.
+        lessons_learned: Option<String>,
+    }
+}
+
+table! {
+    /// One row per thing that happened in an incident.
+    TimelineEvent = "timeline_events", stats [incident_id, seq, occurred_at], bloom [incident_id], sort [seq, ordinal]
+    {
+        /// The incident.
+        incident_id: IncidentId,
+        /// The audit_log row that says so.
+        seq: u64,
+        /// Position in the request, from 1.
+        ordinal: i32,
+        /// When it happened.
+        occurred_at: Timestamp,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// DISCOVER, FETCH, ANALYZE, RCA, REMEDIATE, VERIFY, CLOSE, NOTE, ACK, ESCALATE, REOPEN.
+        kind: EventKind,
+        /// What happened. From outside: hostile in every output language.
+        message: String,
+        /// The tool that was called.
+        tool: Option<String>,
+        /// What it rests on: a JSON array of {kind, ref, excerpt}.
+        evidence: Option<String>,
+        /// Who logged it.
+        actor: Id,
+    }
+}
+
+table! {
+    /// One row per root-cause finding, also when the cause is unknown.
+    RootCause = "root_causes", stats [incident_id, seq, found_at, cause_fingerprint],
+    bloom [incident_id, cause_fingerprint], sort [seq]
+    {
+        /// The incident.
+        incident_id: IncidentId,
+        /// The audit_log row that says so.
+        seq: u64,
+        /// When the incident was reported: the time at which the cause counts.
+        found_at: Timestamp,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// Identity of the cause; null when it is unknown.
+        cause_fingerprint: Option<String>,
+        /// The cause in its normal form, which the fingerprint is made from.
+        cause_normalised: Option<String>,
+        /// The cause in the report's words.
+        root_cause: String,
+        /// The code the report gave.
+        cause_code: Option<Id>,
+        /// The confidence that counts.
+        confidence: Confidence,
+        /// The confidence that was reported.
+        confidence_reported: Confidence,
+        /// Why they differ.
+        confidence_forced_because: Option<String>,
+        /// Kinds of evidence that were read, comma-separated.
+        evidence: Option<String>,
+        /// Kinds of evidence that could not be had, comma-separated.
+        missing_evidence: Option<String>,
+        /// The error's class.
+        error_class: Option<String>,
+        /// The error's text.
+        error_message: Option<String>,
+        /// Databricks' termination code.
+        termination_code: Option<String>,
+        /// job-failure, validation-gap, security-finding, deprecation, compliance.
+        incident_type: IncidentType,
+        /// The workspace's id.
+        workspace_id: Id,
+        /// Kind of the first affected resource.
+        resource_kind: Option<Id>,
+        /// Id of the first affected resource.
+        resource_id: Option<Id>,
+        /// Name of the first affected resource.
+        resource_name: Option<String>,
+        /// The first affected resource's attributes, a JSON object of strings.
+        resource_attributes: Option<String>,
+    }
+}
+
+table! {
+    /// One row per best-practice check that was made.
+    PracticeCheck = "practice_checks", stats [incident_id, seq, checked_at], bloom [incident_id], sort [seq, ordinal]
+    {
+        /// The incident.
+        incident_id: IncidentId,
+        /// The audit_log row that says so.
+        seq: u64,
+        /// Position in the request, from 1.
+        ordinal: i32,
+        /// When the incident was reported: the time at which the check counts.
+        checked_at: Timestamp,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// Reliability, Security, Cost Optimization …
+        category: Id,
+        /// The check.
+        name: Id,
+        /// PASS, FAIL, PARTIAL. PARTIAL means incomplete data, not a warning.
+        status: CheckStatus,
+        /// How bad a failure is.
+        severity: Option<Severity>,
+        /// What was found.
+        finding: Option<String>,
+        /// What it rests on.
+        evidence: Option<String>,
+        /// The workspace's id.
+        workspace_id: Id,
+    }
+}
+
+table! {
+    /// One row per remediation step: what a runbook is made from.
+    RunbookStep = "runbooks", stats [incident_id, seq], bloom [incident_id], sort [seq, ordinal]
+    {
+        /// The incident.
+        incident_id: IncidentId,
+        /// The audit_log row that says so.
+        seq: u64,
+        /// Position in the request, from 1.
+        ordinal: i32,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// job_settings, cluster_settings, warehouse_settings, sql, command.
+        kind: RemediationKind,
+        /// One line for people.
+        title: String,
+        /// Kind of what is changed.
+        resource_kind: Option<Id>,
+        /// Id of what is changed.
+        resource_id: Option<Id>,
+        /// Name of what is changed. From outside: hostile in every output language.
+        resource_name: Option<String>,
+        /// The tasks the changes are for, a JSON array of strings.
+        task_keys: Option<String>,
+        /// Setting and new value, a JSON object.
+        changes: Option<String>,
+        /// The settings as they were read before the change, a JSON object.
+        captured_settings: Option<String>,
+        /// The statement of an sql step.
+        statement: Option<String>,
+        /// The command of a command step.
+        command: Option<String>,
+        /// Whether it has been done.
+        applied: bool,
+        /// SUCCESS or FAILED.
+        result: Option<RemediationResult>,
+    }
+}
+
+table! {
+    /// One row per input that could not become a record, with the reason.
+    RejectedInput = "rejected_inputs", stats [seq, recorded_at], bloom [], sort [seq]
+    {
+        /// The audit_log row that says so.
+        seq: u64,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// Where the input came from.
+        source: String,
+        /// SHA-256 of the input's bytes, lower-case hex.
+        input_hash: String,
+        /// What was wrong with it, a JSON array of {pointer, message, hint}.
+        problems: String,
+    }
+}
+
+table! {
+    /// One row per evaluation of an escalation trigger and per change of an alert's state.
+    EscalationEvent = "escalation_events", stats [incident_id, seq, occurred_at], bloom [incident_id], sort [seq]
+    {
+        /// The incident.
+        incident_id: IncidentId,
+        /// The audit_log row that says so.
+        seq: u64,
+        /// When it happened.
+        occurred_at: Timestamp,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// missing-evidence, partial-checks, security-finding, recurring, access-issue.
+        trigger: String,
+        /// What happened to the alert.
+        event: String,
+        /// How urgent it is.
+        severity: Option<Severity>,
+        /// The same alert always has the same key.
+        dedup_key: String,
+        /// Why it did or did not fire.
+        reason: String,
+    }
+}
+
+table! {
+    /// One row per change of a recurrence episode: one cause, often enough within the window.
+    RecurrenceEvent = "recurrence_events", stats [seq, occurred_at, cause_fingerprint], bloom [cause_fingerprint], sort [seq]
+    {
+        /// The audit_log row that says so.
+        seq: u64,
+        /// When the episode changed.
+        occurred_at: Timestamp,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// Identity of the cause.
+        cause_fingerprint: String,
+        /// Identity of the episode.
+        episode_id: Id,
+        /// opened, updated, closed.
+        event: String,
+        /// Distinct incidents in the episode.
+        incidents: i32,
+        /// The first of them.
+        first_at: Timestamp,
+        /// The last of them.
+        last_at: Timestamp,
+    }
+}
+
+table! {
+    /// One row per revision of a weekly digest.
+    DigestRow = "digests", stats [seq, week_start], bloom [], sort [seq]
+    {
+        /// The audit_log row that says so.
+        seq: u64,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// ISO week, such as 2026-W08.
+        week: String,
+        /// IANA time zone the week is in.
+        time_zone: String,
+        /// First moment of the week.
+        week_start: Timestamp,
+        /// First moment after the week.
+        week_end: Timestamp,
+        /// 1 for the first, one more for each that says something else.
+        revision: i32,
+        /// The digest, JSON.
+        content: String,
+    }
+}
+
+table! {
+    /// One row per job run that was seen: the denominators of failure rates.
+    JobRun = "job_runs", stats [seq, workspace_id, job_id, started_at], bloom [job_id], sort [seq]
+    {
+        /// The audit_log row that says so.
+        seq: u64,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// The workspace's id.
+        workspace_id: Id,
+        /// The job, unique in its workspace only.
+        job_id: Id,
+        /// The run.
+        run_id: Id,
+        /// The job's name.
+        job_name: Option<String>,
+        /// When the run started.
+        started_at: Timestamp,
+        /// When it ended.
+        ended_at: Option<Timestamp>,
+        /// How it ended, in the platform's words.
+        result_state: Option<String>,
+        /// Databricks' termination code.
+        termination_code: Option<String>,
+    }
+}
