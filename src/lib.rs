@@ -1,3 +1,48 @@
+//! `ops-runbook`: from an investigation to an incident record that can be shown to an auditor.
+//!
+//! ```text
+//!  a report (file, stdin)                             [cli]  main.rs is the binary
+//!        │
+//!        ▼
+//!  redact → parse → decide                            [domain]  pure: no I/O, clock, environment, async
+//!        │  request + facts
+//!        ▼
+//!  append ONE row to audit_log, one Delta commit      [lake::ledger]  this commit is the acknowledgement
+//!        │
+//!        ▼
+//!  project into typed tables, exactly once            [lake::projector, tables::project]
+//!        │
+//!        ▼
+//!  sql/*.sql on DataFusion                            [analytics]
+//!        │
+//!        ▼
+//!  text, JSON, CSV                                    [render, cli]
+//! ```
+//!
+//! In reading order, arrows pointing down only (a test checks them):
+//!
+//! - [`cli`] asks: arguments in, [`ops`] called, results printed, exit codes
+//! - [`ops`] is the only async orchestration: what the binary can do, without a word about how it is shown
+//! - [`analytics`] plans SQL over the lake's tables and views
+//! - [`lake`] is the only code that writes: the Delta log, the ledger, projections, upkeep, proof
+//! - [`tables`] describes every row once
+//! - [`render`] makes text for people, [`domain`] holds the words and the decisions; both pure
+//!
+//! Invariants:
+//!
+//! 1. Nothing is recorded anywhere but by one row of `audit_log`; every other table can be deleted and rebuilt from it.
+//! 2. `seq` is 1, 2, 3 … without gaps; `entry_hash` = SHA-256 of `prev_hash || entry`.
+//! 3. A request id is recorded once. Sent again, it is answered as the first time.
+//! 4. An answer is given only after the commit stands, on a local disk after fsync.
+//! 5. No secret reaches a hash, a file, a log or an output: redaction comes before everything else.
+//! 6. Every table is append-only; state is a view. There is no MERGE, UPDATE or DELETE.
+//!
+//! Deliberately absent: a server that must run, a cache on disk, a second copy of a schema, a file list loaded to append.
+
+pub mod analytics;
+pub mod cli;
 pub mod domain;
 pub mod lake;
+pub mod ops;
+pub mod render;
 pub mod tables;

@@ -1,21 +1,159 @@
-use super::{redact::*, report::Report, time::Timestamp};
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+//! Reading a report, and saying everything that is wrong with it at once.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    redact::{Redactions, Redactor},
+    report::{MAX_REPORT_BYTES, Report},
+    time::Timestamp,
+};
+
+mod document;
+mod meaning;
+mod schema;
+
+pub use schema::report_schema;
+
+/// Nobody reads more; a hostile document could have millions.
+const MAX_PROBLEMS: usize = 100;
+
+/// One thing that is wrong with a document. Never contains a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
+    /// RFC 6901; empty for the whole document.
     pub pointer: String,
+    /// What is wrong there.
     pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
-impl std::fmt::Display for Problem {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.pointer, self.message)
+
+impl Problem {
+    fn whole(message: impl Into<String>, hint: &str) -> Self {
+        Self { pointer: String::new(), message: message.into(), hint: Some(hint.into()) }
     }
 }
-pub fn parse_report(bytes: &[u8], redactor: &Redactor, _: Timestamp) -> Result<(Report, Redactions), Vec<Problem>> {
-    let mut v: serde_json::Value = serde_json::from_slice(bytes).unwrap();
-    let r = redactor.value(&mut v);
-    Ok((serde_json::from_value(v).unwrap(), r))
+
+/// `/incident/reported_at: is missing (hint: …)`, on one line and safe for a terminal whatever the document says.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.pointer.as_str() {
+            "" => f.write_str("the document")?,
+            pointer => f.write_str(&cut(&pointer.escape_debug().to_string(), 200))?,
+        }
+        write!(f, ": {}", self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " (hint: {hint})"),
+            None => Ok(()),
+        }
+    }
 }
-pub fn report_schema() -> &'static serde_json::Value {
-    static S: std::sync::LazyLock<serde_json::Value> = std::sync::LazyLock::new(|| serde_json::json!({}));
-    &S
+
+/// A value from a document, cut to some 60 characters and escaped.
+fn quote(text: &str) -> String {
+    format!("{:?}", cut(text, 60))
 }
+
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Reads one report: redacts, then checks its shape and its meaning.
+///
+/// # Errors
+/// Every problem there is, in the order of the document.
+pub fn parse_report(bytes: &[u8], redactor: &Redactor, now: Timestamp) -> Result<(Report, Redactions), Vec<Problem>> {
+    let document::Document { mut value, duplicates } = read(bytes).map_err(|problem| vec![problem])?;
+    let redactions = redactor.value(&mut value);
+    let mut problems: Vec<_> = duplicates.iter().map(|segments| duplicate(segments, redactor)).collect();
+    if !value.is_object() {
+        let message = format!("must be a JSON object, but is {}", schema::what_is(&value));
+        return Err(vec![Problem::whole(message, "hand in one report, as an object, at a time")]);
+    }
+    let report = serde_path_to_error::deserialize::<_, Report>(&value);
+    if !schema::is_valid(&value) {
+        problems.extend(schema::problems(&value));
+    } else if let Err(error) = &report {
+        problems.push(from_serde(error));
+    }
+    problems.extend(meaning::problems(&value, now));
+    match report {
+        Ok(report) if problems.is_empty() => Ok((report, redactions)),
+        _ => Err(in_order(problems, &value)),
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<document::Document, Problem> {
+    if bytes.len() > MAX_REPORT_BYTES {
+        let message = format!("is {} bytes long, at most {MAX_REPORT_BYTES} are allowed", bytes.len());
+        return Err(Problem::whole(message, "shorten excerpts, or hand in several reports"));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        Problem::whole(format!("is not UTF-8 at line {line} column {column}"), "save it as UTF-8")
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    document::parse(text).map_err(|error| {
+        let hint = match error.classify() {
+            _ if text.trim().is_empty() => "the document is empty: hand in a report",
+            serde_json::error::Category::Eof => "the document ends too early: was it cut off?",
+            _ if error.to_string().starts_with("recursion limit") => "nest less than 128 levels deep",
+            _ if error.to_string().starts_with("trailing characters") => "hand in one document at a time",
+            _ => "check quotes, commas and brackets just before that place",
+        };
+        Problem::whole(format!("is not JSON: {error}"), hint)
+    })
+}
+
+fn duplicate(segments: &[String], redactor: &Redactor) -> Problem {
+    let pointer = segments.iter().fold(String::new(), |pointer, name| document::child(&pointer, redactor.text(name)));
+    let hint = Some("keep one of them".into());
+    Problem { pointer, message: "stands more than once in its object".into(), hint }
+}
+
+/// What serde refuses though the schema does not.
+fn from_serde(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    use serde_path_to_error::Segment;
+    let pointer = error.path().iter().fold(String::new(), |pointer, segment| match segment {
+        Segment::Seq { index } => document::child(&pointer, index),
+        Segment::Map { key } => document::child(&pointer, key),
+        Segment::Enum { .. } | Segment::Unknown => pointer,
+    });
+    let message = cut(&error.inner().to_string().escape_debug().to_string(), 200);
+    Problem { pointer, message, hint: None }
+}
+
+/// Sorted by place, each once, no more than anybody would read.
+fn in_order(mut problems: Vec<Problem>, value: &Value) -> Vec<Problem> {
+    let total = problems.len();
+    problems.truncate(MAX_PROBLEMS);
+    problems.sort_by_cached_key(|problem| document::position(value, &problem.pointer));
+    let mut once: Vec<Problem> = Vec::with_capacity(problems.len());
+    for problem in problems {
+        // the first to complain about a place as missing or empty has said it all
+        let said = |earlier: &Problem| {
+            let same_word = |word: &str| earlier.message.starts_with(word) && problem.message.starts_with(word);
+            earlier.pointer == problem.pointer
+                && (*earlier == problem || same_word("is missing") || same_word("is empty"))
+        };
+        if !once.iter().any(said) {
+            once.push(problem);
+        }
+    }
+    if total > MAX_PROBLEMS {
+        once.push(Problem::whole("has more problems than these", "repair these first"));
+    }
+    once
+}
+
+#[cfg(test)]
+mod tests;

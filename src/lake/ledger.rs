@@ -14,10 +14,7 @@ use std::{
 };
 
 use object_store::{ObjectStoreExt, path::Path};
-use parquet::{
-    arrow::ParquetRecordBatchStreamBuilder,
-    bloom_filter::Sbbf,
-};
+use parquet::{arrow::ParquetRecordBatchStreamBuilder, bloom_filter::Sbbf};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -573,10 +570,22 @@ pub async fn entries(table: &Table, log: &Log, after: u64, last: u64) -> Result<
 /// # Errors
 /// As [`entries`].
 pub async fn rows_where(table: &Table, log: &Log, column: &str, value: &str) -> Result<Vec<AuditRow>> {
+    whole_rows(table, log, Rows::Where(column, &[value])).await
+}
+
+/// Whole ledger rows with `seq` in `after + 1 ..= last`, ascending.
+///
+/// # Errors
+/// As [`entries`].
+pub async fn rows_between(table: &Table, log: &Log, after: u64, last: u64) -> Result<Vec<AuditRow>> {
+    whole_rows(table, log, Rows::Seq { after, last }).await
+}
+
+async fn whole_rows(table: &Table, log: &Log, wanted: Rows<'_>) -> Result<Vec<AuditRow>> {
     let columns: Vec<&str> = AUDIT_LOG.columns.iter().map(|column| column.name).collect();
     let files: Vec<&AddFile> = log.files.values().collect();
     let mut rows: Vec<AuditRow> = Vec::new();
-    for batch in table.read(&files, &columns, Rows::Where(column, &[value])).await? {
+    for batch in table.read(&files, &columns, wanted).await? {
         rows.extend(from_batch(&batch)?);
     }
     rows.sort_unstable_by_key(|row| row.seq);

@@ -1,0 +1,53 @@
+-- What:       projected rows that should be there and are not, or are there too often. A recorded report has one row in
+--             incident_states, one in root_causes if it has a finding, and rows counted 1, 2, 3 … in timeline_events,
+--             practice_checks and runbooks. A row cut off the end of such a count is seen by `audit verify` only.
+-- Grain:      one row per table and seq.
+-- Parameters: none.
+-- Columns:
+--   table_name  the projected table.
+--   seq         the audit_log row that the rows belong to.
+--   expected    how many rows there should be at least.
+--   found       how many there are; for counted rows, how many different ordinals.
+WITH expected_rows AS (
+  SELECT 'incident_states' AS table_name, seq, 1 AS expected
+  FROM audit_log
+  WHERE request_kind = 'record_report'
+  UNION ALL
+  SELECT 'root_causes' AS table_name, seq, CASE WHEN finding_confidence IS NULL THEN 0 ELSE 1 END AS expected
+  FROM audit_log
+  WHERE request_kind = 'record_report'
+),
+found_rows AS (
+  SELECT 'incident_states' AS table_name, seq, count(*) AS found
+  FROM incident_states
+  GROUP BY seq
+  UNION ALL
+  SELECT 'root_causes' AS table_name, seq, count(*) AS found
+  FROM root_causes
+  GROUP BY seq
+),
+counted_rows AS (
+  SELECT 'timeline_events' AS table_name, seq, ordinal FROM timeline_events
+  UNION ALL
+  SELECT 'practice_checks' AS table_name, seq, ordinal FROM practice_checks
+  UNION ALL
+  SELECT 'runbooks' AS table_name, seq, ordinal FROM runbooks
+)
+SELECT
+  expected_rows.table_name,
+  expected_rows.seq,
+  CAST(expected_rows.expected AS BIGINT) AS expected,
+  coalesce(found_rows.found, 0) AS found
+FROM expected_rows
+LEFT JOIN found_rows
+  ON found_rows.table_name = expected_rows.table_name AND found_rows.seq = expected_rows.seq
+WHERE coalesce(found_rows.found, 0) <> expected_rows.expected
+UNION ALL
+SELECT
+  table_name,
+  seq,
+  CAST(max(ordinal) AS BIGINT) AS expected,
+  count(DISTINCT ordinal) AS found
+FROM counted_rows
+GROUP BY table_name, seq
+HAVING min(ordinal) <> 1 OR max(ordinal) <> count(DISTINCT ordinal)

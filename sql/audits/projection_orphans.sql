@@ -1,0 +1,53 @@
+-- What:       projected rows that no row of the audit log accounts for: their seq is not in it, or it is about another
+--             incident.
+-- Grain:      one row per table, seq and incident.
+-- Parameters: none.
+-- Columns:
+--   table_name         the projected table.
+--   seq                the audit_log row that the rows refer to.
+--   incident_id        the incident the rows are about; null in tables without incidents.
+--   audit_seq          seq again, null when audit_log has no such row.
+--   audit_incident_id  the incident the audit_log row is about.
+WITH projected AS (
+  SELECT 'incident_states' AS table_name, seq, incident_id, TRUE AS has_incident
+  FROM incident_states
+  UNION ALL
+  SELECT 'timeline_events' AS table_name, seq, incident_id, TRUE AS has_incident
+  FROM timeline_events
+  UNION ALL
+  SELECT 'root_causes' AS table_name, seq, incident_id, TRUE AS has_incident
+  FROM root_causes
+  UNION ALL
+  SELECT 'practice_checks' AS table_name, seq, incident_id, TRUE AS has_incident
+  FROM practice_checks
+  UNION ALL
+  SELECT 'runbooks' AS table_name, seq, incident_id, TRUE AS has_incident
+  FROM runbooks
+  UNION ALL
+  SELECT 'escalation_events' AS table_name, seq, incident_id, TRUE AS has_incident
+  FROM escalation_events
+  UNION ALL
+  SELECT 'recurrence_events' AS table_name, seq, CAST(NULL AS STRING) AS incident_id, FALSE AS has_incident
+  FROM recurrence_events
+  UNION ALL
+  SELECT 'digests' AS table_name, seq, CAST(NULL AS STRING) AS incident_id, FALSE AS has_incident
+  FROM digests
+  UNION ALL
+  SELECT 'job_runs' AS table_name, seq, CAST(NULL AS STRING) AS incident_id, FALSE AS has_incident
+  FROM job_runs
+  UNION ALL
+  SELECT 'rejected_inputs' AS table_name, seq, CAST(NULL AS STRING) AS incident_id, FALSE AS has_incident
+  FROM rejected_inputs
+)
+SELECT DISTINCT
+  projected.table_name,
+  projected.seq,
+  projected.incident_id,
+  audit_log.seq AS audit_seq,
+  audit_log.incident_id AS audit_incident_id
+FROM projected
+LEFT JOIN audit_log
+  ON audit_log.seq = projected.seq
+WHERE
+  audit_log.seq IS NULL
+  OR (projected.has_incident AND audit_log.incident_id IS DISTINCT FROM projected.incident_id)

@@ -1,0 +1,126 @@
+-- What:       incidents as they stand now: the latest state of each, and how long each took. Durations are seconds;
+--             null when an end is unknown, or when the clocks disagree so that it would be negative. No function turns
+--             a timestamp into a number on every engine; day, hour, minute, second and the fraction's digits are the
+--             same on all of them, in a session whose time zone is UTC.
+-- Grain:      one row per incident.
+-- Parameters: none.
+-- Columns:
+--   …                      all columns of incident_states, of the row with the highest seq.
+--   opened_at              when the ledger took the incident's first row.
+--   time_to_detect_s       impact start to detection.
+--   time_to_acknowledge_s  report to the first explicit acknowledgement.
+--   time_to_mitigate_s     detection to the first successful REMEDIATE or VERIFY.
+--   time_to_resolve_s      report to resolution.
+--   clock_skew             how many of the four would be negative.
+WITH states AS (
+  SELECT
+    *,
+    first_value(recorded_at) OVER (PARTITION BY incident_id ORDER BY seq ASC NULLS LAST) AS opened_at,
+    row_number() OVER (PARTITION BY incident_id ORDER BY seq DESC NULLS LAST) AS age_rank
+  FROM incident_states
+),
+-- Microseconds since 1970: days, hours, minutes, whole seconds, and the digits behind the point. Printed, these may end
+-- the text (Spark) or have +00 (DuckDB) or Z (DataFusion) behind them.
+clocks AS (
+  SELECT
+    *,
+    CAST(CAST(impact_started_at AS DATE) - DATE '1970-01-01' AS BIGINT) * 86400000000
+    + CAST(extract(HOUR FROM impact_started_at) AS BIGINT) * 3600000000
+    + CAST(extract(MINUTE FROM impact_started_at) AS BIGINT) * 60000000
+    + CAST(floor(extract(SECOND FROM impact_started_at)) AS BIGINT) * 1000000
+    + CAST(
+      rpad(split_part(split_part(split_part(CAST(impact_started_at AS STRING), '.', 2), '+', 1), 'Z', 1), 6, '0')
+      AS BIGINT
+    ) AS impact_started_us,
+    CAST(CAST(reported_at AS DATE) - DATE '1970-01-01' AS BIGINT) * 86400000000
+    + CAST(extract(HOUR FROM reported_at) AS BIGINT) * 3600000000
+    + CAST(extract(MINUTE FROM reported_at) AS BIGINT) * 60000000
+    + CAST(floor(extract(SECOND FROM reported_at)) AS BIGINT) * 1000000
+    + CAST(
+      rpad(split_part(split_part(split_part(CAST(reported_at AS STRING), '.', 2), '+', 1), 'Z', 1), 6, '0')
+      AS BIGINT
+    ) AS reported_us,
+    CAST(CAST(detected_at AS DATE) - DATE '1970-01-01' AS BIGINT) * 86400000000
+    + CAST(extract(HOUR FROM detected_at) AS BIGINT) * 3600000000
+    + CAST(extract(MINUTE FROM detected_at) AS BIGINT) * 60000000
+    + CAST(floor(extract(SECOND FROM detected_at)) AS BIGINT) * 1000000
+    + CAST(
+      rpad(split_part(split_part(split_part(CAST(detected_at AS STRING), '.', 2), '+', 1), 'Z', 1), 6, '0')
+      AS BIGINT
+    ) AS detected_us,
+    CAST(CAST(acknowledged_at AS DATE) - DATE '1970-01-01' AS BIGINT) * 86400000000
+    + CAST(extract(HOUR FROM acknowledged_at) AS BIGINT) * 3600000000
+    + CAST(extract(MINUTE FROM acknowledged_at) AS BIGINT) * 60000000
+    + CAST(floor(extract(SECOND FROM acknowledged_at)) AS BIGINT) * 1000000
+    + CAST(
+      rpad(split_part(split_part(split_part(CAST(acknowledged_at AS STRING), '.', 2), '+', 1), 'Z', 1), 6, '0')
+      AS BIGINT
+    ) AS acknowledged_us,
+    CAST(CAST(mitigated_at AS DATE) - DATE '1970-01-01' AS BIGINT) * 86400000000
+    + CAST(extract(HOUR FROM mitigated_at) AS BIGINT) * 3600000000
+    + CAST(extract(MINUTE FROM mitigated_at) AS BIGINT) * 60000000
+    + CAST(floor(extract(SECOND FROM mitigated_at)) AS BIGINT) * 1000000
+    + CAST(
+      rpad(split_part(split_part(split_part(CAST(mitigated_at AS STRING), '.', 2), '+', 1), 'Z', 1), 6, '0')
+      AS BIGINT
+    ) AS mitigated_us,
+    CAST(CAST(resolved_at AS DATE) - DATE '1970-01-01' AS BIGINT) * 86400000000
+    + CAST(extract(HOUR FROM resolved_at) AS BIGINT) * 3600000000
+    + CAST(extract(MINUTE FROM resolved_at) AS BIGINT) * 60000000
+    + CAST(floor(extract(SECOND FROM resolved_at)) AS BIGINT) * 1000000
+    + CAST(
+      rpad(split_part(split_part(split_part(CAST(resolved_at AS STRING), '.', 2), '+', 1), 'Z', 1), 6, '0')
+      AS BIGINT
+    ) AS resolved_us
+  FROM states
+  WHERE age_rank = 1
+),
+durations AS (
+  SELECT
+    *,
+    CAST(detected_us - impact_started_us AS DOUBLE) / 1e6 AS time_to_detect_s,
+    CAST(acknowledged_us - reported_us AS DOUBLE) / 1e6 AS time_to_acknowledge_s,
+    CAST(mitigated_us - detected_us AS DOUBLE) / 1e6 AS time_to_mitigate_s,
+    CAST(resolved_us - reported_us AS DOUBLE) / 1e6 AS time_to_resolve_s
+  FROM clocks
+)
+SELECT
+  incident_id,
+  seq,
+  recorded_at,
+  reported_at,
+  impact_started_at,
+  detected_at,
+  acknowledged_at,
+  mitigated_at,
+  resolved_at,
+  incident_type,
+  status,
+  slug,
+  title,
+  reporter,
+  actor,
+  request_id,
+  workspace_id,
+  workspace_url,
+  resource_kind,
+  resource_id,
+  resource_name,
+  root_cause,
+  cause_fingerprint,
+  confidence,
+  compliance_impact,
+  lessons_learned,
+  opened_at,
+  CASE WHEN time_to_detect_s >= 0 THEN time_to_detect_s END AS time_to_detect_s,
+  CASE WHEN time_to_acknowledge_s >= 0 THEN time_to_acknowledge_s END AS time_to_acknowledge_s,
+  CASE WHEN time_to_mitigate_s >= 0 THEN time_to_mitigate_s END AS time_to_mitigate_s,
+  CASE WHEN time_to_resolve_s >= 0 THEN time_to_resolve_s END AS time_to_resolve_s,
+  CAST(
+    CASE WHEN time_to_detect_s < 0 THEN 1 ELSE 0 END
+    + CASE WHEN time_to_acknowledge_s < 0 THEN 1 ELSE 0 END
+    + CASE WHEN time_to_mitigate_s < 0 THEN 1 ELSE 0 END
+    + CASE WHEN time_to_resolve_s < 0 THEN 1 ELSE 0 END
+    AS INT
+  ) AS clock_skew
+FROM durations

@@ -1,0 +1,34 @@
+-- What:       recurrence episodes as they stand now: the latest event of each, closed ones included.
+-- Grain:      one row per episode_id.
+-- Parameters: none.
+-- Columns:
+--   …  all columns of recurrence_events.
+WITH ranked AS (
+  SELECT
+    seq,
+    occurred_at,
+    recorded_at,
+    cause_fingerprint,
+    episode_id,
+    event,
+    incidents,
+    first_at,
+    last_at,
+    row_number() OVER (
+      PARTITION BY episode_id
+      ORDER BY seq DESC NULLS LAST, occurred_at DESC NULLS LAST, event ASC NULLS LAST
+    ) AS age_rank
+  FROM recurrence_events
+)
+SELECT
+  seq,
+  occurred_at,
+  recorded_at,
+  cause_fingerprint,
+  episode_id,
+  event,
+  incidents,
+  first_at,
+  last_at
+FROM ranked
+WHERE age_rank = 1

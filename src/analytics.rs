@@ -1,0 +1,145 @@
+//! SQL over the lake: the tables, the views of `sql/views`, one session in UTC.
+
+use std::sync::Arc;
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{
+    error::DataFusionError,
+    execution::context::SQLOptions,
+    logical_expr::ScalarUDF,
+    prelude::{SessionConfig, SessionContext},
+    sql::parser::Statement,
+};
+use deltalake::DeltaTable;
+
+use crate::{
+    lake::{Lake, LakeError, projector},
+    tables::catalog,
+};
+
+macro_rules! sql_files {
+    ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("../sql/", $name, ".sql")))),*] };
+}
+
+/// Views by name: the bodies of `CREATE VIEW`.
+const VIEWS: &[(&str, &str)] = sql_files![
+    "views/audit_trail",
+    "views/checks",
+    "views/escalations",
+    "views/incidents",
+    "views/open_incidents",
+    "views/recurring_issues",
+    "views/root_cause_history",
+    "views/runbook_steps",
+    "views/timeline",
+];
+
+/// Audits by name: queries that return no rows on an intact lake.
+const AUDITS: &[(&str, &str)] = sql_files![
+    "audits/chain_duplicates",
+    "audits/chain_gaps",
+    "audits/chain_hashes",
+    "audits/chain_links",
+    "audits/projection_duplicates",
+    "audits/projection_missing",
+    "audits/projection_orphans",
+    "audits/projection_typed",
+    "audits/request_hashes",
+];
+
+/// Names and bodies of the views.
+pub fn views() -> impl Iterator<Item = (&'static str, &'static str)> {
+    VIEWS.iter().map(|(name, sql)| (name.rsplit('/').next().unwrap_or(name), *sql))
+}
+
+/// Names and texts of the audits.
+pub fn audits() -> impl Iterator<Item = (&'static str, &'static str)> {
+    AUDITS.iter().map(|(name, sql)| (name.rsplit('/').next().unwrap_or(name), *sql))
+}
+
+/// What can go wrong with a query.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    #[error("the query is wrong")]
+    Sql(#[source] DataFusionError),
+    #[error("there is no table or view {name:?}")]
+    NoTable { name: String },
+    #[error("the query could not be run")]
+    Run(#[source] DataFusionError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+}
+
+impl QueryError {
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoTable { .. } => {
+                let names: Vec<&str> =
+                    catalog::all().map(|def| def.name).chain(views().map(|(name, _)| name)).collect();
+                Some(format!("there are {}", names.join(", ")))
+            }
+            Self::Sql(_) => {
+                Some("one SELECT statement in DataFusion's dialect; `schema tables` lists the columns".into())
+            }
+            Self::Run(_) => None,
+            Self::Lake(error) => error.hint(),
+        }
+    }
+}
+
+/// Runs one read-only statement over the lake as it stands after the projection has caught up.
+///
+/// # Errors
+/// [`QueryError`]. Statements that would change anything are refused.
+pub async fn query(lake: &Lake, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
+    projector::project(lake, |_, _| {}).await?;
+    let session = session();
+    let statement = session.state().sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
+    register(&session, lake, &statement).await?;
+    let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let plan = session.state().statement_to_plan(statement).await.map_err(QueryError::Sql)?;
+    read_only.verify_plan(&plan).map_err(QueryError::Sql)?;
+    let frame = session.execute_logical_plan(plan).await.map_err(QueryError::Run)?;
+    let schema = Arc::new(frame.schema().as_arrow().clone());
+    let batches = frame.collect().await.map_err(QueryError::Run)?;
+    Ok((schema, batches))
+}
+
+const DIALECT: datafusion::config::Dialect = datafusion::config::Dialect::Generic;
+
+fn session() -> SessionContext {
+    let mut config = SessionConfig::new();
+    config.options_mut().execution.time_zone = Some("UTC".into());
+    let session = SessionContext::new_with_config(config);
+    session.register_udf(ScalarUDF::clone(&datafusion_spark::function::hash::sha2()));
+    session
+}
+
+/// Makes the tables and views that a statement needs known, those below views first.
+async fn register(session: &SessionContext, lake: &Lake, statement: &Statement) -> Result<(), QueryError> {
+    let state = session.state();
+    for reference in state.resolve_table_references(statement).map_err(QueryError::Sql)? {
+        let name = reference.table();
+        if reference.schema().is_some() || session.table_exist(name).unwrap_or(false) {
+            continue;
+        }
+        if let Some(def) = catalog::all().find(|def| def.name == name) {
+            // Our own reader goes first: what is damaged is refused here, before anybody takes it for empty.
+            let version = lake.table(def).log().await?.version;
+            let mut table = DeltaTable::new(lake.log_store(def.name)?);
+            table.load_version(version).await.map_err(LakeError::from)?;
+            table.update_datafusion_session(&state).map_err(LakeError::from)?;
+            let provider = table.table_provider().with_session(Arc::new(state.clone())).build().await;
+            let provider = provider.map_err(QueryError::Run)?;
+            session.register_table(name, Arc::new(provider)).map_err(QueryError::Sql)?;
+        } else if let Some((_, sql)) = views().find(|(view, _)| *view == name) {
+            let body = state.sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
+            Box::pin(register(session, lake, &body)).await?;
+            let view = session.sql(sql).await.map_err(QueryError::Sql)?.into_view();
+            session.register_table(name, view).map_err(QueryError::Sql)?;
+        } else {
+            return Err(QueryError::NoTable { name: name.into() });
+        }
+    }
+    Ok(())
+}

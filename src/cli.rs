@@ -1,0 +1,246 @@
+//! The command line: arguments in, operations called, results on stdout, everything else on stderr.
+
+mod commands;
+mod exit;
+mod input;
+mod output;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    domain::{
+        chain::Head,
+        ids::IncidentId,
+        redact::Redactor,
+        time::Timestamp,
+        words::{IncidentType, Status},
+    },
+    lake::{Context, Lake, maintenance},
+};
+use exit::Failure;
+use output::Output;
+
+/// Incident records for Databricks teams: from an investigation to a timeline, a runbook and a tamper-evident audit log.
+///
+/// Everything lives in Delta tables below one folder, the lake. Without configuration that is ./ops-lake.
+#[derive(Debug, Parser)]
+#[command(name = "ops-runbook", version, max_term_width = 100, after_help = exit::HELP)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Where the lake is: a folder or a file:// URL
+    #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_LAKE", default_value = "./ops-lake")]
+    lake: String,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+    /// Key for the digests that let equal redacted secrets be recognised; without one they carry none
+    #[arg(long, global = true, value_name = "KEY", env = "OPS_RUNBOOK_REDACTION_KEY", hide_env_values = true)]
+    redaction_key: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make the lake's tables; harmless where they exist
+    Init,
+    /// Make a lake of six weeks of invented incidents and walk through it
+    Demo(DemoArgs),
+    /// Record a report, or JSON Lines of many
+    ///
+    /// All of the input is checked first; if anything is wrong, everything wrong is named and nothing is recorded. A report
+    /// that is sent again is answered as the first time and recorded once. Makes the lake if there is none.
+    Record {
+        /// A file, or - for standard input. A report is at most 4 MiB
+        #[arg(value_name = "FILE|-")]
+        file: PathBuf,
+    },
+    /// Read incidents
+    #[command(subcommand)]
+    Incident(IncidentCommand),
+    /// Read and prove the audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Compare every projected table with the audit log, and make those anew that differ
+    Rebuild,
+    /// Compact tables, write checkpoints, remove what is out of use. One at a time on a lake
+    Maintain(MaintainArgs),
+    /// Run one read-only SQL statement over the lake's tables and views
+    Sql(SqlArgs),
+    /// Print the shapes of reports and tables
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// The day the demo plays on
+    #[arg(long, value_name = "TIME", default_value = crate::ops::demo::AS_OF)]
+    as_of: Timestamp,
+    /// Another seed invents another history
+    #[arg(long, default_value_t = 42)]
+    seed: u64,
+}
+
+#[derive(Debug, Subcommand)]
+enum IncidentCommand {
+    /// Show everything recorded about an incident
+    Show {
+        /// Such as INC-1042
+        id: IncidentId,
+    },
+    /// List incidents, the newest report first
+    List {
+        /// Only those of this status
+        #[arg(long, value_parser = words::<Status>())]
+        status: Option<Status>,
+        /// Only those of this type
+        #[arg(long = "type", value_parser = words::<IncidentType>())]
+        incident_type: Option<IncidentType>,
+        /// At most this many
+        #[arg(long, default_value_t = 50)]
+        limit: u64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// List the newest rows of the audit log
+    List {
+        /// At most this many
+        #[arg(long, default_value_t = 50)]
+        limit: u64,
+    },
+    /// Show one row
+    Show {
+        /// Its position, as `audit list` prints it
+        seq: u64,
+    },
+    /// Prove that nothing was altered, removed, put in, swapped or cut off, and that every table says what the log says
+    Verify {
+        /// The head of an earlier day, as `audit verify` printed it: shows a log whose end was cut off or rewritten
+        #[arg(long, value_name = "SEQ:HASH")]
+        head: Option<Head>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct MaintainArgs {
+    /// Keep files that went out of use for this long; readers that started earlier may still need them
+    #[arg(long, value_name = "HOURS", default_value_t = 168,
+          value_parser = clap::value_parser!(u32).range(i64::from(maintenance::MIN_RETENTION_HOURS)..))]
+    retention_hours: u32,
+}
+
+#[derive(Debug, Args)]
+struct SqlArgs {
+    /// Such as "SELECT status, count(*) FROM incidents GROUP BY status"
+    query: String,
+    /// How to print the rows
+    #[arg(long, default_value = "table")]
+    format: RowFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RowFormat {
+    Table,
+    Csv,
+    /// One object per line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum SchemaCommand {
+    /// The JSON Schema of a report
+    Report,
+    /// The tables of the lake and every column
+    Tables {
+        #[arg(long, default_value = "markdown")]
+        format: SchemaFormat,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SchemaFormat {
+    /// CREATE TABLE statements for Databricks SQL and Spark
+    Ddl,
+    Markdown,
+    Json,
+}
+
+/// A parser for one of our closed enums, with its words in `--help`.
+fn words<T>() -> impl clap::builder::TypedValueParser<Value = T>
+where
+    T: serde::de::DeserializeOwned + Clone + Send + Sync + 'static + Words,
+{
+    use clap::builder::TypedValueParser;
+    clap::builder::PossibleValuesParser::new(T::words()).try_map(|word| serde_json::from_value::<T>(word.into()))
+}
+
+trait Words {
+    fn words() -> Vec<&'static str>;
+}
+
+impl Words for Status {
+    fn words() -> Vec<&'static str> {
+        Self::ALL.iter().map(|word| word.as_str()).collect()
+    }
+}
+
+impl Words for IncidentType {
+    fn words() -> Vec<&'static str> {
+        Self::ALL.iter().map(|word| word.as_str()).collect()
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&error.into(), &output, &Redactor::default()),
+    };
+    let redactor = Redactor::new(cli.global.redaction_key.as_deref().map(|key| key.as_bytes().to_vec()));
+    match runtime.block_on(run(&cli, &output, &redactor)) {
+        Ok(code) => code.into(),
+        Err(error) => exit::report(&error, &output, &redactor),
+    }
+}
+
+async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Code, Failure> {
+    let location = &cli.global.lake;
+    let lake = || Lake::at(location, Context::system());
+    match &cli.command {
+        Command::Init => commands::init(&lake()?, output).await,
+        Command::Demo(args) => commands::demo(location, args, redactor, output).await,
+        Command::Record { file } => commands::record(&lake()?, file, redactor, output).await,
+        Command::Incident(IncidentCommand::Show { id }) => commands::incident_show(&lake()?, *id, output).await,
+        Command::Incident(IncidentCommand::List { status, incident_type, limit }) => {
+            commands::incident_list(&lake()?, *status, *incident_type, *limit, output).await
+        }
+        Command::Audit(AuditCommand::List { limit }) => commands::audit_list(&lake()?, *limit, output).await,
+        Command::Audit(AuditCommand::Show { seq }) => commands::audit_show(&lake()?, *seq, output).await,
+        Command::Audit(AuditCommand::Verify { head }) => commands::audit_verify(&lake()?, head.as_ref(), output).await,
+        Command::Rebuild => commands::rebuild(&lake()?, output).await,
+        Command::Maintain(args) => commands::maintain(&lake()?, args, output).await,
+        Command::Sql(args) => commands::sql(&lake()?, args, output).await,
+        Command::Schema(SchemaCommand::Report) => commands::schema_report(output),
+        Command::Schema(SchemaCommand::Tables { format }) => commands::schema_tables(*format, output),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "ops-runbook", &mut script);
+            output.text(&String::from_utf8_lossy(&script))?;
+            Ok(exit::Code::Success)
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! One function per command: call the operation, say the result.
+
+use std::path::Path;
+
+use arrow::{
+    array::{Array, ArrayRef, RecordBatch, StringArray},
+    compute::cast,
+    datatypes::{DataType, Field, Schema},
+    util::{display::FormatOptions, pretty::pretty_format_batches_with_options},
+};
+use chrono::TimeDelta;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+use super::{
+    DemoArgs, MaintainArgs, RowFormat, SchemaFormat, SqlArgs,
+    exit::{Code, Failure},
+    input::{self, Input},
+    output::Output,
+};
+use crate::{
+    analytics,
+    domain::{
+        chain::Head,
+        ids::IncidentId,
+        problems::report_schema,
+        redact::Redactor,
+        words::{IncidentType, Interface, Status},
+    },
+    lake::{
+        Lake,
+        ledger::{Receipt, Recorded},
+        maintenance::{self, Round},
+        rebuild, verify,
+    },
+    ops,
+    render::{audit, listing, plain, timeline},
+    tables::{catalog, ddl},
+};
+
+type Outcome = Result<Code, Failure>;
+
+pub async fn init(lake: &Lake, output: &Output) -> Outcome {
+    let made = lake.init().await?;
+    if output.json {
+        output.json(&json!({ "lake": lake.display(), "made": made }))?;
+    } else if made {
+        output.text(&format!("made a lake at {}", lake.display()))?;
+    } else {
+        output.text(&format!("the lake at {} is there already; nothing was changed", lake.display()))?;
+    }
+    Ok(Code::Success)
+}
+
+/// A receipt as it is printed.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    receipt: &'a Receipt,
+    known: bool,
+    #[serde(skip_serializing_if = "is_true")]
+    same_content: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+pub async fn record(lake: &Lake, file: &Path, redactor: &Redactor, output: &Output) -> Outcome {
+    let (documents, many) = match input::read(file)? {
+        Input::One(document) => (vec![document], false),
+        Input::Lines(documents) => (documents, true),
+    };
+    let bar = output.progress("checking");
+    bar.set_length(documents.len() as u64);
+    let now = lake.context.now();
+    let mut submissions = Vec::new();
+    let mut refused = Vec::new();
+    for document in documents {
+        match ops::prepare(&document.bytes, redactor, now, Interface::Cli) {
+            Ok(submission) => submissions.push(submission),
+            Err(problems) => refused.push((document.line, problems)),
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    if !refused.is_empty() {
+        for (line, problems) in &refused {
+            if output.json {
+                let line = many.then_some(line);
+                output.problem(&json!({ "line": line, "problems": problems }).to_string());
+                continue;
+            }
+            for problem in problems {
+                let place = if many { format!("line {line}: ") } else { String::new() };
+                output.problem(&format!("refused: {place}{problem}"));
+            }
+        }
+        return Err(Failure::Refused);
+    }
+    let (ledger, committer) = ops::open_ledger(lake).await?;
+    let bar = output.progress("recording");
+    bar.set_length(submissions.len() as u64);
+    let recorded = ops::record(&ledger, submissions, || bar.inc(1)).await;
+    bar.finish_and_clear();
+    drop(ledger);
+    let recorded = recorded?;
+    for recorded in &recorded {
+        say_recorded(recorded, output)?;
+    }
+    // The acknowledgement is out; what follows can be done by anybody, at any time.
+    committer.finished().await;
+    if let Err(error) = ops::settle(lake).await {
+        let error = plain::line(&redactor.text(&error.to_string())).into_owned();
+        output.problem(&format!("warning: recorded, but the tables are not up to date yet: {error}"));
+    }
+    Ok(Code::Success)
+}
+
+fn say_recorded(recorded: &Recorded, output: &Output) -> Result<(), Failure> {
+    let Recorded { receipt, known, same_content } = recorded;
+    if output.json {
+        output.json(&Answer { receipt, known: *known, same_content: *same_content })?;
+        return Ok(());
+    }
+    let id = plain::line(receipt.request_id.as_str());
+    let verb = if *known { "known" } else { "recorded" };
+    output.text(&format!(
+        "{verb} {}  audit row {}  {}  entry_hash {}  ({id})",
+        plain::na(receipt.incident_id),
+        receipt.seq,
+        receipt.recorded_at,
+        receipt.entry_hash
+    ))?;
+    if !same_content {
+        output.problem(&format!(
+            "warning: {id} was recorded before with another content; the first one stands, this one was left out"
+        ));
+    }
+    Ok(())
+}
+
+pub async fn demo(location: &str, args: &DemoArgs, redactor: &Redactor, output: &Output) -> Outcome {
+    let bar = output.progress("recording");
+    let (lake, recorded) = ops::demo::make(location, args.as_of, args.seed, redactor, |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })
+    .await?;
+    bar.finish_and_clear();
+    if output.json {
+        let new = recorded.iter().filter(|recorded| !recorded.known).count();
+        output.json(&json!({ "lake": lake.display(), "reports": recorded.len(), "new": new, "as_of": args.as_of }))?;
+        return Ok(Code::Success);
+    }
+    let Some(shown) = recorded.iter().find(|recorded| recorded.receipt.request_id.as_str().contains("daily-etl"))
+    else {
+        return Ok(Code::Success);
+    };
+    let id = shown.receipt.incident_id;
+    let mut text = format!(
+        "{} reports, recorded one by one into Delta tables at {}\n\nOne of them, as `incident show {}` prints it:\n\n",
+        recorded.len(),
+        lake.display(),
+        plain::na(id)
+    );
+    if let Some(id) = id {
+        text.push_str(&show(&lake, id).await?);
+    }
+    let row = ops::audit_row(&lake, shown.receipt.seq).await?;
+    text.push_str(&format!(
+        "\nIts row in the audit log, as `audit show {}` prints it:\n\n{}",
+        row.seq,
+        audit::entry(&row)
+    ));
+    let at = if location == "./ops-lake" { String::new() } else { format!(" --lake {}", shell_word(location)) };
+    text.push_str(&format!(
+        "\nWhat to ask next:\n\n\
+         \x20 ops-runbook{at} incident list --status investigating\n\
+         \x20 ops-runbook{at} audit verify\n\
+         \x20 ops-runbook{at} sql \"SELECT cause_fingerprint, count(*) AS n FROM root_causes GROUP BY 1 ORDER BY n DESC LIMIT 5\"\n\
+         \x20 ops-runbook{at} record tests/examples/01-daily-etl-no-retries.json\n"
+    ));
+    output.text(&text)?;
+    Ok(Code::Success)
+}
+
+fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+async fn show(lake: &Lake, id: IncidentId) -> Result<String, Failure> {
+    let (rows, projections) = ops::incident(lake, id).await?;
+    Ok(timeline::incident(&timeline::IncidentRecord {
+        states: &projections.incident_states,
+        events: &projections.timeline_events,
+        causes: &projections.root_causes,
+        checks: &projections.practice_checks,
+        steps: &projections.runbooks,
+        audit: &rows,
+    }))
+}
+
+pub async fn incident_show(lake: &Lake, id: IncidentId, output: &Output) -> Outcome {
+    if !output.json {
+        output.text(&show(lake, id).await?)?;
+        return Ok(Code::Success);
+    }
+    let (rows, projections) = ops::incident(lake, id).await?;
+    output.json(&json!({
+        "incident_id": id,
+        "states": projections.incident_states,
+        "timeline": projections.timeline_events,
+        "root_causes": projections.root_causes,
+        "checks": projections.practice_checks,
+        "remediation": projections.runbooks,
+        "audit": rows,
+    }))?;
+    Ok(Code::Success)
+}
+
+pub async fn incident_list(
+    lake: &Lake,
+    status: Option<Status>,
+    incident_type: Option<IncidentType>,
+    limit: u64,
+    output: &Output,
+) -> Outcome {
+    // Only our own words and a number stand in this text.
+    let status = status.map_or_else(String::new, |status| format!(" AND status = '{status}'"));
+    let incident_type = incident_type.map_or_else(String::new, |kind| format!(" AND incident_type = '{kind}'"));
+    let sql = format!(
+        "SELECT incident_id, reported_at, incident_type, status, title, resource_name, confidence, time_to_resolve_s \
+         FROM incidents WHERE true{status}{incident_type} ORDER BY reported_at DESC NULLS LAST, seq DESC NULLS LAST LIMIT {limit}"
+    );
+    let lines: Vec<listing::IncidentLine> = ops::rows(lake, &sql).await?;
+    if output.json {
+        output.json(&lines)?;
+    } else {
+        output.text(&listing::incidents(&lines, lake.context.now(), output.width()))?;
+    }
+    Ok(Code::Success)
+}
+
+pub async fn audit_list(lake: &Lake, limit: u64, output: &Output) -> Outcome {
+    let rows = ops::newest_audit_rows(lake, limit).await?;
+    if output.json {
+        output.json(&rows)?;
+    } else {
+        output.text(&listing::audit_rows(&rows, output.width()))?;
+    }
+    Ok(Code::Success)
+}
+
+pub async fn audit_show(lake: &Lake, seq: u64, output: &Output) -> Outcome {
+    let row = ops::audit_row(lake, seq).await?;
+    if output.json {
+        output.json(&row)?;
+    } else {
+        output.text(&audit::entry(&row))?;
+    }
+    Ok(Code::Success)
+}
+
+pub async fn audit_verify(lake: &Lake, head: Option<&Head>, output: &Output) -> Outcome {
+    let bar = output.progress("verifying");
+    let verification = verify::verify(lake, head, |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })
+    .await?;
+    bar.finish_and_clear();
+    if output.json {
+        let mut value = serde_json::to_value(&verification).unwrap_or(Value::Null);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("intact".into(), verification.intact().into());
+        }
+        output.json(&value)?;
+    } else if verification.intact() {
+        let compared: u64 = verification.projections.iter().map(|table| table.rows_found).sum();
+        output.text(&format!(
+            "intact: {} rows, every hash, link and column checked; {compared} rows in {} projected tables say the same\n\
+             head: {}\n\
+             Keep the head: `audit verify --head` proves later that nothing up to it was changed or cut off.",
+            verification.rows,
+            verification.projections.len(),
+            verification.head
+        ))?;
+    } else {
+        let mut text = format!("NOT INTACT: {} findings in {} rows\n", verification.tampering.len(), verification.rows);
+        for tampering in &verification.tampering {
+            text.push_str(&format!("- {}\n", plain::line(&tampering.to_string())));
+        }
+        if verification.tampering.iter().all(|found| matches!(found, verify::Tampering::Projection(_))) {
+            text.push_str("The audit log itself is intact; `ops-runbook rebuild` makes these tables anew.\n");
+        }
+        output.text(&text)?;
+    }
+    Ok(if verification.intact() { Code::Success } else { Code::Damaged })
+}
+
+pub async fn rebuild(lake: &Lake, output: &Output) -> Outcome {
+    let bar = output.progress("comparing");
+    let rebuilt = rebuild::rebuild(lake, |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })
+    .await?;
+    bar.finish_and_clear();
+    if output.json {
+        output.json(&rebuilt)?;
+        return Ok(Code::Success);
+    }
+    let mut text = String::new();
+    for table in &rebuilt {
+        let rows = table.comparison.rows_expected;
+        text.push_str(&match (table.missing, table.replaced) {
+            (true, _) => format!("{}: was missing, made anew with {rows} rows\n", table.comparison.table),
+            (false, true) => format!(
+                "{}: differed at {} ledger rows, made anew with {rows} rows\n",
+                table.comparison.table, table.comparison.differing
+            ),
+            (false, false) => format!("{}: equal, {rows} rows\n", table.comparison.table),
+        });
+    }
+    let changed = rebuilt.iter().filter(|table| table.replaced || table.missing).count();
+    text.push_str(&if changed == 0 {
+        "Every table says what the audit log says; nothing was changed.\n".to_owned()
+    } else {
+        format!("{changed} tables were made anew from the audit log.\n")
+    });
+    output.text(&text)?;
+    Ok(Code::Success)
+}
+
+pub async fn maintain(lake: &Lake, args: &MaintainArgs, output: &Output) -> Outcome {
+    let bar = output.progress("maintaining");
+    let round = maintenance::maintain(lake, TimeDelta::hours(args.retention_hours.into()), |table| {
+        bar.set_length(catalog::all().count() as u64);
+        bar.inc(1);
+        bar.set_message(format!("maintaining {table}"));
+    })
+    .await?;
+    bar.finish_and_clear();
+    let done = match round {
+        Round::Done(done) => done,
+        Round::Busy(until) => return Err(Failure::Busy(until)),
+    };
+    if output.json {
+        output.json(&done)?;
+        return Ok(Code::Success);
+    }
+    let mut text = String::new();
+    for upkeep in done {
+        let checkpoint =
+            upkeep.checkpoint.map_or_else(|| "none needed".into(), |version| format!("at version {version}"));
+        text.push_str(&format!(
+            "{}: files {} → {}, checkpoint {checkpoint}, removed {} log files and {} data files\n",
+            upkeep.table, upkeep.files_before, upkeep.files_after, upkeep.log_files_removed, upkeep.data_files_removed
+        ));
+    }
+    output.text(&text)?;
+    Ok(Code::Success)
+}
+
+pub async fn sql(lake: &Lake, args: &SqlArgs, output: &Output) -> Outcome {
+    let (schema, batches) = analytics::query(lake, &args.query).await?;
+    let mut text = Vec::new();
+    let wrong = |error: arrow::error::ArrowError| Failure::Output(std::io::Error::other(error));
+    match if output.json { RowFormat::Json } else { args.format } {
+        RowFormat::Json => {
+            let mut writer = arrow::json::WriterBuilder::new()
+                .with_explicit_nulls(true)
+                .build::<_, arrow::json::writer::LineDelimited>(&mut text);
+            for batch in &batches {
+                writer.write(batch).map_err(wrong)?;
+            }
+            writer.finish().map_err(wrong)?;
+        }
+        RowFormat::Csv => {
+            let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut text);
+            writer.write(&RecordBatch::new_empty(schema)).map_err(wrong)?;
+            for batch in &batches {
+                writer.write(batch).map_err(wrong)?;
+            }
+        }
+        RowFormat::Table => {
+            let batches = if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches };
+            let shown: Vec<RecordBatch> = batches.iter().map(printable).collect::<Result<_, _>>().map_err(wrong)?;
+            let options = FormatOptions::new().with_null("n/a");
+            text.extend(pretty_format_batches_with_options(&shown, &options).map_err(wrong)?.to_string().bytes());
+        }
+    }
+    output.text(&String::from_utf8_lossy(&text))?;
+    Ok(Code::Success)
+}
+
+/// Text columns made safe for a terminal.
+fn printable(batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
+    let mut fields = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let name = plain::line(field.name()).into_owned();
+        let text = matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        if text {
+            let column = cast(column, &DataType::Utf8)?;
+            let cells: Option<&StringArray> = column.as_any().downcast_ref();
+            let safe: StringArray = cells.into_iter().flatten().map(|cell| cell.map(plain::line)).collect();
+            fields.push(Field::new(name, DataType::Utf8, true));
+            columns.push(Arc::new(safe));
+        } else {
+            fields.push(Field::new(name, column.data_type().clone(), true));
+            columns.push(Arc::clone(column));
+        }
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+pub fn schema_report(output: &Output) -> Outcome {
+    output.text(&format!("{:#}", report_schema()))?;
+    Ok(Code::Success)
+}
+
+pub fn schema_tables(format: SchemaFormat, output: &Output) -> Outcome {
+    let text = match if output.json { SchemaFormat::Json } else { format } {
+        SchemaFormat::Ddl => catalog::all().map(ddl::create_table).collect::<Vec<_>>().join("\n"),
+        SchemaFormat::Markdown => catalog::all().map(ddl::markdown).collect::<Vec<_>>().join("\n"),
+        SchemaFormat::Json => format!("{:#}", Value::Array(catalog::all().map(ddl::json).collect())),
+    };
+    output.text(&text)?;
+    Ok(Code::Success)
+}

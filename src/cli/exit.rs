@@ -1,0 +1,153 @@
+//! How the process ends: exit codes, and errors as they are told.
+
+use std::{error::Error, io, process::ExitCode};
+
+use serde_json::json;
+
+use super::output::Output;
+use crate::{
+    analytics::QueryError,
+    domain::redact::Redactor,
+    lake::LakeError,
+    ops::{OpsError, demo::DemoError},
+    render::plain,
+};
+
+/// At the end of `--help`.
+pub const HELP: &str = "\
+Exit codes:
+  0  done
+  1  failed: storage, permissions, an error inside
+  2  the command line is wrong
+  3  the input was refused; nothing was recorded
+  4  there is no such lake, incident, row, table or view
+  5  the lake is damaged, or audit verify found tampering
+  6  somebody else is at it, or the outcome is unknown: run the same again";
+
+/// Documented in [`HELP`]; 2 is clap's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    Success = 0,
+    Failure = 1,
+    Refused = 3,
+    NotFound = 4,
+    Damaged = 5,
+    TryAgain = 6,
+}
+
+impl From<Code> for ExitCode {
+    fn from(code: Code) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// What ends a command early.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    #[error(transparent)]
+    Ops(#[from] OpsError),
+    #[error(transparent)]
+    Demo(#[from] DemoError),
+    #[error("{what} cannot be read")]
+    Input { what: String, source: io::Error },
+    /// Already told, problem by problem.
+    #[error("the input was refused; nothing was recorded")]
+    Refused,
+    #[error("somebody else maintains this lake until {0}")]
+    Busy(crate::domain::time::Timestamp),
+    #[error("the output could not be written")]
+    Output(#[from] io::Error),
+}
+
+impl From<LakeError> for Failure {
+    fn from(error: LakeError) -> Self {
+        Self::Ops(error.into())
+    }
+}
+
+impl From<QueryError> for Failure {
+    fn from(error: QueryError) -> Self {
+        Self::Ops(error.into())
+    }
+}
+
+impl Failure {
+    fn ops(&self) -> Option<&OpsError> {
+        match self {
+            Self::Ops(error) | Self::Demo(DemoError::Ops(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn lake(&self) -> Option<&LakeError> {
+        match self.ops()? {
+            OpsError::Lake(error) | OpsError::Query(QueryError::Lake(error)) => Some(error),
+            OpsError::Commit(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn code(&self) -> Code {
+        match (self, self.ops()) {
+            (Self::Refused, _) => return Code::Refused,
+            (Self::Busy(_), _) => return Code::TryAgain,
+            (_, Some(OpsError::NoIncident(_) | OpsError::NoAuditRow(_))) => return Code::NotFound,
+            (_, Some(OpsError::Query(QueryError::NoTable { .. }))) => return Code::NotFound,
+            (_, Some(OpsError::Query(QueryError::Sql(_)))) => return Code::Refused,
+            _ => {}
+        }
+        match self.lake() {
+            Some(LakeError::NoLake(_)) => Code::NotFound,
+            Some(LakeError::Torn { .. } | LakeError::Corrupt(_)) => Code::Damaged,
+            Some(LakeError::OutcomeUnknown { .. } | LakeError::TooBusy { .. } | LakeError::Fenced(_)) => Code::TryAgain,
+            _ => Code::Failure,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match (self, self.ops()) {
+            (Self::Demo(DemoError::NotADemo { .. }), _) => {
+                Some("give the demo a lake of its own: ops-runbook --lake ./demo-lake demo".into())
+            }
+            (Self::Input { .. }, _) => Some("give a file that can be read, or - for standard input".into()),
+            (Self::Busy(_), _) => Some("run it again later; nothing depends on when it runs".into()),
+            (_, Some(OpsError::NoIncident(_))) => Some("`ops-runbook incident list` shows which there are".into()),
+            (_, Some(OpsError::NoAuditRow(_))) => Some("`ops-runbook audit list` shows which there are".into()),
+            (_, Some(OpsError::Query(error))) => error.hint(),
+            _ => self.lake().and_then(LakeError::hint),
+        }
+    }
+}
+
+/// Tells an error once: what, why, what to do. On stderr, as text or as JSON.
+pub fn report(failure: &Failure, output: &Output, redactor: &Redactor) -> ExitCode {
+    // Whoever closed our output has read enough.
+    if matches!(failure, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+        return Code::Success.into();
+    }
+    let safe = |text: String| plain::line(&redactor.text(&text)).into_owned();
+    let mut causes = Vec::new();
+    let mut source = failure.source();
+    while let Some(cause) = source {
+        let text = safe(cause.to_string());
+        if causes.last() != Some(&text) {
+            causes.push(text);
+        }
+        source = cause.source();
+    }
+    let (message, hint) = (safe(failure.to_string()), failure.hint().map(safe));
+    if output.json {
+        output.problem(
+            &json!({ "error": message, "causes": causes, "hint": hint, "exit_code": failure.code() as u8 }).to_string(),
+        );
+    } else {
+        output.problem(&format!("error: {message}"));
+        for cause in causes {
+            output.problem(&format!("  because: {cause}"));
+        }
+        if let Some(hint) = hint {
+            output.problem(&format!("  hint: {hint}"));
+        }
+    }
+    failure.code().into()
+}

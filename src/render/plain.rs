@@ -1,0 +1,206 @@
+//! Hostile text on a terminal, and the spelling of values that may be unknown.
+
+use std::{borrow::Cow, fmt::Display};
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// What stands for an unknown value.
+pub const NA: &str = "n/a";
+
+/// Text made safe for one line of a terminal: what would move the cursor, reorder the line, break it or stay invisible is
+/// shown as an escape such as `\n` or `\u{202e}`. Everything else is untouched.
+pub fn line(text: &str) -> Cow<'_, str> {
+    let Some(first) = text.find(is_unsafe) else {
+        return Cow::Borrowed(text);
+    };
+    let (safe, rest) = text.split_at(first);
+    let mut shown = String::with_capacity(text.len() + 16);
+    shown.push_str(safe);
+    for character in rest.chars() {
+        if is_unsafe(character) { shown.extend(character.escape_default()) } else { shown.push(character) }
+    }
+    Cow::Owned(shown)
+}
+
+/// Controls, line and paragraph separators, bidirectional marks, and Unicode's default-ignorable code points.
+///
+/// Variation selectors 15 and 16 stay: they choose between the text and the emoji form of the character before.
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{2800}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0d}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{13430}'..='\u{1343f}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// The columns a terminal gives the text.
+pub fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// Text cut at a character boundary to at most `max_columns`, with `…` where something is missing.
+pub fn cut(text: &str, max_columns: usize) -> Cow<'_, str> {
+    if columns(text) <= max_columns {
+        return Cow::Borrowed(text);
+    }
+    let Some(room) = max_columns.checked_sub(1) else {
+        return Cow::Borrowed("");
+    };
+    let mut used = 0;
+    let mut end = 0;
+    for (start, character) in text.char_indices() {
+        used += widest(character);
+        if used > room {
+            break;
+        }
+        end = start + character.len_utf8();
+    }
+    let mut shown = text.get(..end).unwrap_or_default().to_owned();
+    shown.push('…');
+    Cow::Owned(shown)
+}
+
+/// A string is never wider than the sum of these: an emoji selector, alone of no width, can widen what it follows.
+fn widest(character: char) -> usize {
+    if character == '\u{fe0f}' { 1 } else { character.width().unwrap_or(1) }
+}
+
+/// The value, or `n/a`. Text from outside passes [`line`] first.
+pub fn na(value: Option<impl Display>) -> String {
+    value.map_or_else(|| NA.to_owned(), |value| value.to_string())
+}
+
+/// Seconds for people, in the two largest units: `14m 29s`, `3h 5m`, `2d 4h`, `0s`.
+pub fn duration(seconds: Option<f64>) -> String {
+    let Some(seconds) = seconds.filter(|seconds| seconds.is_finite()) else {
+        return NA.to_owned();
+    };
+    let sign = if seconds < 0.0 { "−" } else { "" };
+    let length = seconds.abs();
+    if length > 0.0 && length < 1.0 {
+        return format!("{sign}<1s");
+    }
+    // Saturates, which is what a duration of more seconds than that deserves.
+    let whole = length.round() as u64;
+    let (days, hours, minutes) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60);
+    let parts = match (days, hours, minutes, whole % 60) {
+        (0, 0, 0, seconds) => [(seconds, "s"), (0, "")],
+        (0, 0, minutes, seconds) => [(minutes, "m"), (seconds, "s")],
+        (0, hours, minutes, _) => [(hours, "h"), (minutes, "m")],
+        (days, hours, ..) => [(days, "d"), (hours, "h")],
+    };
+    match parts {
+        [(large, unit), (0, _)] => format!("{sign}{large}{unit}"),
+        [(large, unit), (small, smaller)] => format!("{sign}{large}{unit} {small}{smaller}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::render::example::hostile_text;
+
+    #[test]
+    fn ordinary_text_of_any_script_is_borrowed() {
+        for text in ["", "daily-etl", "größer → ≥ 3 ✓", "日次処理", "مهمة", "e\u{301}", "⚠\u{fe0f} nightly", r"C:\n"]
+        {
+            assert!(matches!(line(text), Cow::Borrowed(same) if same == text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_shown_as_an_escape() {
+        fn check(text: &str, shown: &str) {
+            assert_eq!(line(text), shown, "{text:?}");
+        }
+        check("a\nb\r\tc", r"a\nb\r\tc");
+        check("\u{1b}[2Jgone", r"\u{1b}[2Jgone");
+        check("\u{9b}31m\u{7f}\0", r"\u{9b}31m\u{7f}\u{0}");
+        check("\u{202e}gnp.exe\u{202c}", r"\u{202e}gnp.exe\u{202c}");
+        check("\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}", r"\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}");
+        check("one\u{2028}two\u{2029}", r"one\u{2028}two\u{2029}");
+        check("ad\u{200b}min\u{feff}\u{ad}", r"ad\u{200b}min\u{feff}\u{ad}");
+        check("\u{e0041}", r"\u{e0041}");
+    }
+
+    #[test]
+    fn a_cut_says_so_and_never_splits_a_character() {
+        fn check(text: &str, columns: usize, shown: &str) {
+            assert_eq!(cut(text, columns), shown, "{text:?} in {columns}");
+        }
+        check("daily-etl", 9, "daily-etl");
+        check("daily-etl", 8, "daily-e…");
+        check("daily-etl", 1, "…");
+        check("daily-etl", 0, "");
+        check("日次処理", 8, "日次処理");
+        check("日次処理", 6, "日次…");
+        check("日次処理", 4, "日…");
+        check("e\u{301}e\u{301}e\u{301}", 2, "e\u{301}…");
+        check("", 0, "");
+    }
+
+    #[test]
+    fn a_duration_is_told_in_its_two_largest_units() {
+        fn check(seconds: impl Into<Option<f64>>, shown: &str) {
+            let seconds = seconds.into();
+            assert_eq!(duration(seconds), shown, "{seconds:?}");
+        }
+        check(None, "n/a");
+        check(f64::NAN, "n/a");
+        check(f64::INFINITY, "n/a");
+        check(0.0, "0s");
+        check(0.25, "<1s");
+        check(1.0, "1s");
+        check(59.6, "1m");
+        check(869.0, "14m 29s");
+        check(900.0, "15m");
+        check(11_100.0, "3h 5m");
+        check(187_200.0, "2d 4h");
+        check(86_400.0, "1d");
+        check(-12.0, "−12s");
+        check(f64::MAX, "213503982334601d 7h");
+    }
+
+    #[test]
+    fn unknown_is_never_empty_or_zero() {
+        assert_eq!(na(None::<u8>), "n/a");
+        assert_eq!(na(Some(0)), "0");
+    }
+
+    proptest! {
+        #[test]
+        fn a_line_is_one_line_and_safe_already(text in hostile_text()) {
+            let shown = line(&text);
+            prop_assert!(!shown.chars().any(|c| c.is_control() || ('\u{200b}'..='\u{200f}').contains(&c)), "{shown:?}");
+            prop_assert!(!shown.chars().any(|c| ('\u{2028}'..='\u{202e}').contains(&c)), "{shown:?}");
+            prop_assert!(!shown.chars().any(|c| ('\u{2066}'..='\u{2069}').contains(&c)), "{shown:?}");
+            prop_assert!(matches!(line(&shown), Cow::Borrowed(_)));
+        }
+
+        #[test]
+        fn a_cut_never_exceeds_its_columns(text in hostile_text(), max in 0usize..40) {
+            let shown = cut(&text, max);
+            prop_assert!(columns(&shown) <= max, "{shown:?} is wider than {max}");
+        }
+    }
+}

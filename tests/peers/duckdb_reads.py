@@ -1,0 +1,50 @@
+"""Reads a lake with DuckDB and prints what it found as JSON.
+
+    duckdb_reads.py LAKE SQL
+
+LAKE: folder of the tables. SQL: the repository's sql folder.
+"""
+
+from pathlib import Path
+
+import duckdb
+import duckdb_extension_delta
+
+import reading
+
+
+def connect():
+    connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+    package = Path(duckdb_extension_delta.__file__).parent
+    extension = package / "extensions" / f"v{duckdb.__version__}" / "delta.duckdb_extension"
+    connection.execute(f"LOAD {quoted(extension)}")
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("CREATE MACRO sha2(x, n) AS sha256(x)")
+    return connection
+
+
+def quoted(value):
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def read(lake, sql):
+    connection = connect()
+
+    def count(select):
+        return connection.execute(f"SELECT count(*) FROM (\n{select}\n)").fetchone()[0]
+
+    tables = {}
+    for name, folder in reading.tables(lake).items():
+        connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM delta_scan({quoted(folder)})')
+        tables[name] = reading.summary(connection.table(name).to_arrow_table())
+    views = reading.create_views(sql, lambda name, select: connection.execute(f'CREATE VIEW "{name}" AS\n{select}'))
+    return {
+        "engine": f"duckdb {duckdb.__version__}",
+        "tables": tables,
+        "audits": reading.audits(sql, count),
+        "views": {name: count(f'SELECT * FROM "{name}"') for name in views},
+    }
+
+
+if __name__ == "__main__":
+    reading.main("duckdb_reads", read)

@@ -1,0 +1,94 @@
+"""What the peers share: digests of tables, the SQL files, the one JSON document on stdout."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+
+
+def main(name, read):
+    """Runs read(lake, sql) on the two folders of the command line and prints what it returns."""
+    if len(sys.argv) != 3:
+        sys.exit(f"usage: {name} LAKE SQL")
+    lake, sql = (Path(argument).resolve() for argument in sys.argv[1:])
+    try:
+        for folder in (lake, sql / "audits", sql / "views"):
+            if not folder.is_dir():
+                raise RuntimeError(f"{folder} is not a folder")
+        found = read(lake, sql)
+    except Exception as error:
+        sys.exit(f"{name}: {type(error).__name__}: {error}")
+    print(json.dumps(found, indent=1))
+
+
+def tables(lake):
+    """Name and folder of every Delta table in the lake."""
+    found = {folder.name: folder for folder in sorted(lake.iterdir()) if (folder / "_delta_log").is_dir()}
+    if not found:
+        raise RuntimeError(f"{lake} holds no Delta tables")
+    return found
+
+
+def summary(table):
+    """Number of rows and digest of an Arrow table."""
+    return {"rows": table.num_rows, "digest": digest(table)}
+
+
+def digest(table):
+    """A digest that does not depend on the order of the rows.
+
+    A row's text is its values in column order, joined by U+001F: null is U+2400, text as it is, integers in decimal,
+    true or false, timestamps as microseconds since 1970. The first 8 bytes of each text's SHA-256, as big-endian
+    numbers, are added modulo 2^64; the sum is printed as 16 hex digits.
+    """
+    total = 0
+    for batch in table.to_batches(max_chunksize=8192):
+        for row in zip(*(cells(column) for column in batch.columns)):
+            text = "\u001f".join(row).encode()
+            total += int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
+    return f"{total % 2**64:016x}"
+
+
+def cells(column):
+    """A column's values as text."""
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        values = column.cast(pa.timestamp("us", kind.tz)).cast(pa.int64()).to_pylist()
+    elif pa.types.is_boolean(kind):
+        values = [None if value is None else str(value).lower() for value in column.to_pylist()]
+    elif pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        values = column.to_pylist()
+    else:
+        raise TypeError(f"no digest is defined for columns of type {kind}")
+    return ["\u2400" if value is None else str(value) for value in values]
+
+
+def create_views(sql, create):
+    """Calls create(name, select) for every view, those that others need first. Returns the names."""
+    waiting = {file.stem: file.read_text(encoding="utf-8") for file in sorted((sql / "views").glob("*.sql"))}
+    created = []
+    while waiting:
+        errors = {}
+        for name, select in waiting.items():
+            try:
+                create(name, select)
+                created.append(name)
+            except Exception as error:
+                errors[name] = error
+        if len(errors) == len(waiting):
+            raise RuntimeError("\n".join(f"view {name}: {error}" for name, error in errors.items()))
+        waiting = {name: waiting[name] for name in errors}
+    return sorted(created)
+
+
+def audits(sql, count):
+    """Rows that each audit returns, by file name."""
+    found = {}
+    for file in sorted((sql / "audits").glob("*.sql")):
+        try:
+            found[file.name] = count(file.read_text(encoding="utf-8"))
+        except Exception as error:
+            raise RuntimeError(f"audit {file.name}: {error}") from error
+    return found

@@ -1,0 +1,79 @@
+"""Reads a lake with Spark and prints what it found, comments included, as JSON.
+
+    spark_reads.py LAKE SQL
+
+LAKE: folder of the tables. SQL: the repository's sql folder. OPS_RUNBOOK_SPARK_JARS: folder that spark_jars.py filled.
+"""
+
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+import reading
+
+
+def start(scratch):
+    folder = os.environ.get("OPS_RUNBOOK_SPARK_JARS")
+    jars = sorted(Path(folder).glob("*.jar")) if folder else []
+    if not jars:
+        raise RuntimeError("OPS_RUNBOOK_SPARK_JARS names no folder with jars; tests/run sets it")
+    settings = {
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",  # starts faster, and there is little to compute
+        "spark.driver.memory": "1g",
+        "spark.jars": ",".join(str(jar) for jar in jars),
+        "spark.local.dir": scratch,
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.warehouse.dir": scratch,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.databricks.delta.snapshotPartitions": "1",
+    }
+    builder = SparkSession.builder.master("local[2]").appName("ops-runbook tests")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def read(lake, sql):
+    with tempfile.TemporaryDirectory(prefix="ops-runbook-spark-") as scratch:
+        session = start(scratch)
+        try:
+            return look(session, lake, sql)
+        finally:
+            session.stop()
+
+
+def look(session, lake, sql):
+    tables, comments = {}, {}
+    for name, folder in reading.tables(lake).items():
+        table = session.read.format("delta").load(str(folder))
+        table.createOrReplaceTempView(name)
+        tables[name] = reading.summary(table.toArrow())
+        detail = session.sql(f"DESCRIBE DETAIL delta.`{folder}`").first()
+        comments[name] = {
+            "table": detail["description"],
+            "columns": {field.name: field.metadata.get("comment") for field in table.schema.fields},
+        }
+    views = reading.create_views(sql, lambda name, select: session.sql(select).createOrReplaceTempView(name))
+    return {
+        "engine": f"spark {session.version}, delta-spark {version('delta-spark')}",
+        "tables": tables,
+        "audits": reading.audits(sql, lambda select: session.sql(select).count()),
+        "views": {name: session.table(name).count() for name in views},
+        "comments": comments,
+    }
+
+
+if __name__ == "__main__":
+    reading.main("spark_reads", read)
