@@ -144,6 +144,7 @@ struct MaintainArgs {
 #[derive(Debug, Args)]
 struct SqlArgs {
     /// Such as "SELECT status, count(*) FROM incidents GROUP BY status"
+    #[arg(allow_hyphen_values = true)]
     query: String,
     /// How to print the rows
     #[arg(long, default_value = "table")]

@@ -42,9 +42,6 @@ use crate::{
 };
 use table::Table;
 
-/// A checkpoint is due after this many commits.
-pub const CHECKPOINT_INTERVAL: u64 = 100;
-
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
 
 /// What can go wrong with a lake.

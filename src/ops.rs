@@ -4,7 +4,7 @@ pub mod demo;
 
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{Stream, StreamExt};
 
 use crate::{
     analytics::{self, QueryError},
@@ -92,25 +92,17 @@ pub async fn open_ledger(lake: &Lake) -> Result<(Ledger, Committer), LakeError> 
     }
 }
 
-/// Records requests, sharing commits, and answers in their order. `progress` is told of each that is done.
+/// Records requests, sharing commits; each answer comes as soon as its commit stands, in the order of the requests.
 ///
-/// # Errors
-/// The first error; requests recorded before it stay recorded, and may all be sent again.
-pub async fn record(
-    ledger: &Ledger,
-    submissions: Vec<Submission>,
-    progress: impl Fn(),
-) -> Result<Vec<Recorded>, OpsError> {
+/// After an error the requests answered before stay recorded, and all may be sent again.
+pub fn record(ledger: &Ledger, submissions: Vec<Submission>) -> impl Stream<Item = Result<Recorded, OpsError>> + use<> {
+    let ledger = ledger.clone();
     futures::stream::iter(submissions)
-        .map(|submission| {
+        .map(move |submission| {
             let ledger = ledger.clone();
-            async move { ledger.submit(submission).await }
+            async move { ledger.submit(submission).await.map_err(OpsError::Commit) }
         })
         .buffered(IN_FLIGHT)
-        .inspect(|_| progress())
-        .try_collect()
-        .await
-        .map_err(OpsError::Commit)
 }
 
 /// What comes after the acknowledgement: projection, and upkeep where it is due.

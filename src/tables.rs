@@ -27,6 +27,9 @@ use crate::domain::{
     },
 };
 
+/// A checkpoint is due after this many commits.
+pub const CHECKPOINT_INTERVAL: u64 = 100;
+
 /// A table of the lake.
 #[derive(Debug, Clone, Copy)]
 pub struct TableDef {

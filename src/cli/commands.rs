@@ -9,6 +9,7 @@ use arrow::{
     util::{display::FormatOptions, pretty::pretty_format_batches_with_options},
 };
 use chrono::TimeDelta;
+use futures::TryStreamExt;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -103,13 +104,14 @@ pub async fn record(lake: &Lake, file: &Path, redactor: &Redactor, output: &Outp
     let (ledger, committer) = ops::open_ledger(lake).await?;
     let bar = output.progress("recording");
     bar.set_length(submissions.len() as u64);
-    let recorded = ops::record(&ledger, submissions, || bar.inc(1)).await;
-    bar.finish_and_clear();
+    let mut answers = Box::pin(ops::record(&ledger, submissions));
     drop(ledger);
-    let recorded = recorded?;
-    for recorded in &recorded {
-        say_recorded(recorded, output)?;
+    while let Some(recorded) = answers.try_next().await? {
+        bar.suspend(|| say_recorded(&recorded, output))?;
+        bar.inc(1);
     }
+    bar.finish_and_clear();
+    drop(answers);
     // The acknowledgement is out; what follows can be done by anybody, at any time.
     committer.finished().await;
     if let Err(error) = ops::settle(lake).await {

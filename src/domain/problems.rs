@@ -92,7 +92,7 @@ pub fn parse_report(bytes: &[u8], redactor: &Redactor, now: Timestamp) -> Result
 
 fn read(bytes: &[u8]) -> Result<document::Document, Problem> {
     if bytes.len() > MAX_REPORT_BYTES {
-        let message = format!("is {} bytes long, at most {MAX_REPORT_BYTES} are allowed", bytes.len());
+        let message = format!("is larger than {} MiB ({MAX_REPORT_BYTES} bytes)", MAX_REPORT_BYTES >> 20);
         return Err(Problem::whole(message, "shorten excerpts, or hand in several reports"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {

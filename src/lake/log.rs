@@ -307,7 +307,7 @@ impl Log {
 
     /// Whether a checkpoint is due.
     pub fn checkpoint_due(&self) -> bool {
-        self.version - self.checkpoint.unwrap_or(0) >= super::CHECKPOINT_INTERVAL
+        self.version - self.checkpoint.unwrap_or(0) >= crate::tables::CHECKPOINT_INTERVAL
     }
 }
 

@@ -12,7 +12,7 @@ pub fn properties(table: &TableDef) -> Vec<(&'static str, String)> {
     if table.name == super::catalog::AUDIT_LOG.name {
         properties.push(("delta.appendOnly", "true".into()));
     }
-    properties.push(("delta.checkpointInterval", crate::lake::CHECKPOINT_INTERVAL.to_string()));
+    properties.push(("delta.checkpointInterval", super::CHECKPOINT_INTERVAL.to_string()));
     properties.push(("delta.dataSkippingStatsColumns", table.stats.join(",")));
     properties.push(("delta.deletedFileRetentionDuration", "interval 7 days".into()));
     properties.push(("delta.logRetentionDuration", "interval 7 days".into()));

@@ -36,11 +36,11 @@ table! {
         request_hash: String,
         /// The incident the request is about.
         incident_id: Option<IncidentId>,
-        /// Why: the incident's type.
+        /// Why: the type of the incident.
         incident_type: Option<IncidentType>,
-        /// What: the incident's machine name.
+        /// What: the machine name of the incident.
         incident_slug: Option<Id>,
-        /// Where: the workspace's id.
+        /// Where: the id of the workspace.
         workspace_id: Option<Id>,
         /// Where: kind_id=id of each affected resource, comma-separated.
         resources: Option<String>,
@@ -98,9 +98,9 @@ table! {
         actor: Id,
         /// The request that says so.
         request_id: Id,
-        /// The workspace's id.
+        /// The id of the workspace.
         workspace_id: Id,
-        /// The workspace's address.
+        /// The address of the workspace.
         workspace_url: Option<String>,
         /// Kind of the first affected resource.
         resource_kind: Option<Id>,
@@ -108,7 +108,7 @@ table! {
         resource_id: Option<Id>,
         /// Name of the first affected resource.
         resource_name: Option<String>,
-        /// The root cause in the report's words.
+        /// The root cause in the words of the report.
         root_cause: Option<String>,
         /// Identity of the root cause; null when it is unknown.
         cause_fingerprint: Option<String>,
@@ -165,7 +165,7 @@ table! {
         cause_fingerprint: Option<String>,
         /// The cause in its normal form, which the fingerprint is made from.
         cause_normalised: Option<String>,
-        /// The cause in the report's words.
+        /// The cause in the words of the report.
         root_cause: String,
         /// The code the report gave.
         cause_code: Option<Id>,
@@ -179,15 +179,15 @@ table! {
         evidence: Option<String>,
         /// Kinds of evidence that could not be had, comma-separated.
         missing_evidence: Option<String>,
-        /// The error's class.
+        /// The class of the error.
         error_class: Option<String>,
-        /// The error's text.
+        /// The text of the error.
         error_message: Option<String>,
-        /// Databricks' termination code.
+        /// Termination code, in the words of Databricks.
         termination_code: Option<String>,
         /// job-failure, validation-gap, security-finding, deprecation, compliance.
         incident_type: IncidentType,
-        /// The workspace's id.
+        /// The id of the workspace.
         workspace_id: Id,
         /// Kind of the first affected resource.
         resource_kind: Option<Id>,
@@ -195,7 +195,7 @@ table! {
         resource_id: Option<Id>,
         /// Name of the first affected resource.
         resource_name: Option<String>,
-        /// The first affected resource's attributes, a JSON object of strings.
+        /// Attributes of the first affected resource, a JSON object of strings.
         resource_attributes: Option<String>,
     }
 }
@@ -226,7 +226,7 @@ table! {
         finding: Option<String>,
         /// What it rests on.
         evidence: Option<String>,
-        /// The workspace's id.
+        /// The id of the workspace.
         workspace_id: Id,
     }
 }
@@ -280,7 +280,7 @@ table! {
         recorded_at: Timestamp,
         /// Where the input came from.
         source: String,
-        /// SHA-256 of the input's bytes, lower-case hex.
+        /// SHA-256 of the bytes of the input, lower-case hex.
         input_hash: String,
         /// What was wrong with it, a JSON array of {pointer, message, hint}.
         problems: String,
@@ -288,7 +288,7 @@ table! {
 }
 
 table! {
-    /// One row per evaluation of an escalation trigger and per change of an alert's state.
+    /// One row per evaluation of an escalation trigger and per change of the state of an alert.
     EscalationEvent = "escalation_events", stats [incident_id, seq, occurred_at], bloom [incident_id], sort [seq]
     {
         /// The incident.
@@ -368,21 +368,21 @@ table! {
         seq: u64,
         /// When the ledger took it.
         recorded_at: Timestamp,
-        /// The workspace's id.
+        /// The id of the workspace.
         workspace_id: Id,
         /// The job, unique in its workspace only.
         job_id: Id,
         /// The run.
         run_id: Id,
-        /// The job's name.
+        /// The name of the job.
         job_name: Option<String>,
         /// When the run started.
         started_at: Timestamp,
         /// When it ended.
         ended_at: Option<Timestamp>,
-        /// How it ended, in the platform's words.
+        /// How it ended, in the words of the platform.
         result_state: Option<String>,
-        /// Databricks' termination code.
+        /// Termination code, in the words of Databricks.
         termination_code: Option<String>,
     }
 }

@@ -83,7 +83,7 @@ fn text_that_is_no_report_is_refused_as_a_whole() {
     let long = vec![b' '; MAX_REPORT_BYTES + 1];
     check(
         &long,
-        "the document: is 4194305 bytes long, at most 4194304 are allowed (hint: shorten excerpts, or hand in several reports)",
+        "the document: is larger than 4 MiB (4194304 bytes) (hint: shorten excerpts, or hand in several reports)",
     );
     let deep = "[".repeat(100_000);
     check(

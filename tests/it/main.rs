@@ -1,0 +1,11 @@
+//! All integration tests, linked once: real Delta tables, the real binary, other engines.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::disallowed_methods)]
+
+mod concurrency;
+mod demo;
+mod faults;
+mod peers;
+mod record;
+mod shape;
+mod support;
+mod tampering;

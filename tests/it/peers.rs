@@ -1,0 +1,134 @@
+//! Other engines read what this one wrote: DuckDB with its Delta extension, Spark with Delta's jars.
+
+use std::{fs, path::Path, process::Command};
+
+use ops_runbook::{
+    lake::{
+        log::{CommitNote, RemoveFile},
+        table::{Draft, Put},
+    },
+    tables::{catalog, from_batch, rows::AuditRow, to_batch},
+};
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::support::{batches, digest, lake_at, ok};
+
+fn peer(script: &str, lake: &Path) -> Value {
+    let python = std::env::var("OPS_RUNBOOK_TEST_PYTHON")
+        .expect("the peers need their Python environment: run the tests by tests/run, which makes it");
+    let root = env!("CARGO_MANIFEST_DIR");
+    let output = Command::new(python)
+        .arg(format!("{root}/tests/peers/{script}"))
+        .arg(lake)
+        .arg(format!("{root}/sql"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Rows and digest of every table as this binary reads them.
+fn ours(folder: &Path) -> Value {
+    let lake = lake_at(folder);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let tables = catalog::all().map(|def| {
+        let (rows, digest) = digest(&runtime.block_on(batches(&lake, def)));
+        (def.name.to_owned(), serde_json::json!({ "rows": rows, "digest": digest }))
+    });
+    Value::Object(tables.collect())
+}
+
+fn audit_findings(found: &Value) -> u64 {
+    let audits = found["audits"].as_object().unwrap();
+    assert_eq!(audits.len(), ops_runbook::analytics::audits().count());
+    audits.values().map(|rows| rows.as_u64().unwrap()).sum()
+}
+
+fn check_views(folder: &Path, found: &Value) {
+    let views = found["views"].as_object().unwrap();
+    assert_eq!(views.len(), ops_runbook::analytics::views().count());
+    for (view, rows) in views {
+        let text = ok(folder, &["sql", &format!("SELECT count(*) AS n FROM {view}"), "--format", "csv"]);
+        assert_eq!(text.lines().nth(1).unwrap(), rows.to_string(), "{view}");
+    }
+}
+
+/// One character of an entry in the middle.
+fn tamper(folder: &Path) {
+    let lake = lake_at(folder);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let table = lake.table(catalog::AUDIT_LOG);
+        let log = table.log().await.unwrap();
+        let mut rows: Vec<AuditRow> = Vec::new();
+        for batch in batches(&lake, catalog::AUDIT_LOG).await {
+            rows.extend(from_batch::<AuditRow>(&batch).unwrap());
+        }
+        rows[30].entry = rows[30].entry.replacen("job", "jab", 1);
+        let adds = vec![table.write_file(&to_batch(&rows).unwrap(), true).await.unwrap()];
+        let removes = log.files.values().map(|file| RemoveFile {
+            path: file.path.clone(),
+            deletion_timestamp: Some(0),
+            data_change: true,
+            extended_file_metadata: None,
+            partition_values: None,
+            size: None,
+        });
+        let note = CommitNote::new(lake.context.uuid(), 0);
+        let draft = Draft { operation: "WRITE", adds, removes: removes.collect(), projected_to: None, note };
+        assert_eq!(table.commit(log.version + 1, &draft).await.unwrap(), Put::Committed);
+    });
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            fs::copy(entry.path(), target).map(drop).unwrap()
+        }
+    }
+}
+
+/// An intact lake, after compaction and checkpoint, and a tampered copy of it.
+fn lakes(folder: &Path) -> [std::path::PathBuf; 2] {
+    let [intact, tampered] = ["intact", "tampered"].map(|name| folder.join(name));
+    ok(&intact, &["demo"]);
+    copy(&intact, &tampered);
+    tamper(&tampered);
+    ok(&intact, &["maintain"]);
+    [intact, tampered]
+}
+
+#[test]
+fn duckdb_reads_the_same_rows_and_runs_the_audits() {
+    let folder = tempdir().unwrap();
+    let [intact, tampered] = lakes(folder.path());
+    let found = peer("duckdb_reads.py", &intact);
+    assert_eq!(found["tables"], ours(&intact));
+    assert_eq!(audit_findings(&found), 0, "{found:#}");
+    check_views(&intact, &found);
+    assert!(audit_findings(&peer("duckdb_reads.py", &tampered)) > 0);
+}
+
+#[test]
+fn spark_reads_the_same_rows_and_comments_and_runs_the_audits() {
+    let folder = tempdir().unwrap();
+    let [intact, tampered] = lakes(folder.path());
+    let found = peer("spark_reads.py", &intact);
+    assert_eq!(found["tables"], ours(&intact));
+    assert_eq!(audit_findings(&found), 0, "{found:#}");
+    check_views(&intact, &found);
+    for def in catalog::all() {
+        let comments = &found["comments"][def.name];
+        assert_eq!(comments["table"], def.comment(), "{}", def.name);
+        for column in def.columns {
+            assert_eq!(comments["columns"][column.name], column.comment(), "{}.{}", def.name, column.name);
+        }
+    }
+    assert!(audit_findings(&peer("spark_reads.py", &tampered)) > 0);
+}

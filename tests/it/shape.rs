@@ -1,0 +1,166 @@
+//! The shape of the project itself: layers, SQL files, tables, what the command line says.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use ops_runbook::{analytics, tables::catalog};
+use tempfile::tempdir;
+
+use crate::support::{ok, run};
+
+/// Modules from top to bottom. A file may use what stands below its own line, and its own.
+const LAYERS: [&[&str]; 7] = [&["cli"], &["ops"], &["analytics"], &["lake"], &["tables"], &["render"], &["domain"]];
+
+fn rust_files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn arrows_between_modules_point_down_only() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&source, &mut files);
+    let level = |name: &str| LAYERS.iter().position(|layer| layer.contains(&name));
+    let mut checked = 0;
+    for file in files {
+        let relative = file.strip_prefix(&source).unwrap().display().to_string();
+        let module = relative.split(['/', '.']).next().unwrap();
+        let Some(own) = level(module) else { continue };
+        let text = fs::read_to_string(&file).unwrap().replace(char::is_whitespace, "");
+        for (name, below) in LAYERS.iter().flat_map(|layer| layer.iter()).map(|name| (name, level(name).unwrap())) {
+            // Render reads rows, which is all it may know of tables.
+            let allowed = below >= own || (module == "render" && *name == "tables");
+            let used = text.contains(&format!("crate::{name}::")) || text.contains(&format!("crate::{{{name}::"));
+            assert!(allowed || !used, "{relative} uses {name}, which stands above it");
+            checked += usize::from(used);
+        }
+    }
+    assert!(checked > 20, "the check reads nothing");
+}
+
+#[test]
+fn every_sql_file_is_known_and_says_what_it_is() {
+    for (folder, known) in [
+        ("views", analytics::views().map(|(name, _)| name).collect::<BTreeSet<_>>()),
+        ("audits", analytics::audits().map(|(name, _)| name).collect()),
+    ] {
+        let mut files = BTreeSet::new();
+        for entry in fs::read_dir(format!("{}/sql/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap() {
+            let path = entry.unwrap().path();
+            let text = fs::read_to_string(&path).unwrap();
+            for word in ["-- What:", "-- Grain:", "-- Parameters:", "-- Columns:"] {
+                assert!(text.contains(word), "{} lacks {word}", path.display());
+            }
+            files.insert(path.file_stem().unwrap().to_string_lossy().into_owned());
+        }
+        assert!(files.iter().map(String::as_str).eq(known), "{folder}: {files:?}");
+    }
+}
+
+#[test]
+fn every_view_and_audit_runs_and_the_audits_find_nothing() {
+    let folder = tempdir().unwrap();
+    ok(folder.path(), &["demo"]);
+    for (name, _) in analytics::views() {
+        ok(folder.path(), &["sql", &format!("SELECT * FROM {name}")]);
+    }
+    for (name, sql) in analytics::audits() {
+        let rows = ok(folder.path(), &["sql", sql, "--format", "json"]);
+        assert_eq!(rows, "", "{name}");
+    }
+}
+
+#[test]
+fn comments_are_there_and_end_no_string() {
+    for def in catalog::all() {
+        let comments = def.columns.iter().map(|column| column.comment()).chain([def.comment()]);
+        for comment in comments {
+            assert!(!comment.is_empty() && !comment.contains(['\'', '\\', '\n']), "{}: {comment:?}", def.name);
+        }
+        let names: BTreeSet<&str> = def.columns.iter().map(|column| column.name).collect();
+        assert!(def.stats.iter().chain(def.bloom).chain(def.sort).all(|name| names.contains(name)), "{}", def.name);
+        assert_eq!(names.len(), def.columns.len());
+    }
+}
+
+#[test]
+fn sql_that_would_change_something_is_refused() {
+    let folder = tempdir().unwrap();
+    ok(folder.path(), &["init"]);
+    for sql in [
+        "DROP TABLE audit_log",
+        "DELETE FROM audit_log",
+        "INSERT INTO audit_log SELECT * FROM audit_log",
+        "CREATE TABLE x AS SELECT 1",
+        "COPY audit_log TO 'out.csv'",
+        "SET datafusion.execution.batch_size = 1",
+        "SELECT 1; SELECT 2",
+    ] {
+        assert!(matches!(run(folder.path(), &["sql", sql]).status.code(), Some(3 | 4)), "{sql}");
+    }
+}
+
+#[test]
+fn the_command_line_says_the_same_as_ever() {
+    let folder = tempdir().unwrap();
+    let mut text = String::new();
+    for command in [
+        &[][..],
+        &["init"],
+        &["demo"],
+        &["record"],
+        &["incident"],
+        &["incident", "show"],
+        &["incident", "list"],
+        &["audit"],
+        &["audit", "list"],
+        &["audit", "show"],
+        &["audit", "verify"],
+        &["rebuild"],
+        &["maintain"],
+        &["sql"],
+        &["schema"],
+        &["schema", "report"],
+        &["schema", "tables"],
+        &["completions"],
+    ] {
+        let help = ok(folder.path(), &[command, &["--help"]].concat());
+        text.push_str(&format!("$ ops-runbook {} --help\n{help}\n", command.join(" ")));
+    }
+    let environment =
+        text.replace(&format!("[env: OPS_RUNBOOK_LAKE={}]", folder.path().display()), "[env: OPS_RUNBOOK_LAKE=]");
+    insta::assert_snapshot!("help", environment);
+    insta::assert_snapshot!("ddl", ok(folder.path(), &["schema", "tables", "--format", "ddl"]));
+    insta::assert_snapshot!("report_schema", ok(folder.path(), &["schema", "report"]));
+}
+
+#[test]
+fn errors_say_what_to_do_and_exit_as_documented() {
+    let folder = tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let check = |arguments: &[&str], code: i32, told: &str| {
+        let output = run(&lake, arguments);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(told), "{arguments:?}: {text}");
+        assert!(output.stdout.is_empty());
+    };
+    check(&["audit", "verify"], 4, "hint: make one with `ops-runbook init`");
+    check(&["incident", "list"], 4, "there is no lake at");
+    check(&["record", "/no/such/file"], 1, "hint: give a file that can be read");
+    ok(&lake, &["init"]);
+    check(&["incident", "show", "INC-1001"], 4, "there is no incident INC-1001");
+    check(&["incident", "show", "banana"], 2, "is not an incident id");
+    check(&["audit", "show", "1"], 4, "there is no audit log row 1");
+    check(&["sql", "SELECT * FROM nope"], 4, "there is no table or view");
+    check(&["sql", "SELEC"], 3, "one SELECT statement");
+    check(&["audit", "verify", "--head", "x"], 2, "expected SEQ:HASH");
+    assert_eq!(ok(&lake, &["incident", "list"]), "There are no incidents to list.\n");
+    assert!(ok(&lake, &["audit", "verify"]).starts_with("intact: 0 rows"));
+}

@@ -1,0 +1,132 @@
+//! What the tests share.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+use arrow::{
+    array::{Array, AsArray, RecordBatch},
+    datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType},
+};
+use ops_runbook::{
+    domain::{redact::Redactor, words::Interface},
+    lake::{Context, Lake, ledger::Submission, table::Rows},
+    ops,
+    tables::TableDef,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+pub const EXAMPLES: [&str; 6] = [
+    "01-daily-etl-no-retries",
+    "02-hourly-sync-no-retries",
+    "03-nightly-backup-no-retries",
+    "04-run-output-unavailable",
+    "05-workspace-validation",
+    "06-hostile-names-and-secrets",
+];
+
+pub fn example(name: &str) -> String {
+    format!("{}/tests/examples/{name}.json", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The binary, pointed at a lake.
+pub fn binary(lake: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ops-runbook"));
+    command.env_remove("OPS_RUNBOOK_REDACTION_KEY").arg("--lake").arg(lake);
+    command
+}
+
+pub fn run(lake: &Path, arguments: &[&str]) -> Output {
+    binary(lake).args(arguments).output().unwrap()
+}
+
+/// Runs, expects success, returns stdout.
+pub fn ok(lake: &Path, arguments: &[&str]) -> String {
+    let output = run(lake, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Runs with `--json`, expects success, returns each line of stdout.
+pub fn json_lines(lake: &Path, arguments: &[&str]) -> Vec<Value> {
+    let text = ok(lake, &[arguments, &["--json"]].concat());
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A small, valid report of its own.
+pub fn report(id: &str) -> Value {
+    json!({
+        "schema_version": 1,
+        "report_id": id,
+        "actor": "agent:test",
+        "workspace": { "id": "1" },
+        "incident": { "type": "job-failure", "slug": "job_failed", "title": format!("{id} failed"), "reporter": "test",
+                      "reported_at": "2026-02-11T12:21:00Z", "status": "investigating" },
+        "resources": [{ "kind": "job", "id": "7", "name": "etl" }],
+        "timeline": [
+            { "at": "2026-02-11T12:22:00Z", "kind": "DISCOVER", "message": "1 failed run" },
+            { "at": "2026-02-11T12:25:00Z", "kind": "RCA", "message": "out of memory" }
+        ],
+        "rca": { "root_cause": "executor out of memory", "confidence": "HIGH", "evidence": ["run_output"], "missing_evidence": [] }
+    })
+}
+
+pub fn submission(id: &str) -> Submission {
+    let bytes = serde_json::to_vec(&report(id)).unwrap();
+    let now = Context::system().now();
+    ops::prepare(&bytes, &Redactor::new(None), now, Interface::Cli).unwrap()
+}
+
+pub fn lake_at(folder: &Path) -> Lake {
+    Lake::at(folder.to_str().unwrap(), Context::system()).unwrap()
+}
+
+/// All rows of a table.
+pub async fn batches(lake: &Lake, def: &'static TableDef) -> Vec<RecordBatch> {
+    let table = lake.table(def);
+    let log = table.log().await.unwrap();
+    let columns: Vec<&str> = def.columns.iter().map(|column| column.name).collect();
+    table.read(&log.files.values().collect::<Vec<_>>(), &columns, Rows::All).await.unwrap()
+}
+
+/// The digest that tests/peers/reading.py defines.
+pub fn digest(batches: &[RecordBatch]) -> (usize, String) {
+    let mut sum = 0_u64;
+    let mut count = 0;
+    for batch in batches {
+        for row in 0..batch.num_rows() {
+            let cells: Vec<String> = batch.columns().iter().map(|column| cell(column.as_ref(), row)).collect();
+            let hash = Sha256::digest(cells.join("\u{1f}").as_bytes());
+            sum = sum.wrapping_add(u64::from_be_bytes(hash[..8].try_into().unwrap()));
+            count += 1;
+        }
+    }
+    (count, format!("{sum:016x}"))
+}
+
+fn cell(column: &dyn Array, row: usize) -> String {
+    if column.is_null(row) {
+        return "\u{2400}".into();
+    }
+    match column.data_type() {
+        DataType::Utf8 => column.as_string::<i32>().value(row).into(),
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
+        DataType::Int32 => column.as_primitive::<Int32Type>().value(row).to_string(),
+        DataType::Boolean => column.as_boolean().value(row).to_string(),
+        DataType::Timestamp(..) => column.as_primitive::<TimestampMicrosecondType>().value(row).to_string(),
+        other => panic!("no digest for {other}"),
+    }
+}
+
+/// The lake says of itself that it is whole, and a rebuild finds nothing to do.
+pub fn assert_intact(lake: &Path, rows: u64) {
+    let verification = &json_lines(lake, &["audit", "verify"])[0];
+    assert_eq!(verification["intact"], true, "{verification:#}");
+    assert_eq!(verification["rows"], rows);
+    let rebuilt = &json_lines(lake, &["rebuild"])[0];
+    for table in rebuilt.as_array().unwrap() {
+        assert_eq!((&table["replaced"], &table["missing"]), (&json!(false), &json!(false)), "{table:#}");
+    }
+}
