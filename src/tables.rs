@@ -196,3 +196,85 @@ macro_rules! table {
     };
 }
 pub(crate) use table;
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Debug;
+
+    use super::{Row, from_batch, project::Projections, project::audit_row, to_batch};
+    use crate::domain::{
+        chain::GENESIS_HASH,
+        decide,
+        entry::{ENTRY_VERSION, Entry, Request},
+        ids::{Id, IncidentId},
+        problems::parse_report,
+        redact::Redactor,
+        words::Interface,
+    };
+
+    fn entries() -> Vec<Entry> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/examples");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        (1..)
+            .zip(files)
+            .map(|(seq, file)| {
+                let now = "2026-03-01T00:00:00.123456Z".parse().unwrap();
+                let bytes = std::fs::read(file).unwrap();
+                let (report, redactions) = parse_report(&bytes, &Redactor::new(None), now).unwrap();
+                Entry {
+                    version: ENTRY_VERSION,
+                    seq,
+                    recorded_at: now,
+                    interface: Interface::Cli,
+                    request_id: report.report_id.clone().unwrap_or_else(|| Id::new("none").unwrap()),
+                    facts: decide::report_facts(&report, IncidentId::from_ordinal(seq), redactions),
+                    request: Request::RecordReport(Box::new(report)),
+                }
+            })
+            .collect()
+    }
+
+    fn check<R: Row + PartialEq + Debug>(rows: &[R]) {
+        assert!(!rows.is_empty());
+        let batch = to_batch(rows).unwrap();
+        assert_eq!(from_batch::<R>(&batch).unwrap(), rows, "{}", R::TABLE.name);
+    }
+
+    #[test]
+    fn rows_come_back_from_arrow_as_they_went_in() {
+        let entries = entries();
+        let mut projections = Projections::default();
+        for entry in &entries {
+            projections.add(entry).unwrap();
+        }
+        check(&projections.incident_states);
+        check(&projections.timeline_events);
+        check(&projections.root_causes);
+        check(&projections.practice_checks);
+        check(&projections.runbooks);
+        let audit: Vec<_> = entries
+            .iter()
+            .map(|entry| audit_row(entry, entry.canonical().unwrap(), GENESIS_HASH.into()).unwrap())
+            .collect();
+        check(&audit);
+    }
+
+    #[test]
+    fn entries_come_back_from_their_canonical_text() {
+        for entry in entries() {
+            let text = entry.canonical().unwrap();
+            assert_eq!(Entry::parse(&text).unwrap(), entry);
+            assert_eq!(Entry::parse(&text).unwrap().canonical().unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn the_examples_decide_what_the_design_says() {
+        let findings: Vec<_> = entries().into_iter().map(|entry| entry.facts.finding).collect();
+        let cause = |at: usize| findings[at].as_ref().and_then(|f| f.cause.as_ref()).map(|c| c.fingerprint.clone());
+        assert!(cause(0).is_some() && cause(0) == cause(1) && cause(1) == cause(2), "one cause, worded differently");
+        assert_eq!(cause(3), None, "unknown is no cause");
+        assert!(findings[4].is_none());
+    }
+}

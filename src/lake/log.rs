@@ -240,7 +240,7 @@ impl Log {
         if let Some(note) = &commit.note {
             self.epoch = self.epoch.max(note.epoch.unwrap_or(0));
             if let Some(head) = &note.head {
-                let first = head.chain.seq + 1 - note.keys.len() as u64;
+                let first = (head.chain.seq + 1).saturating_sub(note.keys.len() as u64);
                 if self.indexed_from.is_none() {
                     self.indexed_from = Some(first);
                 }

@@ -9,10 +9,7 @@ use std::{
     io::{self, ErrorKind, Write},
     ops::Range,
     path::{Path as FsPath, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -37,8 +34,8 @@ impl DurableLocal {
     }
 
     fn stage(&self) -> PathBuf {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        self.staging.join(format!("{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)))
+        // Process ids are not enough: containers share folders, and a crash leaves its files behind.
+        self.staging.join(format!("{:032x}", rand::random::<u128>()))
     }
 }
 

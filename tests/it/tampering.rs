@@ -240,3 +240,21 @@ async fn an_empty_checkpoint_is_an_error() {
     fs::write(checkpoint, b"").unwrap();
     assert!(matches!(Ledger::open(&lake).await, Err(LakeError::Torn { .. })));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_head_is_found_in_the_rows_when_no_commit_tells_it() {
+    let (folder, lake) = lake().await;
+    ops_runbook::lake::maintenance::maintain(&lake, chrono::TimeDelta::hours(168), |_| {}).await.unwrap();
+    let log = lake.table(AUDIT_LOG).log().await.unwrap();
+    fs::remove_file(folder.path().join("audit_log").join(commit_path(log.version).to_string())).unwrap();
+    assert_eq!(lake.table(AUDIT_LOG).log().await.unwrap().head, None);
+    let (ledger, committer) = Ledger::open(&lake).await.unwrap();
+    let known = ledger.submit(submission("r2")).await.unwrap();
+    let new = ledger.submit(submission("new")).await.unwrap();
+    assert_eq!((known.known, known.receipt.seq), (true, 3));
+    assert_eq!((new.known, new.receipt.seq), (false, ROWS as u64 + 1));
+    assert_eq!(new.receipt.incident_id.unwrap().ordinal(), ROWS as u64 + 1);
+    drop(ledger);
+    committer.finished().await;
+    assert_eq!(tampering(&lake).await, []);
+}
