@@ -1,5 +1,5 @@
 //! All integration tests, linked once: real Delta tables, the real binary, other engines.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod concurrency;
 mod demo;
