@@ -230,7 +230,7 @@ struct State {
 impl State {
     async fn open(lake: &Lake) -> Result<Self> {
         let table = lake.table(AUDIT_LOG);
-        let Some(log) = Log::load(table.store.as_ref(), table.name()).await? else {
+        let Some(log) = table.try_log().await? else {
             return Err(LakeError::NoLake(lake.display()));
         };
         check_newest_file(&table, &log).await?;
@@ -294,8 +294,8 @@ impl State {
         }));
     }
 
-    async fn catch_up(&mut self) -> Result<()> {
-        self.log.catch_up(self.table.store.as_ref(), self.table.name()).await?;
+    async fn refresh(&mut self) -> Result<()> {
+        self.table.refresh(&mut self.log).await?;
         if let Some(head) = &self.log.head {
             self.head = head.clone();
         }
@@ -304,20 +304,24 @@ impl State {
 
     /// One answer per request, in order.
     async fn record(&mut self, group: &[Pending]) -> Result<Vec<Recorded>> {
-        if self.stale {
-            self.catch_up().await?;
+        if self.stale || !self.table.is_fresh(&self.log) {
+            self.refresh().await?;
             self.stale = false;
         }
-        let older = self.recorded_earlier(group).await?;
-        let mut known: HashMap<&str, Receipt> =
-            older.iter().map(|receipt| (receipt.request_id.as_str(), receipt.clone())).collect();
+        let mut known: HashMap<&str, Receipt> = HashMap::new();
+        let mut looked_before = None;
         let mut written: Option<(Vec<AuditRow>, AddFile)> = None;
         for conflicts in 0..MAX_CONFLICTS {
-            let recent = self.recorded_recently(group, &known).await?;
+            let mut receipts = self.recorded_recently(group, &known).await?;
+            // What lies before the index needs one look only, unless the log had to be read anew.
+            if looked_before != Some(self.log.indexed_from) {
+                receipts.extend(self.recorded_earlier(group).await?);
+                looked_before = Some(self.log.indexed_from);
+            }
             for pending in group {
-                if let Some(receipt) = recent.iter().find(|receipt| receipt.request_id == pending.submission.request_id)
-                {
-                    known.insert(pending.submission.request_id.as_str(), receipt.clone());
+                let id = &pending.submission.request_id;
+                if let Some(receipt) = receipts.iter().find(|receipt| receipt.request_id == *id) {
+                    known.insert(id.as_str(), receipt.clone());
                 }
             }
             let mut ids = HashSet::new();
@@ -345,11 +349,11 @@ impl State {
                     (rows, file)
                 }
             };
-            let (version, commit) = self.draft(&rows, file.clone());
-            match self.table.commit(version, &commit).await? {
+            let commit = self.draft(&rows, file.clone());
+            match self.table.commit(&self.log, &commit).await? {
                 Put::Committed => {
                     self.log.apply(&Commit {
-                        version,
+                        version: self.log.version + 1,
                         note: Some(commit.note.clone()),
                         adds: commit.adds,
                         ..Commit::default()
@@ -368,7 +372,7 @@ impl State {
                     written = Some((rows, file));
                     let pause = rand::rng().random_range(0..=u64::from(conflicts.min(8)) * 3);
                     tokio::time::sleep(Duration::from_millis(pause)).await;
-                    self.catch_up().await?;
+                    self.refresh().await?;
                 }
             }
         }
@@ -407,7 +411,7 @@ impl State {
         Ok(rows)
     }
 
-    fn draft(&self, rows: &[AuditRow], file: AddFile) -> (u64, Draft) {
+    fn draft(&self, rows: &[AuditRow], file: AddFile) -> Draft {
         let last = rows.last().map(|row| Head { seq: row.seq, hash: row.entry_hash.clone() });
         let head = LedgerHead {
             chain: last.unwrap_or_else(|| self.head.chain.clone()),
@@ -418,8 +422,7 @@ impl State {
             keys: rows.iter().map(|row| row.request_key.clone()).collect(),
             ..CommitNote::new(self.lake.context.uuid(), 0)
         };
-        let draft = Draft { operation: "WRITE", adds: vec![file], removes: Vec::new(), projected_to: None, note };
-        (self.log.version + 1, draft)
+        Draft { operation: "WRITE", adds: vec![file], removes: Vec::new(), projected_to: None, note }
     }
 
     /// Receipts of requests that are in the part of the log this process has read.

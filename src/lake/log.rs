@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{LakeError, Result};
-use crate::domain::{chain::Head, ids::RequestKey};
+use crate::domain::{chain::Head, ids::RequestKey, time::Timestamp};
 
 /// The application id of the projection's `txn` actions; their version is the last `seq` projected.
 pub const PROJECTION_APP_ID: &str = "ops-runbook/projection";
@@ -197,6 +197,8 @@ impl Commit {
 #[derive(Debug, Clone)]
 pub struct Log {
     pub version: u64,
+    /// When it was last known to be the newest.
+    pub read_at: Option<Timestamp>,
     pub checkpoint: Option<u64>,
     pub files: BTreeMap<String, AddFile>,
     /// The last `seq` projected into this table.
@@ -215,6 +217,7 @@ impl Log {
     fn empty() -> Self {
         Self {
             version: 0,
+            read_at: None,
             checkpoint: None,
             files: BTreeMap::new(),
             projected_to: 0,

@@ -213,8 +213,8 @@ async fn merge_files(lake: &Lake, table: &Table, lease: &Lease, log: &mut Log, i
             projected_to: None,
             note,
         };
-        let put = table.commit(log.version + 1, &draft).await?;
-        log.catch_up(table.store.as_ref(), table.name()).await?;
+        let put = table.commit(log, &draft).await?;
+        table.refresh(log).await?;
         if put == Put::Committed {
             return Ok(true);
         }

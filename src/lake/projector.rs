@@ -109,14 +109,14 @@ async fn advance(lake: &Lake, table: &Table, log: Option<Log>, entries: &[Entry]
         }
         let note = CommitNote::new(lake.context.uuid(), 0);
         let draft = Draft { operation: "WRITE", adds, removes: Vec::new(), projected_to: Some(last), note };
-        match table.commit(log.version + 1, &draft).await? {
+        match table.commit(&log, &draft).await? {
             Put::Committed => {
-                log.catch_up(table.store.as_ref(), table.name()).await?;
+                table.refresh(&mut log).await?;
                 return Ok(log);
             }
             Put::Conflict => {
                 table.discard(&draft.adds).await;
-                log.catch_up(table.store.as_ref(), table.name()).await?;
+                table.refresh(&mut log).await?;
             }
         }
     }

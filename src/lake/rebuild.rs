@@ -128,7 +128,7 @@ async fn projections(audit: &Table, log: &Log, after: u64, last: u64) -> Result<
 
 async fn content(lake: &Lake, def: &'static TableDef, head: u64, converter: &RowConverter) -> Result<Content> {
     let table = lake.table(def);
-    let Some(log) = Log::load(table.store.as_ref(), table.name()).await? else { return Ok(Content::default()) };
+    let Some(log) = table.try_log().await? else { return Ok(Content::default()) };
     let columns: Vec<&str> = def.columns.iter().map(|column| column.name).collect();
     let mut content = Content::default();
     for file in log.files.values() {
@@ -217,7 +217,7 @@ async fn replace_rows(lake: &Lake, def: &'static TableDef) -> Result<()> {
             .collect();
         let note = CommitNote::new(lake.context.uuid(), 0);
         let draft = Draft { operation: "REBUILD", adds, removes, projected_to: Some(last), note };
-        match table.commit(log.version + 1, &draft).await? {
+        match table.commit(&log, &draft).await? {
             Put::Committed => return Ok(()),
             Put::Conflict => table.discard(&draft.adds).await,
         }

@@ -28,6 +28,7 @@ use uuid::Uuid;
 use super::{
     Backoff, Context, Lake, LakeError, Result,
     log::{AddFile, CommitNote, Log, PROJECTION_APP_ID, RemoveFile, commit_path, read_commit},
+    maintenance::MIN_RETENTION_HOURS,
     reader::DataFile,
 };
 use crate::{
@@ -37,6 +38,9 @@ use crate::{
 
 /// Rows in a row group: what a look-up reads at most, and what a writer holds in memory.
 const ROW_GROUP_ROWS: usize = 16_384;
+
+/// Half of the shortest retention that `maintain` takes.
+const MAX_LOG_AGE_SECONDS: f64 = MIN_RETENTION_HOURS as f64 * 1_800.0;
 
 /// Said in every commit and every data file.
 pub const ENGINE: &str = concat!("ops-runbook/", env!("CARGO_PKG_VERSION"));
@@ -130,9 +134,39 @@ impl Table {
     /// # Errors
     /// As [`Log::load`]; [`LakeError::NoLake`] when there is no such table.
     pub async fn log(&self) -> Result<Log> {
-        Log::load(self.store.as_ref(), self.name())
-            .await?
-            .ok_or_else(|| LakeError::NoLake(format!("{} (table {})", self.store, self.name())))
+        self.try_log().await?.ok_or_else(|| LakeError::NoLake(format!("{} (table {})", self.store, self.name())))
+    }
+
+    /// `None`: there is no such table.
+    ///
+    /// # Errors
+    /// As [`Log::load`].
+    pub async fn try_log(&self) -> Result<Option<Log>> {
+        let read_at = self.context.now();
+        let log = Log::load(self.store.as_ref(), self.name()).await?;
+        Ok(log.map(|log| Log { read_at: Some(read_at), ..log }))
+    }
+
+    /// Whether a log may be committed to. Cleanup removes commits that are older than any retention allows; to whoever has
+    /// not looked since, the first of them would look like a version that is still free.
+    pub fn is_fresh(&self, log: &Log) -> bool {
+        let now = self.context.now();
+        log.read_at.is_some_and(|read_at| (0.0..MAX_LOG_AGE_SECONDS).contains(&now.seconds_since(read_at)))
+    }
+
+    /// Reads what others have committed since; everything anew when that was too long ago.
+    ///
+    /// # Errors
+    /// As [`Log::load`].
+    pub async fn refresh(&self, log: &mut Log) -> Result<()> {
+        if !self.is_fresh(log) {
+            *log = self.log().await?;
+            return Ok(());
+        }
+        let read_at = self.context.now();
+        log.catch_up(self.store.as_ref(), self.name()).await?;
+        log.read_at = Some(read_at);
+        Ok(())
     }
 
     /// Writes `batches` as one data file and tells how it would be added. It counts only once a commit adds it.
@@ -166,11 +200,14 @@ impl Table {
         }
     }
 
-    /// Tries to commit a draft as `version`.
+    /// Tries to commit a draft as the version after `log`. A log that was read too long ago counts as a conflict: refresh it.
     ///
     /// # Errors
     /// The store's; [`LakeError::OutcomeUnknown`] when it stays unknown whether the commit landed.
-    pub async fn commit(&self, version: u64, draft: &Draft) -> Result<Put> {
+    pub async fn commit(&self, log: &Log, draft: &Draft) -> Result<Put> {
+        if !self.is_fresh(log) {
+            return Ok(Put::Conflict);
+        }
         let mut lines = Vec::with_capacity(2 + draft.adds.len() + draft.removes.len());
         if let Some(projected_to) = draft.projected_to {
             lines.push(json!({ "txn": { "appId": PROJECTION_APP_ID, "version": projected_to } }));
@@ -183,7 +220,7 @@ impl Table {
         }
         let note = CommitNote { actions: lines.len() + 1, ..draft.note.clone() };
         lines.insert(0, self.commit_info(draft.operation, &note, self.context.now()));
-        self.put_commit(version, join_lines(&lines), note.commit_id).await
+        self.put_commit(log.version + 1, join_lines(&lines), note.commit_id).await
     }
 
     /// Puts the same bytes under the same version until it is certain whether they stand there. Only a version that somebody

@@ -259,3 +259,47 @@ async fn a_store_that_fails_in_every_way_records_everything_once() {
     println!("faults: {faults:?}");
     assert!(faults.len() == 4 && faults.values().all(|count| *count > 10), "{faults:?}");
 }
+
+/// A clock that is set by hand.
+fn set_clock() -> (Arc<std::sync::atomic::AtomicI64>, Context) {
+    let micros = Arc::new(std::sync::atomic::AtomicI64::new(Context::system().now().micros()));
+    let reading = Arc::clone(&micros);
+    let clock = move || {
+        let micros = reading.load(std::sync::atomic::Ordering::Relaxed);
+        ops_runbook::domain::time::Timestamp::from_micros(micros).unwrap()
+    };
+    (micros, Context::new(Arc::new(clock), 1))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_that_slept_through_a_log_cleanup_does_not_write_into_the_past() {
+    let folder = tempdir().unwrap();
+    let (clock, context) = set_clock();
+    let sleeper = Lake::at(folder.path().to_str().unwrap(), context).unwrap();
+    sleeper.init().await.unwrap();
+    let (sleeping, _committer) = Ledger::open(&sleeper).await.unwrap();
+    sleeping.submit(submission("before")).await.unwrap();
+
+    let others = crate::support::lake_at(folder.path());
+    let (ledger, committer) = Ledger::open(&others).await.unwrap();
+    for n in 0..5 {
+        ledger.submit(submission(&format!("meanwhile-{n}"))).await.unwrap();
+    }
+    drop(ledger);
+    committer.finished().await;
+    // Two hours later somebody cleans up all that is older than one.
+    clock.fetch_add(2 * 3_600_000_000, std::sync::atomic::Ordering::Relaxed);
+    let hour = chrono::TimeDelta::hours(1);
+    let round = ops_runbook::lake::maintenance::maintain(&sleeper, hour, |_| {}).await.unwrap();
+    assert!(matches!(round, ops_runbook::lake::maintenance::Round::Done(_)));
+    let first_free_to_the_sleeper = folder.path().join("audit_log/_delta_log/00000000000000000002.json");
+    assert!(!first_free_to_the_sleeper.exists(), "nothing was cleaned, so nothing is tested");
+
+    let known = sleeping.submit(submission("meanwhile-3")).await.unwrap();
+    let new = sleeping.submit(submission("after")).await.unwrap();
+    assert_eq!((known.known, known.receipt.seq), (true, 5));
+    assert_eq!((new.known, new.receipt.seq), (false, 7));
+    assert!(!first_free_to_the_sleeper.exists(), "it was written into the past");
+    let verification = verify::verify(&others, None, |_, _| {}).await.unwrap();
+    assert!(verification.intact() && verification.rows == 7, "{verification:?}");
+}

@@ -46,7 +46,7 @@ async fn replace(lake: &Lake, batch: &RecordBatch) {
     let adds = vec![table.write_file(batch, true).await.unwrap()];
     let note = CommitNote::new(lake.context.uuid(), 0);
     let draft = Draft { operation: "WRITE", adds, removes, projected_to: None, note };
-    assert_eq!(table.commit(log.version + 1, &draft).await.unwrap(), Put::Committed);
+    assert_eq!(table.commit(&log, &draft).await.unwrap(), Put::Committed);
 }
 
 fn remove(file: &AddFile) -> RemoveFile {
@@ -183,7 +183,7 @@ async fn a_changed_projection_is_named_and_rebuilt() {
     let removes = log.files.values().take(1).map(remove).collect();
     let note = CommitNote::new(lake.context.uuid(), 0);
     let draft = Draft { operation: "WRITE", adds, removes, projected_to: None, note };
-    assert_eq!(table.commit(log.version + 1, &draft).await.unwrap(), Put::Committed);
+    assert_eq!(table.commit(&log, &draft).await.unwrap(), Put::Committed);
     let found = tampering(&lake).await;
     assert!(matches!(&found[..], [Tampering::Projection(one)] if one.table == events.name), "{found:?}");
 
