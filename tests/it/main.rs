@@ -6,6 +6,7 @@ mod demo;
 mod faults;
 mod peers;
 mod record;
+mod sequences;
 mod shape;
 mod support;
 mod tampering;
