@@ -25,8 +25,9 @@
 //! - [`ops`] is the only async orchestration: what the binary can do, without a word about how it is shown
 //! - [`analytics`] plans SQL over the lake's tables and views
 //! - [`lake`] is the only code that writes: the Delta log, the ledger, projections, upkeep, proof
-//! - [`tables`] describes every row once
-//! - [`render`] makes text for people, [`domain`] holds the words and the decisions; both pure
+//! - [`render`] makes text for people from rows; pure
+//! - [`tables`] describes every row once, and computes rows from ledger entries; pure
+//! - [`domain`] holds the words and the decisions; pure
 //!
 //! Invariants:
 //!
