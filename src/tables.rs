@@ -22,8 +22,8 @@ use crate::domain::{
     ids::{Id, IncidentId, RequestKey},
     time::Timestamp,
     words::{
-        CheckStatus, Confidence, EventKind, IncidentType, Interface, RemediationKind, RemediationResult, Severity,
-        Status,
+        AlertEvent, AlertStatus, CheckStatus, Confidence, EpisodeEvent, EventKind, IncidentType, Interface,
+        PreventionState, RemediationKind, RemediationResult, Severity, Status, Trigger,
     },
 };
 
@@ -160,6 +160,7 @@ macro_rules! cells {
 
 cells!(Text: String, Id, IncidentId, RequestKey, CheckStatus, Confidence, EventKind, IncidentType, Interface);
 cells!(Text: RemediationKind, RemediationResult, Severity, Status);
+cells!(Text: AlertEvent, AlertStatus, EpisodeEvent, PreventionState, Trigger);
 cells!(Long: i64, u64);
 cells!(Int: i32);
 cells!(Double: f64);

@@ -32,6 +32,12 @@ counted_rows AS (
   SELECT 'practice_checks' AS table_name, seq, ordinal FROM practice_checks
   UNION ALL
   SELECT 'runbooks' AS table_name, seq, ordinal FROM runbooks
+  UNION ALL
+  SELECT 'escalation_events' AS table_name, seq, ordinal FROM escalation_events
+  UNION ALL
+  SELECT 'cause_aliases' AS table_name, seq, ordinal FROM cause_aliases
+  UNION ALL
+  SELECT 'preventive_actions' AS table_name, seq, ordinal FROM preventive_actions
 )
 SELECT
   expected_rows.table_name,

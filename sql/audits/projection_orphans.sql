@@ -27,8 +27,14 @@ WITH projected AS (
   SELECT 'escalation_events' AS table_name, seq, incident_id, TRUE AS has_incident
   FROM escalation_events
   UNION ALL
-  SELECT 'recurrence_events' AS table_name, seq, CAST(NULL AS STRING) AS incident_id, FALSE AS has_incident
+  SELECT 'recurrence_events' AS table_name, seq, incident_id, TRUE AS has_incident
   FROM recurrence_events
+  UNION ALL
+  SELECT 'cause_aliases' AS table_name, seq, CAST(NULL AS STRING) AS incident_id, FALSE AS has_incident
+  FROM cause_aliases
+  UNION ALL
+  SELECT 'preventive_actions' AS table_name, seq, CAST(NULL AS STRING) AS incident_id, FALSE AS has_incident
+  FROM preventive_actions
   UNION ALL
   SELECT 'digests' AS table_name, seq, CAST(NULL AS STRING) AS incident_id, FALSE AS has_incident
   FROM digests

@@ -1,4 +1,4 @@
--- What:       alerts as they stand now: the latest event of each.
+-- What:       alerts as they stand now: the latest event of each that ever fired.
 -- Grain:      one row per dedup_key.
 -- Parameters: none.
 -- Columns:
@@ -7,28 +7,41 @@ WITH ranked AS (
   SELECT
     incident_id,
     seq,
+    ordinal,
     occurred_at,
     recorded_at,
     trigger,
     event,
+    status,
     severity,
     dedup_key,
     reason,
+    message,
+    routes,
+    quiet_until,
+    actor,
     row_number() OVER (
       PARTITION BY dedup_key
-      ORDER BY seq DESC NULLS LAST, occurred_at DESC NULLS LAST, event ASC NULLS LAST
+      ORDER BY seq DESC NULLS LAST, ordinal DESC NULLS LAST
     ) AS age_rank
   FROM escalation_events
+  WHERE status IS NOT NULL
 )
 SELECT
   incident_id,
   seq,
+  ordinal,
   occurred_at,
   recorded_at,
   trigger,
   event,
+  status,
   severity,
   dedup_key,
-  reason
+  reason,
+  message,
+  routes,
+  quiet_until,
+  actor
 FROM ranked
 WHERE age_rank = 1

@@ -10,7 +10,7 @@
 --   time_to_detect_s       impact start to detection.
 --   time_to_acknowledge_s  report to the first explicit acknowledgement.
 --   time_to_mitigate_s     detection to the first successful REMEDIATE or VERIFY.
---   time_to_resolve_s      report to resolution.
+--   time_to_resolve_s      report to the first resolution. open_seconds counts all intervals in which it was open.
 --   clock_skew             how many of the four would be negative.
 WITH states AS (
   SELECT
@@ -64,12 +64,12 @@ clocks AS (
       rpad(split_part(split_part(split_part(CAST(mitigated_at AS STRING), '.', 2), '+', 1), 'Z', 1), 6, '0')
       AS BIGINT
     ) AS mitigated_us,
-    CAST(CAST(resolved_at AS DATE) - DATE '1970-01-01' AS BIGINT) * 86400000000
-    + CAST(extract(HOUR FROM resolved_at) AS BIGINT) * 3600000000
-    + CAST(extract(MINUTE FROM resolved_at) AS BIGINT) * 60000000
-    + CAST(floor(extract(SECOND FROM resolved_at)) AS BIGINT) * 1000000
+    CAST(CAST(first_resolved_at AS DATE) - DATE '1970-01-01' AS BIGINT) * 86400000000
+    + CAST(extract(HOUR FROM first_resolved_at) AS BIGINT) * 3600000000
+    + CAST(extract(MINUTE FROM first_resolved_at) AS BIGINT) * 60000000
+    + CAST(floor(extract(SECOND FROM first_resolved_at)) AS BIGINT) * 1000000
     + CAST(
-      rpad(split_part(split_part(split_part(CAST(resolved_at AS STRING), '.', 2), '+', 1), 'Z', 1), 6, '0')
+      rpad(split_part(split_part(split_part(CAST(first_resolved_at AS STRING), '.', 2), '+', 1), 'Z', 1), 6, '0')
       AS BIGINT
     ) AS resolved_us
   FROM states
@@ -93,7 +93,10 @@ SELECT
   detected_at,
   acknowledged_at,
   mitigated_at,
+  first_resolved_at,
   resolved_at,
+  reopened,
+  open_seconds,
   incident_type,
   status,
   slug,

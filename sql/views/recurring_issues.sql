@@ -5,6 +5,7 @@
 --   …  all columns of recurrence_events.
 WITH ranked AS (
   SELECT
+    incident_id,
     seq,
     occurred_at,
     recorded_at,
@@ -14,13 +15,17 @@ WITH ranked AS (
     incidents,
     first_at,
     last_at,
+    threshold,
+    window_hours,
+    detail,
     row_number() OVER (
       PARTITION BY episode_id
-      ORDER BY seq DESC NULLS LAST, occurred_at DESC NULLS LAST, event ASC NULLS LAST
+      ORDER BY seq DESC NULLS LAST
     ) AS age_rank
   FROM recurrence_events
 )
 SELECT
+  incident_id,
   seq,
   occurred_at,
   recorded_at,
@@ -29,6 +34,9 @@ SELECT
   event,
   incidents,
   first_at,
-  last_at
+  last_at,
+  threshold,
+  window_hours,
+  detail
 FROM ranked
 WHERE age_rank = 1

@@ -106,6 +106,75 @@ words! {
         Rca = "RCA",
         Remediate = "REMEDIATE",
         Validate = "VALIDATE",
+        Acknowledge = "ACKNOWLEDGE",
+        Escalate = "ESCALATE",
+        Close = "CLOSE",
+        Reopen = "REOPEN",
+        Correct = "CORRECT",
+        Suppress = "SUPPRESS",
+        Detect = "DETECT",
+        Classify = "CLASSIFY",
+        Prevent = "PREVENT",
+    }
+
+    /// Why somebody is told.
+    pub enum Trigger {
+        /// The confidence is LOW: somebody must investigate by hand.
+        MissingEvidence = "missing-evidence",
+        /// More than half of the checks are PARTIAL: the assessment is incomplete.
+        PartialChecks = "partial-checks",
+        /// A security check of high severity failed.
+        SecurityFinding = "security-finding",
+        /// The same root cause came often enough within the window.
+        Recurring = "recurring",
+        /// Evidence could not be retrieved: permission, retention, API.
+        AccessIssue = "access-issue",
+    }
+
+    /// What became of an alert when its trigger was evaluated, or when somebody dealt with it.
+    pub enum AlertEvent {
+        /// The trigger holds and people are to be told.
+        Fired = "fired",
+        /// The trigger still holds; the alert is open already and says so anew.
+        Repeated = "repeated",
+        /// The trigger holds, but the alert is suppressed or was sent too recently.
+        Suppressed = "suppressed",
+        /// The trigger does not hold, and no alert is open.
+        NotFired = "not-fired",
+        /// The trigger does not hold any more; the alert is over.
+        Cleared = "cleared",
+        Acknowledged = "acknowledged",
+        Resolved = "resolved",
+    }
+
+    /// Where an alert stands.
+    pub enum AlertStatus {
+        Open = "open",
+        Acknowledged = "acknowledged",
+        Suppressed = "suppressed",
+        Resolved = "resolved",
+    }
+
+    /// What became of a recurrence episode.
+    pub enum EpisodeEvent {
+        /// The threshold was reached.
+        Opened = "opened",
+        /// Another incident, or another cause that counts as the same, changed it.
+        Updated = "updated",
+        /// A whole window went by without another incident, or it turned out not to be one.
+        Closed = "closed",
+    }
+
+    /// How far a preventive action has come.
+    pub enum PreventionState {
+        /// Recommended with a recurrence alert.
+        Proposed = "proposed",
+        /// Somebody put it in place.
+        Adopted = "adopted",
+        /// A whole window went by after it was adopted without the cause coming back.
+        Effective = "effective",
+        /// The cause came back after it was adopted.
+        Recurred = "recurred",
     }
 
     /// Where a request came from.

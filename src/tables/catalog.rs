@@ -3,8 +3,8 @@
 use super::{
     Row, TableDef,
     rows::{
-        AuditRow, DigestRow, EscalationEvent, IncidentState, JobRun, PracticeCheck, RecurrenceEvent, RejectedInput,
-        RootCause, RunbookStep, TimelineEvent,
+        AuditRow, CauseAlias, DigestRow, EscalationEvent, IncidentState, JobRun, PracticeCheck, PreventiveAction,
+        RecurrenceEvent, RejectedInput, RootCause, RunbookStep, TimelineEvent,
     },
 };
 
@@ -12,7 +12,7 @@ use super::{
 pub const AUDIT_LOG: &TableDef = AuditRow::TABLE;
 
 /// Everything that is computed from it, and can be computed again.
-pub const PROJECTIONS: [&TableDef; 10] = [
+pub const PROJECTIONS: [&TableDef; 12] = [
     IncidentState::TABLE,
     TimelineEvent::TABLE,
     RootCause::TABLE,
@@ -20,6 +20,8 @@ pub const PROJECTIONS: [&TableDef; 10] = [
     RunbookStep::TABLE,
     EscalationEvent::TABLE,
     RecurrenceEvent::TABLE,
+    CauseAlias::TABLE,
+    PreventiveAction::TABLE,
     DigestRow::TABLE,
     JobRun::TABLE,
     RejectedInput::TABLE,

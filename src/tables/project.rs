@@ -14,7 +14,7 @@ use super::{
 use crate::domain::{
     chain::entry_hash,
     entry::{Entry, Request, canonical},
-    ids::{Id, RequestKey, sha256_hex},
+    ids::{Id, IncidentId, RequestKey, sha256_hex},
     report::{Report, Resource},
     time::Timestamp,
     words::{AuditAction, EventKind, RemediationResult, Status},
@@ -118,6 +118,9 @@ impl Projections {
                 tool: event.tool.clone(),
                 evidence: json_unless_empty(&event.evidence)?,
                 actor: report.actor.clone(),
+                supersedes: None,
+                withdrawn: false,
+                duplicate_of: None,
             });
         }
         self.root_causes.extend(root_cause(entry, report)?);
@@ -190,7 +193,10 @@ fn incident_state(entry: &Entry, report: &Report) -> Result<IncidentState, serde
         detected_at: incident.detected_at,
         acknowledged_at: first_at(report, &[EventKind::Ack]),
         mitigated_at: mitigated_at(report),
+        first_resolved_at: resolved_at(report),
         resolved_at: resolved_at(report),
+        reopened: 0,
+        open_seconds: resolved_at(report).map(|end| end.seconds_since(incident.reported_at)),
         incident_type: incident.kind,
         status: incident.status,
         slug: incident.slug.clone(),
@@ -219,6 +225,7 @@ fn root_cause(entry: &Entry, report: &Report) -> Result<Option<RootCause>, serde
         incident_id: entry.facts.incident_id,
         seq: entry.seq,
         found_at: report.incident.reported_at,
+        occurrence_key: occurrence_key(entry.facts.incident_id, report),
         recorded_at: entry.recorded_at,
         cause_fingerprint: finding.cause.as_ref().map(|cause| cause.fingerprint.clone()),
         cause_normalised: finding.cause.as_ref().map(|cause| cause.normalised.clone()),
@@ -242,6 +249,14 @@ fn root_cause(entry: &Entry, report: &Report) -> Result<Option<RootCause>, serde
             .map(|resource| canonical(&resource.attributes))
             .transpose()?,
     }))
+}
+
+/// Several incidents about one job run are one occurrence: a repair or a retry is no new failure.
+fn occurrence_key(incident_id: IncidentId, report: &Report) -> String {
+    match report.resources.iter().find(|resource| resource.kind.as_str() == "job_run") {
+        Some(run) => format!("run {}/{}", report.workspace.id, run.id),
+        None => incident_id.to_string(),
+    }
 }
 
 fn first_at(report: &Report, kinds: &[EventKind]) -> Option<Timestamp> {

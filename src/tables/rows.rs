@@ -5,8 +5,8 @@ use crate::domain::{
     ids::{Id, IncidentId, RequestKey},
     time::Timestamp,
     words::{
-        CheckStatus, Confidence, EventKind, IncidentType, Interface, RemediationKind, RemediationResult, Severity,
-        Status,
+        AlertEvent, AlertStatus, CheckStatus, Confidence, EpisodeEvent, EventKind, IncidentType, Interface,
+        PreventionState, RemediationKind, RemediationResult, Severity, Status, Trigger,
     },
 };
 
@@ -24,7 +24,8 @@ table! {
         actor: Id,
         /// By which way it came in: cli, demo.
         interface: Interface,
-        /// What was done: INVESTIGATE, RCA, REMEDIATE, VALIDATE, comma-separated.
+        /// What was done: INVESTIGATE, RCA, REMEDIATE, VALIDATE, ACKNOWLEDGE, ESCALATE, CLOSE, REOPEN, CORRECT, SUPPRESS,
+        /// DETECT, CLASSIFY, PREVENT; comma-separated.
         action: String,
         /// Which operation was asked for, such as record_report.
         request_kind: String,
@@ -82,8 +83,14 @@ table! {
         acknowledged_at: Option<Timestamp>,
         /// The first successful REMEDIATE or VERIFY.
         mitigated_at: Option<Timestamp>,
+        /// The first CLOSE, also of an incident that was reopened since.
+        first_resolved_at: Option<Timestamp>,
         /// The last CLOSE, of a resolved incident only.
         resolved_at: Option<Timestamp>,
+        /// How often it was reopened.
+        reopened: i32,
+        /// Seconds during which it was open, in total: the sum of the open intervals. Null until it is resolved.
+        open_seconds: Option<f64>,
         /// job-failure, validation-gap, security-finding, deprecation, compliance.
         incident_type: IncidentType,
         /// investigating, escalated, resolved.
@@ -129,7 +136,7 @@ table! {
         incident_id: IncidentId,
         /// The audit_log row that says so.
         seq: u64,
-        /// Position in the request, from 1.
+        /// Position in the request, from 1. With seq it names the event: 17.3.
         ordinal: i32,
         /// When it happened.
         occurred_at: Timestamp,
@@ -145,6 +152,12 @@ table! {
         evidence: Option<String>,
         /// Who logged it.
         actor: Id,
+        /// The event that this one corrects, such as 17.3; the corrected one does not count any more.
+        supersedes: Option<String>,
+        /// True for a correction that takes the corrected event back without putting another in its place.
+        withdrawn: bool,
+        /// The earlier event that says the same: this one does not count.
+        duplicate_of: Option<String>,
     }
 }
 
@@ -159,6 +172,8 @@ table! {
         seq: u64,
         /// When the incident was reported: the time at which the cause counts.
         found_at: Timestamp,
+        /// What counts as one occurrence: the workspace and the job run the incident is about, else the incident.
+        occurrence_key: String,
         /// When the ledger took it.
         recorded_at: Timestamp,
         /// Identity of the cause; null when it is unknown.
@@ -288,52 +303,119 @@ table! {
 }
 
 table! {
-    /// One row per evaluation of an escalation trigger and per change of the state of an alert.
-    EscalationEvent = "escalation_events", stats [incident_id, seq, occurred_at], bloom [incident_id], sort [seq]
+    /// One row per evaluation of an escalation trigger, also when it did not fire, and per change of the state of an alert.
+    EscalationEvent = "escalation_events", stats [incident_id, seq, occurred_at], bloom [incident_id, dedup_key], sort [seq, ordinal]
     {
         /// The incident.
         incident_id: IncidentId,
         /// The audit_log row that says so.
         seq: u64,
+        /// Position in the request, from 1.
+        ordinal: i32,
         /// When it happened.
         occurred_at: Timestamp,
         /// When the ledger took it.
         recorded_at: Timestamp,
         /// missing-evidence, partial-checks, security-finding, recurring, access-issue.
-        trigger: String,
-        /// What happened to the alert.
-        event: String,
+        trigger: Trigger,
+        /// fired, repeated, suppressed, not-fired, cleared, acknowledged, resolved.
+        event: AlertEvent,
+        /// Where the alert stands from then on: open, acknowledged, suppressed, resolved. Null while it never fired.
+        status: Option<AlertStatus>,
         /// How urgent it is.
         severity: Option<Severity>,
         /// The same alert always has the same key.
         dedup_key: String,
         /// Why it did or did not fire.
         reason: String,
+        /// What people are told. Null when nothing fired.
+        message: Option<String>,
+        /// Where it goes: a JSON array of {channel, kind, to}. Empty when no route matches.
+        routes: Option<String>,
+        /// Nobody is told before this moment.
+        quiet_until: Option<Timestamp>,
+        /// Who evaluated, acknowledged, resolved or suppressed.
+        actor: Id,
     }
 }
 
 table! {
-    /// One row per change of a recurrence episode: one cause, often enough within the window.
-    RecurrenceEvent = "recurrence_events", stats [seq, occurred_at, cause_fingerprint], bloom [cause_fingerprint], sort [seq]
+    /// One row per evaluation of the recurrence of a cause that changed what is known of it.
+    RecurrenceEvent = "recurrence_events", stats [incident_id, seq, occurred_at, cause_fingerprint],
+    bloom [incident_id, cause_fingerprint], sort [seq]
     {
+        /// The incident at which the episode became one; the audit_log rows about the episode carry it.
+        incident_id: IncidentId,
         /// The audit_log row that says so.
         seq: u64,
-        /// When the episode changed.
+        /// The moment up to which incidents were looked at.
         occurred_at: Timestamp,
         /// When the ledger took it.
         recorded_at: Timestamp,
-        /// Identity of the cause.
+        /// Identity of the cause, after merges.
         cause_fingerprint: String,
         /// Identity of the episode.
         episode_id: Id,
         /// opened, updated, closed.
-        event: String,
-        /// Distinct incidents in the episode.
+        event: EpisodeEvent,
+        /// Distinct occurrences in the episode: incidents, where several about one job run count once.
         incidents: i32,
         /// The first of them.
         first_at: Timestamp,
         /// The last of them.
         last_at: Timestamp,
+        /// How many occurrences make a cause recurring.
+        threshold: i32,
+        /// Within how many hours.
+        window_hours: i32,
+        /// The alert as it was raised, JSON: cause, incidents, pattern, confidence, preventive actions, policy template.
+        detail: String,
+    }
+}
+
+table! {
+    /// One row per cause that people declared to be another one, or split off again. The latest seq of a fingerprint counts.
+    CauseAlias = "cause_aliases", stats [seq, cause_fingerprint], bloom [cause_fingerprint], sort [seq, ordinal]
+    {
+        /// The audit_log row that says so.
+        seq: u64,
+        /// Position in the request, from 1.
+        ordinal: i32,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// The cause.
+        cause_fingerprint: String,
+        /// The cause it counts as from now on; itself after a split. Never the alias of another one.
+        counts_as: String,
+        /// Who said so.
+        actor: Id,
+        /// Why.
+        reason: Option<String>,
+    }
+}
+
+table! {
+    /// One row per change of the state of a preventive action.
+    PreventiveAction = "preventive_actions", stats [seq, occurred_at, cause_fingerprint], bloom [cause_fingerprint], sort [seq, ordinal]
+    {
+        /// The audit_log row that says so.
+        seq: u64,
+        /// Position in the request, from 1.
+        ordinal: i32,
+        /// When it happened.
+        occurred_at: Timestamp,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// The cause it is against.
+        cause_fingerprint: String,
+        /// The name of the action in the catalogue.
+        action: Id,
+        /// proposed, adopted, effective, recurred.
+        state: PreventionState,
+        /// Who proposed, adopted or found out.
+        actor: Id,
+        /// What is known about it, such as the incident that came after the fix.
+        note: Option<String>,
     }
 }
 
