@@ -1,9 +1,13 @@
-//! SQL over the lake: the tables, the views of `sql/views`, one session in UTC.
+//! SQL over the lake: the tables, the views of `sql/views`, the queries of `sql`, one session in UTC.
+
+pub mod recurrence;
 
 use std::sync::Arc;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
+    common::ScalarValue,
+    dataframe::DataFrame,
     error::DataFusionError,
     execution::context::SQLOptions,
     logical_expr::ScalarUDF,
@@ -24,10 +28,12 @@ macro_rules! sql_files {
 /// Views by name: the bodies of `CREATE VIEW`.
 const VIEWS: &[(&str, &str)] = sql_files![
     "views/audit_trail",
+    "views/cause_findings",
     "views/checks",
     "views/escalations",
     "views/incidents",
     "views/open_incidents",
+    "views/outbox",
     "views/recurring_issues",
     "views/root_cause_history",
     "views/runbook_steps",
@@ -47,6 +53,16 @@ const AUDITS: &[(&str, &str)] = sql_files![
     "audits/request_hashes",
 ];
 
+/// Queries by name: what takes parameters.
+const QUERIES: &[(&str, &str)] = sql_files![
+    "cause_counts",
+    "cause_impact",
+    "cause_occurrences",
+    "cause_others",
+    "recurrence",
+    "recurrence_members",
+];
+
 /// Names and bodies of the views.
 pub fn views() -> impl Iterator<Item = (&'static str, &'static str)> {
     VIEWS.iter().map(|(name, sql)| (name.rsplit('/').next().unwrap_or(name), *sql))
@@ -55,6 +71,11 @@ pub fn views() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// Names and texts of the audits.
 pub fn audits() -> impl Iterator<Item = (&'static str, &'static str)> {
     AUDITS.iter().map(|(name, sql)| (name.rsplit('/').next().unwrap_or(name), *sql))
+}
+
+/// Names and texts of the queries with parameters, for [`query_with`].
+pub fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
+    QUERIES.iter().copied()
 }
 
 /// What can go wrong with a query.
@@ -92,17 +113,43 @@ impl QueryError {
 /// # Errors
 /// [`QueryError`]. Statements that would change anything are refused.
 pub async fn query(lake: &Lake, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
+    query_with(lake, sql, &[]).await
+}
+
+/// [`query`], with values for the statement's named parameters. A name of [`queries`] stands for its text.
+///
+/// # Errors
+/// [`QueryError`], also when a parameter has no value.
+pub async fn query_with(
+    lake: &Lake,
+    name_or_sql: &str,
+    parameters: &[(&str, ScalarValue)],
+) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
     projector::project(lake, |_, _| {}).await?;
+    let sql = queries().find(|(name, _)| *name == name_or_sql).map_or(name_or_sql, |(_, sql)| sql);
     let session = session();
     let statement = session.state().sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
     register(&session, lake, &statement).await?;
+    let frame = frame(&session, statement, parameters).await?;
+    let schema = Arc::new(frame.schema().as_arrow().clone());
+    let batches = frame.collect().await.map_err(QueryError::Run)?;
+    Ok((schema, batches))
+}
+
+/// A read-only statement over what the session knows, its parameters replaced by their values.
+async fn frame(
+    session: &SessionContext,
+    statement: Statement,
+    parameters: &[(&str, ScalarValue)],
+) -> Result<DataFrame, QueryError> {
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let plan = session.state().statement_to_plan(statement).await.map_err(QueryError::Sql)?;
     read_only.verify_plan(&plan).map_err(QueryError::Sql)?;
     let frame = session.execute_logical_plan(plan).await.map_err(QueryError::Run)?;
-    let schema = Arc::new(frame.schema().as_arrow().clone());
-    let batches = frame.collect().await.map_err(QueryError::Run)?;
-    Ok((schema, batches))
+    if parameters.is_empty() {
+        return Ok(frame);
+    }
+    frame.with_param_values(parameters.to_vec()).map_err(QueryError::Sql)
 }
 
 const DIALECT: datafusion::config::Dialect = datafusion::config::Dialect::Generic;
@@ -143,3 +190,6 @@ async fn register(session: &SessionContext, lake: &Lake, statement: &Statement) 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,22 +1,22 @@
 //! The command line: arguments in, operations called, results on stdout, everything else on stderr.
 
 mod commands;
+mod escalations;
 mod exit;
+mod incident;
 mod input;
 mod output;
+mod recurrence;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    domain::{
-        chain::Head,
-        ids::IncidentId,
-        redact::Redactor,
-        time::Timestamp,
-        words::{IncidentType, Status},
-    },
+    domain::{chain::Head, policy::Policy, redact::Redactor, time::Timestamp},
     lake::{Context, Lake, maintenance},
 };
 use exit::Failure;
@@ -42,6 +42,9 @@ struct Global {
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     json: bool,
+    /// Thresholds, routes, channels; ./ops-runbook.toml unless given, and the defaults where that is not there
+    #[arg(long, global = true, value_name = "FILE", env = "OPS_RUNBOOK_CONFIG")]
+    config: Option<PathBuf>,
     /// Key for the digests that let equal redacted secrets be recognised; without one they carry none
     #[arg(long, global = true, value_name = "KEY", env = "OPS_RUNBOOK_REDACTION_KEY", hide_env_values = true)]
     redaction_key: Option<String>,
@@ -62,9 +65,18 @@ enum Command {
         #[arg(value_name = "FILE|-")]
         file: PathBuf,
     },
-    /// Read incidents
+    /// Open, log, close, read incidents
     #[command(subcommand)]
-    Incident(IncidentCommand),
+    Incident(incident::IncidentCommand),
+    /// See who is told what, and deal with it
+    #[command(subcommand)]
+    Escalations(escalations::EscalationsCommand),
+    /// Find issues that keep coming back, and what is done about them
+    #[command(subcommand)]
+    Recurrence(recurrence::RecurrenceCommand),
+    /// See which causes there are, and which count as one
+    #[command(subcommand)]
+    Causes(recurrence::CausesCommand),
     /// Read and prove the audit log
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -89,27 +101,6 @@ struct DemoArgs {
     /// Another seed invents another history
     #[arg(long, default_value_t = 42)]
     seed: u64,
-}
-
-#[derive(Debug, Subcommand)]
-enum IncidentCommand {
-    /// Show everything recorded about an incident
-    Show {
-        /// Such as INC-1042
-        id: IncidentId,
-    },
-    /// List incidents, the newest report first
-    List {
-        /// Only those of this status
-        #[arg(long, value_parser = words::<Status>())]
-        status: Option<Status>,
-        /// Only those of this type
-        #[arg(long = "type", value_parser = words::<IncidentType>())]
-        incident_type: Option<IncidentType>,
-        /// At most this many
-        #[arg(long, default_value_t = 50)]
-        limit: u64,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -178,31 +169,6 @@ enum SchemaFormat {
     Json,
 }
 
-/// A parser for one of our closed enums, with its words in `--help`.
-fn words<T>() -> impl clap::builder::TypedValueParser<Value = T>
-where
-    T: serde::de::DeserializeOwned + Clone + Send + Sync + 'static + Words,
-{
-    use clap::builder::TypedValueParser;
-    clap::builder::PossibleValuesParser::new(T::words()).try_map(|word| serde_json::from_value::<T>(word.into()))
-}
-
-trait Words {
-    fn words() -> Vec<&'static str>;
-}
-
-impl Words for Status {
-    fn words() -> Vec<&'static str> {
-        Self::ALL.iter().map(|word| word.as_str()).collect()
-    }
-}
-
-impl Words for IncidentType {
-    fn words() -> Vec<&'static str> {
-        Self::ALL.iter().map(|word| word.as_str()).collect()
-    }
-}
-
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -218,17 +184,32 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// What the configuration file says. One that was asked for must be there.
+fn configuration(given: Option<&Path>, output: &Output) -> Result<Policy, Failure> {
+    let path = given.unwrap_or(Path::new("ops-runbook.toml"));
+    let file = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(Policy::default()),
+        read => read.map_err(|source| Failure::Input { what: file.clone(), source })?,
+    };
+    Policy::parse(&text).map_err(|problems| {
+        commands::say_problems(None, &problems, output);
+        Failure::Config { file }
+    })
+}
+
 async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Code, Failure> {
     let location = &cli.global.lake;
-    let lake = || Lake::at(location, Context::system());
+    let policy = configuration(cli.global.config.as_deref(), output)?;
+    let lake = || Lake::at(location, Context::system().with_policy(policy.clone()));
     match &cli.command {
         Command::Init => commands::init(&lake()?, output).await,
         Command::Demo(args) => commands::demo(location, args, redactor, output).await,
         Command::Record { file } => commands::record(&lake()?, file, redactor, output).await,
-        Command::Incident(IncidentCommand::Show { id }) => commands::incident_show(&lake()?, *id, output).await,
-        Command::Incident(IncidentCommand::List { status, incident_type, limit }) => {
-            commands::incident_list(&lake()?, *status, *incident_type, *limit, output).await
-        }
+        Command::Incident(command) => incident::run(command, &lake()?, redactor, output).await,
+        Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
+        Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,
+        Command::Causes(command) => recurrence::causes(command, &lake()?, redactor, output).await,
         Command::Audit(AuditCommand::List { limit }) => commands::audit_list(&lake()?, *limit, output).await,
         Command::Audit(AuditCommand::Show { seq }) => commands::audit_show(&lake()?, *seq, output).await,
         Command::Audit(AuditCommand::Verify { head }) => commands::audit_verify(&lake()?, head.as_ref(), output).await,

@@ -37,7 +37,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    domain::time::Timestamp,
+    domain::{ids::IncidentId, policy::Policy, time::Timestamp},
     tables::{TableDef, catalog},
 };
 use table::Table;
@@ -74,6 +74,14 @@ pub enum LakeError {
     Json(#[from] serde_json::Error),
     #[error("delta-rs failed")]
     Delta(#[from] deltalake::DeltaTableError),
+    /// A request that is not legal as the incident stands.
+    #[error(transparent)]
+    Refused(#[from] crate::domain::incident::Refusal),
+    #[error("there is no incident {0} in this lake")]
+    NoIncident(IncidentId),
+    /// What a request was computed from has changed since: compute it again.
+    #[error("somebody else recorded the like in the meantime")]
+    Outdated,
     /// The committer has gone; the reason has been told to whoever came first.
     #[error("the ledger has stopped after an earlier error")]
     Stopped,
@@ -96,7 +104,9 @@ impl LakeError {
             Self::OutcomeUnknown { .. } => {
                 "send the same request again: it is answered as recorded, or recorded now, never twice".into()
             }
-            Self::TooBusy { .. } | Self::Fenced(_) => "try again".into(),
+            Self::Refused(refusal) => refusal.hint.clone(),
+            Self::NoIncident(_) => "`ops-runbook incident list` shows which there are".into(),
+            Self::TooBusy { .. } | Self::Fenced(_) | Self::Outdated => "try again".into(),
             Self::Store(object_store::Error::PermissionDenied { .. }) => {
                 "check who owns the folder and whether it may be written".into()
             }
@@ -126,11 +136,14 @@ impl LakeError {
 /// Where the present comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Everything that would make two runs differ: the clock and the ids. Given from outside, so that a run can be repeated.
+/// Everything that would make two runs differ: the clock, the ids, the configuration. Given from outside, so that a run can
+/// be repeated.
 #[derive(Clone)]
 pub struct Context {
     pub clock: Clock,
     ids: Arc<Mutex<ChaCha8Rng>>,
+    /// What is decided by configuration.
+    pub policy: Arc<Policy>,
 }
 
 impl fmt::Debug for Context {
@@ -149,7 +162,11 @@ impl Context {
 
     /// Ids that follow from `seed`.
     pub fn new(clock: Clock, seed: u64) -> Self {
-        Self { clock, ids: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))) }
+        Self { clock, ids: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))), policy: Arc::default() }
+    }
+
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy: Arc::new(policy), ..self }
     }
 
     pub fn now(&self) -> Timestamp {

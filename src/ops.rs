@@ -1,29 +1,39 @@
 //! What the binary can do. The only async orchestration: gather → decide → append → project.
 
+pub mod causes;
 pub mod demo;
+pub mod escalations;
+pub mod recurrence;
 
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{
     analytics::{self, QueryError},
     domain::{
         decide,
         entry::{Entry, Request, canonical},
-        ids::{Id, IncidentId},
-        problems::{Problem, parse_report},
+        ids::{AlertRef, Id, IncidentId},
+        incident::Refusal,
+        problems::{Problem, parse_report, parse_step},
         redact::Redactor,
-        report::Report,
+        steps::{OpenIncident, Step},
         time::Timestamp,
-        words::Interface,
+        words::{AlertEvent, Interface},
     },
     lake::{
         Lake, LakeError,
         ledger::{self, Committer, Ledger, Recorded, Submission},
         maintenance, projector,
     },
-    tables::{catalog::AUDIT_LOG, project::Projections, rows::AuditRow},
+    tables::{
+        catalog::AUDIT_LOG,
+        project::Projections,
+        rows::{AuditRow, EscalationEvent, RecurrenceEvent},
+    },
 };
 
 /// Requests under way at once.
@@ -43,6 +53,15 @@ pub enum OpsError {
     NoIncident(IncidentId),
     #[error("there is no audit log row {0} in this lake")]
     NoAuditRow(u64),
+    #[error("there is no alert {0} in this lake")]
+    NoAlert(AlertRef),
+    #[error("there is no cause {0:?} in this lake")]
+    NoCause(String),
+    #[error("there is no recurring issue {0:?} in this lake")]
+    NoEpisode(String),
+    /// A request about causes that cannot be right, and what to do.
+    #[error("{0}")]
+    Refused(Refusal),
 }
 
 /// A report, parsed and redacted, ready to be recorded.
@@ -56,8 +75,7 @@ pub fn prepare(
     interface: Interface,
 ) -> Result<Submission, Vec<Problem>> {
     let (report, redactions) = parse_report(bytes, redactor, now)?;
-    let unrepresentable = |reason: String| vec![Problem { pointer: String::new(), message: reason, hint: None }];
-    let request_id = request_id(&report).map_err(unrepresentable)?;
+    let request_id = request_id(report.report_id.as_ref(), &report).map_err(|why| vec![unrepresentable(why)])?;
     Ok(Submission {
         request_id,
         request: Request::RecordReport(Box::new(report)),
@@ -67,13 +85,58 @@ pub fn prepare(
     })
 }
 
-/// The report's own id, or one made from its content.
-fn request_id(report: &Report) -> Result<Id, String> {
-    match &report.report_id {
+/// A step, checked and redacted, ready to be recorded. It happened at `now` unless it says when.
+///
+/// # Errors
+/// Every problem of the step at once.
+pub fn prepare_step<S: Step + JsonSchema + Into<Request>>(
+    mut step: S,
+    redactor: &Redactor,
+    now: Timestamp,
+    interface: Interface,
+) -> Result<Submission, Vec<Problem>> {
+    if !S::CORRECTS {
+        step.at().get_or_insert(now);
+    }
+    let value = serde_json::to_value(&step).map_err(|error| vec![unrepresentable(error.to_string())])?;
+    let size = value.to_string().len();
+    let (step, redactions) = parse_step::<S>(value, redactor, now)?;
+    let given = step.request_id().cloned();
+    let request = step.into();
+    let request_id = request_id(given.as_ref(), &request).map_err(|why| vec![unrepresentable(why)])?;
+    Ok(Submission { request_id, request, redactions, interface, size })
+}
+
+/// The request that opens an incident, checked and redacted like the report that would say the same.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_opening(
+    step: OpenIncident,
+    redactor: &Redactor,
+    now: Timestamp,
+    interface: Interface,
+) -> Result<Submission, Vec<Problem>> {
+    let report = step.report(now).map_err(|why| vec![unrepresentable(why)])?;
+    let bytes = serde_json::to_vec(&report).map_err(|error| vec![unrepresentable(error.to_string())])?;
+    let submission = prepare(&bytes, redactor, now, interface)?;
+    Ok(match submission.request {
+        Request::RecordReport(report) => Submission { request: Request::OpenIncident(report), ..submission },
+        _ => submission,
+    })
+}
+
+fn unrepresentable(reason: String) -> Problem {
+    Problem { pointer: String::new(), message: reason, hint: None }
+}
+
+/// The request's own id, or one made from its content.
+fn request_id(given: Option<&Id>, content: &impl Serialize) -> Result<Id, String> {
+    match given {
         Some(id) => Ok(id.clone()),
         None => {
-            let content = canonical(report).map_err(|error| error.to_string())?;
-            decide::minted_report_id(&content).ok_or_else(|| "no id could be made for it".into())
+            let content = canonical(content).map_err(|error| error.to_string())?;
+            decide::minted_id(&content).ok_or_else(|| "no id could be made for it".into())
         }
     }
 }
@@ -105,7 +168,62 @@ pub fn record(ledger: &Ledger, submissions: Vec<Submission>) -> impl Stream<Item
         .buffered(IN_FLIGHT)
 }
 
-/// What comes after the acknowledgement: projection, and upkeep where it is due.
+/// What came of requests beyond their own rows.
+#[derive(Debug, Default)]
+pub struct Consequences {
+    /// Every evaluation and change of an alert.
+    pub alerts: Vec<EscalationEvent>,
+    /// Episodes that were opened, changed or closed.
+    pub recurring: Vec<RecurrenceEvent>,
+}
+
+impl Consequences {
+    /// Alerts that people are to be told of.
+    pub fn told(&self) -> impl Iterator<Item = &EscalationEvent> {
+        self.alerts.iter().filter(|event| event.event == AlertEvent::Fired)
+    }
+
+    /// Those of them that no route leads to anybody.
+    pub fn unrouted(&self) -> impl Iterator<Item = &EscalationEvent> {
+        self.told().filter(|event| event.routes.is_none())
+    }
+}
+
+/// What comes after the acknowledgement: projection, the recurrence of the causes that the rows `new` are about, upkeep
+/// where it is due.
+///
+/// # Errors
+/// The lake's or the query's; nothing acknowledged depends on it.
+pub async fn consequences(lake: &Lake, ledger: &Ledger, new: &[u64]) -> Result<Consequences, OpsError> {
+    settle(lake).await?;
+    let mut recorded = projections_of(lake, new).await?;
+    let mut causes: Vec<String> = recorded.root_causes.iter().filter_map(|row| row.cause_fingerprint.clone()).collect();
+    causes.sort_unstable();
+    causes.dedup();
+    if !causes.is_empty() {
+        let followed = recurrence::follow(lake, ledger, &causes).await?;
+        recorded.escalation_events.extend(followed.alerts);
+        recorded.recurrence_events.extend(followed.recurring);
+    }
+    Ok(Consequences { alerts: recorded.escalation_events, recurring: recorded.recurrence_events })
+}
+
+/// What rows of the ledger project to.
+async fn projections_of(lake: &Lake, seqs: &[u64]) -> Result<Projections, OpsError> {
+    let mut projections = Projections::default();
+    let (Some(first), Some(last)) = (seqs.iter().min(), seqs.iter().max()) else { return Ok(projections) };
+    let table = lake.table(AUDIT_LOG);
+    let log = table.log().await?;
+    for (seq, text) in ledger::entries(&table, &log, first - 1, *last).await? {
+        if seqs.binary_search(&seq).is_ok() {
+            let entry = Entry::parse(&text).map_err(|error| LakeError::Corrupt(format!("entry {seq}: {error}")))?;
+            projections.add(&entry).map_err(LakeError::from)?;
+        }
+    }
+    Ok(projections)
+}
+
+/// Projection, and upkeep where it is due.
 ///
 /// # Errors
 /// [`LakeError`]; nothing acknowledged depends on it.
@@ -155,6 +273,14 @@ pub async fn newest_audit_rows(lake: &Lake, limit: u64) -> Result<Vec<AuditRow>,
     let mut rows = ledger::rows_between(&table, &log, head.saturating_sub(limit), head).await?;
     rows.reverse();
     Ok(rows)
+}
+
+/// There is a lake: only what opens an incident makes one.
+///
+/// # Errors
+/// [`LakeError::NoLake`].
+pub async fn existing_lake(lake: &Lake) -> Result<(), LakeError> {
+    existing(lake, lake.table(AUDIT_LOG).log().await).map(drop)
 }
 
 /// A missing audit log means that there is no lake.

@@ -2,15 +2,21 @@
 //!
 //! - [`plain`]: one value made safe for one terminal line, cut, or spelled out
 //! - [`timeline`]: everything known of one incident
+//! - [`alert`]: an alert, and what every trigger said
 //! - [`audit`]: one row of the audit log
 //! - [`listing`]: many rows, one per line
+//! - [`postmortem`]: an incident for those who were not there
+//! - [`recurring`]: an issue that keeps coming back
 //!
 //! Whatever came from outside passes [`plain::line`] on its way out: no output holds a control, bidirectional or invisible
 //! character, and none has more lines than its layout gives it. Unknown is `n/a`, never 0 and never empty.
 
+pub mod alert;
 pub mod audit;
 #[cfg(test)]
 mod example;
 pub mod listing;
 pub mod plain;
+pub mod postmortem;
+pub mod recurring;
 pub mod timeline;

@@ -205,9 +205,10 @@ mod tests {
     use super::{Row, from_batch, project::Projections, project::audit_row, to_batch};
     use crate::domain::{
         chain::GENESIS_HASH,
-        decide,
-        entry::{ENTRY_VERSION, Entry, Request},
-        ids::{Id, IncidentId},
+        entry::{ENTRY_VERSION, Entry, Facts, Request},
+        ids::{Id, IncidentId, RequestKey},
+        incident::opening_facts,
+        policy::Policy,
         problems::parse_report,
         redact::Redactor,
         words::Interface,
@@ -223,13 +224,16 @@ mod tests {
                 let now = "2026-03-01T00:00:00.123456Z".parse().unwrap();
                 let bytes = std::fs::read(file).unwrap();
                 let (report, redactions) = parse_report(&bytes, &Redactor::new(None), now).unwrap();
+                let request_id = report.report_id.clone().unwrap_or_else(|| Id::new("none").unwrap());
+                let (id, key) = (IncidentId::from_ordinal(seq), RequestKey::of(&request_id));
+                let facts = opening_facts(&report, id, &key, &Policy::default(), now);
                 Entry {
                     version: ENTRY_VERSION,
                     seq,
                     recorded_at: now,
                     interface: Interface::Cli,
-                    request_id: report.report_id.clone().unwrap_or_else(|| Id::new("none").unwrap()),
-                    facts: decide::report_facts(&report, IncidentId::from_ordinal(seq), redactions),
+                    request_id,
+                    facts: Facts { redactions, ..facts },
                     request: Request::RecordReport(Box::new(report)),
                 }
             })

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use super::{
     DemoArgs, MaintainArgs, RowFormat, SchemaFormat, SqlArgs,
     exit::{Code, Failure},
+    incident,
     input::{self, Input},
     output::Output,
 };
@@ -24,23 +25,22 @@ use crate::{
     analytics,
     domain::{
         chain::Head,
-        ids::IncidentId,
-        problems::report_schema,
+        problems::{Problem, report_schema},
         redact::Redactor,
-        words::{IncidentType, Interface, Status},
+        words::{EpisodeEvent, Interface},
     },
     lake::{
         Lake,
-        ledger::{Receipt, Recorded},
+        ledger::{Receipt, Recorded, Submission},
         maintenance::{self, Round},
         rebuild, verify,
     },
-    ops,
-    render::{audit, listing, plain, timeline},
+    ops::{self, Consequences},
+    render::{alert, audit, listing, plain, recurring, timeline},
     tables::{catalog, ddl},
 };
 
-type Outcome = Result<Code, Failure>;
+pub type Outcome = Result<Code, Failure>;
 
 pub async fn init(lake: &Lake, output: &Output) -> Outcome {
     let made = lake.init().await?;
@@ -89,39 +89,84 @@ pub async fn record(lake: &Lake, file: &Path, redactor: &Redactor, output: &Outp
     bar.finish_and_clear();
     if !refused.is_empty() {
         for (line, problems) in &refused {
-            if output.json {
-                let line = many.then_some(line);
-                output.problem(&json!({ "line": line, "problems": problems }).to_string());
-                continue;
-            }
-            for problem in problems {
-                let place = if many { format!("line {line}: ") } else { String::new() };
-                output.problem(&format!("refused: {place}{problem}"));
-            }
+            say_problems(many.then_some(*line), problems, output);
         }
         return Err(Failure::Refused);
     }
+    record_all(lake, submissions, redactor, output).await
+}
+
+/// Says what is wrong with an input, problem by problem.
+pub fn say_problems(line: Option<usize>, problems: &[Problem], output: &Output) {
+    if output.json {
+        output.problem(&json!({ "line": line, "problems": problems }).to_string());
+        return;
+    }
+    let place = line.map_or_else(String::new, |line| format!("line {line}: "));
+    for problem in problems {
+        output.problem(&format!("refused: {place}{problem}"));
+    }
+}
+
+/// Records one request, and says what came of it.
+pub async fn perform(lake: &Lake, submission: Submission, redactor: &Redactor, output: &Output) -> Outcome {
+    record_all(lake, vec![submission], redactor, output).await
+}
+
+async fn record_all(lake: &Lake, submissions: Vec<Submission>, redactor: &Redactor, output: &Output) -> Outcome {
     let (ledger, committer) = ops::open_ledger(lake).await?;
     let bar = output.progress("recording");
     bar.set_length(submissions.len() as u64);
     let mut answers = Box::pin(ops::record(&ledger, submissions));
-    drop(ledger);
+    let mut new = Vec::new();
     while let Some(recorded) = answers.try_next().await? {
         bar.suspend(|| say_recorded(&recorded, output))?;
         bar.inc(1);
+        if !recorded.known {
+            new.push(recorded.receipt.seq);
+        }
     }
     bar.finish_and_clear();
     drop(answers);
     // The acknowledgement is out; what follows can be done by anybody, at any time.
+    let followed = ops::consequences(lake, &ledger, &new).await;
+    drop(ledger);
     committer.finished().await;
-    if let Err(error) = ops::settle(lake).await {
-        let error = plain::line(&redactor.text(&error.to_string())).into_owned();
-        output.problem(&format!("warning: recorded, but the tables are not up to date yet: {error}"));
+    match followed {
+        Ok(consequences) => say_consequences(&consequences, output)?,
+        Err(error) => {
+            let error = plain::line(&redactor.text(&error.to_string())).into_owned();
+            output.problem(&format!("warning: recorded, but the tables are not up to date yet: {error}"));
+        }
     }
     Ok(Code::Success)
 }
 
-fn say_recorded(recorded: &Recorded, output: &Output) -> Result<(), Failure> {
+/// Alerts and recurring issues that came of what was recorded. Programs ask for them by name.
+pub fn say_consequences(consequences: &Consequences, output: &Output) -> Result<(), Failure> {
+    for event in consequences.unrouted() {
+        let text =
+            format!("warning: nobody is told of {}: no route of the configuration leads to anybody", event.dedup_key);
+        output.problem(&plain::line(&text));
+    }
+    if output.json {
+        return Ok(());
+    }
+    for event in consequences.told() {
+        output.text(&format!("\n{}", alert::alert(event)))?;
+    }
+    for event in &consequences.recurring {
+        if event.event == EpisodeEvent::Closed {
+            let told = format!("recurring issue {} is closed: {}", event.episode_id, event.reason);
+            output.text(&plain::line(&told))?;
+        } else {
+            output.text(&format!("\n{}", recurring::event(event)))?;
+        }
+    }
+    Ok(())
+}
+
+pub fn say_recorded(recorded: &Recorded, output: &Output) -> Result<(), Failure> {
     let Recorded { receipt, known, same_content } = recorded;
     if output.json {
         output.json(&Answer { receipt, known: *known, same_content: *same_content })?;
@@ -169,7 +214,8 @@ pub async fn demo(location: &str, args: &DemoArgs, redactor: &Redactor, output: 
         plain::na(id)
     );
     if let Some(id) = id {
-        text.push_str(&show(&lake, id).await?);
+        let (rows, projections) = ops::incident(&lake, id).await?;
+        text.push_str(&timeline::incident(&incident::record(&rows, &projections)));
     }
     let row = ops::audit_row(&lake, shown.receipt.seq).await?;
     text.push_str(&format!(
@@ -192,59 +238,6 @@ pub async fn demo(location: &str, args: &DemoArgs, redactor: &Redactor, output: 
 fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
     if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-async fn show(lake: &Lake, id: IncidentId) -> Result<String, Failure> {
-    let (rows, projections) = ops::incident(lake, id).await?;
-    Ok(timeline::incident(&timeline::IncidentRecord {
-        states: &projections.incident_states,
-        events: &projections.timeline_events,
-        causes: &projections.root_causes,
-        checks: &projections.practice_checks,
-        steps: &projections.runbooks,
-        audit: &rows,
-    }))
-}
-
-pub async fn incident_show(lake: &Lake, id: IncidentId, output: &Output) -> Outcome {
-    if !output.json {
-        output.text(&show(lake, id).await?)?;
-        return Ok(Code::Success);
-    }
-    let (rows, projections) = ops::incident(lake, id).await?;
-    output.json(&json!({
-        "incident_id": id,
-        "states": projections.incident_states,
-        "timeline": projections.timeline_events,
-        "root_causes": projections.root_causes,
-        "checks": projections.practice_checks,
-        "remediation": projections.runbooks,
-        "audit": rows,
-    }))?;
-    Ok(Code::Success)
-}
-
-pub async fn incident_list(
-    lake: &Lake,
-    status: Option<Status>,
-    incident_type: Option<IncidentType>,
-    limit: u64,
-    output: &Output,
-) -> Outcome {
-    // Only our own words and a number stand in this text.
-    let status = status.map_or_else(String::new, |status| format!(" AND status = '{status}'"));
-    let incident_type = incident_type.map_or_else(String::new, |kind| format!(" AND incident_type = '{kind}'"));
-    let sql = format!(
-        "SELECT incident_id, reported_at, incident_type, status, title, resource_name, confidence, time_to_resolve_s \
-         FROM incidents WHERE true{status}{incident_type} ORDER BY reported_at DESC NULLS LAST, seq DESC NULLS LAST LIMIT {limit}"
-    );
-    let lines: Vec<listing::IncidentLine> = ops::rows(lake, &sql).await?;
-    if output.json {
-        output.json(&lines)?;
-    } else {
-        output.text(&listing::incidents(&lines, lake.context.now(), output.width()))?;
-    }
-    Ok(Code::Success)
 }
 
 pub async fn audit_list(lake: &Lake, limit: u64, output: &Output) -> Outcome {

@@ -19,8 +19,8 @@ Exit codes:
   0  done
   1  failed: storage, permissions, an error inside
   2  the command line is wrong
-  3  the input was refused; nothing was recorded
-  4  there is no such lake, incident, row, table or view
+  3  the input or the configuration was refused; nothing was recorded
+  4  there is no such lake, incident, alert, cause, row, table or view
   5  the lake is damaged, or audit verify found tampering
   6  somebody else is at it, or the outcome is unknown: run the same again";
 
@@ -50,6 +50,8 @@ pub enum Failure {
     Demo(#[from] DemoError),
     #[error("{what} cannot be read")]
     Input { what: String, source: io::Error },
+    #[error("the configuration {file} is wrong; nothing was done")]
+    Config { file: String },
     /// Already told, problem by problem.
     #[error("the input was refused; nothing was recorded")]
     Refused,
@@ -89,17 +91,32 @@ impl Failure {
 
     fn code(&self) -> Code {
         match (self, self.ops()) {
-            (Self::Refused, _) => return Code::Refused,
+            (Self::Refused | Self::Config { .. } | Self::Ops(OpsError::Refused(_)), _) => return Code::Refused,
             (Self::Busy(_), _) => return Code::TryAgain,
-            (_, Some(OpsError::NoIncident(_) | OpsError::NoAuditRow(_))) => return Code::NotFound,
+            (
+                _,
+                Some(
+                    OpsError::NoIncident(_)
+                    | OpsError::NoAuditRow(_)
+                    | OpsError::NoAlert(_)
+                    | OpsError::NoCause(_)
+                    | OpsError::NoEpisode(_),
+                ),
+            ) => return Code::NotFound,
             (_, Some(OpsError::Query(QueryError::NoTable { .. }))) => return Code::NotFound,
             (_, Some(OpsError::Query(QueryError::Sql(_)))) => return Code::Refused,
             _ => {}
         }
         match self.lake() {
-            Some(LakeError::NoLake(_)) => Code::NotFound,
+            Some(LakeError::NoLake(_) | LakeError::NoIncident(_)) => Code::NotFound,
+            Some(LakeError::Refused(_)) => Code::Refused,
             Some(LakeError::Torn { .. } | LakeError::Corrupt(_)) => Code::Damaged,
-            Some(LakeError::OutcomeUnknown { .. } | LakeError::TooBusy { .. } | LakeError::Fenced(_)) => Code::TryAgain,
+            Some(
+                LakeError::OutcomeUnknown { .. }
+                | LakeError::TooBusy { .. }
+                | LakeError::Fenced(_)
+                | LakeError::Outdated,
+            ) => Code::TryAgain,
             _ => Code::Failure,
         }
     }
@@ -112,6 +129,15 @@ impl Failure {
             (Self::Input { .. }, _) => Some("give a file that can be read, or - for standard input".into()),
             (Self::Busy(_), _) => Some("run it again later; nothing depends on when it runs".into()),
             (_, Some(OpsError::NoIncident(_))) => Some("`ops-runbook incident list` shows which there are".into()),
+            (Self::Config { .. }, _) => Some("repair it, or point --config at another one".into()),
+            (_, Some(OpsError::NoAlert(_))) => {
+                Some("`ops-runbook escalations list --all` shows which there are".into())
+            }
+            (_, Some(OpsError::NoCause(_))) => Some("`ops-runbook causes list` shows which there are".into()),
+            (_, Some(OpsError::NoEpisode(_))) => {
+                Some("`ops-runbook recurrence list --all` shows which there are".into())
+            }
+            (_, Some(OpsError::Refused(refusal))) => Some(refusal.hint.clone()),
             (_, Some(OpsError::NoAuditRow(_))) => Some("`ops-runbook audit list` shows which there are".into()),
             (_, Some(OpsError::Query(error))) => error.hint(),
             _ => self.lake().and_then(LakeError::hint),

@@ -1,6 +1,9 @@
 //! Where results and everything else go.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -24,6 +27,18 @@ impl Output {
             stdout.write_all(b"\n")?;
         }
         stdout.flush()
+    }
+
+    /// A result that may go to a file instead.
+    pub fn document(&self, text: &str, out: Option<&Path>) -> io::Result<()> {
+        match out {
+            None => self.text(text),
+            Some(path) => {
+                std::fs::write(path, text)?;
+                self.problem(&format!("wrote {}", path.display()));
+                Ok(())
+            }
+        }
     }
 
     /// A result for programs, on one line.

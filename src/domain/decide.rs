@@ -1,21 +1,15 @@
-//! From a request to the facts that are recorded about it. Pure: the same input decides the same.
+//! From a root-cause analysis to the finding that counts, and from content to an id. Pure: the same input decides the same.
 
 use super::{
     cause,
-    entry::{Facts, Finding},
-    ids::{Id, IncidentId, sha256_hex},
-    redact::Redactions,
-    report::{Rca, Report},
+    entry::Finding,
+    ids::{Id, sha256_hex},
+    report::Rca,
     words::Confidence,
 };
 
-/// What a report establishes, once the ledger has given it an incident.
-pub fn report_facts(report: &Report, incident_id: IncidentId, redactions: Redactions) -> Facts {
-    Facts { incident_id, finding: report.rca.as_ref().map(finding), redactions }
-}
-
 /// Missing run output or code evidence means LOW, whatever the report says.
-fn finding(rca: &Rca) -> Finding {
+pub fn finding(rca: &Rca) -> Finding {
     let missing: Vec<&str> = rca.missing_evidence.iter().map(Id::as_str).collect();
     let forced = !missing.is_empty() && rca.confidence != Confidence::Low;
     Finding {
@@ -26,8 +20,8 @@ fn finding(rca: &Rca) -> Finding {
     }
 }
 
-/// An id for a report that came without one: the same content gets the same id, so that a retry is still one record.
-pub fn minted_report_id(canonical_request: &str) -> Option<Id> {
+/// An id for a request that came without one: the same content gets the same id, so that a retry is still one record.
+pub fn minted_id(canonical_request: &str) -> Option<Id> {
     let digest = sha256_hex(canonical_request);
     Id::new(format!("auto-{}", digest.get(..32)?)).ok()
 }

@@ -6,11 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     cause::Cause,
+    escalation::{AlertChange, Recurrence, Verdict, recurring_verdict},
     ids::{Id, IncidentId},
+    incident::{Addition, Incident},
+    policy::Policy,
+    recurrence::issue::Issue,
     redact::Redactions,
     report::Report,
+    steps::{
+        AcknowledgeEscalation, AcknowledgeIncident, AdoptPrevention, CloseIncident, CorrectEvent, EscalateIncident,
+        EvaluateEscalations, LogEvent, RecordRemediation, RecordRootCause, RecordVerification, ReopenIncident,
+        ResolveEscalation, SuppressEscalation,
+    },
     time::Timestamp,
-    words::{Confidence, Interface},
+    words::{Confidence, EpisodeEvent, Interface, PreventionState},
 };
 
 /// Version of the entry's shape, in every entry.
@@ -42,6 +51,19 @@ impl Entry {
         canonical(self)
     }
 
+    /// When what it decided about alerts counts: when somebody dealt with them, else when the ledger took it.
+    pub fn decided_at(&self) -> Timestamp {
+        let said = match &self.request {
+            Request::AcknowledgeIncident(step) => step.at,
+            Request::CloseIncident(step) => step.at,
+            Request::AcknowledgeEscalation(step) => step.at,
+            Request::ResolveEscalation(step) => step.at,
+            Request::SuppressEscalation(step) => step.at,
+            _ => None,
+        };
+        said.unwrap_or(self.recorded_at)
+    }
+
     /// # Errors
     /// When the text is not an entry of a version this binary knows.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
@@ -63,25 +85,226 @@ pub fn canonical(value: &impl Serialize) -> Result<String, serde_json::Error> {
 pub enum Request {
     /// An investigation handed in whole.
     RecordReport(Box<Report>),
+    /// An incident that is logged step by step from here on.
+    OpenIncident(Box<Report>),
+    LogEvent(LogEvent),
+    AcknowledgeIncident(AcknowledgeIncident),
+    RecordRootCause(RecordRootCause),
+    RecordRemediation(RecordRemediation),
+    RecordVerification(RecordVerification),
+    EscalateIncident(EscalateIncident),
+    CloseIncident(CloseIncident),
+    ReopenIncident(ReopenIncident),
+    CorrectEvent(CorrectEvent),
+    EvaluateEscalations(EvaluateEscalations),
+    AcknowledgeEscalation(AcknowledgeEscalation),
+    ResolveEscalation(ResolveEscalation),
+    SuppressEscalation(SuppressEscalation),
+    /// What a scan found out about one cause.
+    EvaluateRecurrence(Box<EvaluateRecurrence>),
+    AliasCauses(AliasCauses),
+    AdoptPrevention(AdoptPrevention),
 }
+
+macro_rules! requests_of_steps {
+    ($($Step:ident),*) => { $(impl From<$Step> for Request {
+        fn from(step: $Step) -> Self {
+            Self::$Step(step)
+        }
+    })* };
+}
+
+requests_of_steps!(LogEvent, AcknowledgeIncident, RecordRootCause, RecordRemediation, RecordVerification);
+requests_of_steps!(EscalateIncident, CloseIncident, ReopenIncident, CorrectEvent, EvaluateEscalations);
+requests_of_steps!(AcknowledgeEscalation, ResolveEscalation, SuppressEscalation, AdoptPrevention);
 
 impl Request {
     /// The request's name in `audit_log.request_kind`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RecordReport(_) => "record_report",
+            Self::OpenIncident(_) => "open_incident",
+            Self::LogEvent(_) => "log_event",
+            Self::AcknowledgeIncident(_) => "acknowledge_incident",
+            Self::RecordRootCause(_) => "record_root_cause",
+            Self::RecordRemediation(_) => "record_remediation",
+            Self::RecordVerification(_) => "record_verification",
+            Self::EscalateIncident(_) => "escalate_incident",
+            Self::CloseIncident(_) => "close_incident",
+            Self::ReopenIncident(_) => "reopen_incident",
+            Self::CorrectEvent(_) => "correct_event",
+            Self::EvaluateEscalations(_) => "evaluate_escalations",
+            Self::AcknowledgeEscalation(_) => "acknowledge_escalation",
+            Self::ResolveEscalation(_) => "resolve_escalation",
+            Self::SuppressEscalation(_) => "suppress_escalation",
+            Self::EvaluateRecurrence(_) => "evaluate_recurrence",
+            Self::AliasCauses(_) => "alias_causes",
+            Self::AdoptPrevention(_) => "adopt_prevention",
         }
+    }
+
+    /// The incident it is about, unless it opens one or is about none.
+    pub fn incident_id(&self) -> Option<IncidentId> {
+        match self {
+            Self::RecordReport(_) | Self::OpenIncident(_) | Self::AliasCauses(_) | Self::AdoptPrevention(_) => None,
+            Self::LogEvent(step) => Some(step.incident_id),
+            Self::AcknowledgeIncident(step) => Some(step.incident_id),
+            Self::RecordRootCause(step) => Some(step.incident_id),
+            Self::RecordRemediation(step) => Some(step.incident_id),
+            Self::RecordVerification(step) => Some(step.incident_id),
+            Self::EscalateIncident(step) => Some(step.incident_id),
+            Self::CloseIncident(step) => Some(step.incident_id),
+            Self::ReopenIncident(step) => Some(step.incident_id),
+            Self::CorrectEvent(step) => Some(step.incident_id),
+            Self::EvaluateEscalations(step) => Some(step.incident_id),
+            Self::AcknowledgeEscalation(step) => Some(step.alert.incident_id),
+            Self::ResolveEscalation(step) => Some(step.alert.incident_id),
+            Self::SuppressEscalation(step) => Some(step.alert.incident_id),
+            Self::EvaluateRecurrence(evaluation) => Some(evaluation.incident_id),
+        }
+    }
+
+    /// The ledger's row that it was computed from: it holds only as long as nothing of its kind was recorded since.
+    pub fn based_on(&self) -> Option<u64> {
+        match self {
+            Self::EvaluateRecurrence(evaluation) => Some(evaluation.based_on),
+            Self::AliasCauses(request) => Some(request.based_on),
+            _ => None,
+        }
+    }
+
+    /// Who asks.
+    pub fn actor(&self) -> &Id {
+        match self {
+            Self::RecordReport(report) | Self::OpenIncident(report) => &report.actor,
+            Self::LogEvent(step) => &step.actor,
+            Self::AcknowledgeIncident(step) => &step.actor,
+            Self::RecordRootCause(step) => &step.actor,
+            Self::RecordRemediation(step) => &step.actor,
+            Self::RecordVerification(step) => &step.actor,
+            Self::EscalateIncident(step) => &step.actor,
+            Self::CloseIncident(step) => &step.actor,
+            Self::ReopenIncident(step) => &step.actor,
+            Self::CorrectEvent(step) => &step.actor,
+            Self::EvaluateEscalations(step) => &step.actor,
+            Self::AcknowledgeEscalation(step) => &step.actor,
+            Self::ResolveEscalation(step) => &step.actor,
+            Self::SuppressEscalation(step) => &step.actor,
+            Self::EvaluateRecurrence(evaluation) => &evaluation.actor,
+            Self::AliasCauses(request) => &request.actor,
+            Self::AdoptPrevention(step) => &step.actor,
+        }
+    }
+
+    /// Whether what is known of the incident itself may be another afterwards.
+    pub fn changes_incident(&self) -> bool {
+        matches!(
+            self,
+            Self::LogEvent(_)
+                | Self::AcknowledgeIncident(_)
+                | Self::RecordRootCause(_)
+                | Self::RecordRemediation(_)
+                | Self::RecordVerification(_)
+                | Self::EscalateIncident(_)
+                | Self::CloseIncident(_)
+                | Self::ReopenIncident(_)
+                | Self::CorrectEvent(_)
+        )
     }
 }
 
-/// What was decided when the request was taken.
+/// A scan looked at all occurrences of one cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Facts {
-    /// The incident it opened.
+pub struct EvaluateRecurrence {
+    pub actor: Id,
+    /// The incident at which the episode became one, whose alert this is; else the cause's latest incident.
     pub incident_id: IncidentId,
+    /// The moment up to which incidents were looked at.
+    pub as_of: Timestamp,
+    /// The ledger's last row that the scan saw.
+    pub based_on: u64,
+    /// Identity of the cause, after merges.
+    pub cause: String,
+    /// How many occurrences make a cause recurring.
+    pub threshold: u32,
+    /// Within how many hours.
+    pub window_hours: u32,
+    /// The most occurrences that ever fell within one window, where that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fullest: Option<u64>,
+    /// What became of an episode. `None`: there is none, or it is as it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<EpisodeChange>,
+    /// Preventive actions that were proposed by this, or turned out to work or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prevention: Vec<PreventionChange>,
+}
+
+/// What became of an episode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpisodeChange {
+    pub episode_id: Id,
+    pub event: EpisodeEvent,
+    /// Why.
+    pub reason: String,
+    /// The ledger's row with what was known of it before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follows: Option<u64>,
+    pub issue: Issue,
+}
+
+/// A new state of a preventive action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreventionChange {
+    pub action: Id,
+    pub state: PreventionState,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// People declare causes to be one, or split them again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AliasCauses {
+    pub actor: Id,
+    pub at: Timestamp,
+    /// Each cause and what it counts as from now on; itself after a split. What they count as is never an alias itself.
+    pub aliases: Vec<Alias>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The ledger's last row when the aliases were looked up.
+    pub based_on: u64,
+}
+
+/// One cause and what it counts as.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alias {
+    pub cause: String,
+    pub counts_as: String,
+}
+
+/// What was decided when the request was taken.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    /// The incident it opened or is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident_id: Option<IncidentId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finding: Option<Finding>,
+    /// What a step added to the timeline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Addition>,
+    /// What is known of the incident after a step. A report says it itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Box<Incident>>,
+    /// Every trigger that was evaluated, and every change of an alert.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<AlertChange>,
     /// How many secrets of which kind were taken out before anything was kept.
     #[serde(default, skip_serializing_if = "Redactions::is_empty")]
     pub redactions: Redactions,
@@ -99,4 +322,30 @@ pub struct Finding {
     /// Why it is not the one reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence_forced_because: Option<String>,
+}
+
+impl EvaluateRecurrence {
+    /// Whether the cause recurs, as the escalation trigger sees it: as long as its episode is open.
+    pub fn verdict(&self, policy: &Policy) -> Verdict {
+        let change = self.change.as_ref();
+        let issue = change.map(|change| &change.issue);
+        let holds = change.is_some_and(|change| change.event != EpisodeEvent::Closed);
+        let names = issue.map_or_else(String::new, Issue::names);
+        let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let mut verdict = recurring_verdict(
+            Some(Recurrence {
+                holds,
+                occurrences: small(issue.map_or(self.fullest.unwrap_or(0), |issue| issue.occurrences)),
+                threshold: self.threshold,
+                window_hours: self.window_hours,
+                root_cause: issue.map_or(&self.cause, |issue| &issue.root_cause),
+                incidents: &names,
+            }),
+            policy,
+        );
+        if let Some(change) = change.filter(|_| !holds) {
+            verdict.reason = format!("the episode is over: {}", change.reason);
+        }
+        verdict
+    }
 }

@@ -6,6 +6,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
+use super::words::Trigger;
+
 /// Lower-case hex of SHA-256, 64 characters.
 pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes.as_ref()))
@@ -45,6 +47,14 @@ impl Id {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl FromStr for Id {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::new(text)
     }
 }
 
@@ -98,6 +108,33 @@ impl fmt::Display for IncidentId {
     }
 }
 
+/// `17.3`: the third event of audit log row 17.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventRef {
+    pub seq: u64,
+    /// From 1.
+    pub ordinal: i32,
+}
+
+impl fmt::Display for EventRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.seq, self.ordinal)
+    }
+}
+
+impl FromStr for EventRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts =
+            text.trim().split_once('.').and_then(|(seq, ordinal)| Some((seq.parse().ok()?, ordinal.parse().ok()?)));
+        match parts {
+            Some((seq, ordinal)) if seq > 0 && ordinal > 0 => Ok(Self { seq, ordinal }),
+            _ => Err(format!("{text:?} is not an event, such as 17.3; `incident show --refs` prints them")),
+        }
+    }
+}
+
 impl FromStr for IncidentId {
     type Err = String;
 
@@ -111,15 +148,66 @@ impl FromStr for IncidentId {
     }
 }
 
-impl Serialize for IncidentId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+/// Written and read as its text, in JSON and in tables; `$pattern` says what it looks like.
+macro_rules! as_text {
+    ($($Type:ident = $pattern:literal),*) => {$(
+        impl Serialize for $Type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $Type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Cow::<str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl JsonSchema for $Type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($Type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    )*};
+}
+
+as_text!(IncidentId = r"^INC-[0-9]+$", EventRef = r"^[0-9]+\.[0-9]+$", AlertRef = r"^INC-[0-9]+/[a-z-]+(/[0-9a-f]+)?$");
+
+/// `INC-1042/missing-evidence`: the alert that a trigger raised about an incident. What follows a second `/`, as in a dedup
+/// key, is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AlertRef {
+    pub incident_id: IncidentId,
+    pub trigger: Trigger,
+}
+
+impl fmt::Display for AlertRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.incident_id, self.trigger)
     }
 }
 
-impl<'de> Deserialize<'de> for IncidentId {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Cow::<str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+impl FromStr for AlertRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.trim().splitn(3, '/');
+        let incident_id = parts.next().and_then(|part| part.parse().ok());
+        let trigger = parts.next().and_then(|part| Trigger::ALL.iter().find(|trigger| trigger.as_str() == part));
+        match (incident_id, trigger) {
+            (Some(incident_id), Some(trigger)) => Ok(Self { incident_id, trigger: *trigger }),
+            _ => Err(format!(
+                "{text:?} is not an alert, such as INC-1042/missing-evidence; `escalations list` prints them"
+            )),
+        }
     }
 }
 

@@ -14,8 +14,12 @@ use super::{
 mod document;
 mod meaning;
 mod schema;
+mod step;
 
+pub(super) use document::child;
 pub use schema::report_schema;
+pub(super) use schema::{did_you_mean, with_article};
+pub use step::parse_step;
 
 /// Nobody reads more; a hostile document could have millions.
 const MAX_PROBLEMS: usize = 100;
@@ -54,7 +58,7 @@ impl fmt::Display for Problem {
 }
 
 /// A value from a document, cut to some 60 characters and escaped.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     format!("{:?}", cut(text, 60))
 }
 

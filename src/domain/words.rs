@@ -17,6 +17,25 @@ macro_rules! words {
             }
         }
 
+        impl std::str::FromStr for $Enum {
+            type Err = serde_json::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                serde_json::from_value(text.into())
+            }
+        }
+
+        /// On the command line: the words in lower or upper case, all of them in `--help`.
+        impl clap::ValueEnum for $Enum {
+            fn value_variants<'a>() -> &'a [Self] {
+                Self::ALL
+            }
+
+            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+                Some(clap::builder::PossibleValue::new(self.as_str()))
+            }
+        }
+
         impl std::fmt::Display for $Enum {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
@@ -61,6 +80,14 @@ words! {
         Ack = "ACK",
         Escalate = "ESCALATE",
         Reopen = "REOPEN",
+    }
+
+    /// What an event that changes nothing but the timeline was.
+    pub enum LogKind {
+        Discover = "DISCOVER",
+        Fetch = "FETCH",
+        Analyze = "ANALYZE",
+        Note = "NOTE",
     }
 
     /// How sure a root cause is.
@@ -155,6 +182,15 @@ words! {
         Resolved = "resolved",
     }
 
+    /// By what means a channel reaches people.
+    pub enum ChannelKind {
+        Pagerduty = "pagerduty",
+        Slack = "slack",
+        Email = "email",
+        Teams = "teams",
+        Webhook = "webhook",
+    }
+
     /// What became of a recurrence episode.
     pub enum EpisodeEvent {
         /// The threshold was reached.
@@ -181,5 +217,18 @@ words! {
     pub enum Interface {
         Cli = "cli",
         Demo = "demo",
+        /// What a scan of the history found.
+        Scan = "scan",
+    }
+}
+
+impl From<LogKind> for EventKind {
+    fn from(kind: LogKind) -> Self {
+        match kind {
+            LogKind::Discover => Self::Discover,
+            LogKind::Fetch => Self::Fetch,
+            LogKind::Analyze => Self::Analyze,
+            LogKind::Note => Self::Note,
+        }
     }
 }

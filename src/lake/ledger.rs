@@ -32,9 +32,9 @@ use super::{
 use crate::{
     domain::{
         chain::Head,
-        decide,
-        entry::{ENTRY_VERSION, Entry, Request, canonical},
+        entry::{ENTRY_VERSION, Entry, Facts, Request, canonical},
         ids::{Id, IncidentId, RequestKey, sha256_hex},
+        incident::{History, Refusal, opening_facts},
         redact::Redactions,
         time::Timestamp,
         words::Interface,
@@ -46,6 +46,8 @@ use crate::{
 const MAX_GROUP: usize = 512;
 /// Bytes of requests in one commit, at most, beyond the first request.
 const MAX_GROUP_BYTES: usize = 16 << 20;
+/// Incidents whose history is kept in memory between commits.
+const MAX_HISTORIES: usize = 256;
 /// How often a commit is tried against other writers before the caller is told.
 const MAX_CONFLICTS: u32 = 500;
 
@@ -150,7 +152,9 @@ impl Ledger {
     /// Records a request, once, whoever sends it however often.
     ///
     /// # Errors
-    /// Shared by all requests of a commit, hence the [`Arc`]. After one it is safe to submit again.
+    /// [`LakeError::Refused`], [`LakeError::NoIncident`] or [`LakeError::Outdated`] when it is not legal as things stand;
+    /// nothing is recorded then. Others are shared by all requests of a commit, hence the [`Arc`]; after one it is safe to
+    /// submit again.
     pub async fn submit(&self, submission: Submission) -> Result<Recorded, Arc<LakeError>> {
         let (reply, answer) = oneshot::channel();
         let request_hash =
@@ -212,6 +216,52 @@ pub async fn check_newest_file(table: &Table, log: &Log) -> Result<()> {
     }
 }
 
+/// Requests as they will stand in the ledger, if nobody else comes first.
+#[derive(Default)]
+struct Decided {
+    rows: Vec<AuditRow>,
+    declined: HashMap<Id, Declined>,
+    /// How many incidents there will be.
+    incidents: u64,
+    /// Of the incidents that the requests are about, as they will be.
+    histories: HashMap<IncidentId, History>,
+}
+
+/// Why a request was not recorded, though nothing went wrong.
+#[derive(Debug, Clone)]
+enum Declined {
+    Refused(Refusal),
+    NoIncident(IncidentId),
+    Outdated,
+}
+
+impl From<Declined> for LakeError {
+    fn from(declined: Declined) -> Self {
+        match declined {
+            Declined::Refused(refusal) => Self::Refused(refusal),
+            Declined::NoIncident(id) => Self::NoIncident(id),
+            Declined::Outdated => Self::Outdated,
+        }
+    }
+}
+
+/// Whether what a request was computed from has changed: another scan of the same cause, or other aliases.
+fn outdated(request: &Request, recorded: &[(u64, Request)], deciding: &[AuditRow]) -> bool {
+    let Some(based_on) = request.based_on() else { return false };
+    let touches = |other: &Request| match (request, other) {
+        (Request::EvaluateRecurrence(own), Request::EvaluateRecurrence(other)) => own.cause == other.cause,
+        _ => true,
+    };
+    // Two of them in one commit: the second has not seen the first.
+    let in_this_commit = deciding.iter().filter_map(|row| parse_entry(row).ok());
+    recorded.iter().any(|(seq, other)| *seq > based_on && touches(other))
+        || in_this_commit.filter(|entry| entry.request.based_on().is_some()).any(|entry| touches(&entry.request))
+}
+
+fn parse_entry(row: &AuditRow) -> Result<Entry> {
+    Entry::parse(&row.entry).map_err(|error| LakeError::Corrupt(format!("entry {}: {error}", row.seq)))
+}
+
 /// What the committer knows.
 struct State {
     lake: Lake,
@@ -220,6 +270,8 @@ struct State {
     head: LedgerHead,
     /// Bloom filters over the keys of files from before this process, read when first needed.
     filters: HashMap<String, Vec<Sbbf>>,
+    /// Histories of incidents, as of the head. Emptied when somebody else has written.
+    histories: HashMap<IncidentId, History>,
     /// After an error nothing in memory is trusted before the log is read again.
     stale: bool,
     /// Version of the newest checkpoint that upkeep in this process has made.
@@ -242,6 +294,7 @@ impl State {
             log,
             head,
             filters: HashMap::new(),
+            histories: HashMap::new(),
             stale: false,
             checkpoint,
             upkeep: None,
@@ -261,7 +314,7 @@ impl State {
                 Ok(answers) => {
                     for (pending, answer) in group.into_iter().zip(answers) {
                         // A caller that has gone away was recorded all the same.
-                        let _ = pending.reply.send(Ok(answer));
+                        let _ = pending.reply.send(answer.map_err(Arc::new));
                     }
                 }
                 Err(error) => {
@@ -297,20 +350,23 @@ impl State {
     async fn refresh(&mut self) -> Result<()> {
         self.table.refresh(&mut self.log).await?;
         if let Some(head) = &self.log.head {
+            if head.chain != self.head.chain {
+                self.histories.clear();
+            }
             self.head = head.clone();
         }
         Ok(())
     }
 
     /// One answer per request, in order.
-    async fn record(&mut self, group: &[Pending]) -> Result<Vec<Recorded>> {
+    async fn record(&mut self, group: &[Pending]) -> Result<Vec<Result<Recorded>>> {
         if self.stale || !self.table.is_fresh(&self.log) {
             self.refresh().await?;
             self.stale = false;
         }
         let mut known: HashMap<&str, Receipt> = HashMap::new();
         let mut looked_before = None;
-        let mut written: Option<(Vec<AuditRow>, AddFile)> = None;
+        let mut written: Option<(Decided, AddFile)> = None;
         for conflicts in 0..MAX_CONFLICTS {
             let mut receipts = self.recorded_recently(group, &known).await?;
             // What lies before the index needs one look only, unless the log had to be read anew.
@@ -332,24 +388,22 @@ impl State {
                     !known.contains_key(id) && ids.insert(id)
                 })
                 .collect();
-            if wanted.is_empty() {
-                self.discard(written).await;
-                return Ok(answers(group, &known, &HashMap::new()));
-            }
-            // Only another row moves the head: after somebody's maintenance the file that was written still fits.
-            let reusable = written.take_if(|(rows, _)| {
-                rows.len() == wanted.len() && rows.first().is_some_and(|row| row.prev_hash == self.head.chain.hash)
-            });
+            // Only another row moves the head: after somebody's maintenance what was decided and written still fits.
+            let reusable = written
+                .take_if(|(decided, _)| decided.rows.first().is_some_and(|row| row.prev_hash == self.head.chain.hash));
             self.discard(written.take()).await;
-            let (rows, file) = match reusable {
+            let (decided, file) = match reusable {
                 Some(reusable) => reusable,
                 None => {
-                    let rows = self.chain(&wanted)?;
-                    let file = self.table.write_file(&to_batch(&rows)?, true).await?;
-                    (rows, file)
+                    let decided = self.decide(&wanted).await?;
+                    if decided.rows.is_empty() {
+                        return Ok(answers(group, &known, decided));
+                    }
+                    let file = self.table.write_file(&to_batch(&decided.rows)?, true).await?;
+                    (decided, file)
                 }
             };
-            let commit = self.draft(&rows, file.clone());
+            let commit = self.draft(&decided, file.clone());
             match self.table.commit(&self.log, &commit).await? {
                 Put::Committed => {
                     self.log.apply(&Commit {
@@ -361,15 +415,14 @@ impl State {
                     if let Some(head) = commit.note.head {
                         self.head = head;
                     }
-                    let new: HashMap<&str, Receipt> = wanted
-                        .iter()
-                        .zip(rows)
-                        .map(|(p, row)| (p.submission.request_id.as_str(), receipt(row)))
-                        .collect();
-                    return Ok(answers(group, &known, &new));
+                    if self.histories.len() > MAX_HISTORIES {
+                        self.histories.clear();
+                    }
+                    self.histories.extend(decided.histories.clone());
+                    return Ok(answers(group, &known, decided));
                 }
                 Put::Conflict => {
-                    written = Some((rows, file));
+                    written = Some((decided, file));
                     let pause = rand::rng().random_range(0..=u64::from(conflicts.min(8)) * 3);
                     tokio::time::sleep(Duration::from_millis(pause)).await;
                     self.refresh().await?;
@@ -381,45 +434,114 @@ impl State {
     }
 
     /// The file of an attempt that lost can never be named by a commit.
-    async fn discard(&self, written: Option<(Vec<AuditRow>, AddFile)>) {
+    async fn discard(&self, written: Option<(Decided, AddFile)>) {
         if let Some((_, file)) = written {
             self.table.discard(&[file]).await;
         }
     }
 
-    /// Numbers, decides and chains requests onto the head.
-    fn chain(&self, wanted: &[&Pending]) -> Result<Vec<AuditRow>> {
-        let mut prev_hash = self.head.chain.hash.clone();
-        let mut rows = Vec::with_capacity(wanted.len());
-        for (offset, pending) in (1..).zip(wanted) {
+    /// Numbers, decides and chains requests onto the head; what is not legal is refused and takes no number.
+    async fn decide(&self, wanted: &[&Pending]) -> Result<Decided> {
+        let mut decided = Decided { incidents: self.head.incidents, ..Decided::default() };
+        decided.histories = self.gather(wanted).await?;
+        let since = self.recorded_since(wanted).await?;
+        let policy = &self.lake.context.policy;
+        let mut head = self.head.chain.clone();
+        for pending in wanted {
             let Submission { request_id, request, redactions, interface, .. } = &pending.submission;
-            let Request::RecordReport(report) = request;
-            let incident_id = IncidentId::from_ordinal(self.head.incidents + offset);
+            let (seq, now) = (head.seq + 1, self.lake.context.now());
+            let facts = match (request, request.incident_id()) {
+                _ if outdated(request, &since, &decided.rows) => Err(Declined::Outdated),
+                (Request::RecordReport(report) | Request::OpenIncident(report), _) => {
+                    let id = IncidentId::from_ordinal(decided.incidents + 1);
+                    Ok(opening_facts(report, id, &pending.key, policy, now))
+                }
+                (_, None) => Ok(Facts::default()),
+                (_, Some(id)) => match decided.histories.get(&id) {
+                    Some(history) => history.decide(request, policy, seq, now).map_err(Declined::Refused),
+                    None => Err(Declined::NoIncident(id)),
+                },
+            };
+            let facts = match facts {
+                Ok(facts) => Facts { redactions: redactions.clone(), ..facts },
+                Err(why) => {
+                    decided.declined.insert(request_id.clone(), why);
+                    continue;
+                }
+            };
             let entry = Entry {
                 version: ENTRY_VERSION,
-                seq: self.head.chain.seq + offset,
-                recorded_at: self.lake.context.now(),
+                seq,
+                recorded_at: now,
                 interface: *interface,
                 request_id: request_id.clone(),
                 request: request.clone(),
-                facts: decide::report_facts(report, incident_id, redactions.clone()),
+                facts,
             };
-            let row = audit_row(&entry, entry.canonical()?, prev_hash)?;
-            prev_hash = row.entry_hash.clone();
-            rows.push(row);
+            if let Some(history) = request.incident_id().and_then(|id| decided.histories.get_mut(&id)) {
+                history.apply(&entry);
+            } else if entry.facts.incident_id.is_some() {
+                decided.incidents += 1;
+            }
+            let row = audit_row(&entry, entry.canonical()?, head.hash)?;
+            head = Head { seq, hash: row.entry_hash.clone() };
+            decided.rows.push(row);
         }
-        Ok(rows)
+        Ok(decided)
     }
 
-    fn draft(&self, rows: &[AuditRow], file: AddFile) -> Draft {
-        let last = rows.last().map(|row| Head { seq: row.seq, hash: row.entry_hash.clone() });
-        let head = LedgerHead {
-            chain: last.unwrap_or_else(|| self.head.chain.clone()),
-            incidents: self.head.incidents + rows.len() as u64,
+    /// What was recorded of the incidents that requests are about.
+    async fn gather(&self, wanted: &[&Pending]) -> Result<HashMap<IncidentId, History>> {
+        let mut histories = HashMap::new();
+        let mut missing = Vec::new();
+        for id in wanted.iter().filter_map(|pending| pending.submission.request.incident_id()) {
+            match self.histories.get(&id) {
+                Some(history) => drop(histories.insert(id, history.clone())),
+                None if missing.contains(&id) => {}
+                None => missing.push(id),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(histories);
+        }
+        let names: Vec<String> = missing.iter().map(IncidentId::to_string).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut entries: HashMap<IncidentId, Vec<Entry>> = HashMap::new();
+        for row in whole_rows(&self.table, &self.log, Rows::Where("incident_id", &names)).await? {
+            let entry = parse_entry(&row)?;
+            if let Some(id) = entry.facts.incident_id {
+                entries.entry(id).or_default().push(entry);
+            }
+        }
+        for (id, entries) in entries {
+            let history = History::replay(&entries)
+                .ok_or_else(|| LakeError::Corrupt(format!("the first row about {id} does not open it")))?;
+            histories.insert(id, history);
+        }
+        Ok(histories)
+    }
+
+    /// Rows of the kinds that requests were computed from, recorded since: `seq`, kind and cause of each.
+    async fn recorded_since(&self, wanted: &[&Pending]) -> Result<Vec<(u64, Request)>> {
+        let Some(since) = wanted.iter().filter_map(|pending| pending.submission.request.based_on()).min() else {
+            return Ok(Vec::new());
         };
+        let mut recorded = Vec::new();
+        for row in rows_between(&self.table, &self.log, since, self.head.chain.seq).await? {
+            let entry = parse_entry(&row)?;
+            if entry.request.based_on().is_some() {
+                recorded.push((row.seq, entry.request));
+            }
+        }
+        Ok(recorded)
+    }
+
+    fn draft(&self, decided: &Decided, file: AddFile) -> Draft {
+        let last = decided.rows.last().map(|row| Head { seq: row.seq, hash: row.entry_hash.clone() });
+        let head = LedgerHead { chain: last.unwrap_or_else(|| self.head.chain.clone()), incidents: decided.incidents };
         let note = CommitNote {
             head: Some(head),
-            keys: rows.iter().map(|row| row.request_key.clone()).collect(),
+            keys: decided.rows.iter().map(|row| row.request_key.clone()).collect(),
             ..CommitNote::new(self.lake.context.uuid(), 0)
         };
         Draft { operation: "WRITE", adds: vec![file], removes: Vec::new(), projected_to: None, note }
@@ -518,31 +640,36 @@ async fn key_filters(table: &Table, file: &AddFile) -> Result<Vec<Sbbf>> {
     Ok(filters)
 }
 
-fn receipt(row: AuditRow) -> Receipt {
-    Receipt {
-        request_id: row.request_id,
-        incident_id: row.incident_id,
-        seq: row.seq,
-        recorded_at: row.recorded_at,
-        entry_hash: row.entry_hash,
-        request_hash: row.request_hash,
+impl From<&AuditRow> for Receipt {
+    fn from(row: &AuditRow) -> Self {
+        Self {
+            request_id: row.request_id.clone(),
+            incident_id: row.incident_id,
+            seq: row.seq,
+            recorded_at: row.recorded_at,
+            entry_hash: row.entry_hash.clone(),
+            request_hash: row.request_hash.clone(),
+        }
     }
 }
 
 /// The first of several requests with one id is the one that was recorded; the others learn that it is known.
-fn answers(group: &[Pending], known: &HashMap<&str, Receipt>, new: &HashMap<&str, Receipt>) -> Vec<Recorded> {
+fn answers(group: &[Pending], known: &HashMap<&str, Receipt>, decided: Decided) -> Vec<Result<Recorded>> {
+    let new: HashMap<&str, Receipt> =
+        decided.rows.iter().map(|row| (row.request_id.as_str(), Receipt::from(row))).collect();
     let mut taken = HashSet::new();
     let mut answers = Vec::with_capacity(group.len());
     for pending in group {
-        let id = pending.submission.request_id.as_str();
-        let fresh = taken.insert(id) && new.contains_key(id);
-        if let Some(receipt) = new.get(id).or_else(|| known.get(id)) {
-            answers.push(Recorded {
+        let id = &pending.submission.request_id;
+        let fresh = taken.insert(id.as_str()) && new.contains_key(id.as_str());
+        answers.push(match new.get(id.as_str()).or_else(|| known.get(id.as_str())) {
+            Some(receipt) => Ok(Recorded {
                 known: !fresh,
                 same_content: receipt.request_hash == pending.request_hash,
                 receipt: receipt.clone(),
-            });
-        }
+            }),
+            None => Err(decided.declined.get(id).cloned().unwrap_or(Declined::Outdated).into()),
+        });
     }
     answers
 }

@@ -87,8 +87,9 @@ pub async fn make(
         // An example may be from after --as-of; it is a document all the same.
         let submission = prepare(&bytes, redactor, as_of.plus(TimeDelta::days(3650)), Interface::Demo);
         let submission = submission.map_err(DemoError::Report)?;
-        let Request::RecordReport(report) = &submission.request;
-        documents.push((report.incident.reported_at, submission));
+        if let Request::RecordReport(report) = &submission.request {
+            documents.push((report.incident.reported_at, submission));
+        }
     }
     documents.sort_by(|(left, a), (right, b)| (left, &a.request_id).cmp(&(right, &b.request_id)));
 

@@ -6,10 +6,10 @@ use super::timeline::IncidentRecord;
 use crate::{
     domain::{
         chain::GENESIS_HASH,
-        decide::report_facts,
         entry::{ENTRY_VERSION, Entry, Request},
-        ids::IncidentId,
-        redact::Redactions,
+        ids::{IncidentId, RequestKey},
+        incident::opening_facts,
+        policy::Policy,
         report::Report,
         time::Timestamp,
         words::Interface,
@@ -54,13 +54,15 @@ pub fn report(json: &str) -> Report {
 
 /// The hash is made up, so that the snapshots do not depend on how causes are identified.
 pub fn recorded(report: Report) -> Recorded {
+    let (request_id, now) = (report.report_id.clone().unwrap(), time("2026-02-20T12:36:00Z"));
+    let id = IncidentId::from_ordinal(42);
     let entry = Entry {
         version: ENTRY_VERSION,
         seq: 17,
-        recorded_at: time("2026-02-20T12:36:00Z"),
+        recorded_at: now,
         interface: Interface::Cli,
-        request_id: report.report_id.clone().unwrap(),
-        facts: report_facts(&report, IncidentId::from_ordinal(42), Redactions::default()),
+        facts: opening_facts(&report, id, &RequestKey::of(&request_id), &Policy::default(), now),
+        request_id,
         request: Request::RecordReport(Box::new(report)),
     };
     let mut projections = Projections::default();

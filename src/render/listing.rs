@@ -85,7 +85,7 @@ pub fn audit_rows(rows: &[AuditRow], width: usize) -> String {
     table(columns, rows, width)
 }
 
-fn minute(at: Timestamp) -> String {
+pub(super) fn minute(at: Timestamp) -> String {
     at.utc().format("%Y-%m-%d %H:%M").to_string()
 }
 
@@ -104,24 +104,28 @@ fn time_taken(incident: &IncidentLine, as_of: Timestamp) -> String {
     }
 }
 
-struct Column {
+pub(super) struct Column {
     title: &'static str,
     /// How far it may shrink; `None`: not at all.
     least: Option<usize>,
 }
 
-fn fixed(title: &'static str) -> Column {
+pub(super) fn fixed(title: &'static str) -> Column {
     Column { title, least: None }
 }
 
-fn flexible(title: &'static str, least: usize) -> Column {
+pub(super) fn flexible(title: &'static str, least: usize) -> Column {
     Column { title, least: Some(least) }
 }
 
 const GAP: usize = 2;
 
 /// Columns as wide as their widest cell; where that is too much, the widest flexible ones give way.
-fn table<const N: usize>(header: [Column; N], rows: impl Iterator<Item = [String; N]>, width: usize) -> String {
+pub(super) fn table<const N: usize>(
+    header: [Column; N],
+    rows: impl Iterator<Item = [String; N]>,
+    width: usize,
+) -> String {
     let rows: Vec<[String; N]> = rows.collect();
     let mut widths: [usize; N] = std::array::from_fn(|index| {
         let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| columns(cell));

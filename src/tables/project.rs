@@ -1,23 +1,27 @@
 //! From ledger entries to the rows of every table. Pure: the same entries give the same rows, which is why a projection can
 //! be deleted and rebuilt.
 
-use std::fmt::Write;
+use std::borrow::Cow;
 
 use arrow::{array::RecordBatch, error::ArrowError};
 use serde::Serialize;
 
 use super::{
     Row, TableDef,
-    rows::{AuditRow, IncidentState, PracticeCheck, RootCause, RunbookStep, TimelineEvent},
+    rows::{
+        AuditRow, CauseAlias, EscalationEvent, IncidentState, PracticeCheck, PreventiveAction, RecurrenceEvent,
+        RootCause, RunbookStep, TimelineEvent,
+    },
     to_batch,
 };
 use crate::domain::{
     chain::entry_hash,
-    entry::{Entry, Request, canonical},
+    entry::{Entry, EpisodeChange, EvaluateRecurrence, PreventionChange, Request, canonical},
     ids::{Id, IncidentId, RequestKey, sha256_hex},
-    report::{Report, Resource},
+    incident::{Incident, report_events},
+    report::{Event, Rca, Remediation, Report, Resource},
     time::Timestamp,
-    words::{AuditAction, EventKind, RemediationResult, Status},
+    words::{AuditAction, EventKind, PreventionState, Status},
 };
 
 /// The audit log's row for an entry that follows `prev_hash`. `text` is the entry's canonical JSON.
@@ -25,64 +29,103 @@ use crate::domain::{
 /// # Errors
 /// Only if a value cannot be JSON at all.
 pub fn audit_row(entry: &Entry, text: String, prev_hash: String) -> Result<AuditRow, serde_json::Error> {
-    let Request::RecordReport(report) = &entry.request;
+    let incident = incident(entry);
+    let status = incident.as_deref().map(|incident| incident.status);
     Ok(AuditRow {
         seq: entry.seq,
         recorded_at: entry.recorded_at,
-        actor: report.actor.clone(),
+        actor: entry.request.actor().clone(),
         interface: entry.interface,
-        action: join(actions(report)),
+        action: join(actions(&entry.request).into_iter().map(AuditAction::as_str)),
         request_kind: entry.request.kind().into(),
         request_id: entry.request_id.clone(),
         request_key: RequestKey::of(&entry.request_id),
         request_hash: sha256_hex(canonical(&entry.request)?),
-        incident_id: Some(entry.facts.incident_id),
-        incident_type: Some(report.incident.kind),
-        incident_slug: Some(report.incident.slug.clone()),
-        workspace_id: Some(report.workspace.id.clone()),
-        resources: Some(resources(report)),
+        incident_id: entry.facts.incident_id,
+        incident_type: incident.as_deref().map(|incident| incident.kind),
+        incident_slug: incident.as_deref().map(|incident| incident.slug.clone()),
+        workspace_id: incident.as_deref().map(|incident| incident.workspace.id.clone()),
+        resources: incident.as_deref().map(Incident::resource_ids),
         finding_confidence: entry.facts.finding.as_ref().map(|finding| finding.confidence),
-        remediation_applied: remediation_applied(report)?,
-        compliance_impact: report.compliance_impact.clone(),
-        status: if report.incident.status == Status::Resolved { "COMPLETE" } else { "OPEN" }.into(),
+        remediation_applied: remediation_applied(&remediation(&entry.request))?,
+        compliance_impact: compliance_impact(&entry.request).map(ToOwned::to_owned),
+        status: if status.is_none_or(|status| status == Status::Resolved) { "COMPLETE" } else { "OPEN" }.into(),
         entry_hash: entry_hash(&prev_hash, &text),
         entry: text,
         prev_hash,
     })
 }
 
-fn actions(report: &Report) -> impl Iterator<Item = &'static str> {
-    let happened = |wanted: EventKind| report.timeline.iter().any(|event| event.kind == wanted);
-    let remediated = happened(EventKind::Remediate) || report.remediation.iter().any(|step| step.applied);
-    let validated = happened(EventKind::Verify) || !report.checks.is_empty();
-    [
-        Some(AuditAction::Investigate),
-        report.rca.as_ref().map(|_| AuditAction::Rca),
-        remediated.then_some(AuditAction::Remediate),
-        validated.then_some(AuditAction::Validate),
-    ]
-    .into_iter()
-    .flatten()
-    .map(AuditAction::as_str)
+/// What is known of the incident from this entry on, where the entry changes it.
+fn incident(entry: &Entry) -> Option<Cow<'_, Incident>> {
+    match &entry.request {
+        Request::RecordReport(report) | Request::OpenIncident(report) => Some(Cow::Owned(Incident::of(report))),
+        _ => entry.facts.incident.as_deref().map(Cow::Borrowed),
+    }
 }
 
-fn resources(report: &Report) -> String {
-    let mut text = String::new();
-    for resource in report.resources.iter().filter(|resource| resource.kind.as_str() != "workspace") {
-        let _ = write!(text, "{}_id={}, ", resource.kind, resource.id);
+fn actions(request: &Request) -> Vec<AuditAction> {
+    match request {
+        Request::RecordReport(report) | Request::OpenIncident(report) => {
+            let happened = |wanted: EventKind| report.timeline.iter().any(|event| event.kind == wanted);
+            let remediated = happened(EventKind::Remediate) || report.remediation.iter().any(|step| step.applied);
+            let validated = happened(EventKind::Verify) || !report.checks.is_empty();
+            [
+                Some(AuditAction::Investigate),
+                report.rca.as_ref().map(|_| AuditAction::Rca),
+                remediated.then_some(AuditAction::Remediate),
+                validated.then_some(AuditAction::Validate),
+            ]
+            .into_iter()
+            .flatten()
+            .collect()
+        }
+        Request::LogEvent(_) => vec![AuditAction::Investigate],
+        Request::RecordRootCause(_) => vec![AuditAction::Rca],
+        Request::RecordRemediation(_) => vec![AuditAction::Remediate],
+        Request::RecordVerification(_) => vec![AuditAction::Validate],
+        Request::AcknowledgeIncident(_) | Request::AcknowledgeEscalation(_) => vec![AuditAction::Acknowledge],
+        Request::EscalateIncident(_) | Request::EvaluateEscalations(_) => vec![AuditAction::Escalate],
+        Request::CloseIncident(_) | Request::ResolveEscalation(_) => vec![AuditAction::Close],
+        Request::ReopenIncident(_) => vec![AuditAction::Reopen],
+        Request::CorrectEvent(_) => vec![AuditAction::Correct],
+        Request::SuppressEscalation(_) => vec![AuditAction::Suppress],
+        Request::EvaluateRecurrence(_) => vec![AuditAction::Detect],
+        Request::AliasCauses(_) => vec![AuditAction::Classify],
+        Request::AdoptPrevention(_) => vec![AuditAction::Prevent],
     }
-    let _ = write!(text, "workspace_id={}", report.workspace.id);
-    text
+}
+
+fn compliance_impact(request: &Request) -> Option<&str> {
+    match request {
+        Request::RecordReport(report) | Request::OpenIncident(report) => report.compliance_impact.as_deref(),
+        Request::CloseIncident(step) => step.compliance_impact.as_deref(),
+        _ => None,
+    }
+}
+
+/// The steps a request brings.
+fn remediation(request: &Request) -> Cow<'_, [Remediation]> {
+    match request {
+        Request::RecordReport(report) | Request::OpenIncident(report) => Cow::Borrowed(&report.remediation),
+        Request::RecordRemediation(step) => Cow::Owned(vec![step.remediation()]),
+        _ => Cow::Borrowed(&[]),
+    }
+}
+
+/// The root-cause analysis a request brings.
+fn rca(request: &Request) -> Option<Cow<'_, Rca>> {
+    match request {
+        Request::RecordReport(report) | Request::OpenIncident(report) => report.rca.as_ref().map(Cow::Borrowed),
+        Request::RecordRootCause(step) => Some(Cow::Owned(step.rca())),
+        _ => None,
+    }
 }
 
 /// The applied steps' changes: one object for one step, an array of objects for several.
-fn remediation_applied(report: &Report) -> Result<Option<String>, serde_json::Error> {
-    let applied: Vec<_> = report
-        .remediation
-        .iter()
-        .filter(|step| step.applied && !step.changes.is_empty())
-        .map(|step| &step.changes)
-        .collect();
+fn remediation_applied(steps: &[Remediation]) -> Result<Option<String>, serde_json::Error> {
+    let applied: Vec<_> =
+        steps.iter().filter(|step| step.applied && !step.changes.is_empty()).map(|step| &step.changes).collect();
     match applied.as_slice() {
         [] => Ok(None),
         [only] => canonical(only).map(Some),
@@ -98,17 +141,37 @@ pub struct Projections {
     pub root_causes: Vec<RootCause>,
     pub practice_checks: Vec<PracticeCheck>,
     pub runbooks: Vec<RunbookStep>,
+    pub escalation_events: Vec<EscalationEvent>,
+    pub recurrence_events: Vec<RecurrenceEvent>,
+    pub cause_aliases: Vec<CauseAlias>,
+    pub preventive_actions: Vec<PreventiveAction>,
 }
 
 impl Projections {
     /// # Errors
     /// Only if a value cannot be JSON at all.
     pub fn add(&mut self, entry: &Entry) -> Result<(), serde_json::Error> {
-        let Request::RecordReport(report) = &entry.request;
-        self.incident_states.push(incident_state(entry, report)?);
-        for (ordinal, event) in (1..).zip(&report.timeline) {
-            self.timeline_events.push(TimelineEvent {
-                incident_id: entry.facts.incident_id,
+        if let Some(id) = entry.facts.incident_id {
+            if let Some(incident) = incident(entry) {
+                self.incident_states.push(incident_state(entry, id, &incident)?);
+                if let Some(rca) = rca(&entry.request) {
+                    self.root_causes.extend(root_cause(entry, id, &incident, &rca)?);
+                }
+            }
+            self.add_events(entry, id)?;
+            self.add_steps(entry, id)?;
+            self.add_alerts(entry, id)?;
+            if let Request::RecordReport(report) | Request::OpenIncident(report) = &entry.request {
+                self.add_checks(entry, id, report);
+            }
+        }
+        self.add_causes(entry)
+    }
+
+    fn add_events(&mut self, entry: &Entry, id: IncidentId) -> Result<(), serde_json::Error> {
+        let row = |ordinal: i32, event: &Event| -> Result<TimelineEvent, serde_json::Error> {
+            Ok(TimelineEvent {
+                incident_id: id,
                 seq: entry.seq,
                 ordinal,
                 occurred_at: event.at,
@@ -117,16 +180,33 @@ impl Projections {
                 message: event.message.clone(),
                 tool: event.tool.clone(),
                 evidence: json_unless_empty(&event.evidence)?,
-                actor: report.actor.clone(),
+                actor: entry.request.actor().clone(),
                 supersedes: None,
                 withdrawn: false,
                 duplicate_of: None,
+            })
+        };
+        if let Request::RecordReport(report) | Request::OpenIncident(report) = &entry.request {
+            for logged in report_events(entry.seq, report) {
+                let duplicate_of = logged.duplicate_of.map(|first| first.to_string());
+                self.timeline_events.push(TimelineEvent { duplicate_of, ..row(logged.at.ordinal, &logged.event)? });
+            }
+        }
+        if let Some(addition) = &entry.facts.event {
+            self.timeline_events.push(TimelineEvent {
+                supersedes: addition.supersedes.map(|event| event.to_string()),
+                withdrawn: addition.withdrawn,
+                duplicate_of: addition.duplicate_of.map(|event| event.to_string()),
+                ..row(1, &addition.event)?
             });
         }
-        self.root_causes.extend(root_cause(entry, report)?);
+        Ok(())
+    }
+
+    fn add_checks(&mut self, entry: &Entry, id: IncidentId, report: &Report) {
         for (ordinal, check) in (1..).zip(&report.checks) {
             self.practice_checks.push(PracticeCheck {
-                incident_id: entry.facts.incident_id,
+                incident_id: id,
                 seq: entry.seq,
                 ordinal,
                 checked_at: report.incident.reported_at,
@@ -140,10 +220,13 @@ impl Projections {
                 workspace_id: report.workspace.id.clone(),
             });
         }
-        for (ordinal, step) in (1..).zip(&report.remediation) {
+    }
+
+    fn add_steps(&mut self, entry: &Entry, id: IncidentId) -> Result<(), serde_json::Error> {
+        for (ordinal, step) in (1..).zip(remediation(&entry.request).iter()) {
             let resource = step.resource.as_ref();
             self.runbooks.push(RunbookStep {
-                incident_id: entry.facts.incident_id,
+                incident_id: id,
                 seq: entry.seq,
                 ordinal,
                 recorded_at: entry.recorded_at,
@@ -164,6 +247,75 @@ impl Projections {
         Ok(())
     }
 
+    fn add_alerts(&mut self, entry: &Entry, id: IncidentId) -> Result<(), serde_json::Error> {
+        for (ordinal, change) in (1..).zip(&entry.facts.alerts) {
+            self.escalation_events.push(EscalationEvent {
+                incident_id: id,
+                seq: entry.seq,
+                ordinal,
+                occurred_at: entry.decided_at(),
+                recorded_at: entry.recorded_at,
+                trigger: change.trigger,
+                event: change.event,
+                status: change.status,
+                severity: change.severity,
+                dedup_key: change.dedup_key.clone(),
+                reason: change.reason.clone(),
+                message: change.message.clone(),
+                routes: json_unless_empty(&change.routes)?,
+                quiet_until: change.quiet_until,
+                actor: entry.request.actor().clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn add_causes(&mut self, entry: &Entry) -> Result<(), serde_json::Error> {
+        let mut action = |ordinal: i32, at: Timestamp, cause: &str, change: &PreventionChange| {
+            self.preventive_actions.push(PreventiveAction {
+                seq: entry.seq,
+                ordinal,
+                occurred_at: at,
+                recorded_at: entry.recorded_at,
+                cause_fingerprint: cause.to_owned(),
+                action: change.action.clone(),
+                state: change.state,
+                actor: entry.request.actor().clone(),
+                note: change.note.clone(),
+            });
+        };
+        match &entry.request {
+            Request::EvaluateRecurrence(evaluation) => {
+                for (ordinal, change) in (1..).zip(&evaluation.prevention) {
+                    action(ordinal, evaluation.as_of, &evaluation.cause, change);
+                }
+                if let Some(change) = &evaluation.change {
+                    self.recurrence_events.push(recurrence_event(entry, evaluation, change)?);
+                }
+            }
+            Request::AdoptPrevention(step) => {
+                let (state, note) = (PreventionState::Adopted, step.note.clone());
+                let change = PreventionChange { action: step.action.clone(), state, note };
+                action(1, step.at.unwrap_or(entry.recorded_at), step.cause.as_str(), &change);
+            }
+            Request::AliasCauses(request) => {
+                for (ordinal, alias) in (1..).zip(&request.aliases) {
+                    self.cause_aliases.push(CauseAlias {
+                        seq: entry.seq,
+                        ordinal,
+                        recorded_at: entry.recorded_at,
+                        cause_fingerprint: alias.cause.clone(),
+                        counts_as: alias.counts_as.clone(),
+                        actor: request.actor.clone(),
+                        reason: request.reason.clone(),
+                    });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// The rows of `table`; none for a table that no entry projects into.
     ///
     /// # Errors
@@ -175,57 +327,89 @@ impl Projections {
             name if name == RootCause::TABLE.name => to_batch(&self.root_causes),
             name if name == PracticeCheck::TABLE.name => to_batch(&self.practice_checks),
             name if name == RunbookStep::TABLE.name => to_batch(&self.runbooks),
+            name if name == EscalationEvent::TABLE.name => to_batch(&self.escalation_events),
+            name if name == RecurrenceEvent::TABLE.name => to_batch(&self.recurrence_events),
+            name if name == CauseAlias::TABLE.name => to_batch(&self.cause_aliases),
+            name if name == PreventiveAction::TABLE.name => to_batch(&self.preventive_actions),
             _ => Ok(RecordBatch::new_empty(table.arrow_schema())),
         }
     }
 }
 
-fn incident_state(entry: &Entry, report: &Report) -> Result<IncidentState, serde_json::Error> {
-    let incident = &report.incident;
-    let first = report.resources.first();
-    let finding = entry.facts.finding.as_ref();
+fn recurrence_event(
+    entry: &Entry,
+    evaluation: &EvaluateRecurrence,
+    change: &EpisodeChange,
+) -> Result<RecurrenceEvent, serde_json::Error> {
+    let whole = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
+    Ok(RecurrenceEvent {
+        incident_id: evaluation.incident_id,
+        seq: entry.seq,
+        occurred_at: evaluation.as_of,
+        recorded_at: entry.recorded_at,
+        cause_fingerprint: evaluation.cause.clone(),
+        episode_id: change.episode_id.clone(),
+        event: change.event,
+        reason: change.reason.clone(),
+        incidents: whole(change.issue.occurrences),
+        first_at: change.issue.first_at,
+        last_at: change.issue.last_at,
+        threshold: whole(evaluation.threshold.into()),
+        window_hours: whole(evaluation.window_hours.into()),
+        detail: canonical(&change.issue)?,
+    })
+}
+
+fn incident_state(entry: &Entry, id: IncidentId, incident: &Incident) -> Result<IncidentState, serde_json::Error> {
+    let first = incident.resources.first();
+    let finding = incident.finding.as_ref();
     Ok(IncidentState {
-        incident_id: entry.facts.incident_id,
+        incident_id: id,
         seq: entry.seq,
         recorded_at: entry.recorded_at,
         reported_at: incident.reported_at,
         impact_started_at: incident.impact_started_at,
         detected_at: incident.detected_at,
-        acknowledged_at: first_at(report, &[EventKind::Ack]),
-        mitigated_at: mitigated_at(report),
-        first_resolved_at: resolved_at(report),
-        resolved_at: resolved_at(report),
-        reopened: 0,
-        open_seconds: resolved_at(report).map(|end| end.seconds_since(incident.reported_at)),
+        acknowledged_at: incident.acknowledged_at,
+        mitigated_at: incident.mitigated_at,
+        first_resolved_at: incident.first_resolved_at,
+        resolved_at: incident.resolved_at,
+        reopened: incident.reopened,
+        open_seconds: incident.open_micros.map(|micros| micros as f64 / 1e6),
         incident_type: incident.kind,
         status: incident.status,
         slug: incident.slug.clone(),
         title: incident.title.clone(),
         reporter: incident.reporter.clone(),
-        actor: report.actor.clone(),
+        actor: entry.request.actor().clone(),
         request_id: entry.request_id.clone(),
-        workspace_id: report.workspace.id.clone(),
-        workspace_url: report.workspace.url.clone(),
+        workspace_id: incident.workspace.id.clone(),
+        workspace_url: incident.workspace.url.clone(),
         resource_kind: first.map(|resource| resource.kind.clone()),
         resource_id: first.map(|resource| resource.id.clone()),
         resource_name: first.and_then(|resource| resource.name.clone()),
-        root_cause: report.rca.as_ref().map(|rca| rca.root_cause.clone()),
+        root_cause: incident.root_cause.clone(),
         cause_fingerprint: finding.and_then(|finding| finding.cause.as_ref()).map(|cause| cause.fingerprint.clone()),
         confidence: finding.map(|finding| finding.confidence),
-        compliance_impact: report.compliance_impact.clone(),
-        lessons_learned: json_unless_empty(&report.lessons_learned)?,
+        compliance_impact: incident.compliance_impact.clone(),
+        lessons_learned: json_unless_empty(&incident.lessons_learned)?,
     })
 }
 
-fn root_cause(entry: &Entry, report: &Report) -> Result<Option<RootCause>, serde_json::Error> {
-    let (Some(rca), Some(finding)) = (&report.rca, &entry.facts.finding) else { return Ok(None) };
-    let first: Option<&Resource> = report.resources.first();
+fn root_cause(
+    entry: &Entry,
+    id: IncidentId,
+    incident: &Incident,
+    rca: &Rca,
+) -> Result<Option<RootCause>, serde_json::Error> {
+    let Some(finding) = &entry.facts.finding else { return Ok(None) };
+    let first: Option<&Resource> = incident.resources.first();
     let error = rca.error.as_ref();
     Ok(Some(RootCause {
-        incident_id: entry.facts.incident_id,
+        incident_id: id,
         seq: entry.seq,
-        found_at: report.incident.reported_at,
-        occurrence_key: occurrence_key(entry.facts.incident_id, report),
+        found_at: incident.reported_at,
+        occurrence_key: incident.occurrence_key(id),
         recorded_at: entry.recorded_at,
         cause_fingerprint: finding.cause.as_ref().map(|cause| cause.fingerprint.clone()),
         cause_normalised: finding.cause.as_ref().map(|cause| cause.normalised.clone()),
@@ -239,8 +423,8 @@ fn root_cause(entry: &Entry, report: &Report) -> Result<Option<RootCause>, serde
         error_class: error.and_then(|error| error.class.clone()),
         error_message: error.and_then(|error| error.message.clone()),
         termination_code: error.and_then(|error| error.termination_code.clone()),
-        incident_type: report.incident.kind,
-        workspace_id: report.workspace.id.clone(),
+        incident_type: incident.kind,
+        workspace_id: incident.workspace.id.clone(),
         resource_kind: first.map(|resource| resource.kind.clone()),
         resource_id: first.map(|resource| resource.id.clone()),
         resource_name: first.and_then(|resource| resource.name.clone()),
@@ -249,29 +433,6 @@ fn root_cause(entry: &Entry, report: &Report) -> Result<Option<RootCause>, serde
             .map(|resource| canonical(&resource.attributes))
             .transpose()?,
     }))
-}
-
-/// Several incidents about one job run are one occurrence: a repair or a retry is no new failure.
-fn occurrence_key(incident_id: IncidentId, report: &Report) -> String {
-    match report.resources.iter().find(|resource| resource.kind.as_str() == "job_run") {
-        Some(run) => format!("run {}/{}", report.workspace.id, run.id),
-        None => incident_id.to_string(),
-    }
-}
-
-fn first_at(report: &Report, kinds: &[EventKind]) -> Option<Timestamp> {
-    report.timeline.iter().filter(|event| kinds.contains(&event.kind)).map(|event| event.at).min()
-}
-
-/// A report whose steps include a failed one does not say which of its REMEDIATE events succeeded: then nothing is known.
-fn mitigated_at(report: &Report) -> Option<Timestamp> {
-    let failed = report.remediation.iter().any(|step| step.result == Some(RemediationResult::Failed));
-    if failed { None } else { first_at(report, &[EventKind::Remediate, EventKind::Verify]) }
-}
-
-fn resolved_at(report: &Report) -> Option<Timestamp> {
-    let closes = report.timeline.iter().filter(|event| event.kind == EventKind::Close).map(|event| event.at);
-    if report.incident.status == Status::Resolved { closes.max() } else { None }
 }
 
 fn json_unless_empty<T: Serialize>(items: &[T]) -> Result<Option<String>, serde_json::Error> {

@@ -22,7 +22,7 @@ table! {
         recorded_at: Timestamp,
         /// Who handed it in, such as agent:databricks_mcp_agent.
         actor: Id,
-        /// By which way it came in: cli, demo.
+        /// By which way it came in: cli, demo, scan.
         interface: Interface,
         /// What was done: INVESTIGATE, RCA, REMEDIATE, VALIDATE, ACKNOWLEDGE, ESCALATE, CLOSE, REOPEN, CORRECT, SUPPRESS,
         /// DETECT, CLASSIFY, PREVENT; comma-separated.
@@ -51,7 +51,7 @@ table! {
         remediation_applied: Option<String>,
         /// What it means for compliance, as reported.
         compliance_impact: Option<String>,
-        /// COMPLETE once the incident is resolved, else OPEN.
+        /// OPEN while the incident is not resolved, else COMPLETE; COMPLETE for what changes no incident.
         status: String,
         /// The whole redacted request and its facts, canonical JSON (RFC 8785).
         entry: String,
@@ -358,6 +358,8 @@ table! {
         episode_id: Id,
         /// opened, updated, closed.
         event: EpisodeEvent,
+        /// Why.
+        reason: String,
         /// Distinct occurrences in the episode: incidents, where several about one job run count once.
         incidents: i32,
         /// The first of them.

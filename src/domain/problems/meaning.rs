@@ -25,6 +25,16 @@ pub fn problems(report: &Value, now: Timestamp) -> Vec<Problem> {
     problems
 }
 
+/// The same for one step; of a remediation, also what its kind needs.
+pub fn step(step: &Value, is_remediation: bool, now: Timestamp) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    walk(step, "", true, now, &mut problems);
+    if is_remediation {
+        remediation(step, "", &mut problems);
+    }
+    problems
+}
+
 fn walk(value: &Value, pointer: &str, ours: bool, now: Timestamp, problems: &mut Vec<Problem>) {
     match value {
         Value::Number(number) if !is_exact(number) => problems.push(Problem {

@@ -153,7 +153,7 @@ fn quote_time(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| format!("{} is not an RFC 3339 time with a zone", quote(text)))
 }
 
-fn with_article(name: &str) -> String {
+pub fn with_article(name: &str) -> String {
     let article = if name.starts_with(['a', 'i', 'o']) { "an" } else { "a" };
     format!("{article} {name}")
 }
@@ -186,7 +186,8 @@ pub fn what_is(value: &Value) -> String {
     }
 }
 
-fn did_you_mean(text: &str, known: &[String]) -> Option<String> {
+/// A hint at the word that looks most like the text, if any does.
+pub fn did_you_mean(text: &str, known: &[String]) -> Option<String> {
     if text.chars().count() > 64 {
         return None;
     }

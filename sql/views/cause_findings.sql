@@ -1,0 +1,60 @@
+-- What:       every finding, with the cause it counts as after merges and splits, and until when it counts. At a moment T
+--             the finding of an incident that counts is the one with found_at <= T that has no superseded_at <= T: the
+--             latest of those that were found by then.
+-- Grain:      one row per finding.
+-- Parameters: none.
+-- Columns:
+--   …              all columns of root_causes.
+--   cause          the cause that cause_fingerprint counts as by cause_aliases, else cause_fingerprint; null when the
+--                  cause is unknown.
+--   superseded_at  the earliest found_at of the later findings about the same incident; null when there is none.
+WITH ranked_aliases AS (
+  SELECT
+    cause_fingerprint AS alias,
+    counts_as,
+    row_number() OVER (
+      PARTITION BY cause_fingerprint
+      ORDER BY seq DESC NULLS LAST, ordinal DESC NULLS LAST
+    ) AS age_rank
+  FROM cause_aliases
+),
+aliases AS (
+  SELECT
+    alias,
+    counts_as
+  FROM ranked_aliases
+  WHERE age_rank = 1
+)
+SELECT
+  root_causes.incident_id,
+  root_causes.seq,
+  root_causes.found_at,
+  root_causes.occurrence_key,
+  root_causes.recorded_at,
+  root_causes.cause_fingerprint,
+  root_causes.cause_normalised,
+  root_causes.root_cause,
+  root_causes.cause_code,
+  root_causes.confidence,
+  root_causes.confidence_reported,
+  root_causes.confidence_forced_because,
+  root_causes.evidence,
+  root_causes.missing_evidence,
+  root_causes.error_class,
+  root_causes.error_message,
+  root_causes.termination_code,
+  root_causes.incident_type,
+  root_causes.workspace_id,
+  root_causes.resource_kind,
+  root_causes.resource_id,
+  root_causes.resource_name,
+  root_causes.resource_attributes,
+  coalesce(aliases.counts_as, root_causes.cause_fingerprint) AS cause,
+  min(root_causes.found_at) OVER (
+    PARTITION BY root_causes.incident_id
+    ORDER BY root_causes.seq DESC NULLS LAST
+    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+  ) AS superseded_at
+FROM root_causes
+LEFT JOIN aliases
+  ON aliases.alias = root_causes.cause_fingerprint

@@ -1,0 +1,259 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::array::RecordBatch;
+use datafusion::{datasource::MemTable, prelude::SessionContext};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::{
+    analytics::{DIALECT, frame, queries, session, views},
+    domain::{
+        ids::Id,
+        recurrence::{self, Alias, Finding, tests::cases},
+        words::{Confidence, IncidentType},
+    },
+    tables::{
+        Row,
+        rows::{CauseAlias, IncidentState, RootCause},
+        to_batch,
+    },
+};
+
+fn id(text: &str) -> Id {
+    Id::new(text).unwrap()
+}
+
+fn root_cause(finding: &Finding) -> RootCause {
+    RootCause {
+        incident_id: finding.incident_id,
+        seq: finding.seq,
+        found_at: finding.found_at,
+        occurrence_key: finding.occurrence_key.clone(),
+        recorded_at: finding.found_at,
+        cause_fingerprint: finding.cause_fingerprint.clone(),
+        cause_normalised: finding.cause_fingerprint.clone(),
+        root_cause: format!("words of {}", finding.seq),
+        cause_code: None,
+        confidence: Confidence::High,
+        confidence_reported: Confidence::High,
+        confidence_forced_because: None,
+        evidence: None,
+        missing_evidence: None,
+        error_class: None,
+        error_message: None,
+        termination_code: None,
+        incident_type: IncidentType::JobFailure,
+        workspace_id: id("1"),
+        resource_kind: Some(id("job")),
+        resource_id: Some(id(&format!("{}", finding.seq % 3))),
+        resource_name: None,
+        resource_attributes: (finding.seq % 2 == 0).then(|| r#"{"max_retries":"0"}"#.into()),
+    }
+}
+
+fn cause_alias(alias: &Alias) -> CauseAlias {
+    CauseAlias {
+        seq: alias.seq,
+        ordinal: alias.ordinal,
+        recorded_at: "2026-01-01T00:00:00Z".parse().unwrap(),
+        cause_fingerprint: alias.cause_fingerprint.clone(),
+        counts_as: alias.counts_as.clone(),
+        actor: id("test"),
+        reason: None,
+    }
+}
+
+/// A session with the rows in memory, and the views that the queries need.
+async fn lake_of(findings: &[Finding], aliases: &[Alias]) -> SessionContext {
+    let session = session();
+    let causes: Vec<RootCause> = findings.iter().map(root_cause).collect();
+    let aliases: Vec<CauseAlias> = aliases.iter().map(cause_alias).collect();
+    let tables: [(&str, RecordBatch); 3] = [
+        ("root_causes", to_batch(&causes).unwrap()),
+        ("cause_aliases", to_batch(&aliases).unwrap()),
+        ("incident_states", RecordBatch::new_empty(IncidentState::TABLE.arrow_schema())),
+    ];
+    for (name, batch) in tables {
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap();
+        session.register_table(name, Arc::new(table)).unwrap();
+    }
+    for view in ["cause_findings", "incidents"] {
+        let (_, sql) = views().find(|(name, _)| *name == view).unwrap();
+        let table = session.sql(sql).await.unwrap().into_view();
+        session.register_table(view, table).unwrap();
+    }
+    session
+}
+
+async fn select<T: DeserializeOwned>(session: &SessionContext, name: &str, parameters: &Parameters) -> Vec<T> {
+    let sql = queries().find(|(known, _)| *known == name).map_or(name, |(_, sql)| sql);
+    let statement = session.state().sql_to_statement(sql, &DIALECT).unwrap();
+    let parameters: Vec<(&str, ScalarValue)> =
+        parameters.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let batches = frame(session, statement, &parameters).await.unwrap().collect().await.unwrap();
+    batches.iter().flat_map(|batch| read::<T>(batch).unwrap()).collect()
+}
+
+async fn found_by_sql(session: &SessionContext, as_of: Timestamp, rule: Rule) -> Vec<Episode> {
+    let mut found: Vec<Episode> = select(session, "recurrence", &with_rule(as_of, rule)).await;
+    found.sort_by(|a, b| (&a.cause, a.first_at).cmp(&(&b.cause, b.first_at)));
+    found
+}
+
+#[tokio::test]
+async fn the_query_finds_what_the_definition_says_at_every_edge() {
+    for case in cases() {
+        let session = lake_of(&case.findings, &case.aliases).await;
+        let found = found_by_sql(&session, case.as_of, case.rule).await;
+        case.check(&found);
+        let occurrences = recurrence::occurrences(&case.findings, &case.aliases, case.as_of);
+        assert_eq!(found, recurrence::episodes(&occurrences, case.as_of, case.rule), "{}", case.name);
+    }
+}
+
+/// Times that meet, and miss by a microsecond, the ends of windows.
+fn any_time(rng: &mut ChaCha8Rng, rule: Rule) -> Timestamp {
+    let step = i64::from(rule.window_hours) * 3_600_000_000 / 2;
+    let odd = if rng.random_bool(0.2) { rng.random_range(0..step) } else { rng.random_range(-1..=1) };
+    recurrence::tests::at(rng.random_range(0..12) * step + odd)
+}
+
+/// A history with causes and incidents of its own.
+fn any_history(rng: &mut ChaCha8Rng, number: u64, rule: Rule) -> (Vec<Finding>, Vec<Alias>) {
+    let cause = |letter: &str| format!("h{number}:{letter}");
+    let incidents = rng.random_range(1..=12_u64);
+    let findings = (0..rng.random_range(incidents..=incidents + 4)).map(|n| {
+        let incident = if n < incidents { n } else { rng.random_range(0..incidents) };
+        let key = if rng.random_bool(0.3) { format!("run {number}/{}", incident % 3) } else { String::new() };
+        let letter = ["a", "a", "a", "b", "c"][rng.random_range(0..5)];
+        let fingerprint = rng.random_bool(0.9).then(|| cause(letter));
+        let found_at = any_time(rng, rule);
+        recurrence::tests::finding(number * 100 + n, number * 100 + incident, &key, fingerprint.as_deref(), found_at)
+    });
+    let findings = findings.collect();
+    let aliases = (0..rng.random_range(0..4_u64)).map(|n| {
+        let letter = ["a", "b"][rng.random_range(0..2)];
+        Alias {
+            seq: number * 100 + n / 2,
+            ordinal: n as i32,
+            cause_fingerprint: cause(letter),
+            counts_as: cause(if rng.random_bool(0.7) { "c" } else { letter }),
+        }
+    });
+    (findings, aliases.collect())
+}
+
+fn counted(occurrences: &[Occurrence], rule: Rule) -> BTreeMap<String, (u64, u64, u64, Timestamp)> {
+    let mut counts = BTreeMap::new();
+    for group in occurrences.chunk_by(|a, b| a.cause == b.cause) {
+        let within = |last: Timestamp| {
+            let held = |one: &&Occurrence| one.occurred_at <= last && rule.spans(one.occurred_at, last);
+            group.iter().filter(held).count() as u64
+        };
+        let fullest = group.iter().map(|one| within(one.occurred_at)).max().unwrap();
+        let last = group.last().unwrap().occurred_at;
+        counts.insert(group[0].cause.clone(), (group.len() as u64, fullest, within(last), last));
+    }
+    counts
+}
+
+/// A cause has episodes that begin at different moments, and an incident is in one of them at most.
+fn check_members(members: &[Member], episodes: &[Episode]) {
+    for episode in episodes {
+        let own: Vec<&Member> = recurrence::issue::members_of(episode, members).collect();
+        assert_eq!(own.len() as u64, episode.incidents, "{episode:?}");
+        assert!(own.iter().any(|member| member.incident_id == episode.last_incident_id));
+        let keys: std::collections::BTreeSet<&str> = own.iter().map(|member| member.occurrence_key.as_str()).collect();
+        assert_eq!(keys.len() as u64, episode.occurrences);
+    }
+    assert_eq!(members.len() as u64, episodes.iter().map(|episode| episode.incidents).sum::<u64>());
+}
+
+#[tokio::test]
+async fn on_random_histories_the_queries_and_the_plain_code_agree() {
+    let mut seen = (0, 0, 0);
+    for seed in 0..12 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let rule = Rule { threshold: rng.random_range(1..=4), window_hours: [1, 5, 24, 168][rng.random_range(0..4)] };
+        let (mut findings, mut aliases) = (Vec::new(), Vec::new());
+        for number in 1..=40 {
+            let (more_findings, more_aliases) = any_history(&mut rng, number, rule);
+            findings.extend(more_findings);
+            aliases.extend(more_aliases);
+        }
+        let as_of = any_time(&mut rng, rule);
+        let session = lake_of(&findings, &aliases).await;
+
+        let occurrences = recurrence::occurrences(&findings, &aliases, as_of);
+        let mut by_sql: Vec<Occurrence> =
+            select(&session, "cause_occurrences", &vec![("as_of".into(), moment(as_of))]).await;
+        by_sql.sort_by(|a, b| {
+            (&a.cause, a.occurred_at, &a.occurrence_key).cmp(&(&b.cause, b.occurred_at, &b.occurrence_key))
+        });
+        assert_eq!(by_sql, occurrences, "seed {seed}, {rule:?}");
+
+        let episodes = recurrence::episodes(&occurrences, as_of, rule);
+        assert_eq!(found_by_sql(&session, as_of, rule).await, episodes, "seed {seed}, {rule:?}");
+
+        let members: Vec<Member> = select(&session, "recurrence_members", &with_rule(as_of, rule)).await;
+        check_members(&members, &episodes);
+
+        let parameters = vec![("as_of".into(), moment(as_of)), ("window_hours".into(), rule.window_hours.into())];
+        let counts: Vec<CauseCount> = select(&session, "cause_counts", &parameters).await;
+        let counts: BTreeMap<String, _> = counts
+            .into_iter()
+            .map(|count| (count.cause, (count.occurrences, count.fullest_window, count.latest_window, count.last_at)))
+            .collect();
+        assert_eq!(counts, counted(&occurrences, rule), "seed {seed}, {rule:?}");
+        seen = (seen.0 + episodes.len(), seen.1 + members.len(), seen.2 + counts.len());
+    }
+    assert!(seen.0 > 200 && seen.1 > 1_000 && seen.2 > 400, "the histories hold too little: {seen:?}");
+}
+
+#[tokio::test]
+async fn what_is_compared_with_never_had_the_cause() {
+    let at = recurrence::tests::at;
+    let findings = [
+        recurrence::tests::finding(3, 1, "", Some("a"), at(0)), // job 0
+        recurrence::tests::finding(4, 2, "", Some("b"), at(1)), // job 1
+        recurrence::tests::finding(7, 3, "", Some("b"), at(2)), // job 1
+        recurrence::tests::finding(9, 4, "", Some("b"), at(3)), // job 0, which had the cause
+        recurrence::tests::finding(5, 5, "", None, at(4)),      // job 2, unknown
+        recurrence::tests::finding(8, 6, "", Some("b"), at(9)), // job 2, later
+    ];
+    let session = lake_of(&findings, &[]).await;
+    let others: Vec<OtherResource> = select(&session, "cause_others", &with_cause(at(8), "a")).await;
+    let told: Vec<_> = others.iter().map(|other| (other.resource_id.as_str(), other.found_at)).collect();
+    assert_eq!(told, [("1", at(2))]);
+    assert!(others[0].attributes.is_empty());
+}
+
+/// What two files share is one text; a change of one is a change of all.
+#[test]
+fn the_queries_agree_on_what_occurrences_and_episodes_are() {
+    let body = |name: &str| {
+        let (_, sql) = queries().find(|(known, _)| *known == name).unwrap();
+        sql[sql.find("WITH findings AS (").unwrap()..].to_owned()
+    };
+    let up_to = |name: &str, end: &str| {
+        let text = body(name);
+        text[..text.find(end).unwrap()].to_owned()
+    };
+    let episodes = up_to("recurrence", "episodes AS (");
+    assert!(episodes.lines().count() > 80);
+    assert_eq!(episodes, up_to("recurrence_members", "members AS ("));
+    let clocks = up_to("recurrence", "neighbours AS (");
+    assert_eq!(clocks, up_to("cause_counts", "-- Every occurrence comes"));
+    let occurrences = up_to("cause_occurrences", "\n)\nSELECT");
+    assert!(clocks.starts_with(&occurrences) && occurrences.lines().count() > 20);
+}
+
+#[tokio::test]
+async fn a_lake_without_findings_has_no_episodes_and_no_impact() {
+    let session = lake_of(&[], &[]).await;
+    let as_of = "2026-02-20T00:00:00Z".parse().unwrap();
+    assert_eq!(found_by_sql(&session, as_of, Rule::DEFAULT).await, []);
+    let impact: Vec<Impact> = select(&session, "cause_impact", &with_cause(as_of, "a")).await;
+    assert_eq!(impact, [Impact { resolved: 0, median_s: None, others_resolved: 0, others_median_s: None }]);
+}

@@ -1,0 +1,153 @@
+//! `escalations`: who was told what, and dealing with it.
+
+use clap::Subcommand;
+
+use super::{
+    commands::{self, Outcome},
+    exit::Code,
+    incident::take,
+    output::Output,
+};
+use crate::{
+    domain::{
+        ids::{AlertRef, Id, IncidentId},
+        redact::Redactor,
+        steps::{AcknowledgeEscalation, ResolveEscalation, SuppressEscalation},
+        words::{AlertStatus, Interface, Trigger},
+    },
+    lake::Lake,
+    ops::{self, OpsError},
+    render::alert,
+    tables::rows::EscalationEvent,
+};
+
+#[derive(Debug, Subcommand)]
+pub enum EscalationsCommand {
+    /// List alerts as they stand, the newest first
+    List {
+        /// Only those of this status; open, acknowledged and suppressed ones unless given
+        #[arg(long)]
+        status: Option<AlertStatus>,
+        /// Only those of this trigger
+        #[arg(long)]
+        trigger: Option<Trigger>,
+        /// Resolved ones too
+        #[arg(long, conflicts_with = "status")]
+        all: bool,
+        /// At most this many
+        #[arg(long, default_value_t = 50)]
+        limit: u64,
+    },
+    /// Show an alert, and every evaluation of its trigger
+    Show {
+        /// Such as INC-1042/missing-evidence, or a whole dedup key
+        #[arg(value_name = "ALERT")]
+        alert: AlertRef,
+    },
+    /// Say that somebody takes care of an alert
+    Ack(AcknowledgeEscalation),
+    /// Say that an alert is over
+    Resolve(ResolveEscalation),
+    /// Tell nobody about an alert until a moment
+    Suppress(SuppressEscalation),
+    /// Evaluate every trigger of incidents anew, under the configuration as it is now. Each evaluation is recorded, also when
+    /// nothing fires; nothing is recorded where neither incident nor configuration changed since the last one
+    Evaluate {
+        /// Such as INC-1042; every incident that is not resolved unless given
+        #[arg(value_name = "INC")]
+        incidents: Vec<IncidentId>,
+        /// Who asks, such as user:sre@example.test
+        #[arg(long, env = "OPS_RUNBOOK_ACTOR", value_name = "ACTOR")]
+        actor: Id,
+    },
+}
+
+pub async fn run(command: &EscalationsCommand, lake: &Lake, redactor: &Redactor, output: &Output) -> Outcome {
+    match command {
+        EscalationsCommand::List { status, trigger, all, limit } => {
+            list(lake, *status, *trigger, *all, *limit, output).await
+        }
+        EscalationsCommand::Show { alert } => show(lake, *alert, output).await,
+        EscalationsCommand::Ack(step) => take(step.clone(), lake, redactor, output).await,
+        EscalationsCommand::Resolve(step) => take(step.clone(), lake, redactor, output).await,
+        EscalationsCommand::Suppress(step) => take(step.clone(), lake, redactor, output).await,
+        EscalationsCommand::Evaluate { incidents, actor } => evaluate(lake, incidents, actor, output).await,
+    }
+}
+
+async fn list(
+    lake: &Lake,
+    status: Option<AlertStatus>,
+    trigger: Option<Trigger>,
+    all: bool,
+    limit: u64,
+    output: &Output,
+) -> Outcome {
+    // Only our own words and a number stand in this text.
+    let status = match status {
+        Some(status) => format!("status = '{status}'"),
+        None if all => "true".into(),
+        None => format!("status <> '{}'", AlertStatus::Resolved),
+    };
+    let trigger = trigger.map_or_else(String::new, |trigger| format!(" AND trigger = '{trigger}'"));
+    let sql = format!(
+        "SELECT * FROM escalations WHERE {status}{trigger} ORDER BY occurred_at DESC NULLS LAST, seq DESC NULLS LAST, \
+         ordinal DESC NULLS LAST LIMIT {limit}"
+    );
+    let rows: Vec<EscalationEvent> = ops::rows(lake, &sql).await?;
+    if output.json {
+        output.json(&rows)?;
+    } else {
+        output.text(&alert::alerts_list(&rows, output.width()))?;
+    }
+    Ok(Code::Success)
+}
+
+async fn show(lake: &Lake, alert: AlertRef, output: &Output) -> Outcome {
+    let (_, projections) = ops::incident(lake, alert.incident_id).await?;
+    let mut events = projections.escalation_events;
+    events.retain(|event| event.trigger == alert.trigger);
+    events.sort_by_key(|event| (event.seq, event.ordinal));
+    let (Some(latest), true) = (events.last(), events.iter().any(|event| event.status.is_some())) else {
+        return match events.as_slice() {
+            [] => Err(OpsError::NoAlert(alert).into()),
+            _ if output.json => {
+                output.json(&events)?;
+                Ok(Code::Success)
+            }
+            never => {
+                output.text(&format!("{alert} never fired.\n\n{}", alert::evaluations(never)))?;
+                Ok(Code::Success)
+            }
+        };
+    };
+    if output.json {
+        output.json(&events)?;
+        return Ok(Code::Success);
+    }
+    // What people were told last, as the alert stands now.
+    let told = events.iter().rev().find(|event| event.message.is_some()).unwrap_or(latest);
+    let now = EscalationEvent { status: latest.status, quiet_until: latest.quiet_until, ..told.clone() };
+    output.text(&format!("{}\n{}", alert::alert(&now), alert::evaluations(&events)))?;
+    Ok(Code::Success)
+}
+
+async fn evaluate(lake: &Lake, incidents: &[IncidentId], actor: &Id, output: &Output) -> Outcome {
+    let bar = output.progress("evaluating");
+    let evaluated = ops::escalations::evaluate(lake, incidents, actor, Interface::Cli, |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })
+    .await?;
+    bar.finish_and_clear();
+    if output.json {
+        output.json(&evaluated.alerts)?;
+    } else {
+        output.text(&alert::evaluations(&evaluated.alerts))?;
+    }
+    commands::say_consequences(&evaluated, output)?;
+    for gap in lake.context.policy.gaps() {
+        output.problem(&format!("warning: {gap}"));
+    }
+    Ok(Code::Success)
+}

@@ -1,0 +1,185 @@
+//! `incident`: open, log step by step, read.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use schemars::JsonSchema;
+use serde_json::json;
+
+use super::{
+    commands::{self, Outcome},
+    exit::{Code, Failure},
+    output::Output,
+};
+use crate::{
+    domain::{
+        entry::Request,
+        ids::IncidentId,
+        problems::Problem,
+        redact::Redactor,
+        steps::{
+            AcknowledgeIncident, CloseIncident, CorrectEvent, EscalateIncident, LogEvent, OpenIncident,
+            RecordRemediation, RecordRootCause, RecordVerification, ReopenIncident, Step,
+        },
+        words::{IncidentType, Interface, Status},
+    },
+    lake::{Lake, ledger::Submission},
+    ops,
+    render::{listing, postmortem, timeline},
+    tables::{project::Projections, rows::AuditRow},
+};
+
+#[derive(Debug, Subcommand)]
+pub enum IncidentCommand {
+    /// Open an incident that is then logged step by step
+    Open(OpenIncident),
+    /// Log what was found, fetched, analysed or noted
+    Log(LogEvent),
+    /// Say that somebody has taken the incident on; acknowledges its open alerts too
+    Ack(AcknowledgeIncident),
+    /// Record the root-cause analysis; a later one counts instead of an earlier one
+    Rca(Box<RecordRootCause>),
+    /// Record a step that was or should be taken; it becomes part of the runbook
+    Remediate(Box<RecordRemediation>),
+    /// Record that a fix was verified
+    Verify(RecordVerification),
+    /// Hand the incident on to somebody else
+    Escalate(EscalateIncident),
+    /// Resolve the incident; resolves its open alerts too
+    Close(CloseIncident),
+    /// Open a resolved incident again; it stays the same incident
+    Reopen(ReopenIncident),
+    /// Correct an event, or take it back; the record keeps both
+    Correct(CorrectEvent),
+    /// Show everything recorded about an incident
+    Show {
+        /// Such as INC-1042
+        id: IncidentId,
+        /// Say before each event what `incident correct` calls it
+        #[arg(long)]
+        refs: bool,
+    },
+    /// List incidents, the newest report first
+    List {
+        /// Only those of this status
+        #[arg(long)]
+        status: Option<Status>,
+        /// Only those of this type
+        #[arg(long = "type")]
+        incident_type: Option<IncidentType>,
+        /// At most this many
+        #[arg(long, default_value_t = 50)]
+        limit: u64,
+    },
+    /// Write the post-mortem as Markdown
+    Postmortem {
+        /// Such as INC-1042
+        id: IncidentId,
+        /// Write it there instead of to standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+pub async fn run(command: &IncidentCommand, lake: &Lake, redactor: &Redactor, output: &Output) -> Outcome {
+    match command {
+        IncidentCommand::Open(step) => {
+            let prepared = ops::prepare_opening(step.clone(), redactor, lake.context.now(), Interface::Cli);
+            commands::perform(lake, refused(prepared, output)?, redactor, output).await
+        }
+        IncidentCommand::Log(step) => take(step.clone(), lake, redactor, output).await,
+        IncidentCommand::Ack(step) => take(step.clone(), lake, redactor, output).await,
+        IncidentCommand::Rca(step) => take((**step).clone(), lake, redactor, output).await,
+        IncidentCommand::Remediate(step) => take((**step).clone(), lake, redactor, output).await,
+        IncidentCommand::Verify(step) => take(step.clone(), lake, redactor, output).await,
+        IncidentCommand::Escalate(step) => take(step.clone(), lake, redactor, output).await,
+        IncidentCommand::Close(step) => take(step.clone(), lake, redactor, output).await,
+        IncidentCommand::Reopen(step) => take(step.clone(), lake, redactor, output).await,
+        IncidentCommand::Correct(step) => take(step.clone(), lake, redactor, output).await,
+        IncidentCommand::Show { id, refs } => show(lake, *id, *refs, output).await,
+        IncidentCommand::List { status, incident_type, limit } => {
+            list(lake, *status, *incident_type, *limit, output).await
+        }
+        IncidentCommand::Postmortem { id, out } => {
+            let (rows, projections) = ops::incident(lake, *id).await?;
+            let text = postmortem::markdown(&record(&rows, &projections), None);
+            output.document(&text, out.as_deref())?;
+            Ok(Code::Success)
+        }
+    }
+}
+
+/// Records one step of something that is there already.
+pub async fn take<S: Step + JsonSchema + Into<Request>>(
+    step: S,
+    lake: &Lake,
+    redactor: &Redactor,
+    output: &Output,
+) -> Outcome {
+    let prepared = ops::prepare_step(step, redactor, lake.context.now(), Interface::Cli);
+    let submission = refused(prepared, output)?;
+    ops::existing_lake(lake).await?;
+    commands::perform(lake, submission, redactor, output).await
+}
+
+fn refused(prepared: Result<Submission, Vec<Problem>>, output: &Output) -> Result<Submission, Failure> {
+    prepared.map_err(|problems| {
+        commands::say_problems(None, &problems, output);
+        Failure::Refused
+    })
+}
+
+async fn show(lake: &Lake, id: IncidentId, refs: bool, output: &Output) -> Outcome {
+    let (rows, projections) = ops::incident(lake, id).await?;
+    if !output.json {
+        output.text(&timeline::incident(&record(&rows, &projections)))?;
+        return Ok(Code::Success);
+    }
+    output.json(&json!({
+        "incident_id": id,
+        "states": projections.incident_states,
+        "timeline": projections.timeline_events,
+        "root_causes": projections.root_causes,
+        "checks": projections.practice_checks,
+        "remediation": projections.runbooks,
+        "escalations": projections.escalation_events,
+        "recurrence": projections.recurrence_events,
+        "audit": rows,
+    }))?;
+    Ok(Code::Success)
+}
+
+async fn list(
+    lake: &Lake,
+    status: Option<Status>,
+    incident_type: Option<IncidentType>,
+    limit: u64,
+    output: &Output,
+) -> Outcome {
+    // Only our own words and a number stand in this text.
+    let status = status.map_or_else(String::new, |status| format!(" AND status = '{status}'"));
+    let incident_type = incident_type.map_or_else(String::new, |kind| format!(" AND incident_type = '{kind}'"));
+    let sql = format!(
+        "SELECT incident_id, reported_at, incident_type, status, title, resource_name, confidence, time_to_resolve_s \
+         FROM incidents WHERE true{status}{incident_type} ORDER BY reported_at DESC NULLS LAST, seq DESC NULLS LAST LIMIT {limit}"
+    );
+    let lines: Vec<listing::IncidentLine> = ops::rows(lake, &sql).await?;
+    if output.json {
+        output.json(&lines)?;
+    } else {
+        output.text(&listing::incidents(&lines, lake.context.now(), output.width()))?;
+    }
+    Ok(Code::Success)
+}
+
+/// What the renderers want to know of an incident.
+pub fn record<'a>(audit: &'a [AuditRow], projections: &'a Projections) -> timeline::IncidentRecord<'a> {
+    timeline::IncidentRecord {
+        states: &projections.incident_states,
+        events: &projections.timeline_events,
+        causes: &projections.root_causes,
+        checks: &projections.practice_checks,
+        steps: &projections.runbooks,
+        audit,
+    }
+}

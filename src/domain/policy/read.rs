@@ -1,0 +1,382 @@
+//! Reading the configuration file, and saying everything that is wrong with it at once.
+
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, sync::LazyLock};
+
+use regex::Regex;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{Channel, Policy, Recurring, Route};
+use crate::domain::{
+    ids::Id,
+    problems::{Problem, child, did_you_mean, quote, with_article},
+    redact::Redactor,
+    words::{ChannelKind, Severity, Trigger},
+};
+
+/// Also bounds what an alert keeps of a channel.
+const MAX_RECIPIENT_CHARS: usize = 1000;
+
+/// A year: longer is a trigger that should be disabled.
+const MAX_COOL_DOWN_MINUTES: u32 = 525_600;
+
+const SECRETS_HINT: &str = "secrets are given by reference in the environment, never in this file";
+
+static CHANNEL_NAME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$").expect("a valid expression"));
+
+static E_MAIL: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[^\s@,;<>]+@[^\s@,;<>]+$").expect("a valid expression"));
+
+pub fn policy(text: &str) -> Result<Policy, Vec<Problem>> {
+    let mut reader = Reader { text, redactor: Redactor::default(), problems: Vec::new() };
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let message = reader.redactor.text(error.message()).replace('\n', ", ");
+        reader.problem(error.span().map_or(0, |span| span.start), "", format!("is not TOML: {message}"), None);
+    }
+    // what is left of a broken file would give problems that are none
+    let policy = if reader.problems.is_empty() { reader.policy(document.get_ref()) } else { Policy::default() };
+    if reader.problems.is_empty() {
+        return Ok(policy);
+    }
+    reader.problems.sort_by_key(|(offset, _)| *offset);
+    Err(reader.problems.into_iter().map(|(_, problem)| problem).collect())
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    redactor: Redactor,
+    /// With the place in the file, to sort by.
+    problems: Vec<(usize, Problem)>,
+}
+
+/// A table of the file, and where it is.
+#[derive(Clone, Copy)]
+struct Place<'v, 't> {
+    table: &'v DeTable<'t>,
+    pointer: &'v str,
+    offset: usize,
+}
+
+impl<'v, 't> Place<'v, 't> {
+    fn get(&self, key: &str) -> Option<(&'v Spanned<DeValue<'t>>, String)> {
+        Some((self.table.get(key)?, child(self.pointer, key)))
+    }
+}
+
+/// How a word is written.
+type Spell<W> = fn(W) -> &'static str;
+
+impl Reader<'_> {
+    fn policy(&mut self, document: &DeTable) -> Policy {
+        let root = Place { table: document, pointer: "", offset: 0 };
+        self.only(root, &["recurring", "escalation", "channels", "routes"]);
+        let mut policy = Policy::default();
+        let mut names = Vec::new();
+        self.table(root, "recurring", |reader, place| policy.recurring = reader.recurring(place));
+        self.table(root, "escalation", |reader, place| reader.escalation(place, &mut policy));
+        self.table(root, "channels", |reader, place| names = reader.channels(place, &mut policy.channels));
+        self.routes(root, &names, &mut policy.routes);
+        policy
+    }
+
+    fn recurring(&mut self, place: Place) -> Recurring {
+        self.only(place, &["threshold", "window_hours"]);
+        let default = Recurring::default();
+        Recurring {
+            threshold: self.integer(place, "threshold", 2..=1_000_000).unwrap_or(default.threshold),
+            window_hours: self.integer(place, "window_hours", 1..=8760).unwrap_or(default.window_hours),
+        }
+    }
+
+    fn escalation(&mut self, place: Place, policy: &mut Policy) {
+        let [percent, categories, kinds] = ["partial_checks_percent", "security_categories", "retrievable_evidence"];
+        let triggers = Trigger::ALL.iter().map(|trigger| trigger.as_str());
+        self.only(place, &[percent, categories, kinds].into_iter().chain(triggers).collect::<Vec<_>>());
+        let escalation = &mut policy.escalation;
+        // more than 100 % are never PARTIAL: `enabled = false` says that better
+        if let Some(percent) = self.integer(place, percent, 0..=99) {
+            escalation.partial_checks_percent = percent;
+        }
+        if let Some(categories) = self.texts(place, categories) {
+            escalation.security_categories = categories;
+        }
+        if let Some(kinds) = self.texts(place, kinds) {
+            escalation.retrievable_evidence = kinds;
+        }
+        for &trigger in Trigger::ALL {
+            self.table(place, trigger.as_str(), |reader, place| {
+                reader.only(place, &["severity", "cool_down_minutes", "enabled"]);
+                let rule = escalation.rule_mut(trigger);
+                if let Some((value, pointer)) = place.get("severity") {
+                    rule.severity =
+                        reader.word(value, &pointer, Severity::ALL, Severity::as_str).unwrap_or(rule.severity);
+                }
+                let cool_down = reader.integer(place, "cool_down_minutes", 0..=MAX_COOL_DOWN_MINUTES);
+                rule.cool_down_minutes = cool_down.unwrap_or(rule.cool_down_minutes);
+                rule.enabled = reader.boolean(place, "enabled").unwrap_or(rule.enabled);
+            });
+        }
+    }
+
+    /// The names that routes may use: also those of channels that are wrong otherwise, which is a problem of its own.
+    fn channels(&mut self, place: Place, channels: &mut BTreeMap<Id, Channel>) -> Vec<String> {
+        let mut names = Vec::new();
+        for key in place.table.keys() {
+            let (name, offset) = (key.get_ref().as_ref(), key.span().start);
+            let secret = self.holds_secret(name);
+            if secret || !CHANNEL_NAME.is_match(name) {
+                let pointer = child(place.pointer, self.redactor.text(name));
+                let hint = if secret { SECRETS_HINT } else { "use 1 to 64 letters, digits, dashes and underscores" };
+                self.problem(offset, &pointer, "is not the name of a channel", Some(hint.into()));
+                continue;
+            }
+            names.push(name.to_owned());
+            self.table(place, name, |reader, place| {
+                if let (Some(channel), Ok(name)) = (reader.channel(place), Id::new(name)) {
+                    channels.insert(name, channel);
+                }
+            });
+        }
+        names
+    }
+
+    fn channel(&mut self, place: Place) -> Option<Channel> {
+        self.only(place, &["kind", "to"]);
+        let kind = match place.get("kind") {
+            Some((value, pointer)) => self.word(value, &pointer, ChannelKind::ALL, ChannelKind::as_str),
+            None => {
+                let kinds: Vec<_> = ChannelKind::ALL.iter().map(|kind| kind.as_str()).collect();
+                let hint = format!("one of {}", kinds.join(", "));
+                self.problem(place.offset, &child(place.pointer, "kind"), "is missing", Some(hint));
+                None
+            }
+        };
+        let to = self.recipient(place, kind);
+        Some(Channel { kind: kind?, to })
+    }
+
+    /// Blank is nobody, which the policy reports as a gap: it stops nothing from being recorded.
+    fn recipient(&mut self, place: Place, kind: Option<ChannelKind>) -> Option<String> {
+        let (value, pointer) = place.get("to")?;
+        let to = self.text_of(value, &pointer)?.trim().to_owned();
+        if to.is_empty() {
+            return None;
+        }
+        let no_address = || to.split(',').map(str::trim).find(|address| !E_MAIL.is_match(address));
+        let (message, hint) = if self.holds_secret(&to) || is_routing_key(&to) {
+            ("holds a secret".to_owned(), SECRETS_HINT)
+        } else if to.chars().any(char::is_control) {
+            let hint = "write one line; several addresses are separated by commas";
+            ("holds a control character or a line end".to_owned(), hint)
+        } else if to.chars().count() > MAX_RECIPIENT_CHARS {
+            let hint = "use a group address, or several channels";
+            (format!("is longer than {MAX_RECIPIENT_CHARS} characters"), hint)
+        } else if let Some(text) = no_address().filter(|_| kind == Some(ChannelKind::Email)) {
+            let hint = "write addresses, separated by commas, such as data-oncall@example.test";
+            (format!("{} is not an e-mail address", quote(text)), hint)
+        } else {
+            return Some(to);
+        };
+        self.problem(value.span().start, &pointer, message, Some(hint.into()));
+        None
+    }
+
+    fn routes(&mut self, root: Place, channels: &[String], routes: &mut Vec<Route>) {
+        let Some((value, pointer)) = root.get("routes") else { return };
+        let Some(items) = value.get_ref().as_array() else {
+            let message = format!("must be an array of tables, but is {}", self.what(value.get_ref()));
+            self.problem(value.span().start, &pointer, message, Some("write each route as [[routes]]".into()));
+            return;
+        };
+        for (index, item) in items.iter().enumerate() {
+            let pointer = child(&pointer, index);
+            let Some(table) = item.get_ref().as_table() else {
+                self.wrong_type(item, &pointer, "table");
+                continue;
+            };
+            let place = Place { table, pointer: &pointer, offset: item.span().start };
+            self.only(place, &["triggers", "severities", "channels"]);
+            let triggers = self.words(place, "triggers", Trigger::ALL, Trigger::as_str);
+            let severities = self.words(place, "severities", Severity::ALL, Severity::as_str);
+            routes.push(Route {
+                triggers: triggers.unwrap_or_else(|| Trigger::ALL.to_vec()),
+                severities: severities.unwrap_or_else(|| Severity::ALL.to_vec()),
+                channels: self.route_channels(place, channels),
+            });
+        }
+    }
+
+    fn route_channels(&mut self, place: Place, channels: &[String]) -> Vec<Id> {
+        let Some((value, pointer)) = place.get("channels") else {
+            let hint = Some("name at least one channel: without, nobody is told".into());
+            self.problem(place.offset, &child(place.pointer, "channels"), "is missing", hint);
+            return Vec::new();
+        };
+        let mut named = Vec::new();
+        for (item, pointer) in self.items(value, &pointer, "name at least one channel: without, nobody is told") {
+            let Some(name) = self.text_of(item, &pointer) else { continue };
+            if channels.contains(&name) {
+                named.extend(Id::new(name));
+                continue;
+            }
+            let hint = did_you_mean(&name, channels).unwrap_or_else(|| match channels {
+                [] => "this file defines no channel; add [channels.NAME]".into(),
+                _ => format!("this file defines {}", channels.join(", ")),
+            });
+            let message = format!("{} is not a channel of this file", quote(&self.redactor.text(&name)));
+            self.problem(item.span().start, &pointer, message, Some(hint));
+        }
+        named
+    }
+
+    fn table(&mut self, place: Place, key: &str, read: impl FnOnce(&mut Self, Place)) {
+        let Some((value, pointer)) = place.get(key) else { return };
+        match value.get_ref().as_table() {
+            Some(table) => read(self, Place { table, pointer: &pointer, offset: value.span().start }),
+            None => self.wrong_type(value, &pointer, "table"),
+        }
+    }
+
+    fn only(&mut self, place: Place, known: &[&str]) {
+        for (key, value) in place.table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
+            let name = key.get_ref().as_ref();
+            let names: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
+            let secret = value.get_ref().as_str().is_some_and(|text| self.is_secret_under(name, text));
+            let hint = match did_you_mean(name, &names) {
+                _ if secret => SECRETS_HINT.to_owned(),
+                Some(hint) => hint,
+                None => format!("known here: {}", known.join(", ")),
+            };
+            let pointer = child(place.pointer, self.redactor.text(name));
+            self.problem(key.span().start, &pointer, "is not a setting", Some(hint));
+        }
+    }
+
+    fn integer(&mut self, place: Place, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let (value, pointer) = place.get(key)?;
+        let Some(integer) = value.get_ref().as_integer() else {
+            self.wrong_type(value, &pointer, "integer");
+            return None;
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let within = number.and_then(|number| u32::try_from(number).ok()).filter(|number| range.contains(number));
+        if within.is_none() {
+            let message = format!("must be {} to {}, but is {integer}", range.start(), range.end());
+            self.problem(value.span().start, &pointer, message, None);
+        }
+        within
+    }
+
+    fn boolean(&mut self, place: Place, key: &str) -> Option<bool> {
+        let (value, pointer) = place.get(key)?;
+        let found = value.get_ref().as_bool();
+        if found.is_none() {
+            self.wrong_type(value, &pointer, "boolean");
+        }
+        found
+    }
+
+    fn texts(&mut self, place: Place, key: &str) -> Option<Vec<String>> {
+        let (value, pointer) = place.get(key)?;
+        let mut texts = Vec::new();
+        for (item, pointer) in self.items(value, &pointer, "leave it out for the default") {
+            match self.text_of(item, &pointer) {
+                Some(text) if text.trim().is_empty() => self.problem(item.span().start, &pointer, "is empty", None),
+                text => texts.extend(text.map(|text| text.trim().to_owned())),
+            }
+        }
+        Some(texts)
+    }
+
+    fn words<W: Copy>(&mut self, place: Place, key: &str, all: &[W], spell: Spell<W>) -> Option<Vec<W>> {
+        let (value, pointer) = place.get(key)?;
+        let mut words = Vec::new();
+        for (item, pointer) in self.items(value, &pointer, "leave it out for all") {
+            words.extend(self.word(item, &pointer, all, spell));
+        }
+        Some(words)
+    }
+
+    fn word<W: Copy>(&mut self, value: &Spanned<DeValue>, pointer: &str, all: &[W], spell: Spell<W>) -> Option<W> {
+        let text = self.text_of(value, pointer)?;
+        let found = all.iter().copied().find(|word| spell(*word) == text);
+        if found.is_none() {
+            let words: Vec<String> = all.iter().map(|word| spell(*word).to_owned()).collect();
+            let message = format!("{} is not one of {}", quote(&self.redactor.text(&text)), words.join(", "));
+            self.problem(value.span().start, pointer, message, did_you_mean(&text, &words));
+        }
+        found
+    }
+
+    /// The items of an array that must have some, with their pointers.
+    fn items<'v, 't>(
+        &mut self,
+        value: &'v Spanned<DeValue<'t>>,
+        pointer: &str,
+        instead_of_none: &str,
+    ) -> Vec<(&'v Spanned<DeValue<'t>>, String)> {
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(value, pointer, "array");
+            return Vec::new();
+        };
+        if array.is_empty() {
+            self.problem(value.span().start, pointer, "is empty", Some(instead_of_none.into()));
+        }
+        array.iter().enumerate().map(|(index, item)| (item, child(pointer, index))).collect()
+    }
+
+    fn text_of(&mut self, value: &Spanned<DeValue>, pointer: &str) -> Option<String> {
+        let text = value.get_ref().as_str().map(str::to_owned);
+        if text.is_none() {
+            self.wrong_type(value, pointer, "string");
+        }
+        text
+    }
+
+    fn wrong_type(&mut self, value: &Spanned<DeValue>, pointer: &str, expected: &str) {
+        let message = format!("must be {}, but is {}", with_article(expected), self.what(value.get_ref()));
+        let hint = match (expected, value.get_ref()) {
+            ("array", DeValue::String(_)) => Some("put it in brackets".to_owned()),
+            ("string", DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)) => {
+                Some("put it in quotes".to_owned())
+            }
+            ("integer" | "boolean", DeValue::String(_)) => Some("write it without quotes".to_owned()),
+            _ => None,
+        };
+        self.problem(value.span().start, pointer, message, hint);
+    }
+
+    fn what(&self, value: &DeValue) -> String {
+        match value {
+            DeValue::String(text) => format!("the string {}", quote(&self.redactor.text(text))),
+            other => with_article(other.type_str()),
+        }
+    }
+
+    fn holds_secret(&self, text: &str) -> bool {
+        self.redactor.text(text) != text
+    }
+
+    /// Whether the text is a secret, by itself or because of the key it stands under.
+    fn is_secret_under(&self, key: &str, text: &str) -> bool {
+        let mut document = serde_json::json!({ key: text });
+        !self.redactor.value(&mut document).is_empty() || is_routing_key(text)
+    }
+
+    fn problem(&mut self, offset: usize, pointer: &str, message: impl Display, hint: Option<String>) {
+        let line = 1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+        let message = format!("{message}, line {line}");
+        self.problems.push((offset, Problem { pointer: pointer.to_owned(), message, hint }));
+    }
+}
+
+/// A routing key of PagerDuty looks like nothing but 32 letters and digits.
+fn is_routing_key(text: &str) -> bool {
+    text.len() == 32
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+}

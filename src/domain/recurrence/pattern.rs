@@ -1,0 +1,177 @@
+//! What the affected resources have in common and the unaffected ones don't.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::issue::{Member, shorten};
+use crate::domain::time::Timestamp;
+
+/// Attributes of a resource by name.
+pub type Attributes = BTreeMap<String, String>;
+
+/// At most this many facts are named.
+const MAX_FACTS: usize = 8;
+/// A key or value of a fact is cut to this many characters.
+const MAX_CHARS: usize = 120;
+
+/// Another resource to compare with. A row of `sql/cause_others.sql`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct OtherResource {
+    pub workspace_id: String,
+    pub resource_kind: String,
+    pub resource_id: String,
+    pub resource_name: Option<String>,
+    /// Empty when nothing was recorded.
+    #[serde(rename = "resource_attributes", deserialize_with = "attributes")]
+    pub attributes: Attributes,
+    pub found_at: Timestamp,
+}
+
+/// Facts that all affected resources share, and how many of the others share them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pattern {
+    /// Affected resources, each counted once.
+    pub affected: u64,
+    /// Their kind, if all are of the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The one affected resource, if there is only one: its name, else its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<String>,
+    /// Less than half of the others that say anything about a fact share it.
+    pub facts: Vec<Fact>,
+    /// Other resources that say something about all of these facts.
+    pub others: u64,
+    /// How many of them share all of the facts.
+    pub others_sharing: u64,
+}
+
+/// Something known of a resource, such as `max_retries=0`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fact {
+    pub key: String,
+    pub value: String,
+}
+
+/// The pattern of an episode; `None` when several resources are affected and nothing sets them apart.
+///
+/// Of a resource the latest member counts. What somebody did not record is unknown, and not compared.
+pub fn pattern(members: &[Member], others: &[OtherResource]) -> Option<Pattern> {
+    let mut affected: BTreeMap<(&str, &str, &str), &Member> = BTreeMap::new();
+    for member in members {
+        let Some((kind, id)) = member.resource_kind.as_deref().zip(member.resource_id.as_deref()) else {
+            return None; // an incident about nothing in particular shares nothing
+        };
+        let known = affected.entry((&member.workspace_id, kind, id)).or_insert(member);
+        if member.seq > known.seq {
+            *known = member;
+        }
+    }
+    let resources: Vec<&Member> = affected.into_values().collect();
+    let (first, rest) = resources.split_first()?;
+    let has = |attributes: &Attributes, (key, value): (&String, &String)| attributes.get(key) == Some(value);
+    let shared = first.attributes.iter().filter(|fact| rest.iter().all(|resource| has(&resource.attributes, *fact)));
+    let distinctive = |(key, _): &(&String, &String)| {
+        let saying = others.iter().filter(|other| other.attributes.contains_key(*key)).count();
+        let sharing = others.iter().filter(|other| other.attributes.get(*key) == first.attributes.get(*key)).count();
+        saying == 0 || sharing * 2 < saying
+    };
+    let facts: Vec<(&String, &String)> = shared.filter(distinctive).take(MAX_FACTS).collect();
+    if facts.is_empty() && !rest.is_empty() {
+        return None;
+    }
+    let comparable: Vec<&OtherResource> =
+        others.iter().filter(|other| facts.iter().all(|(key, _)| other.attributes.contains_key(*key))).collect();
+    let sharing = comparable.iter().filter(|other| facts.iter().all(|fact| has(&other.attributes, *fact))).count();
+    let kinds: BTreeSet<Option<&str>> = resources.iter().map(|resource| resource.resource_kind.as_deref()).collect();
+    let name = || first.resource_name.as_deref().or(first.resource_id.as_deref());
+    let cut = |text: &str| shorten(text, MAX_CHARS);
+    Some(Pattern {
+        affected: resources.len() as u64,
+        kind: (kinds.len() == 1).then_some(first.resource_kind.as_deref()).flatten().map(cut),
+        only: rest.is_empty().then(name).flatten().map(cut),
+        facts: facts.iter().map(|(key, value)| Fact { key: cut(key), value: cut(value) }).collect(),
+        others: comparable.len() as u64,
+        others_sharing: sharing as u64,
+    })
+}
+
+/// Reads a JSON object of strings; null is none.
+pub(super) fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Attributes, D::Error> {
+    match Option::<String>::deserialize(deserializer)? {
+        Some(json) => serde_json::from_str(&json).map_err(serde::de::Error::custom),
+        None => Ok(Attributes::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::recurrence::issue::tests::member;
+
+    fn other(name: &str, attributes: &[(&str, &str)]) -> OtherResource {
+        OtherResource {
+            workspace_id: "1".into(),
+            resource_kind: "job".into(),
+            resource_id: name.into(),
+            resource_name: Some(name.into()),
+            attributes: attributes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+            found_at: "2026-02-01T00:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn with(n: u64, name: &str, attributes: &[(&str, &str)]) -> Member {
+        Member { attributes: other(name, attributes).attributes, ..member(n, name) }
+    }
+
+    fn facts(pattern: &Option<Pattern>) -> Vec<String> {
+        let facts = pattern.iter().flat_map(|pattern| &pattern.facts);
+        facts.map(|fact| format!("{}={}", fact.key, fact.value)).collect()
+    }
+
+    #[test]
+    fn what_all_affected_share_and_the_others_do_not_is_the_pattern() {
+        let members = [
+            with(1, "a", &[("compute", "serverless"), ("max_retries", "0"), ("team", "x")]),
+            with(2, "b", &[("compute", "serverless"), ("max_retries", "0"), ("team", "y")]),
+            with(3, "c", &[("compute", "serverless"), ("max_retries", "0")]),
+        ];
+        let others = [
+            other("d", &[("compute", "serverless"), ("max_retries", "3")]),
+            other("e", &[("compute", "serverless"), ("max_retries", "0")]),
+            other("f", &[("compute", "classic"), ("max_retries", "2")]),
+            other("g", &[]),
+        ];
+        let found = pattern(&members, &others);
+        assert_eq!(facts(&found), ["max_retries=0"], "most others are serverless too");
+        let found = found.unwrap();
+        assert_eq!((found.affected, found.others, found.others_sharing), (3, 3, 1), "g says nothing about it");
+        assert_eq!(found.kind.as_deref(), Some("job"));
+
+        let alone = pattern(&members, &[]);
+        assert_eq!(facts(&alone), ["compute=serverless", "max_retries=0"]);
+        assert_eq!(alone.unwrap().others, 0);
+    }
+
+    #[test]
+    fn nothing_shared_is_no_pattern() {
+        assert_eq!(pattern(&[with(1, "a", &[("x", "1")]), with(2, "b", &[("x", "2")])], &[]), None);
+        assert_eq!(pattern(&[with(1, "a", &[]), with(2, "b", &[])], &[]), None);
+        assert_eq!(pattern(&[], &[]), None);
+        let nowhere = Member { resource_id: None, ..member(3, "c") };
+        assert_eq!(pattern(&[with(1, "a", &[("x", "1")]), nowhere], &[]), None);
+    }
+
+    #[test]
+    fn one_resource_is_a_pattern_by_itself_and_its_latest_attributes_count() {
+        let members = [with(1, "a", &[("v", "1")]), with(3, "a", &[("v", "3")]), with(2, "a", &[("v", "2")])];
+        let found = pattern(&members, &[]);
+        assert_eq!(facts(&found), ["v=3"]);
+        let found = found.unwrap();
+        assert_eq!((found.affected, found.only.as_deref()), (1, Some("a")));
+        assert_eq!(pattern(&[with(1, "a", &[])], &[]).map(|found| found.only), Some(Some("a".into())));
+    }
+}

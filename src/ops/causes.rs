@@ -1,0 +1,229 @@
+//! Causes as people see them: which there are, which count as one, and why.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Consequences, OpsError, existing_lake, open_ledger, projections_of, recurrence, rows, settle};
+use crate::{
+    domain::{
+        cause,
+        entry::{Alias, AliasCauses, Request},
+        ids::{Id, IncidentId},
+        incident::Refusal,
+        redact::Redactor,
+        time::Timestamp,
+        words::Interface,
+    },
+    lake::{
+        Lake, LakeError, ledger,
+        ledger::{Recorded, Submission},
+    },
+    tables::catalog::AUDIT_LOG,
+};
+
+/// How often aliases are looked up anew because somebody else changed them first.
+const MAX_ROUNDS: u32 = 50;
+
+/// A cause that some finding named.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct KnownCause {
+    pub cause_fingerprint: String,
+    pub cause_normalised: Option<String>,
+    /// In the words of a report.
+    pub root_cause: String,
+    pub cause_code: Option<String>,
+}
+
+/// What is to be done with causes.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// The first ones count as the last from now on.
+    Merge { causes: Vec<String>, into: String },
+    /// It counts as itself again.
+    Split { cause: String },
+}
+
+/// Declares causes to be one, or splits one off again, and looks at their recurrence anew.
+///
+/// # Errors
+/// [`OpsError::NoCause`], [`OpsError::Refused`], or the lake's.
+pub async fn change(
+    lake: &Lake,
+    change: &Change,
+    actor: &Id,
+    reason: Option<&str>,
+    redactor: &Redactor,
+    interface: Interface,
+) -> Result<(Recorded, Consequences), OpsError> {
+    existing_lake(lake).await?;
+    let (ledger, committer) = open_ledger(lake).await?;
+    let at = lake.context.now();
+    for _ in 0..MAX_ROUNDS {
+        let request = request(lake, change, actor, reason, at).await?;
+        let submission = prepared(request, redactor, interface)?;
+        let touched: Vec<String> = match &submission.request {
+            Request::AliasCauses(request) => request.aliases.iter().map(|alias| alias.cause.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let recorded = match ledger.submit(submission).await {
+            Err(error) if matches!(*error, LakeError::Outdated) => continue,
+            answer => answer?,
+        };
+        settle(lake).await?;
+        // Both what a cause was and what it is now may have changed.
+        let mut consequences = recurrence::scan(lake, &ledger, None).await?;
+        let followed = recurrence::follow(lake, &ledger, &touched).await?;
+        drop(ledger);
+        committer.finished().await;
+        consequences.alerts.extend(projections_of(lake, &[recorded.receipt.seq]).await?.escalation_events);
+        consequences.alerts.extend(followed.alerts);
+        consequences.recurring.extend(followed.recurring);
+        return Ok((recorded, consequences));
+    }
+    Err(LakeError::TooBusy { table: AUDIT_LOG.name.into(), attempts: MAX_ROUNDS }.into())
+}
+
+fn prepared(request: AliasCauses, redactor: &Redactor, interface: Interface) -> Result<Submission, OpsError> {
+    let mut value = serde_json::to_value(&request).map_err(LakeError::from)?;
+    let redactions = redactor.value(&mut value);
+    let request: AliasCauses = serde_json::from_value(value).map_err(LakeError::from)?;
+    let request = Request::AliasCauses(request);
+    let request_id = super::request_id(None, &request).map_err(LakeError::Corrupt)?;
+    Ok(Submission { request_id, request, redactions, interface, size: 1024 })
+}
+
+async fn request(
+    lake: &Lake,
+    change: &Change,
+    actor: &Id,
+    reason: Option<&str>,
+    at: Timestamp,
+) -> Result<AliasCauses, OpsError> {
+    let table = lake.table(AUDIT_LOG);
+    let based_on = ledger::head(&table, &table.log().await?).await?.chain.seq;
+    let known: BTreeSet<String> = known(lake).await?.into_iter().map(|cause| cause.cause_fingerprint).collect();
+    let declared = recurrence::aliases(lake).await?;
+    let current = crate::domain::recurrence::current_aliases(&declared);
+    let now = |cause: &str| current.get(cause).map_or_else(|| cause.to_owned(), |now| (*now).to_owned());
+    let exists = |cause: &String| if known.contains(cause) { Ok(()) } else { Err(OpsError::NoCause(cause.clone())) };
+    let alias = |cause: &str, counts_as: &str| Alias { cause: cause.into(), counts_as: counts_as.into() };
+    let mut aliases = BTreeSet::new();
+    match change {
+        Change::Merge { causes, into } => {
+            exists(into)?;
+            let target = now(into);
+            for cause in causes {
+                exists(cause)?;
+                let root = now(cause);
+                if root == target {
+                    return Err(refused(
+                        format!("{cause} and {into} count as one cause already"),
+                        "`ops-runbook causes list` shows what counts as what",
+                    ));
+                }
+                // Whatever counted as it moves along: nothing counts as something that is an alias itself.
+                let followers = known.iter().filter(|other| now(other) == root);
+                aliases.extend(followers.map(|other| alias(other, &target)));
+                aliases.insert(alias(&root, &target));
+            }
+        }
+        Change::Split { cause } => {
+            exists(cause)?;
+            if now(cause) == *cause {
+                let others: Vec<&String> =
+                    known.iter().filter(|other| *other != cause && now(other) == *cause).collect();
+                let hint = match others.first() {
+                    None => "`ops-runbook causes list` shows what counts as what".into(),
+                    Some(other) => format!("split off what counts as it: `causes split {other}`"),
+                };
+                return Err(refused(format!("{cause} counts as itself already"), &hint));
+            }
+            aliases.insert(alias(cause, cause));
+        }
+    }
+    Ok(AliasCauses {
+        actor: actor.clone(),
+        at,
+        aliases: aliases.into_iter().collect(),
+        reason: reason.map(ToOwned::to_owned),
+        based_on,
+    })
+}
+
+fn refused(message: String, hint: &str) -> OpsError {
+    OpsError::Refused(Refusal { message, hint: hint.to_owned() })
+}
+
+/// Every cause that some finding named, once, in the words of its latest finding.
+///
+/// # Errors
+/// The query's.
+pub async fn known(lake: &Lake) -> Result<Vec<KnownCause>, OpsError> {
+    rows(
+        lake,
+        "SELECT cause_fingerprint, cause_normalised, root_cause, cause_code FROM (SELECT cause_fingerprint, \
+         cause_normalised, root_cause, cause_code, row_number() OVER (PARTITION BY cause_fingerprint ORDER BY seq DESC NULLS \
+         LAST) AS age_rank FROM root_causes WHERE cause_fingerprint IS NOT NULL) AS ranked WHERE age_rank = 1 ORDER BY 1",
+    )
+    .await
+}
+
+/// Why two causes count as the same or not. Each is given as an incident, a fingerprint, or words.
+///
+/// # Errors
+/// [`OpsError::NoIncident`], [`OpsError::NoCause`], or the lake's.
+pub async fn explain(lake: &Lake, first: &str, second: &str) -> Result<String, OpsError> {
+    let known: BTreeMap<String, KnownCause> =
+        known(lake).await?.into_iter().map(|cause| (cause.cause_fingerprint.clone(), cause)).collect();
+    let (first, second) = (find(lake, first, &known).await?, find(lake, second, &known).await?);
+    let declared = recurrence::aliases(lake).await?;
+    let current = crate::domain::recurrence::current_aliases(&declared);
+    let mut text = match (&first.1, &second.1) {
+        (Some(one), Some(other)) if one.starts_with("code:") || other.starts_with("code:") => match one == other {
+            true => format!("They match: both carry the code {:?}, which wins over the words.", &one["code:".len()..]),
+            false => format!("They do not match: {one} and {other}. A code wins over the words."),
+        },
+        _ => cause::explain(&first.0, &second.0),
+    };
+    let now = |cause: &Option<String>| {
+        cause.as_ref().map(|cause| current.get(cause.as_str()).map_or_else(|| cause.clone(), |now| (*now).to_owned()))
+    };
+    if let (Some(one), Some(other)) = (now(&first.1), now(&second.1)) {
+        let declared = (Some(&one), Some(&other)) != (first.1.as_ref(), second.1.as_ref());
+        text.push_str(&match (one == other, declared) {
+            (true, true) => format!("\nPeople declared them to be one: both count as {one}."),
+            (false, true) => format!("\nAfter what people declared they count as {one} and {other}."),
+            (_, false) => String::new(),
+        });
+    }
+    Ok(text)
+}
+
+/// The words and the fingerprint of a cause.
+async fn find(
+    lake: &Lake,
+    text: &str,
+    known: &BTreeMap<String, KnownCause>,
+) -> Result<(String, Option<String>), OpsError> {
+    if text.starts_with("INC-")
+        && let Ok(incident_id) = text.parse::<IncidentId>()
+    {
+        let (_, projections) = super::incident(lake, incident_id).await?;
+        return projections
+            .root_causes
+            .into_iter()
+            .max_by_key(|row| row.seq)
+            .map(|row| (row.root_cause, row.cause_fingerprint))
+            .ok_or_else(|| {
+                refused(format!("{incident_id} has no root cause yet"), "record one with `ops-runbook incident rca`")
+            });
+    }
+    if let Some(cause) = known.get(text) {
+        return Ok((cause.root_cause.clone(), Some(cause.cause_fingerprint.clone())));
+    }
+    if text.starts_with("code:") || text.starts_with(&format!("{}:", cause::ALGORITHM)) {
+        return Err(OpsError::NoCause(text.to_owned()));
+    }
+    Ok((text.to_owned(), cause::identify(None, text).map(|cause| cause.fingerprint)))
+}

@@ -1,0 +1,3 @@
+pub fn markdown(_r: &super::timeline::IncidentRecord, _x: Option<&str>) -> String {
+    String::new()
+}

@@ -1,0 +1,144 @@
+//! Recurrence over real Delta tables.
+
+use std::{fs, path::Path};
+
+use datafusion::common::ScalarValue;
+use ops_runbook::{
+    analytics::{
+        self,
+        recurrence::{cause_counts, episodes, impact, members, occurrences, others},
+    },
+    domain::{
+        recurrence::{self as definition, Finding, Rule, issue::Issue},
+        time::Timestamp,
+    },
+    lake::Lake,
+    render::recurring,
+    tables::{Row, from_batch, rows::RootCause},
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tempfile::tempdir;
+
+use crate::support::{EXAMPLES, batches, example, lake_at, ok, report};
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+async fn issues(lake: &Lake, as_of: Timestamp, rule: Rule) -> Vec<Issue> {
+    let found = episodes(lake, as_of, rule).await.unwrap();
+    let causes: Vec<String> = found.iter().map(|episode| episode.cause.clone()).collect();
+    let all = members(lake, as_of, rule, &causes).await.unwrap();
+    let mut issues = Vec::new();
+    for episode in &found {
+        let own: Vec<_> = definition::issue::members_of(episode, &all).cloned().collect();
+        let others = others(lake, as_of, &episode.cause).await.unwrap();
+        let impact = impact(lake, as_of, &episode.cause).await.unwrap();
+        issues.push(Issue::new(episode, rule, &own, &others, impact, &[]));
+    }
+    issues
+}
+
+#[tokio::test]
+async fn the_examples_are_a_recurring_issue_from_the_third_on() {
+    let folder = tempdir().unwrap();
+    for name in EXAMPLES {
+        ok(folder.path(), &["record", &example(name)]);
+    }
+    let lake = lake_at(folder.path());
+    let third = time("2026-02-17T01:15:00Z");
+    let before = Timestamp::from_micros(third.micros() - 1).unwrap();
+    assert_eq!(issues(&lake, before, Rule::DEFAULT).await, []);
+    let counts = cause_counts(&lake, before, Rule::DEFAULT).await.unwrap();
+    assert_eq!(counts[0].reason(Rule::DEFAULT), "2 of 3 incidents within 168 h");
+
+    let raised = issues(&lake, third, Rule::DEFAULT).await;
+    assert_eq!(raised.len(), 1);
+    assert_eq!(raised[0].impact, None, "only two of them are resolved");
+    let text = recurring::alert(&raised[0]);
+    let told: Vec<&str> = text.lines().skip(2).take(4).collect();
+    assert_eq!(
+        told,
+        [
+            "Root Cause: Job retry policies not configured (max_retries=0)",
+            "Occurrences: 3 incidents in 7 days (daily-etl, hourly-sync, nightly-backup)",
+            "Pattern: All 3 affected jobs have compute=serverless, max_retries=0 (nothing to compare with)",
+            "Confidence: HIGH (the lowest of the findings)",
+        ]
+    );
+    let stored = serde_json::to_string(&raised[0]).unwrap();
+    assert_eq!(serde_json::from_str::<Issue>(&stored).unwrap(), raised[0]);
+}
+
+fn two_months_of_reports(file: &Path) {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let mut text = String::new();
+    for n in 0..120 {
+        let mut one = report(&format!("r{n}"));
+        let hours = rng.random_range(0..1_500);
+        let micros = rng.random_range(-1..=1_i64);
+        let at =
+            Timestamp::from_micros(time("2026-01-05T00:00:00Z").micros() + hours * 3_600_000_000 + micros).unwrap();
+        one["incident"]["reported_at"] = at.to_string().into();
+        one["rca"]["root_cause"] =
+            ["executor out of memory", "no retry policy", "token expired", "unknown"][n % 4].into();
+        if n % 5 == 0 {
+            one["resources"] = serde_json::json!([{ "kind": "job_run", "id": format!("{}", n % 3) }]);
+        }
+        text.push_str(&format!("{one}\n"));
+    }
+    fs::write(file, text).unwrap();
+}
+
+#[tokio::test]
+async fn over_delta_tables_the_queries_say_what_the_definition_says() {
+    let folder = tempdir().unwrap();
+    let (path, file) = (folder.path().join("lake"), folder.path().join("reports.jsonl"));
+    two_months_of_reports(&file);
+    ok(&path, &["record", file.to_str().unwrap()]);
+    let lake = lake_at(&path);
+    let mut findings = Vec::new();
+    for batch in batches(&lake, RootCause::TABLE).await {
+        for row in from_batch::<RootCause>(&batch).unwrap() {
+            findings.push(Finding {
+                incident_id: row.incident_id,
+                seq: row.seq,
+                found_at: row.found_at,
+                occurrence_key: row.occurrence_key,
+                cause_fingerprint: row.cause_fingerprint,
+            });
+        }
+    }
+    assert_eq!(findings.len(), 120);
+    let as_of = time("2026-02-20T00:00:00Z");
+    let expected = definition::occurrences(&findings, &[], as_of);
+    let causes: Vec<String> =
+        expected.chunk_by(|a, b| a.cause == b.cause).map(|group| group[0].cause.clone()).collect();
+    assert_eq!(causes.len(), 3);
+    assert_eq!(occurrences(&lake, as_of, &causes).await.unwrap(), expected);
+    assert_eq!(occurrences(&lake, as_of, &causes[..1]).await.unwrap().last().map(|one| &one.cause), Some(&causes[0]));
+    let mut seen = 0;
+    for rule in [Rule::DEFAULT, Rule { threshold: 2, window_hours: 24 }, Rule { threshold: 4, window_hours: 100 }] {
+        let found = episodes(&lake, as_of, rule).await.unwrap();
+        assert_eq!(found, definition::episodes(&expected, as_of, rule), "{rule:?}");
+        let all = members(&lake, as_of, rule, &causes).await.unwrap();
+        assert_eq!(all.len() as u64, found.iter().map(|episode| episode.incidents).sum::<u64>());
+        seen += found.len();
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+#[tokio::test]
+async fn a_parameter_without_a_value_is_an_error() {
+    let folder = tempdir().unwrap();
+    ok(folder.path(), &["init"]);
+    let lake = lake_at(folder.path());
+    assert!(analytics::query_with(&lake, "recurrence", &[("threshold", ScalarValue::from(3))]).await.is_err());
+    assert!(analytics::query_with(&lake, "SELECT :x AS x", &[("x", ScalarValue::from(3))]).await.is_ok());
+    assert!(
+        analytics::query_with(&lake, "DELETE FROM audit_log WHERE seq = :x", &[("x", ScalarValue::from(3))])
+            .await
+            .is_err()
+    );
+}

@@ -1,0 +1,303 @@
+//! Incidents logged step by step: the same record as a whole report makes, and nothing illegal gets in.
+
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+use crate::support::{binary, example, json_lines, ok};
+
+fn step(lake: &std::path::Path, arguments: &[&str]) -> std::process::Output {
+    binary(lake).env("OPS_RUNBOOK_ACTOR", "agent:databricks_mcp_agent").args(arguments).output().unwrap()
+}
+
+fn done(lake: &std::path::Path, arguments: &[&str]) -> String {
+    let output = step(lake, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refused(lake: &std::path::Path, code: i32, arguments: &[&str]) -> String {
+    let before = json_lines(lake, &["sql", "SELECT count(*) AS n FROM audit_log"]);
+    let output = step(lake, arguments);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, b"", "{arguments:?}");
+    assert_eq!(json_lines(lake, &["sql", "SELECT count(*) AS n FROM audit_log"]), before, "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// The incident as `incident show` tells it, without what names the requests.
+fn told(lake: &std::path::Path, id: &str) -> String {
+    let text = ok(lake, &["incident", "show", id]);
+    text.split("\nProof").next().unwrap().to_owned()
+}
+
+/// The name of the event of a kind that counts.
+fn event(lake: &std::path::Path, kind: &str) -> String {
+    let sql = format!("SELECT seq, ordinal FROM timeline WHERE kind = '{kind}'");
+    let rows = json_lines(lake, &["sql", &sql]);
+    format!("{}.{}", rows[0]["seq"], rows[0]["ordinal"])
+}
+
+/// The first example, step by step.
+fn log_daily_etl(lake: &std::path::Path) {
+    let report: Value =
+        serde_json::from_str(&std::fs::read_to_string(example("01-daily-etl-no-retries")).unwrap()).unwrap();
+    let resource = report["resources"][0].to_string();
+    done(
+        lake,
+        &[
+            "incident",
+            "open",
+            "daily-etl failed: transient timeout, no retry policy",
+            "--slug",
+            "job_failure_timeouts_without_retries",
+            "--workspace",
+            "7405612783315468",
+            "--workspace-url",
+            "https://adb-7405612783315468.8.azuredatabricks.net",
+            "--resource",
+            &resource,
+            "--resource",
+            "job_run:236083407514246",
+            "--resource",
+            "task_run:236083407514299:transform",
+            "--reporter",
+            "oncall-data@example.test",
+            "--impact-started-at",
+            "2026-02-11T12:05:11Z",
+            "--detected-at",
+            "2026-02-11T12:19:40Z",
+            "--at",
+            "2026-02-11T12:21:00Z",
+        ],
+    );
+    let id = "INC-1001";
+    done(
+        lake,
+        &[
+            "incident",
+            "log",
+            id,
+            "Found 3 jobs, 1 with failed run",
+            "--kind",
+            "DISCOVER",
+            "--tool",
+            "list_jobs",
+            "--at",
+            "2026-02-11T12:21:04Z",
+        ],
+    );
+    done(
+        lake,
+        &[
+            "incident",
+            "log",
+            id,
+            "Retrieved run output; error: \"NullPointerException\"",
+            "--kind",
+            "FETCH",
+            "--at",
+            "2026-02-11T12:21:19Z",
+            "--evidence",
+            &report["timeline"][1]["evidence"][0].to_string(),
+        ],
+    );
+    done(
+        lake,
+        &[
+            "incident",
+            "log",
+            id,
+            "Read notebook code; identified line 42 as root cause",
+            "--kind",
+            "ANALYZE",
+            "--at",
+            "2026-02-11T12:23:47Z",
+        ],
+    );
+    done(
+        lake,
+        &[
+            "incident",
+            "rca",
+            id,
+            "Job retry policies not configured (max_retries=0)",
+            "--confidence",
+            "HIGH",
+            "--at",
+            "2026-02-11T12:26:02Z",
+            "--evidence",
+            "run_output",
+            "--evidence",
+            "notebook_source",
+            "--error-class",
+            "java.lang.NullPointerException",
+            "--error-message",
+            report["rca"]["error"]["message"].as_str().unwrap(),
+            "--termination-code",
+            "RUN_EXECUTION_ERROR",
+        ],
+    );
+    let fix = &report["remediation"][0];
+    done(
+        lake,
+        &[
+            "incident",
+            "remediate",
+            id,
+            "Fix Job Retry Policies - daily-etl",
+            "--kind",
+            "job_settings",
+            "--resource",
+            "job:360515640572923:daily-etl",
+            "--task-key",
+            "transform",
+            "--changes",
+            &fix["changes"].to_string(),
+            "--captured-settings",
+            &fix["captured_settings"].to_string(),
+            "--applied",
+            "--result",
+            "SUCCESS",
+            "--at",
+            "2026-02-11T12:29:30Z",
+        ],
+    );
+    done(lake, &["incident", "verify", id, "Re-ran job; SUCCESS", "--tool", "run_job", "--at", "2026-02-11T12:35:12Z"]);
+    done(
+        lake,
+        &[
+            "incident",
+            "close",
+            id,
+            "Incident resolved",
+            "--at",
+            "2026-02-11T12:36:00Z",
+            "--compliance-impact",
+            "Reliability category moved from FAIL to PASS",
+            "--lesson",
+            "Every scheduled job needs a retry policy",
+            "--lesson",
+            "Reject rows whose payload is null before transform",
+        ],
+    );
+}
+
+#[test]
+fn step_by_step_ends_in_the_same_record_as_a_whole_report() {
+    let (whole, steps) = (tempdir().unwrap(), tempdir().unwrap());
+    let mut report: Value =
+        serde_json::from_str(&std::fs::read_to_string(example("01-daily-etl-no-retries")).unwrap()).unwrap();
+    report["checks"] = json!([]);
+    // What a step says in its own words.
+    report["timeline"][3]["message"] = "Job retry policies not configured (max_retries=0) -> HIGH confidence".into();
+    report["timeline"][4]["message"] = "Fix Job Retry Policies - daily-etl (applied)".into();
+    let file = whole.path().join("report.json");
+    std::fs::write(&file, report.to_string()).unwrap();
+    ok(whole.path(), &["record", file.to_str().unwrap()]);
+    log_daily_etl(steps.path());
+    assert_eq!(told(steps.path(), "INC-1001"), told(whole.path(), "INC-1001"));
+    for (table, columns) in [
+        (
+            "incidents",
+            "incident_type, status, slug, title, reporter, reported_at, impact_started_at, detected_at, mitigated_at, \
+          first_resolved_at, resolved_at, reopened, open_seconds, time_to_resolve_s, resource_id, root_cause, cause_fingerprint, \
+          confidence, compliance_impact, lessons_learned",
+        ),
+        ("timeline", "position, occurred_at, kind, message"),
+        (
+            "root_causes",
+            "found_at, occurrence_key, cause_fingerprint, confidence, evidence, error_class, resource_attributes",
+        ),
+        ("runbooks", "kind, title, resource_id, task_keys, changes, captured_settings, applied, result"),
+    ] {
+        let sql = format!("SELECT {columns} FROM {table} ORDER BY 1, 2");
+        assert_eq!(json_lines(steps.path(), &["sql", &sql]), json_lines(whole.path(), &["sql", &sql]), "{table}");
+    }
+}
+
+#[test]
+fn what_is_not_legal_is_refused_with_what_would_be() {
+    let folder = tempdir().unwrap();
+    let lake = folder.path();
+    log_daily_etl(lake);
+    let id = "INC-1001";
+    let told = refused(lake, 3, &["incident", "close", id, "again"]);
+    assert!(told.contains("INC-1001 is resolved since 2026-02-11T12:36:00Z; it cannot be closed"), "{told}");
+    assert!(told.contains("legal now are reopen"), "{told}");
+    let told = refused(lake, 3, &["incident", "escalate", id, "too late"]);
+    assert!(told.contains("cannot be escalated"), "{told}");
+    let told = refused(lake, 3, &["incident", "reopen", id, "too early", "--at", "2026-02-11T12:30:00Z"]);
+    assert!(told.contains("would come before the CLOSE at 2026-02-11T12:36:00Z"), "{told}");
+    done(lake, &["incident", "reopen", id, "It failed again", "--at", "2026-02-11T13:00:00Z"]);
+    let told = refused(lake, 3, &["incident", "reopen", id, "again"]);
+    assert!(told.contains("INC-1001 is investigating; it cannot be reopened"), "{told}");
+    done(
+        lake,
+        &["incident", "escalate", id, "Needs the platform team", "--to", "platform", "--at", "2026-02-11T13:05:00Z"],
+    );
+    done(lake, &["incident", "close", id, "Fixed for good", "--at", "2026-02-11T13:30:00Z"]);
+    refused(lake, 4, &["incident", "log", "INC-1999", "nobody there"]);
+    refused(lake, 3, &["incident", "log", id, " "]);
+    refused(lake, 3, &["incident", "log", id, "in the future", "--at", "2999-01-01T00:00:00Z"]);
+    refused(lake, 3, &["incident", "remediate", id, "no settings", "--kind", "job_settings"]);
+    refused(lake, 3, &["incident", "correct", id, "99.1", "no such event"]);
+    let states = json_lines(lake, &["sql", "SELECT status, reopened, open_seconds, time_to_resolve_s FROM incidents"]);
+    // 12:21 to 12:36, and 13:00 to 13:30
+    assert_eq!(
+        states,
+        [json!({ "status": "resolved", "reopened": 1, "open_seconds": 2700.0, "time_to_resolve_s": 900.0 })]
+    );
+    assert_eq!(
+        json_lines(lake, &["rebuild"])[0].as_array().unwrap().iter().filter(|table| table["replaced"] == true).count(),
+        0
+    );
+    ok(lake, &["audit", "verify"]);
+}
+
+#[test]
+fn a_corrected_event_counts_instead_of_the_first_one() {
+    let folder = tempdir().unwrap();
+    let lake = folder.path();
+    log_daily_etl(lake);
+    let id = "INC-1001";
+    let (close, discover) = (event(lake, "CLOSE"), event(lake, "DISCOVER"));
+    // It was closed half an hour later than was said first.
+    done(lake, &["incident", "correct", id, &close, "Resolved after the second run", "--at", "2026-02-11T13:06:00Z"]);
+    let corrected = event(lake, "CLOSE");
+    let told = told(lake, id);
+    assert!(told.contains("[13:06:00] CLOSE: Resolved after the second run"), "{told}");
+    assert!(!told.contains("[12:36:00]"), "{told}");
+    assert!(told.contains("first resolved − reported): 45m"), "{told}");
+    let told = refused(lake, 3, &["incident", "correct", id, &close, "once more"]);
+    assert!(told.contains(&format!("event {close} was corrected by {corrected}")), "{told}");
+    refused(lake, 3, &["incident", "correct", id, &corrected, "--withdraw"]);
+    done(lake, &["incident", "correct", id, &discover, "--withdraw"]);
+    let timeline = json_lines(lake, &["sql", "SELECT message FROM timeline ORDER BY position"]);
+    assert!(!timeline.iter().any(|event| event["message"].as_str().unwrap().contains("Found 3 jobs")), "{timeline:?}");
+    // Both still stand in the record.
+    assert_eq!(json_lines(lake, &["sql", "SELECT seq FROM timeline_events"]).len(), 9);
+    ok(lake, &["audit", "verify"]);
+}
+
+#[test]
+fn late_and_repeated_events_find_their_place() {
+    let folder = tempdir().unwrap();
+    let lake = folder.path();
+    log_daily_etl(lake);
+    let id = "INC-1001";
+    let late = ["incident", "log", id, "Paged by the monitor", "--kind", "FETCH", "--at", "2026-02-11T12:21:01Z"];
+    done(lake, &late);
+    let first = json_lines(lake, &["sql", "SELECT max(seq) AS seq FROM timeline_events"])[0]["seq"].clone();
+    done(lake, &[&late[..], &["--request-id", "sent-by-somebody-else"]].concat());
+    let answer = done(lake, &[&late[..], &["--request-id", "sent-by-somebody-else"]].concat());
+    assert!(answer.starts_with("known"), "{answer}");
+    done(lake, &["incident", "ack", id, "--at", "2026-02-11T12:22:00Z"]);
+    let timeline = json_lines(lake, &["sql", "SELECT position, kind, message FROM timeline ORDER BY position"]);
+    assert_eq!(timeline[0]["message"], "Paged by the monitor");
+    assert_eq!(timeline.len(), 9, "{timeline:?}");
+    let repeated =
+        json_lines(lake, &["sql", "SELECT duplicate_of FROM timeline_events WHERE duplicate_of IS NOT NULL"]);
+    assert_eq!(repeated, [json!({ "duplicate_of": format!("{first}.1") })]);
+    let acked = json_lines(lake, &["sql", "SELECT time_to_acknowledge_s AS s FROM incidents"]);
+    assert_eq!(acked, [json!({ "s": 60.0 })]);
+}
