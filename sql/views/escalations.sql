@@ -25,7 +25,7 @@ WITH ranked AS (
       ORDER BY seq DESC NULLS LAST, ordinal DESC NULLS LAST
     ) AS age_rank
   FROM escalation_events
-  WHERE status IS NOT NULL
+  WHERE status IS NOT NULL AND event <> 'not-fired'
 )
 SELECT
   incident_id,

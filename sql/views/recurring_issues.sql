@@ -2,7 +2,8 @@
 -- Grain:      one row per episode_id.
 -- Parameters: none.
 -- Columns:
---   …  all columns of recurrence_events.
+--   …          all columns of recurrence_events.
+--   first_seq  the audit_log row of the episode's first event.
 WITH ranked AS (
   SELECT
     incident_id,
@@ -19,6 +20,7 @@ WITH ranked AS (
     threshold,
     window_hours,
     detail,
+    min(seq) OVER (PARTITION BY episode_id) AS first_seq,
     row_number() OVER (
       PARTITION BY episode_id
       ORDER BY seq DESC NULLS LAST
@@ -39,6 +41,7 @@ SELECT
   last_at,
   threshold,
   window_hours,
-  detail
+  detail,
+  first_seq
 FROM ranked
 WHERE age_rank = 1

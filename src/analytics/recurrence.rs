@@ -6,8 +6,10 @@ use serde::de::DeserializeOwned;
 use super::{QueryError, query_with};
 use crate::{
     domain::{
+        prevention::Step,
         recurrence::{
-            CauseCount, Episode, Occurrence, Rule,
+            Alias, CauseCount, Episode, Occurrence, Rule,
+            changes::RecordedEpisode,
             issue::{Impact, Member},
             pattern::OtherResource,
         },
@@ -16,12 +18,17 @@ use crate::{
     lake::{Lake, LakeError},
 };
 
-/// The episodes that `sql/recurrence.sql` finds, by cause and time.
+/// The episodes that `sql/recurrence.sql` finds, of some causes or of all, by cause and time.
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn episodes(lake: &Lake, as_of: Timestamp, rule: Rule) -> Result<Vec<Episode>, QueryError> {
-    let mut found: Vec<Episode> = rows(lake, "recurrence", &with_rule(as_of, rule)).await?;
+pub async fn episodes(
+    lake: &Lake,
+    as_of: Timestamp,
+    rule: Rule,
+    causes: Option<&[String]>,
+) -> Result<Vec<Episode>, QueryError> {
+    let mut found: Vec<Episode> = rows_of(lake, "recurrence", causes, with_rule(as_of, rule)).await?;
     found.sort_by(|a, b| (&a.cause, a.first_at).cmp(&(&b.cause, b.first_at)));
     Ok(found)
 }
@@ -31,11 +38,7 @@ pub async fn episodes(lake: &Lake, as_of: Timestamp, rule: Rule) -> Result<Vec<E
 /// # Errors
 /// [`QueryError`].
 pub async fn members(lake: &Lake, as_of: Timestamp, rule: Rule, causes: &[String]) -> Result<Vec<Member>, QueryError> {
-    if causes.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (sql, parameters) = only("recurrence_members", causes, with_rule(as_of, rule));
-    let mut found: Vec<Member> = rows(lake, &sql, &parameters).await?;
+    let mut found: Vec<Member> = rows_of(lake, "recurrence_members", Some(causes), with_rule(as_of, rule)).await?;
     found.sort_by(|a, b| (&a.cause, a.seq).cmp(&(&b.cause, b.seq)));
     Ok(found)
 }
@@ -45,24 +48,26 @@ pub async fn members(lake: &Lake, as_of: Timestamp, rule: Rule, causes: &[String
 /// # Errors
 /// [`QueryError`].
 pub async fn occurrences(lake: &Lake, as_of: Timestamp, causes: &[String]) -> Result<Vec<Occurrence>, QueryError> {
-    if causes.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (sql, parameters) = only("cause_occurrences", causes, vec![("as_of".into(), moment(as_of))]);
-    let mut found: Vec<Occurrence> = rows(lake, &sql, &parameters).await?;
+    let parameters = vec![("as_of".into(), moment(as_of))];
+    let mut found: Vec<Occurrence> = rows_of(lake, "cause_occurrences", Some(causes), parameters).await?;
     found.sort_by(|a, b| {
         (&a.cause, a.occurred_at, &a.occurrence_key).cmp(&(&b.cause, b.occurred_at, &b.occurrence_key))
     });
     Ok(found)
 }
 
-/// Every cause that occurred, the one that occurred last first.
+/// Causes that occurred, some or all, the one that occurred last first.
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn cause_counts(lake: &Lake, as_of: Timestamp, rule: Rule) -> Result<Vec<CauseCount>, QueryError> {
-    let parameters = [("as_of".into(), moment(as_of)), ("window_hours".into(), rule.window_hours.into())];
-    let mut found: Vec<CauseCount> = rows(lake, "cause_counts", &parameters).await?;
+pub async fn cause_counts(
+    lake: &Lake,
+    as_of: Timestamp,
+    rule: Rule,
+    causes: Option<&[String]>,
+) -> Result<Vec<CauseCount>, QueryError> {
+    let parameters = vec![("as_of".into(), moment(as_of)), ("window_hours".into(), rule.window_hours.into())];
+    let mut found: Vec<CauseCount> = rows_of(lake, "cause_counts", causes, parameters).await?;
     found.sort_by(|a, b| (b.last_at, &a.cause).cmp(&(a.last_at, &b.cause)));
     Ok(found)
 }
@@ -86,6 +91,35 @@ pub async fn others(lake: &Lake, as_of: Timestamp, cause: &str) -> Result<Vec<Ot
 pub async fn impact(lake: &Lake, as_of: Timestamp, cause: &str) -> Result<Option<Impact>, QueryError> {
     Ok(rows(lake, "cause_impact", &with_cause(as_of, cause)).await?.pop())
 }
+
+/// What is recorded of every episode, closed ones included.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn recorded(lake: &Lake) -> Result<Vec<RecordedEpisode>, QueryError> {
+    rows(lake, RECORDED, &[]).await
+}
+
+/// Every alias, by seq and ordinal.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn aliases(lake: &Lake) -> Result<Vec<Alias>, QueryError> {
+    rows(lake, "SELECT seq, ordinal, cause_fingerprint, counts_as FROM cause_aliases ORDER BY seq, ordinal", &[]).await
+}
+
+/// Every step of a preventive action, by seq and ordinal.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn prevention_steps(lake: &Lake) -> Result<Vec<Step>, QueryError> {
+    rows(lake, STEPS, &[]).await
+}
+
+const RECORDED: &str = "SELECT episode_id, incident_id, seq, first_seq, occurred_at, cause_fingerprint, event, \
+                        incidents, first_at, last_at, threshold, window_hours FROM recurring_issues ORDER BY episode_id";
+const STEPS: &str = "SELECT cause_fingerprint, seq, ordinal, action, state, occurred_at FROM preventive_actions \
+                     ORDER BY seq, ordinal";
 
 type Parameters = Vec<(String, ScalarValue)>;
 
@@ -116,6 +150,22 @@ fn only(name: &str, causes: &[String], mut parameters: Parameters) -> (String, P
         parameters.push((format!("cause_{index}"), cause.as_str().into()));
     }
     (format!("SELECT * FROM (\n{body}\n) AS found WHERE cause IN ({})", names.join(", ")), parameters)
+}
+
+async fn rows_of<T: DeserializeOwned>(
+    lake: &Lake,
+    name: &str,
+    causes: Option<&[String]>,
+    parameters: Parameters,
+) -> Result<Vec<T>, QueryError> {
+    match causes {
+        None => rows(lake, name, &parameters).await,
+        Some([]) => Ok(Vec::new()),
+        Some(causes) => {
+            let (sql, parameters) = only(name, causes, parameters);
+            rows(lake, &sql, &parameters).await
+        }
+    }
 }
 
 async fn rows<T: DeserializeOwned>(

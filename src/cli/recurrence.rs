@@ -189,9 +189,9 @@ async fn causes_list(lake: &Lake, limit: usize, output: &Output) -> Outcome {
     let now = lake.context.now();
     let rule = ops::recurrence::rule(lake);
     ops::existing_lake(lake).await?;
-    let mut counts = analytics::recurrence::cause_counts(lake, now, rule).await?;
+    let mut counts = analytics::recurrence::cause_counts(lake, now, rule, None).await?;
     counts.truncate(limit);
-    let aliases = ops::recurrence::aliases(lake).await?;
+    let aliases = analytics::recurrence::aliases(lake).await?;
     let aliases = current_aliases(&aliases);
     if output.json {
         output.json(&json!({ "causes": counts, "aliases": aliases }))?;

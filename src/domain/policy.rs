@@ -16,6 +16,7 @@ use super::{
 };
 
 mod read;
+mod reader;
 
 /// What a configuration file says, with the defaults where it is silent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]

@@ -16,7 +16,7 @@ pub use catalog::policy_template;
 use super::{
     cause,
     ids::IncidentId,
-    recurrence::{Occurrence, Rule, pattern::Attributes},
+    recurrence::{Alias, Occurrence, Rule, current_aliases, pattern::Attributes},
     time::Timestamp,
     words::PreventionState,
 };
@@ -93,8 +93,11 @@ pub struct PolicyTemplate {
 }
 
 /// What is needed of a row of `preventive_actions`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Step {
+    /// As it was recorded; causes that were merged since count as one.
+    #[serde(rename = "cause_fingerprint")]
+    pub cause: String,
     pub seq: u64,
     pub ordinal: i32,
     pub action: String,
@@ -186,6 +189,13 @@ fn adopted_at(steps: &[Step], action: &str) -> Option<Timestamp> {
     }
     let adoptions = steps.iter().filter(|step| step.action == action && step.state == PreventionState::Adopted);
     adoptions.max_by_key(|step| (step.seq, step.ordinal)).map(|step| step.occurred_at)
+}
+
+/// The steps against `cause` and the causes that count as it by today's aliases.
+pub fn steps_against(cause: &str, steps: &[Step], aliases: &[Alias]) -> Vec<Step> {
+    let current = current_aliases(aliases);
+    let counts_as = |step: &&Step| current.get(step.cause.as_str()).copied().unwrap_or(&step.cause) == cause;
+    steps.iter().filter(counts_as).cloned().collect()
 }
 
 /// Names of all actions, each once, in the order in which they were recorded first.

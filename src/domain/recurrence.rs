@@ -54,7 +54,7 @@ pub struct Finding {
 }
 
 /// A row of `cause_aliases`: what a cause counts as from then on. `counts_as` is never an alias itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Alias {
     pub seq: u64,
     pub ordinal: i32,

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Consequences, OpsError, existing_lake, open_ledger, projections_of, recurrence, rows, settle};
+use super::{Consequences, OpsError, existing_lake, open_ledger, recurrence, rows, settle};
 use crate::{
+    analytics,
     domain::{
         cause,
         entry::{Alias, AliasCauses, Request},
@@ -60,25 +61,16 @@ pub async fn change(
     let (ledger, committer) = open_ledger(lake).await?;
     let at = lake.context.now();
     for _ in 0..MAX_ROUNDS {
-        let request = request(lake, change, actor, reason, at).await?;
+        let (request, touched) = request(lake, change, actor, reason, at).await?;
         let submission = prepared(request, redactor, interface)?;
-        let touched: Vec<String> = match &submission.request {
-            Request::AliasCauses(request) => request.aliases.iter().map(|alias| alias.cause.clone()).collect(),
-            _ => Vec::new(),
-        };
         let recorded = match ledger.submit(submission).await {
             Err(error) if matches!(*error, LakeError::Outdated) => continue,
             answer => answer?,
         };
         settle(lake).await?;
-        // Both what a cause was and what it is now may have changed.
-        let mut consequences = recurrence::scan(lake, &ledger, None).await?;
-        let followed = recurrence::follow(lake, &ledger, &touched).await?;
+        let consequences = recurrence::follow(lake, &ledger, &touched).await?;
         drop(ledger);
         committer.finished().await;
-        consequences.alerts.extend(projections_of(lake, &[recorded.receipt.seq]).await?.escalation_events);
-        consequences.alerts.extend(followed.alerts);
-        consequences.recurring.extend(followed.recurring);
         return Ok((recorded, consequences));
     }
     Err(LakeError::TooBusy { table: AUDIT_LOG.name.into(), attempts: MAX_ROUNDS }.into())
@@ -93,17 +85,18 @@ fn prepared(request: AliasCauses, redactor: &Redactor, interface: Interface) -> 
     Ok(Submission { request_id, request, redactions, interface, size: 1024 })
 }
 
+/// The request, and the causes that may recur or not because of it: what a cause was, and what it is from now on.
 async fn request(
     lake: &Lake,
     change: &Change,
     actor: &Id,
     reason: Option<&str>,
     at: Timestamp,
-) -> Result<AliasCauses, OpsError> {
+) -> Result<(AliasCauses, Vec<String>), OpsError> {
     let table = lake.table(AUDIT_LOG);
     let based_on = ledger::head(&table, &table.log().await?).await?.chain.seq;
     let known: BTreeSet<String> = known(lake).await?.into_iter().map(|cause| cause.cause_fingerprint).collect();
-    let declared = recurrence::aliases(lake).await?;
+    let declared = analytics::recurrence::aliases(lake).await?;
     let current = crate::domain::recurrence::current_aliases(&declared);
     let now = |cause: &str| current.get(cause).map_or_else(|| cause.to_owned(), |now| (*now).to_owned());
     let exists = |cause: &String| if known.contains(cause) { Ok(()) } else { Err(OpsError::NoCause(cause.clone())) };
@@ -142,13 +135,16 @@ async fn request(
             aliases.insert(alias(cause, cause));
         }
     }
-    Ok(AliasCauses {
+    let touched: BTreeSet<String> =
+        aliases.iter().flat_map(|alias| [alias.cause.clone(), alias.counts_as.clone(), now(&alias.cause)]).collect();
+    let request = AliasCauses {
         actor: actor.clone(),
         at,
         aliases: aliases.into_iter().collect(),
         reason: reason.map(ToOwned::to_owned),
         based_on,
-    })
+    };
+    Ok((request, touched.into_iter().collect()))
 }
 
 fn refused(message: String, hint: &str) -> OpsError {
@@ -177,7 +173,7 @@ pub async fn explain(lake: &Lake, first: &str, second: &str) -> Result<String, O
     let known: BTreeMap<String, KnownCause> =
         known(lake).await?.into_iter().map(|cause| (cause.cause_fingerprint.clone(), cause)).collect();
     let (first, second) = (find(lake, first, &known).await?, find(lake, second, &known).await?);
-    let declared = recurrence::aliases(lake).await?;
+    let declared = analytics::recurrence::aliases(lake).await?;
     let current = crate::domain::recurrence::current_aliases(&declared);
     let mut text = match (&first.1, &second.1) {
         (Some(one), Some(other)) if one.starts_with("code:") || other.starts_with("code:") => match one == other {

@@ -28,10 +28,7 @@ use crate::{
         Lake, LakeError, ledger,
         ledger::{Ledger, Submission},
     },
-    tables::{
-        catalog::AUDIT_LOG,
-        rows::{CauseAlias, PreventiveAction},
-    },
+    tables::catalog::AUDIT_LOG,
 };
 
 /// How often a scan is made anew because somebody else recorded a change first.
@@ -134,38 +131,40 @@ async fn evaluations(lake: &Lake, scope: Scope<'_>) -> Result<Vec<EvaluateRecurr
     // Before the queries: what is recorded while they run makes the requests outdated.
     let table = lake.table(AUDIT_LOG);
     let based_on = ledger::head(&table, &table.log().await?).await?.chain.seq;
-    let aliases: Vec<Alias> = aliases(lake).await?;
-    let recorded = recorded(lake).await?;
+    let aliases: Vec<Alias> = analytics::recurrence::aliases(lake).await?;
+    let recorded = analytics::recurrence::recorded(lake).await?;
+    let all_steps = analytics::recurrence::prevention_steps(lake).await?;
+    let current = current_aliases(&aliases);
+    let now = |cause: &str| current.get(cause).map_or_else(|| cause.to_owned(), |now| (*now).to_owned());
     let horizon = match scope {
         Scope::All(as_of) => as_of,
         // A report may be a little ahead of our clock.
         Scope::Causes(_) => lake.context.now().plus(TimeDelta::hours(24)),
     };
-    let wanted: Option<BTreeSet<String>> = match scope {
+    let wanted: Option<Vec<String>> = match scope {
         Scope::All(_) => None,
         Scope::Causes(fingerprints) => {
-            let current = current_aliases(&aliases);
-            let now =
-                |cause: &String| current.get(cause.as_str()).map_or_else(|| cause.clone(), |now| (*now).to_owned());
-            Some(fingerprints.iter().map(now).collect())
+            let causes: BTreeSet<String> = fingerprints.iter().map(|cause| now(cause)).collect();
+            Some(causes.into_iter().collect())
         }
     };
-    let looked_at = |cause: &str| wanted.as_ref().is_none_or(|wanted| wanted.contains(cause));
-    let mut episodes: Vec<Episode> = analytics::recurrence::episodes(lake, horizon, rule).await?;
-    episodes.retain(|episode| looked_at(&episode.cause));
-    let counts: Vec<CauseCount> = match scope {
-        Scope::All(_) => Vec::new(),
-        Scope::Causes(_) => analytics::recurrence::cause_counts(lake, horizon, rule).await?,
+    let wanted = wanted.as_deref();
+    let looked_at = |cause: &String| wanted.is_none_or(|wanted| wanted.contains(cause));
+    let mut episodes: Vec<Episode> = analytics::recurrence::episodes(lake, horizon, rule, wanted).await?;
+    let counts: Vec<CauseCount> = match wanted {
+        None => Vec::new(),
+        Some(_) => analytics::recurrence::cause_counts(lake, horizon, rule, wanted).await?,
     };
     // Each cause up to the last time it occurred, or was looked at.
     let mut moments: BTreeMap<&str, Timestamp> = BTreeMap::new();
-    for count in counts.iter().filter(|count| looked_at(&count.cause)) {
-        let last_look = recorded.iter().filter(|known| known.cause == count.cause).map(|known| known.occurred_at).max();
+    for count in &counts {
+        let known = recorded.iter().filter(|known| now(&known.cause) == count.cause);
+        let last_look = known.map(|known| known.occurred_at).max();
         moments.insert(&count.cause, last_look.map_or(count.last_at, |look| look.max(count.last_at)));
     }
     let as_of = |cause: &str| match scope {
         Scope::All(as_of) => as_of,
-        Scope::Causes(_) => moments.get(cause).copied().unwrap_or(horizon),
+        Scope::Causes(_) => moments.get(cause).copied().unwrap_or_else(|| lake.context.now()),
     };
     for episode in &mut episodes {
         episode.is_open = rule.spans(episode.last_at, as_of(&episode.cause));
@@ -174,29 +173,25 @@ async fn evaluations(lake: &Lake, scope: Scope<'_>) -> Result<Vec<EvaluateRecurr
     match scope {
         Scope::All(as_of) => changed = changes(&episodes, &recorded, &aliases, as_of, rule),
         Scope::Causes(_) => {
-            let current = current_aliases(&aliases);
             for (cause, as_of) in &moments {
-                let of_cause = |known: &&RecordedEpisode| {
-                    current.get(known.cause.as_str()).unwrap_or(&known.cause.as_str()) == cause
-                };
-                let known: Vec<RecordedEpisode> = recorded.iter().filter(of_cause).cloned().collect();
-                let found: Vec<Episode> = episodes.iter().filter(|episode| episode.cause == *cause).cloned().collect();
+                let known = recorded.iter().filter(|known| now(&known.cause) == *cause);
+                let known: Vec<RecordedEpisode> = known.cloned().collect();
+                let found = episodes.iter().filter(|episode| episode.cause == *cause);
+                let found: Vec<Episode> = found.cloned().collect();
                 changed.extend(changes(&found, &known, &aliases, *as_of, rule));
             }
         }
     }
     let mut causes: BTreeSet<String> = changed.iter().map(|change| change.cause.clone()).collect();
     causes.extend(moments.keys().map(|cause| (*cause).to_owned()));
-    let steps = steps(lake).await?;
-    causes.extend(steps.keys().filter(|cause| looked_at(cause)).cloned());
+    causes.extend(all_steps.iter().map(|step| now(&step.cause)).filter(looked_at));
     let causes: Vec<String> = causes.into_iter().collect();
     let members: Vec<Member> = analytics::recurrence::members(lake, horizon, rule, &causes).await?;
     let occurrences: Vec<Occurrence> = analytics::recurrence::occurrences(lake, horizon, &causes).await?;
 
     let mut requests = Vec::new();
     for cause in &causes {
-        let none = Vec::new();
-        let own_steps = steps.get(cause).unwrap_or(&none);
+        let own_steps = &prevention::steps_against(cause, &all_steps, &aliases);
         let own: Vec<Occurrence> = occurrences.iter().filter(|one| one.cause == *cause).cloned().collect();
         let as_of = as_of(cause);
         let mut advanced: Vec<PreventionChange> = prevention::advance(own_steps, &own, as_of, rule)
@@ -249,7 +244,7 @@ fn id(text: &str) -> Result<Id, LakeError> {
     Id::new(text).map_err(|why| LakeError::Corrupt(format!("{text:?} {why}")))
 }
 
-/// Everything the alert shows. What is not found any more is told as it was last recorded, without members.
+/// Everything the alert shows; of what is not found any more, what it showed last.
 async fn issue(
     lake: &Lake,
     horizon: Timestamp,
@@ -258,21 +253,22 @@ async fn issue(
     members: &[Member],
     steps: &[prevention::Step],
 ) -> Result<Issue, OpsError> {
-    let episode = change.found.clone().unwrap_or_else(|| Episode {
-        cause: change.cause.clone(),
-        first_at: change.first_at,
-        last_at: change.last_at,
-        occurrences: change.occurrences,
-        incidents: 0,
-        is_open: false,
-        first_incident_id: change.incident_id,
-        last_incident_id: change.incident_id,
-        reached_incident_id: change.incident_id,
-    });
-    let own: Vec<Member> = members_of(&episode, members).cloned().collect();
+    let Some(episode) = &change.found else {
+        #[derive(Deserialize)]
+        struct Told {
+            episode_id: String,
+            detail: String,
+        }
+        let told: Vec<Told> = rows(lake, "SELECT episode_id, detail FROM recurring_issues").await?;
+        let told = told.into_iter().find(|told| told.episode_id == change.episode_id);
+        let lost = || LakeError::Corrupt(format!("nothing was told of episode {}", change.episode_id));
+        let told = told.ok_or_else(lost)?;
+        return Ok(serde_json::from_str(&told.detail).map_err(LakeError::from)?);
+    };
+    let own: Vec<Member> = members_of(episode, members).cloned().collect();
     let others = analytics::recurrence::others(lake, horizon, &change.cause).await?;
     let impact = analytics::recurrence::impact(lake, horizon, &change.cause).await?;
-    Ok(Issue::new(&episode, rule, &own, &others, impact, steps))
+    Ok(Issue::new(episode, rule, &own, &others, impact, steps))
 }
 
 /// What an opened episode recommends and nobody recommended before.
@@ -284,80 +280,4 @@ fn proposals(issue: &Issue, steps: &[prevention::Step], change: &Change) -> Resu
     unknown
         .map(|action| Ok(PreventionChange { action: id(&action.name)?, state: PreventionState::Proposed, note: None }))
         .collect()
-}
-
-/// Every alias ever declared.
-///
-/// # Errors
-/// The query's.
-pub async fn aliases(lake: &Lake) -> Result<Vec<Alias>, OpsError> {
-    let rows: Vec<CauseAlias> = rows(lake, "SELECT * FROM cause_aliases").await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Alias {
-            seq: row.seq,
-            ordinal: row.ordinal,
-            cause_fingerprint: row.cause_fingerprint,
-            counts_as: row.counts_as,
-        })
-        .collect())
-}
-
-/// Episodes as they were recorded last.
-async fn recorded(lake: &Lake) -> Result<Vec<RecordedEpisode>, OpsError> {
-    #[derive(Deserialize)]
-    struct Known {
-        episode_id: String,
-        incident_id: IncidentId,
-        seq: u64,
-        first_seq: u64,
-        occurred_at: Timestamp,
-        cause_fingerprint: String,
-        event: EpisodeEvent,
-        incidents: i32,
-        first_at: Timestamp,
-        last_at: Timestamp,
-        threshold: i32,
-        window_hours: i32,
-    }
-    let known: Vec<Known> = rows(
-        lake,
-        "SELECT now.episode_id, now.incident_id, now.seq, first.first_seq, now.occurred_at, now.cause_fingerprint, now.event, \
-         now.incidents, now.first_at, now.last_at, now.threshold, now.window_hours FROM recurring_issues AS now \
-         JOIN (SELECT episode_id, min(seq) AS first_seq FROM recurrence_events GROUP BY episode_id) AS first \
-         ON first.episode_id = now.episode_id",
-    )
-    .await?;
-    Ok(known
-        .into_iter()
-        .map(|row| RecordedEpisode {
-            episode_id: row.episode_id,
-            incident_id: row.incident_id,
-            seq: row.seq,
-            first_seq: row.first_seq,
-            occurred_at: row.occurred_at,
-            cause: row.cause_fingerprint,
-            event: row.event,
-            occurrences: u64::try_from(row.incidents).unwrap_or(0),
-            first_at: row.first_at,
-            last_at: row.last_at,
-            rule: Rule { threshold: row.threshold, window_hours: row.window_hours },
-        })
-        .collect())
-}
-
-/// The recorded states of preventive actions, by cause.
-async fn steps(lake: &Lake) -> Result<BTreeMap<String, Vec<prevention::Step>>, OpsError> {
-    let rows: Vec<PreventiveAction> = rows(lake, "SELECT * FROM preventive_actions").await?;
-    let mut steps: BTreeMap<String, Vec<prevention::Step>> = BTreeMap::new();
-    for row in rows {
-        steps.entry(row.cause_fingerprint).or_default().push(prevention::Step {
-            seq: row.seq,
-            ordinal: row.ordinal,
-            action: row.action.to_string(),
-            state: row.state,
-            occurred_at: row.occurred_at,
-        });
-    }
-    Ok(steps)
 }

@@ -6,10 +6,15 @@ use datafusion::common::ScalarValue;
 use ops_runbook::{
     analytics::{
         self,
-        recurrence::{cause_counts, episodes, impact, members, occurrences, others},
+        recurrence::{
+            aliases, cause_counts, episodes, impact, members, occurrences, others, prevention_steps, recorded,
+        },
     },
     domain::{
-        recurrence::{self as definition, Finding, Rule, issue::Issue},
+        recurrence::{
+            self as definition, Finding, Rule,
+            issue::{Impact, Issue},
+        },
         time::Timestamp,
     },
     lake::Lake,
@@ -27,7 +32,7 @@ fn time(text: &str) -> Timestamp {
 }
 
 async fn issues(lake: &Lake, as_of: Timestamp, rule: Rule) -> Vec<Issue> {
-    let found = episodes(lake, as_of, rule).await.unwrap();
+    let found = episodes(lake, as_of, rule, None).await.unwrap();
     let causes: Vec<String> = found.iter().map(|episode| episode.cause.clone()).collect();
     let all = members(lake, as_of, rule, &causes).await.unwrap();
     let mut issues = Vec::new();
@@ -50,7 +55,7 @@ async fn the_examples_are_a_recurring_issue_from_the_third_on() {
     let third = time("2026-02-17T01:15:00Z");
     let before = Timestamp::from_micros(third.micros() - 1).unwrap();
     assert_eq!(issues(&lake, before, Rule::DEFAULT).await, []);
-    let counts = cause_counts(&lake, before, Rule::DEFAULT).await.unwrap();
+    let counts = cause_counts(&lake, before, Rule::DEFAULT, None).await.unwrap();
     assert_eq!(counts[0].reason(Rule::DEFAULT), "2 of 3 incidents within 168 h");
 
     let raised = issues(&lake, third, Rule::DEFAULT).await;
@@ -74,7 +79,7 @@ async fn the_examples_are_a_recurring_issue_from_the_third_on() {
 fn two_months_of_reports(file: &Path) {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let mut text = String::new();
-    for n in 0..120 {
+    for n in 0..120_usize {
         let mut one = report(&format!("r{n}"));
         let hours = rng.random_range(0..1_500);
         let micros = rng.random_range(-1..=1_i64);
@@ -83,7 +88,7 @@ fn two_months_of_reports(file: &Path) {
         one["incident"]["reported_at"] = at.to_string().into();
         one["rca"]["root_cause"] =
             ["executor out of memory", "no retry policy", "token expired", "unknown"][n % 4].into();
-        if n % 5 == 0 {
+        if n.is_multiple_of(5) {
             one["resources"] = serde_json::json!([{ "kind": "job_run", "id": format!("{}", n % 3) }]);
         }
         text.push_str(&format!("{one}\n"));
@@ -120,13 +125,65 @@ async fn over_delta_tables_the_queries_say_what_the_definition_says() {
     assert_eq!(occurrences(&lake, as_of, &causes[..1]).await.unwrap().last().map(|one| &one.cause), Some(&causes[0]));
     let mut seen = 0;
     for rule in [Rule::DEFAULT, Rule { threshold: 2, window_hours: 24 }, Rule { threshold: 4, window_hours: 100 }] {
-        let found = episodes(&lake, as_of, rule).await.unwrap();
+        let found = episodes(&lake, as_of, rule, None).await.unwrap();
         assert_eq!(found, definition::episodes(&expected, as_of, rule), "{rule:?}");
         let all = members(&lake, as_of, rule, &causes).await.unwrap();
         assert_eq!(all.len() as u64, found.iter().map(|episode| episode.incidents).sum::<u64>());
         seen += found.len();
     }
     assert!(seen > 10, "{seen}");
+}
+
+#[tokio::test]
+async fn the_impact_is_a_median_of_what_was_resolved_by_then() {
+    let folder = tempdir().unwrap();
+    let (path, file) = (folder.path().join("lake"), folder.path().join("reports.jsonl"));
+    let reported = time("2026-02-11T12:21:00Z");
+    let resolved_after = |id: &str, cause: &str, seconds: i64| {
+        let mut one = report(id);
+        let closed = Timestamp::from_micros(reported.micros() + seconds * 1_000_000).unwrap();
+        one["incident"]["status"] = "resolved".into();
+        one["timeline"] = serde_json::json!([{ "at": closed, "kind": "CLOSE", "message": "done" }]);
+        one["rca"]["root_cause"] = cause.into();
+        one.to_string()
+    };
+    let reports = [
+        resolved_after("a", "executor out of memory", 600),
+        resolved_after("b", "executor out of memory", 900),
+        resolved_after("c", "executor out of memory", 5_000),
+        resolved_after("d", "token expired", 100),
+        resolved_after("e", "unknown", 300),
+        report("still open").to_string(),
+    ];
+    fs::write(&file, reports.join("\n")).unwrap();
+    ok(&path, &["record", file.to_str().unwrap()]);
+    let lake = lake_at(&path);
+    let later = time("2026-02-20T00:00:00Z");
+    let found = episodes(&lake, later, Rule::DEFAULT, None).await.unwrap();
+    let measured = |resolved, median, others, others_median| Impact {
+        resolved,
+        median_s: Some(median),
+        others_resolved: others,
+        others_median_s: Some(others_median),
+    };
+    let cause = &found[0].cause;
+    assert_eq!(impact(&lake, later, cause).await.unwrap(), Some(measured(3, 900.0, 2, 200.0)));
+    let meanwhile = time("2026-02-11T12:36:00Z");
+    assert_eq!(impact(&lake, meanwhile, cause).await.unwrap(), Some(measured(2, 750.0, 2, 200.0)));
+    let text = recurring::alert(&issues(&lake, later, Rule::DEFAULT).await[0]);
+    let told =
+        "Cost Impact: median time to resolve (first resolved − reported) 15m (n=3); all other incidents 3m 20s (n=2)\n";
+    assert!(text.ends_with(told), "{text}");
+}
+
+#[tokio::test]
+async fn a_new_lake_has_nothing_recorded() {
+    let folder = tempdir().unwrap();
+    ok(folder.path(), &["init"]);
+    let lake = lake_at(folder.path());
+    assert_eq!(recorded(&lake).await.unwrap(), []);
+    assert_eq!(aliases(&lake).await.unwrap(), []);
+    assert_eq!(prevention_steps(&lake).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -11,11 +11,11 @@ use crate::{
     domain::{
         ids::Id,
         recurrence::{self, Alias, Finding, tests::cases},
-        words::{Confidence, IncidentType},
+        words::{Confidence, EpisodeEvent, IncidentType, PreventionState},
     },
     tables::{
         Row,
-        rows::{CauseAlias, IncidentState, RootCause},
+        rows::{CauseAlias, IncidentState, PreventiveAction, RecurrenceEvent, RootCause},
         to_batch,
     },
 };
@@ -48,7 +48,7 @@ fn root_cause(finding: &Finding) -> RootCause {
         resource_kind: Some(id("job")),
         resource_id: Some(id(&format!("{}", finding.seq % 3))),
         resource_name: None,
-        resource_attributes: (finding.seq % 2 == 0).then(|| r#"{"max_retries":"0"}"#.into()),
+        resource_attributes: finding.seq.is_multiple_of(2).then(|| r#"{"max_retries":"0"}"#.into()),
     }
 }
 
@@ -86,7 +86,11 @@ async fn lake_of(findings: &[Finding], aliases: &[Alias]) -> SessionContext {
     session
 }
 
-async fn select<T: DeserializeOwned>(session: &SessionContext, name: &str, parameters: &Parameters) -> Vec<T> {
+async fn select<T: DeserializeOwned>(
+    session: &SessionContext,
+    name: &str,
+    parameters: &[(String, ScalarValue)],
+) -> Vec<T> {
     let sql = queries().find(|(known, _)| *known == name).map_or(name, |(_, sql)| sql);
     let statement = session.state().sql_to_statement(sql, &DIALECT).unwrap();
     let parameters: Vec<(&str, ScalarValue)> =
@@ -187,7 +191,7 @@ async fn on_random_histories_the_queries_and_the_plain_code_agree() {
 
         let occurrences = recurrence::occurrences(&findings, &aliases, as_of);
         let mut by_sql: Vec<Occurrence> =
-            select(&session, "cause_occurrences", &vec![("as_of".into(), moment(as_of))]).await;
+            select(&session, "cause_occurrences", &[("as_of".into(), moment(as_of))]).await;
         by_sql.sort_by(|a, b| {
             (&a.cause, a.occurred_at, &a.occurrence_key).cmp(&(&b.cause, b.occurred_at, &b.occurrence_key))
         });
@@ -199,7 +203,7 @@ async fn on_random_histories_the_queries_and_the_plain_code_agree() {
         let members: Vec<Member> = select(&session, "recurrence_members", &with_rule(as_of, rule)).await;
         check_members(&members, &episodes);
 
-        let parameters = vec![("as_of".into(), moment(as_of)), ("window_hours".into(), rule.window_hours.into())];
+        let parameters = [("as_of".into(), moment(as_of)), ("window_hours".into(), rule.window_hours.into())];
         let counts: Vec<CauseCount> = select(&session, "cause_counts", &parameters).await;
         let counts: BTreeMap<String, _> = counts
             .into_iter()
@@ -227,6 +231,53 @@ async fn what_is_compared_with_never_had_the_cause() {
     let told: Vec<_> = others.iter().map(|other| (other.resource_id.as_str(), other.found_at)).collect();
     assert_eq!(told, [("1", at(2))]);
     assert!(others[0].attributes.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_recorded_is_read_with_the_row_it_began_with() {
+    let event = |seq, event, incidents| RecurrenceEvent {
+        incident_id: "INC-1003".parse().unwrap(),
+        seq,
+        occurred_at: recurrence::tests::at(9),
+        recorded_at: recurrence::tests::at(9),
+        cause_fingerprint: "a".into(),
+        episode_id: id("rec-0123456789abcdef"),
+        event,
+        incidents,
+        first_at: recurrence::tests::at(0),
+        last_at: recurrence::tests::at(1),
+        threshold: 3,
+        window_hours: 168,
+        detail: "{}".into(),
+    };
+    let step = PreventiveAction {
+        seq: 5,
+        ordinal: 1,
+        occurred_at: recurrence::tests::at(9),
+        recorded_at: recurrence::tests::at(9),
+        cause_fingerprint: "a".into(),
+        action: id("bundle-retry-policy"),
+        state: PreventionState::Adopted,
+        actor: id("test"),
+        note: None,
+    };
+    let session = lake_of(&[], &[]).await;
+    let events = [event(4, EpisodeEvent::Opened, 3), event(7, EpisodeEvent::Updated, 4)];
+    for (name, batch) in
+        [("recurrence_events", to_batch(&events).unwrap()), ("preventive_actions", to_batch(&[step]).unwrap())]
+    {
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap();
+        session.register_table(name, Arc::new(table)).unwrap();
+    }
+    let (_, sql) = views().find(|(name, _)| *name == "recurring_issues").unwrap();
+    let view = session.sql(sql).await.unwrap().into_view();
+    session.register_table("recurring_issues", view).unwrap();
+    let recorded: Vec<RecordedEpisode> = select(&session, RECORDED, &[]).await;
+    let [known] = recorded.as_slice() else { panic!("{recorded:?}") };
+    assert_eq!((known.first_seq, known.seq, known.occurrences, known.event), (4, 7, 4, EpisodeEvent::Updated));
+    assert_eq!(known.rule(), Rule::DEFAULT);
+    let steps: Vec<Step> = select(&session, STEPS, &[]).await;
+    assert_eq!((steps.len(), steps[0].state), (1, PreventionState::Adopted));
 }
 
 /// What two files share is one text; a change of one is a change of all.

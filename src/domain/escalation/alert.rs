@@ -281,3 +281,6 @@ pub fn suppress(
 fn since(at: Option<Timestamp>) -> String {
     at.map(|at| format!(" since {at}")).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,3 +35,37 @@ pub fn parse_dedup_key(key: &str) -> Result<(IncidentId, Trigger), String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_an_alert_is_stable_and_can_be_read_back() {
+        let hash = "3fa9c1d2".to_owned() + &"0".repeat(56);
+        for (ordinal, trigger) in (1..).zip(Trigger::ALL) {
+            let incident_id = IncidentId::from_ordinal(ordinal);
+            assert_eq!(parse_dedup_key(&dedup_key(incident_id, *trigger, &hash)), Ok((incident_id, *trigger)));
+        }
+        assert_eq!(
+            dedup_key(IncidentId::from_ordinal(1), Trigger::MissingEvidence, &hash),
+            "INC-1001/missing-evidence/3fa9c1d2"
+        );
+        for text in [
+            "",
+            "INC-1001",
+            "INC-1001/missing-evidence",
+            "inc-1001/missing-evidence/3fa9c1d2",
+            "INC-1001/other/3fa9c1d2",
+            "INC-1001/missing-evidence/3FA9C1D2",
+            "INC-1001/missing-evidence/3fa9c1d",
+            "INC-1001/missing-evidence/3fa9c1d2/x",
+            "1001/missing-evidence/3fa9c1d2",
+            "INC-01001/missing-evidence/3fa9c1d2",
+            "INC-1001/missing-evidence/3fa9c1d2\u{1b}[2J",
+        ] {
+            let error = parse_dedup_key(text).unwrap_err();
+            assert!(error.contains("INC-1001/missing-evidence/3fa9c1d2") && !error.contains('\u{1b}'), "{error}");
+        }
+    }
+}

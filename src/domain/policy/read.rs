@@ -1,18 +1,17 @@
 //! Reading the configuration file, and saying everything that is wrong with it at once.
 
-use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, sync::LazyLock};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use regex::Regex;
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+use toml::de::DeTable;
 
-use super::{Channel, Policy, Recurring, Route};
+use super::{
+    Channel, Policy, Recurring, Route,
+    reader::{Place, Reader, SECRETS_HINT},
+};
 use crate::domain::{
     ids::Id,
-    problems::{Problem, child, did_you_mean, quote, with_article},
-    redact::Redactor,
+    problems::{Problem, child, did_you_mean, quote},
     words::{ChannelKind, Severity, Trigger},
 };
 
@@ -22,8 +21,6 @@ const MAX_RECIPIENT_CHARS: usize = 1000;
 /// A year: longer is a trigger that should be disabled.
 const MAX_COOL_DOWN_MINUTES: u32 = 525_600;
 
-const SECRETS_HINT: &str = "secrets are given by reference in the environment, never in this file";
-
 static CHANNEL_NAME: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$").expect("a valid expression"));
 
@@ -31,7 +28,7 @@ static E_MAIL: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[^\s@,;<>]+@[^\s@,;<>]+$").expect("a valid expression"));
 
 pub fn policy(text: &str) -> Result<Policy, Vec<Problem>> {
-    let mut reader = Reader { text, redactor: Redactor::default(), problems: Vec::new() };
+    let mut reader = Reader::new(text);
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let message = reader.redactor.text(error.message()).replace('\n', ", ");
@@ -42,33 +39,8 @@ pub fn policy(text: &str) -> Result<Policy, Vec<Problem>> {
     if reader.problems.is_empty() {
         return Ok(policy);
     }
-    reader.problems.sort_by_key(|(offset, _)| *offset);
-    Err(reader.problems.into_iter().map(|(_, problem)| problem).collect())
+    Err(reader.into_problems())
 }
-
-struct Reader<'t> {
-    text: &'t str,
-    redactor: Redactor,
-    /// With the place in the file, to sort by.
-    problems: Vec<(usize, Problem)>,
-}
-
-/// A table of the file, and where it is.
-#[derive(Clone, Copy)]
-struct Place<'v, 't> {
-    table: &'v DeTable<'t>,
-    pointer: &'v str,
-    offset: usize,
-}
-
-impl<'v, 't> Place<'v, 't> {
-    fn get(&self, key: &str) -> Option<(&'v Spanned<DeValue<'t>>, String)> {
-        Some((self.table.get(key)?, child(self.pointer, key)))
-    }
-}
-
-/// How a word is written.
-type Spell<W> = fn(W) -> &'static str;
 
 impl Reader<'_> {
     fn policy(&mut self, document: &DeTable) -> Policy {
@@ -167,7 +139,7 @@ impl Reader<'_> {
             return None;
         }
         let no_address = || to.split(',').map(str::trim).find(|address| !E_MAIL.is_match(address));
-        let (message, hint) = if self.holds_secret(&to) || is_routing_key(&to) {
+        let (message, hint) = if self.holds_secret(&to) {
             ("holds a secret".to_owned(), SECRETS_HINT)
         } else if to.chars().any(char::is_control) {
             let hint = "write one line; several addresses are separated by commas";
@@ -227,156 +199,9 @@ impl Reader<'_> {
                 [] => "this file defines no channel; add [channels.NAME]".into(),
                 _ => format!("this file defines {}", channels.join(", ")),
             });
-            let message = format!("{} is not a channel of this file", quote(&self.redactor.text(&name)));
+            let message = format!("{} is not a channel of this file", self.shown(&name));
             self.problem(item.span().start, &pointer, message, Some(hint));
         }
         named
     }
-
-    fn table(&mut self, place: Place, key: &str, read: impl FnOnce(&mut Self, Place)) {
-        let Some((value, pointer)) = place.get(key) else { return };
-        match value.get_ref().as_table() {
-            Some(table) => read(self, Place { table, pointer: &pointer, offset: value.span().start }),
-            None => self.wrong_type(value, &pointer, "table"),
-        }
-    }
-
-    fn only(&mut self, place: Place, known: &[&str]) {
-        for (key, value) in place.table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
-            let name = key.get_ref().as_ref();
-            let names: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
-            let secret = value.get_ref().as_str().is_some_and(|text| self.is_secret_under(name, text));
-            let hint = match did_you_mean(name, &names) {
-                _ if secret => SECRETS_HINT.to_owned(),
-                Some(hint) => hint,
-                None => format!("known here: {}", known.join(", ")),
-            };
-            let pointer = child(place.pointer, self.redactor.text(name));
-            self.problem(key.span().start, &pointer, "is not a setting", Some(hint));
-        }
-    }
-
-    fn integer(&mut self, place: Place, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
-        let (value, pointer) = place.get(key)?;
-        let Some(integer) = value.get_ref().as_integer() else {
-            self.wrong_type(value, &pointer, "integer");
-            return None;
-        };
-        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
-        let within = number.and_then(|number| u32::try_from(number).ok()).filter(|number| range.contains(number));
-        if within.is_none() {
-            let message = format!("must be {} to {}, but is {integer}", range.start(), range.end());
-            self.problem(value.span().start, &pointer, message, None);
-        }
-        within
-    }
-
-    fn boolean(&mut self, place: Place, key: &str) -> Option<bool> {
-        let (value, pointer) = place.get(key)?;
-        let found = value.get_ref().as_bool();
-        if found.is_none() {
-            self.wrong_type(value, &pointer, "boolean");
-        }
-        found
-    }
-
-    fn texts(&mut self, place: Place, key: &str) -> Option<Vec<String>> {
-        let (value, pointer) = place.get(key)?;
-        let mut texts = Vec::new();
-        for (item, pointer) in self.items(value, &pointer, "leave it out for the default") {
-            match self.text_of(item, &pointer) {
-                Some(text) if text.trim().is_empty() => self.problem(item.span().start, &pointer, "is empty", None),
-                text => texts.extend(text.map(|text| text.trim().to_owned())),
-            }
-        }
-        Some(texts)
-    }
-
-    fn words<W: Copy>(&mut self, place: Place, key: &str, all: &[W], spell: Spell<W>) -> Option<Vec<W>> {
-        let (value, pointer) = place.get(key)?;
-        let mut words = Vec::new();
-        for (item, pointer) in self.items(value, &pointer, "leave it out for all") {
-            words.extend(self.word(item, &pointer, all, spell));
-        }
-        Some(words)
-    }
-
-    fn word<W: Copy>(&mut self, value: &Spanned<DeValue>, pointer: &str, all: &[W], spell: Spell<W>) -> Option<W> {
-        let text = self.text_of(value, pointer)?;
-        let found = all.iter().copied().find(|word| spell(*word) == text);
-        if found.is_none() {
-            let words: Vec<String> = all.iter().map(|word| spell(*word).to_owned()).collect();
-            let message = format!("{} is not one of {}", quote(&self.redactor.text(&text)), words.join(", "));
-            self.problem(value.span().start, pointer, message, did_you_mean(&text, &words));
-        }
-        found
-    }
-
-    /// The items of an array that must have some, with their pointers.
-    fn items<'v, 't>(
-        &mut self,
-        value: &'v Spanned<DeValue<'t>>,
-        pointer: &str,
-        instead_of_none: &str,
-    ) -> Vec<(&'v Spanned<DeValue<'t>>, String)> {
-        let Some(array) = value.get_ref().as_array() else {
-            self.wrong_type(value, pointer, "array");
-            return Vec::new();
-        };
-        if array.is_empty() {
-            self.problem(value.span().start, pointer, "is empty", Some(instead_of_none.into()));
-        }
-        array.iter().enumerate().map(|(index, item)| (item, child(pointer, index))).collect()
-    }
-
-    fn text_of(&mut self, value: &Spanned<DeValue>, pointer: &str) -> Option<String> {
-        let text = value.get_ref().as_str().map(str::to_owned);
-        if text.is_none() {
-            self.wrong_type(value, pointer, "string");
-        }
-        text
-    }
-
-    fn wrong_type(&mut self, value: &Spanned<DeValue>, pointer: &str, expected: &str) {
-        let message = format!("must be {}, but is {}", with_article(expected), self.what(value.get_ref()));
-        let hint = match (expected, value.get_ref()) {
-            ("array", DeValue::String(_)) => Some("put it in brackets".to_owned()),
-            ("string", DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)) => {
-                Some("put it in quotes".to_owned())
-            }
-            ("integer" | "boolean", DeValue::String(_)) => Some("write it without quotes".to_owned()),
-            _ => None,
-        };
-        self.problem(value.span().start, pointer, message, hint);
-    }
-
-    fn what(&self, value: &DeValue) -> String {
-        match value {
-            DeValue::String(text) => format!("the string {}", quote(&self.redactor.text(text))),
-            other => with_article(other.type_str()),
-        }
-    }
-
-    fn holds_secret(&self, text: &str) -> bool {
-        self.redactor.text(text) != text
-    }
-
-    /// Whether the text is a secret, by itself or because of the key it stands under.
-    fn is_secret_under(&self, key: &str, text: &str) -> bool {
-        let mut document = serde_json::json!({ key: text });
-        !self.redactor.value(&mut document).is_empty() || is_routing_key(text)
-    }
-
-    fn problem(&mut self, offset: usize, pointer: &str, message: impl Display, hint: Option<String>) {
-        let line = 1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
-        let message = format!("{message}, line {line}");
-        self.problems.push((offset, Problem { pointer: pointer.to_owned(), message, hint }));
-    }
-}
-
-/// A routing key of PagerDuty looks like nothing but 32 letters and digits.
-fn is_routing_key(text: &str) -> bool {
-    text.len() == 32
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        && text.bytes().any(|byte| byte.is_ascii_digit())
 }

@@ -198,8 +198,12 @@ fn a_secret_is_refused_and_never_repeated() {
         "[[routes]]\nchannels = ['dapi0123456789abcdef0123456789abcdef']",
         "routes = 'dapi0123456789abcdef0123456789abcdef'",
         "[recurring]\ndapi0123456789abcdef0123456789abcdef",
+        "[[routes]]\nchannels = ['R0123456789abcdef0123456789abcde']",
+        "channels = 'R0123456789abcdef0123456789abcde'",
+        "[channels.a]\nkind = 'R0123456789abcdef0123456789abcde'",
     ] {
-        assert!(!refused(toml).join("\n").contains("dapi0123"), "{toml}");
+        let problems = refused(toml).join("\n");
+        assert!(!problems.contains("dapi0123") && !problems.contains("R0123"), "{problems}");
     }
 }
 

@@ -118,7 +118,7 @@ fn an_action_shows_its_latest_state() {
 }
 
 fn step(seq: u64, state: PreventionState, hours: i64) -> Step {
-    Step { seq, ordinal: 1, action: "bundle-retry-policy".into(), state, occurred_at: hour(hours) }
+    Step { cause: "a".into(), seq, ordinal: 1, action: "bundle-retry-policy".into(), state, occurred_at: hour(hours) }
 }
 
 fn hour(hours: i64) -> Timestamp {
@@ -170,4 +170,22 @@ fn a_recurrence_after_the_fix_names_the_first_incident() {
     assert_eq!((after[0].occurrences, after[0].first_incident_id.ordinal()), (2, 3));
     let advance = advance(&steps, &[occurrence(3, 20)], hour(21), Rule::DEFAULT).remove(0);
     assert_eq!(advance.note, "INC-1003 came at 2026-02-01T20:00:00Z, after it was adopted at 2026-02-01T10:00:00Z");
+}
+
+#[test]
+fn steps_against_a_merged_cause_count() {
+    let alias = |cause: &str, counts_as: &str| Alias {
+        seq: 1,
+        ordinal: 1,
+        cause_fingerprint: cause.into(),
+        counts_as: counts_as.into(),
+    };
+    let steps =
+        [step(1, PreventionState::Adopted, 0), Step { cause: "b".into(), ..step(2, PreventionState::Adopted, 0) }];
+    let seqs = |cause: &str, aliases: &[Alias]| -> Vec<u64> {
+        steps_against(cause, &steps, aliases).iter().map(|step| step.seq).collect()
+    };
+    assert_eq!(seqs("b", &[]), [2]);
+    assert_eq!(seqs("b", &[alias("a", "b")]), [1, 2]);
+    assert_eq!(seqs("a", &[alias("a", "b")]), [] as [u64; 0]);
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use serde::Deserialize;
+
 use super::{Alias, Episode, Rule, current_aliases, relatives};
 use crate::domain::{
     ids::{IncidentId, sha256_hex},
@@ -9,8 +11,8 @@ use crate::domain::{
     words::EpisodeEvent,
 };
 
-/// The latest row of `recurrence_events` about an episode.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The latest row of `recurrence_events` about an episode, as `sql/views/recurring_issues.sql` has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RecordedEpisode {
     pub episode_id: String,
     pub incident_id: IncidentId,
@@ -19,13 +21,22 @@ pub struct RecordedEpisode {
     pub first_seq: u64,
     /// The moment up to which incidents were looked at.
     pub occurred_at: Timestamp,
+    #[serde(rename = "cause_fingerprint")]
     pub cause: String,
     pub event: EpisodeEvent,
-    /// The row's `incidents`.
+    #[serde(rename = "incidents")]
     pub occurrences: u64,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
-    pub rule: Rule,
+    pub threshold: i32,
+    pub window_hours: i32,
+}
+
+impl RecordedEpisode {
+    /// By which it was one.
+    pub fn rule(&self) -> Rule {
+        Rule { threshold: self.threshold, window_hours: self.window_hours }
+    }
 }
 
 /// A row to be written to `recurrence_events`.
@@ -145,7 +156,7 @@ pub fn changes(
         let touched = relatives(aliases, &known.cause);
         let realigned =
             aliases.iter().any(|alias| alias.seq > known.seq && touched.contains(alias.cause_fingerprint.as_str()));
-        let reason = match known.rule {
+        let reason = match known.rule() {
             other if other != rule => Reason::RuleChanged(other),
             _ if realigned => Reason::CausesChanged,
             _ => Reason::FindingsRevised,

@@ -12,7 +12,7 @@ use crate::{
         },
         ids::{Id, IncidentId},
         policy::Policy,
-            report::Report,
+        report::Report,
         time::Timestamp,
         words::{ChannelKind, CheckStatus, Trigger},
     },

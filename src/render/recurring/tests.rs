@@ -140,8 +140,14 @@ fn the_three_examples_raise_the_specified_alert() {
 
 #[test]
 fn what_came_back_after_the_fix_is_flagged() {
-    let step =
-        |seq, state, at| Step { seq, ordinal: 1, action: "bundle-retry-policy".into(), state, occurred_at: time(at) };
+    let step = |seq, state, at| Step {
+        cause: "a".into(),
+        seq,
+        ordinal: 1,
+        action: "bundle-retry-policy".into(),
+        state,
+        occurred_at: time(at),
+    };
     let steps = [
         step(4, PreventionState::Adopted, "2026-02-12T09:00:00Z"),
         step(9, PreventionState::Recurred, "2026-02-17T02:00:00Z"),
@@ -350,7 +356,7 @@ proptest! {
         hostile.root_cause = text.clone();
         hostile.resource_name = Some(text.clone());
         hostile.resource_attributes = Some(serde_json::json!({ text.clone(): text.clone() }).to_string());
-        let step = Step { seq: 1, ordinal: 1, action: text.clone(), state: PreventionState::Adopted, occurred_at: time("2026-01-01T00:00:00Z") };
+        let step = Step { cause: "a".into(), seq: 1, ordinal: 1, action: text.clone(), state: PreventionState::Adopted, occurred_at: time("2026-01-01T00:00:00Z") };
         let issue = issue_of(&[hostile], Rule { threshold: 1, window_hours: 1 }, &[], None, &[step]);
         let shown = alert(&issue);
         assert_safe(&shown);

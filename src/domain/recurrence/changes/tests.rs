@@ -34,7 +34,8 @@ fn recorded(id: &str, cause: &str, first: i64, last: i64, event: EpisodeEvent) -
         occurrences: (last - first + 1) as u64,
         first_at: at(first),
         last_at: at(last),
-        rule: Rule::DEFAULT,
+        threshold: 3,
+        window_hours: 168,
     }
 }
 
@@ -164,15 +165,15 @@ fn each_change_is_told_with_its_reason() {
         &[merged("a", "b"), merged("a", "a")].concat(),
         &["x closed 0..=2: no longer found: causes were merged or split"],
     );
-    let by_two = RecordedEpisode { rule: Rule { threshold: 2, window_hours: 24 }, ..open("x", 0, 1) };
+    let by_two = RecordedEpisode { threshold: 2, window_hours: 24, ..open("x", 0, 1) };
     check("other rule", &[], &[by_two], &[], &["x closed 0..=1: no longer found: it was one by 2 within 24 h"]);
 }
 
 #[test]
 fn an_evaluation_of_an_earlier_moment_takes_nothing_back() {
     let later = RecordedEpisode { occurred_at: at(100), ..recorded("x", "a", 0, 9, Updated) };
-    assert_eq!(changes(&[found("a", 0, 3, true)], &[later.clone()], &[], at(99), Rule::DEFAULT), []);
-    assert_eq!(changes(&[], &[later], &[], at(99), Rule::DEFAULT), []);
+    assert_eq!(changes(&[found("a", 0, 3, true)], std::slice::from_ref(&later), &[], at(99), Rule::DEFAULT), []);
+    assert_eq!(changes(&[], std::slice::from_ref(&later), &[], at(99), Rule::DEFAULT), []);
 }
 
 #[test]
@@ -213,7 +214,8 @@ fn record(known: &mut Vec<RecordedEpisode>, changes: &[Change], as_of: Timestamp
             occurrences: change.occurrences,
             first_at: change.first_at,
             last_at: change.last_at,
-            rule: Rule::DEFAULT,
+            threshold: 3,
+            window_hours: 168,
         };
         known.retain(|known| known.episode_id != row.episode_id);
         known.push(row);

@@ -1,0 +1,210 @@
+//! Values of a TOML file, each with its place, and what is wrong with them.
+
+use std::{fmt::Display, ops::RangeInclusive};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::domain::{
+    problems::{Problem, child, did_you_mean, quote, with_article},
+    redact::Redactor,
+};
+
+pub const SECRETS_HINT: &str = "secrets are given by reference in the environment, never in this file";
+
+/// Reads values out of a TOML file and collects what is wrong with them.
+pub struct Reader<'t> {
+    text: &'t str,
+    pub redactor: Redactor,
+    /// With the place in the file, to sort by.
+    pub problems: Vec<(usize, Problem)>,
+}
+
+/// A table of the file, and where it is.
+#[derive(Clone, Copy)]
+pub struct Place<'v, 't> {
+    pub table: &'v DeTable<'t>,
+    pub pointer: &'v str,
+    pub offset: usize,
+}
+
+impl<'v, 't> Place<'v, 't> {
+    pub fn get(&self, key: &str) -> Option<(&'v Spanned<DeValue<'t>>, String)> {
+        Some((self.table.get(key)?, child(self.pointer, key)))
+    }
+}
+
+/// How a word is written.
+pub type Spell<W> = fn(W) -> &'static str;
+
+impl<'t> Reader<'t> {
+    pub fn new(text: &'t str) -> Self {
+        Self { text, redactor: Redactor::default(), problems: Vec::new() }
+    }
+
+    /// In the order of the file.
+    pub fn into_problems(mut self) -> Vec<Problem> {
+        self.problems.sort_by_key(|(offset, _)| *offset);
+        self.problems.into_iter().map(|(_, problem)| problem).collect()
+    }
+}
+
+impl Reader<'_> {
+    /// Reads the table at `key`, if there is one.
+    pub fn table(&mut self, place: Place, key: &str, read: impl FnOnce(&mut Self, Place)) {
+        let Some((value, pointer)) = place.get(key) else { return };
+        match value.get_ref().as_table() {
+            Some(table) => read(self, Place { table, pointer: &pointer, offset: value.span().start }),
+            None => self.wrong_type(value, &pointer, "table"),
+        }
+    }
+
+    /// Refuses every key but the known ones.
+    pub fn only(&mut self, place: Place, known: &[&str]) {
+        for (key, value) in place.table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
+            let name = key.get_ref().as_ref();
+            let names: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
+            let secret = value.get_ref().as_str().is_some_and(|text| self.is_secret_under(name, text));
+            let hint = match did_you_mean(name, &names) {
+                _ if secret => SECRETS_HINT.to_owned(),
+                Some(hint) => hint,
+                None => format!("known here: {}", known.join(", ")),
+            };
+            let pointer = child(place.pointer, self.redactor.text(name));
+            self.problem(key.span().start, &pointer, "is not a setting", Some(hint));
+        }
+    }
+
+    pub fn integer(&mut self, place: Place, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let (value, pointer) = place.get(key)?;
+        let Some(integer) = value.get_ref().as_integer() else {
+            self.wrong_type(value, &pointer, "integer");
+            return None;
+        };
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let within = number.and_then(|number| u32::try_from(number).ok()).filter(|number| range.contains(number));
+        if within.is_none() {
+            let message = format!("must be {} to {}, but is {integer}", range.start(), range.end());
+            self.problem(value.span().start, &pointer, message, None);
+        }
+        within
+    }
+
+    pub fn boolean(&mut self, place: Place, key: &str) -> Option<bool> {
+        let (value, pointer) = place.get(key)?;
+        let found = value.get_ref().as_bool();
+        if found.is_none() {
+            self.wrong_type(value, &pointer, "boolean");
+        }
+        found
+    }
+
+    pub fn texts(&mut self, place: Place, key: &str) -> Option<Vec<String>> {
+        let (value, pointer) = place.get(key)?;
+        let mut texts = Vec::new();
+        for (item, pointer) in self.items(value, &pointer, "leave it out for the default") {
+            match self.text_of(item, &pointer) {
+                Some(text) if text.trim().is_empty() => self.problem(item.span().start, &pointer, "is empty", None),
+                text => texts.extend(text.map(|text| text.trim().to_owned())),
+            }
+        }
+        Some(texts)
+    }
+
+    pub fn words<W: Copy>(&mut self, place: Place, key: &str, all: &[W], spell: Spell<W>) -> Option<Vec<W>> {
+        let (value, pointer) = place.get(key)?;
+        let mut words = Vec::new();
+        for (item, pointer) in self.items(value, &pointer, "leave it out for all") {
+            words.extend(self.word(item, &pointer, all, spell));
+        }
+        Some(words)
+    }
+
+    pub fn word<W: Copy>(&mut self, value: &Spanned<DeValue>, pointer: &str, all: &[W], spell: Spell<W>) -> Option<W> {
+        let text = self.text_of(value, pointer)?;
+        let found = all.iter().copied().find(|word| spell(*word) == text);
+        if found.is_none() {
+            let words: Vec<String> = all.iter().map(|word| spell(*word).to_owned()).collect();
+            let message = format!("{} is not one of {}", self.shown(&text), words.join(", "));
+            self.problem(value.span().start, pointer, message, did_you_mean(&text, &words));
+        }
+        found
+    }
+
+    /// The items of an array that must have some, with their pointers.
+    pub fn items<'v, 't>(
+        &mut self,
+        value: &'v Spanned<DeValue<'t>>,
+        pointer: &str,
+        instead_of_none: &str,
+    ) -> Vec<(&'v Spanned<DeValue<'t>>, String)> {
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(value, pointer, "array");
+            return Vec::new();
+        };
+        if array.is_empty() {
+            self.problem(value.span().start, pointer, "is empty", Some(instead_of_none.into()));
+        }
+        array.iter().enumerate().map(|(index, item)| (item, child(pointer, index))).collect()
+    }
+
+    pub fn text_of(&mut self, value: &Spanned<DeValue>, pointer: &str) -> Option<String> {
+        let text = value.get_ref().as_str().map(str::to_owned);
+        if text.is_none() {
+            self.wrong_type(value, pointer, "string");
+        }
+        text
+    }
+
+    pub fn wrong_type(&mut self, value: &Spanned<DeValue>, pointer: &str, expected: &str) {
+        let message = format!("must be {}, but is {}", with_article(expected), self.what(value.get_ref()));
+        let hint = match (expected, value.get_ref()) {
+            ("array", DeValue::String(_)) => Some("put it in brackets".to_owned()),
+            ("string", DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_)) => {
+                Some("put it in quotes".to_owned())
+            }
+            ("integer" | "boolean", DeValue::String(_)) => Some("write it without quotes".to_owned()),
+            _ => None,
+        };
+        self.problem(value.span().start, pointer, message, hint);
+    }
+
+    pub fn what(&self, value: &DeValue) -> String {
+        match value {
+            DeValue::String(text) => format!("the string {}", self.shown(text)),
+            other => with_article(other.type_str()),
+        }
+    }
+
+    /// A value of the file in a sentence, without its secrets.
+    pub fn shown(&self, text: &str) -> String {
+        if is_routing_key(text) { "a secret".into() } else { quote(&self.redactor.text(text)) }
+    }
+
+    /// Whether the redactor would take something out, or the text is a routing key.
+    pub fn holds_secret(&self, text: &str) -> bool {
+        self.redactor.text(text) != text || is_routing_key(text)
+    }
+
+    /// Whether the text is a secret, by itself or because of the key it stands under.
+    fn is_secret_under(&self, key: &str, text: &str) -> bool {
+        let mut document = serde_json::json!({ key: text });
+        !self.redactor.value(&mut document).is_empty() || self.holds_secret(text)
+    }
+
+    /// `offset`: where in the file, in bytes.
+    pub fn problem(&mut self, offset: usize, pointer: &str, message: impl Display, hint: Option<String>) {
+        let line = 1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+        let message = format!("{message}, line {line}");
+        self.problems.push((offset, Problem { pointer: pointer.to_owned(), message, hint }));
+    }
+}
+
+/// A routing key of PagerDuty looks like nothing but 32 letters and digits.
+fn is_routing_key(text: &str) -> bool {
+    text.len() == 32
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+}
