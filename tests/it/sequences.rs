@@ -4,8 +4,30 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use ops_runbook::{
-    lake::{Context, Lake, ledger::Ledger, maintenance, projector, rebuild, verify},
-    tables::catalog::PROJECTIONS,
+    domain::{
+        cause,
+        entry::Entry,
+        ids::{AlertRef, EventRef, Id, IncidentId},
+        incident::History,
+        problems::Problem,
+        redact::Redactor,
+        steps::{
+            AcknowledgeEscalation, AcknowledgeIncident, CloseIncident, CorrectEvent, EscalateIncident, LogEvent,
+            Missing, RecordRootCause, ReopenIncident, ResolveEscalation, SuppressEscalation,
+        },
+        time::Timestamp,
+        words::{Confidence, Interface, LogKind, Status, Trigger},
+    },
+    lake::{
+        Context, Lake, LakeError,
+        ledger::{self, Ledger, Submission},
+        maintenance, projector, rebuild, verify,
+    },
+    ops::{self, OpsError, causes, recurrence},
+    tables::{
+        catalog::{AUDIT_LOG, PROJECTIONS},
+        rows::{EscalationEvent, IncidentState},
+    },
 };
 use proptest::prelude::*;
 use tempfile::tempdir;
@@ -22,6 +44,79 @@ enum Step {
     Maintain,
     DropTable(usize),
     Rebuild,
+    /// One step on one of the incidents, legal or not.
+    Take(u8, u8, u8),
+    /// Two of the causes become one, or one is split off again.
+    Alias(bool, u8, u8),
+    Scan,
+}
+
+const CAUSES: [&str; 4] = ["executor out of memory", "token expired", "schema of the source changed", "unknown"];
+
+/// Steps that mean something and steps that are refused, as the dice fall.
+fn request(kind: u8, incident: u8, detail: u8, now: Timestamp) -> Result<Submission, Vec<Problem>> {
+    let incident_id = IncidentId::from_ordinal(u64::from(incident) + 1);
+    let actor = Id::new("user:dice").unwrap();
+    let message = format!("event {detail}");
+    let at = Some(now.plus(TimeDelta::minutes(i64::from(detail) - 20)));
+    let (request_id, redactor) = (None, Redactor::new(None));
+    let alert = AlertRef { incident_id, trigger: Trigger::ALL[usize::from(detail) % Trigger::ALL.len()] };
+    macro_rules! prepare {
+        ($step:expr) => {
+            ops::prepare_step($step, &redactor, now, Interface::Cli)
+        };
+    }
+    match kind % 12 {
+        0 => {
+            let (kind, tool, evidence) = (LogKind::Note, None, Vec::new());
+            prepare!(LogEvent { incident_id, message, kind, tool, evidence, actor, at, request_id })
+        }
+        1 => prepare!(AcknowledgeIncident { incident_id, message: None, actor, at, request_id }),
+        2 | 3 => {
+            let missing = [Missing { kind: Id::new("run_output").unwrap(), reason: None }];
+            prepare!(RecordRootCause {
+                incident_id,
+                root_cause: CAUSES[usize::from(detail) % CAUSES.len()].into(),
+                confidence: Confidence::High,
+                code: None,
+                summary: None,
+                evidence: Vec::new(),
+                missing_evidence: missing.into_iter().filter(|_| detail % 3 == 0).collect(),
+                error_class: None,
+                error_message: None,
+                termination_code: None,
+                actor,
+                at,
+                request_id,
+            })
+        }
+        4 => prepare!(EscalateIncident { incident_id, message, to: None, actor, at, request_id }),
+        5 | 6 => {
+            let lessons_learned = vec![format!("lesson {}", detail % 3)];
+            prepare!(CloseIncident {
+                incident_id,
+                message,
+                compliance_impact: None,
+                lessons_learned,
+                actor,
+                at,
+                request_id
+            })
+        }
+        7 => prepare!(ReopenIncident { incident_id, message, actor, at, request_id }),
+        8 => {
+            let event = EventRef { seq: u64::from(detail) % 30 + 1, ordinal: i32::from(kind % 3) + 1 };
+            let withdraw = detail % 4 == 0;
+            let (message, at) = if withdraw { (None, None) } else { (Some(message), at) };
+            prepare!(CorrectEvent { incident_id, event, message, withdraw, actor, at, request_id })
+        }
+        9 => prepare!(AcknowledgeEscalation { alert, actor, at, request_id }),
+        10 => prepare!(ResolveEscalation { alert, actor, at, request_id }),
+        _ => {
+            let until = now.plus(TimeDelta::minutes(i64::from(detail)));
+            prepare!(SuppressEscalation { alert, until, actor, at, request_id })
+        }
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -33,6 +128,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Maintain),
         1 => (0..PROJECTIONS.len()).prop_map(Step::DropTable),
         1 => Just(Step::Rebuild),
+        12 => (any::<u8>(), 0_u8..8, 0_u8..40).prop_map(|(kind, incident, detail)| Step::Take(kind, incident, detail)),
+        2 => (any::<bool>(), 0_u8..3, 0_u8..3).prop_map(|(merge, one, other)| Step::Alias(merge, one, other)),
+        1 => Just(Step::Scan),
     ]
 }
 
@@ -46,12 +144,24 @@ proptest! {
     }
 }
 
+/// What was refused left nothing behind; what was recorded is an answer like any other.
+async fn take(open: &Ledger, submission: Submission) -> Option<ledger::Receipt> {
+    match open.submit(submission).await {
+        Ok(answer) => Some(answer.receipt),
+        Err(error) => match *error {
+            LakeError::Refused(_) | LakeError::NoIncident(_) => None,
+            _ => panic!("{error}"),
+        },
+    }
+}
+
 async fn run(steps: Vec<Step>) {
     let folder = tempdir().unwrap();
     let lake = Lake::at(folder.path().to_str().unwrap(), Context::system()).unwrap();
     lake.init().await.unwrap();
     let mut open = Ledger::open(&lake).await.unwrap();
     let mut receipts = BTreeMap::new();
+    let now: Timestamp = "2026-02-20T12:00:00Z".parse().unwrap();
     for step in steps {
         match step {
             Step::Submit(ids) => {
@@ -62,6 +172,37 @@ async fn run(steps: Vec<Step>) {
                     assert_eq!(answer.known, receipts.contains_key(&id), "{id}");
                     assert_eq!(receipts.entry(id).or_insert_with(|| answer.receipt.clone()), &answer.receipt);
                 }
+            }
+            Step::Take(kind, incident, detail) => {
+                if let Ok(submission) = request(kind, incident, detail, now) {
+                    let receipt = take(&open.0, submission.clone()).await;
+                    if let Some(receipt) = receipt {
+                        assert_eq!(take(&open.0, submission).await.unwrap(), receipt, "sent again");
+                    }
+                }
+            }
+            Step::Alias(merge, one, other) => {
+                let fingerprint = |cause: u8| cause::identify(None, CAUSES[usize::from(cause)]).unwrap().fingerprint;
+                let change = if merge {
+                    causes::Change::Merge { causes: vec![fingerprint(one)], into: fingerprint(other) }
+                } else {
+                    causes::Change::Split { cause: fingerprint(one) }
+                };
+                let actor = Id::new("user:dice").unwrap();
+                match causes::change(&lake, &change, &actor, None, &Redactor::new(None), Interface::Cli).await {
+                    Ok(_) | Err(OpsError::NoCause(_) | OpsError::Refused(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Step::Scan => {
+                let causes: Vec<String> =
+                    CAUSES[..3].iter().map(|words| cause::identify(None, words).unwrap().fingerprint).collect();
+                recurrence::follow(&lake, &open.0, &causes).await.unwrap();
+                let again = recurrence::follow(&lake, &open.0, &causes).await.unwrap();
+                assert!(
+                    again.recurring.is_empty() && again.alerts.is_empty(),
+                    "a scan of what is known says nothing new"
+                );
             }
             Step::Reopen => {
                 drop(open.0);
@@ -83,5 +224,34 @@ async fn run(steps: Vec<Step>) {
     }
     let verification = verify::verify(&lake, None, |_, _| {}).await.unwrap();
     assert!(verification.intact(), "{:?}", verification.tampering);
-    assert_eq!(verification.rows, receipts.len() as u64);
+    replays(&lake, verification.rows).await;
+}
+
+/// The ledger alone tells where every incident stands: the tables say the same.
+async fn replays(lake: &Lake, head: u64) {
+    let table = lake.table(AUDIT_LOG);
+    let entries = ledger::entries(&table, &table.log().await.unwrap(), 0, head).await.unwrap();
+    let mut histories: BTreeMap<IncidentId, Vec<Entry>> = BTreeMap::new();
+    for (_, text) in entries {
+        let entry = Entry::parse(&text).unwrap();
+        if let Some(id) = entry.facts.incident_id {
+            histories.entry(id).or_default().push(entry);
+        }
+    }
+    let incidents: Vec<IncidentState> = ops::rows(lake, "SELECT * FROM incidents").await.unwrap();
+    assert_eq!(incidents.len(), histories.len());
+    for row in incidents {
+        let history = History::replay(&histories[&row.incident_id]).unwrap();
+        let incident = &history.incident;
+        assert_eq!(
+            (row.status, row.reopened, row.resolved_at, row.acknowledged_at, &row.root_cause),
+            (incident.status, incident.reopened, incident.resolved_at, incident.acknowledged_at, &incident.root_cause)
+        );
+        assert_eq!(row.status == Status::Resolved, row.resolved_at.is_some(), "resolved by a CLOSE that counts");
+    }
+    let alerts: Vec<EscalationEvent> = ops::rows(lake, "SELECT * FROM escalations").await.unwrap();
+    for alert in alerts {
+        let history = History::replay(&histories[&alert.incident_id]).unwrap();
+        assert_eq!(history.alerts.get(&alert.dedup_key).map(|known| known.status), alert.status, "{alert:?}");
+    }
 }
