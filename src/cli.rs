@@ -1,5 +1,6 @@
 //! The command line: arguments in, operations called, results on stdout, everything else on stderr.
 
+mod audit;
 mod commands;
 mod escalations;
 mod exit;
@@ -16,7 +17,7 @@ use std::{
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    domain::{chain::Head, policy::Policy, redact::Redactor, time::Timestamp},
+    domain::{policy::Policy, redact::Redactor, time::Timestamp},
     lake::{Context, Lake, maintenance},
 };
 use exit::Failure;
@@ -77,9 +78,9 @@ enum Command {
     /// See which causes there are, and which count as one
     #[command(subcommand)]
     Causes(recurrence::CausesCommand),
-    /// Read and prove the audit log
+    /// Read, export and prove the audit log
     #[command(subcommand)]
-    Audit(AuditCommand),
+    Audit(audit::AuditCommand),
     /// Compare every projected table with the audit log, and make those anew that differ
     Rebuild,
     /// Compact tables, write checkpoints, remove what is out of use. One at a time on a lake
@@ -103,27 +104,6 @@ struct DemoArgs {
     seed: u64,
 }
 
-#[derive(Debug, Subcommand)]
-enum AuditCommand {
-    /// List the newest rows of the audit log
-    List {
-        /// At most this many
-        #[arg(long, default_value_t = 50)]
-        limit: u64,
-    },
-    /// Show one row
-    Show {
-        /// Its position, as `audit list` prints it
-        seq: u64,
-    },
-    /// Prove that nothing was altered, removed, put in, swapped or cut off, and that every table says what the log says
-    Verify {
-        /// The head of an earlier day, as `audit verify` printed it: shows a log whose end was cut off or rewritten
-        #[arg(long, value_name = "SEQ:HASH")]
-        head: Option<Head>,
-    },
-}
-
 #[derive(Debug, Args)]
 struct MaintainArgs {
     /// Keep files that went out of use for this long; readers that started earlier may still need them
@@ -145,6 +125,7 @@ struct SqlArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum RowFormat {
     Table,
+    /// RFC 4180. Text that a spreadsheet would take for a formula gets an apostrophe in front
     Csv,
     /// One object per line
     Json,
@@ -210,9 +191,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,
         Command::Causes(command) => recurrence::causes(command, &lake()?, redactor, output).await,
-        Command::Audit(AuditCommand::List { limit }) => commands::audit_list(&lake()?, *limit, output).await,
-        Command::Audit(AuditCommand::Show { seq }) => commands::audit_show(&lake()?, *seq, output).await,
-        Command::Audit(AuditCommand::Verify { head }) => commands::audit_verify(&lake()?, head.as_ref(), output).await,
+        Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,
         Command::Maintain(args) => commands::maintain(&lake()?, args, output).await,
         Command::Sql(args) => commands::sql(&lake()?, args, output).await,

@@ -2,11 +2,13 @@
 
 pub mod cause;
 pub mod chain;
+pub mod checkpoint;
 pub mod decide;
 pub mod entry;
 pub mod escalation;
 pub mod ids;
 pub mod incident;
+pub mod note;
 pub mod policy;
 pub mod prevention;
 pub mod problems;

@@ -6,6 +6,7 @@
 //! - [`table`] writes data files and commits, and reads rows back
 //! - [`ledger`] appends to the audit log: group commit, idempotence, conflicts
 //! - [`projector`] computes the other tables from it, exactly once; [`rebuild`] makes them anew
+//! - [`scan`] walks the audit log a few rows at a time
 //! - [`verify`] proves that nothing was changed
 //! - [`lease`], [`maintenance`] keep the tables healthy, one owner at a time
 
@@ -16,6 +17,7 @@ pub mod maintenance;
 pub mod projector;
 mod reader;
 pub mod rebuild;
+pub mod scan;
 pub mod store;
 pub mod table;
 pub mod verify;

@@ -28,6 +28,7 @@ use crate::{
         Lake, LakeError,
         ledger::{self, Committer, Ledger, Recorded, Submission},
         maintenance, projector,
+        scan::{AuditFilter, Order, Scan},
     },
     tables::{
         catalog::AUDIT_LOG,
@@ -185,7 +186,7 @@ impl Consequences {
 
     /// Those of them that no route leads to anybody.
     pub fn unrouted(&self) -> impl Iterator<Item = &EscalationEvent> {
-        self.told().filter(|event| event.routes.is_none())
+        self.told().filter(|event| event.reaches_nobody())
     }
 }
 
@@ -262,17 +263,12 @@ pub async fn audit_row(lake: &Lake, seq: u64) -> Result<AuditRow, OpsError> {
     ledger::rows_between(&table, &log, seq.saturating_sub(1), seq).await?.pop().ok_or(OpsError::NoAuditRow(seq))
 }
 
-/// The newest `limit` rows of the audit log, newest first.
+/// The rows of the audit log that match, a few at a time.
 ///
 /// # Errors
 /// The lake's.
-pub async fn newest_audit_rows(lake: &Lake, limit: u64) -> Result<Vec<AuditRow>, OpsError> {
-    let table = lake.table(AUDIT_LOG);
-    let log = existing(lake, table.log().await)?;
-    let head = ledger::head(&table, &log).await?.chain.seq;
-    let mut rows = ledger::rows_between(&table, &log, head.saturating_sub(limit), head).await?;
-    rows.reverse();
-    Ok(rows)
+pub async fn audit_rows(lake: &Lake, filter: AuditFilter, order: Order) -> Result<Scan, OpsError> {
+    Ok(existing(lake, Scan::begin(lake, filter, order).await)?)
 }
 
 /// There is a lake: only what opens an incident makes one.

@@ -4,8 +4,9 @@
 //! - [`timeline`]: everything known of one incident
 //! - [`alert`]: an alert, and what every trigger said
 //! - [`audit`]: one row of the audit log
+//! - [`export`]: rows of it for other programs, [`ocsf`] for those that want OCSF events
 //! - [`listing`]: many rows, one per line
-//! - [`postmortem`]: an incident for those who were not there
+//! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
 //! - [`recurring`]: an issue that keeps coming back
 //!
 //! Whatever came from outside passes [`plain::line`] on its way out: no output holds a control, bidirectional or invisible
@@ -15,7 +16,10 @@ pub mod alert;
 pub mod audit;
 #[cfg(test)]
 mod example;
+pub mod export;
 pub mod listing;
+pub mod markdown;
+pub mod ocsf;
 pub mod plain;
 pub mod postmortem;
 pub mod recurring;

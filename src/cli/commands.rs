@@ -1,6 +1,6 @@
 //! One function per command: call the operation, say the result.
 
-use std::path::Path;
+use std::{borrow::Cow, path::Path};
 
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, StringArray},
@@ -24,7 +24,6 @@ use super::{
 use crate::{
     analytics,
     domain::{
-        chain::Head,
         problems::{Problem, report_schema},
         redact::Redactor,
         words::{EpisodeEvent, Interface},
@@ -33,10 +32,10 @@ use crate::{
         Lake,
         ledger::{Receipt, Recorded, Submission},
         maintenance::{self, Round},
-        rebuild, verify,
+        rebuild,
     },
     ops::{self, Consequences},
-    render::{alert, audit, listing, plain, recurring, timeline},
+    render::{alert, audit, export, plain, recurring, timeline},
     tables::{catalog, ddl},
 };
 
@@ -240,63 +239,6 @@ fn shell_word(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-pub async fn audit_list(lake: &Lake, limit: u64, output: &Output) -> Outcome {
-    let rows = ops::newest_audit_rows(lake, limit).await?;
-    if output.json {
-        output.json(&rows)?;
-    } else {
-        output.text(&listing::audit_rows(&rows, output.width()))?;
-    }
-    Ok(Code::Success)
-}
-
-pub async fn audit_show(lake: &Lake, seq: u64, output: &Output) -> Outcome {
-    let row = ops::audit_row(lake, seq).await?;
-    if output.json {
-        output.json(&row)?;
-    } else {
-        output.text(&audit::entry(&row))?;
-    }
-    Ok(Code::Success)
-}
-
-pub async fn audit_verify(lake: &Lake, head: Option<&Head>, output: &Output) -> Outcome {
-    let bar = output.progress("verifying");
-    let verification = verify::verify(lake, head, |done, total| {
-        bar.set_length(total);
-        bar.set_position(done);
-    })
-    .await?;
-    bar.finish_and_clear();
-    if output.json {
-        let mut value = serde_json::to_value(&verification).unwrap_or(Value::Null);
-        if let Some(object) = value.as_object_mut() {
-            object.insert("intact".into(), verification.intact().into());
-        }
-        output.json(&value)?;
-    } else if verification.intact() {
-        let compared: u64 = verification.projections.iter().map(|table| table.rows_found).sum();
-        output.text(&format!(
-            "intact: {} rows, every hash, link and column checked; {compared} rows in {} projected tables say the same\n\
-             head: {}\n\
-             Keep the head: `audit verify --head` proves later that nothing up to it was changed or cut off.",
-            verification.rows,
-            verification.projections.len(),
-            verification.head
-        ))?;
-    } else {
-        let mut text = format!("NOT INTACT: {} findings in {} rows\n", verification.tampering.len(), verification.rows);
-        for tampering in &verification.tampering {
-            text.push_str(&format!("- {}\n", plain::line(&tampering.to_string())));
-        }
-        if verification.tampering.iter().all(|found| matches!(found, verify::Tampering::Projection(_))) {
-            text.push_str("The audit log itself is intact; `ops-runbook rebuild` makes these tables anew.\n");
-        }
-        output.text(&text)?;
-    }
-    Ok(if verification.intact() { Code::Success } else { Code::Damaged })
-}
-
 pub async fn rebuild(lake: &Lake, output: &Output) -> Outcome {
     let bar = output.progress("comparing");
     let rebuilt = rebuild::rebuild(lake, |done, total| {
@@ -377,14 +319,17 @@ pub async fn sql(lake: &Lake, args: &SqlArgs, output: &Output) -> Outcome {
         }
         RowFormat::Csv => {
             let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut text);
-            writer.write(&RecordBatch::new_empty(schema)).map_err(wrong)?;
+            writer
+                .write(&with_text(&RecordBatch::new_empty(schema), export::defused).map_err(wrong)?)
+                .map_err(wrong)?;
             for batch in &batches {
-                writer.write(batch).map_err(wrong)?;
+                writer.write(&with_text(batch, export::defused).map_err(wrong)?).map_err(wrong)?;
             }
         }
         RowFormat::Table => {
             let batches = if batches.is_empty() { vec![RecordBatch::new_empty(schema)] } else { batches };
-            let shown: Vec<RecordBatch> = batches.iter().map(printable).collect::<Result<_, _>>().map_err(wrong)?;
+            let shown: Vec<RecordBatch> =
+                batches.iter().map(|batch| with_text(batch, plain::line)).collect::<Result<_, _>>().map_err(wrong)?;
             let options = FormatOptions::new().with_null("n/a");
             text.extend(pretty_format_batches_with_options(&shown, &options).map_err(wrong)?.to_string().bytes());
         }
@@ -393,19 +338,22 @@ pub async fn sql(lake: &Lake, args: &SqlArgs, output: &Output) -> Outcome {
     Ok(Code::Success)
 }
 
-/// Text columns made safe for a terminal.
-fn printable(batch: &RecordBatch) -> Result<RecordBatch, arrow::error::ArrowError> {
+/// Names and cells of text made safe by `safe`.
+fn with_text(
+    batch: &RecordBatch,
+    safe: impl Fn(&str) -> Cow<'_, str>,
+) -> Result<RecordBatch, arrow::error::ArrowError> {
     let mut fields = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-        let name = plain::line(field.name()).into_owned();
+        let name = safe(field.name()).into_owned();
         let text = matches!(column.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
         if text {
             let column = cast(column, &DataType::Utf8)?;
             let cells: Option<&StringArray> = column.as_any().downcast_ref();
-            let safe: StringArray = cells.into_iter().flatten().map(|cell| cell.map(plain::line)).collect();
+            let made: StringArray = cells.into_iter().flatten().map(|cell| cell.map(&safe)).collect();
             fields.push(Field::new(name, DataType::Utf8, true));
-            columns.push(Arc::new(safe));
+            columns.push(Arc::new(made));
         } else {
             fields.push(Field::new(name, column.data_type().clone(), true));
             columns.push(Arc::clone(column));

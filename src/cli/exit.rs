@@ -52,6 +52,11 @@ pub enum Failure {
     Input { what: String, source: io::Error },
     #[error("the configuration {file} is wrong; nothing was done")]
     Config { file: String },
+    /// A key or checkpoint that is none.
+    #[error("{what} cannot be used: {reason}")]
+    Unusable { what: String, reason: String },
+    #[error("{what} cannot be written")]
+    Write { what: String, source: io::Error },
     /// Already told, problem by problem.
     #[error("the input was refused; nothing was recorded")]
     Refused,
@@ -91,7 +96,9 @@ impl Failure {
 
     fn code(&self) -> Code {
         match (self, self.ops()) {
-            (Self::Refused | Self::Config { .. } | Self::Ops(OpsError::Refused(_)), _) => return Code::Refused,
+            (Self::Refused | Self::Config { .. } | Self::Unusable { .. } | Self::Ops(OpsError::Refused(_)), _) => {
+                return Code::Refused;
+            }
             (Self::Busy(_), _) => return Code::TryAgain,
             (
                 _,
@@ -127,6 +134,9 @@ impl Failure {
                 Some("give the demo a lake of its own: ops-runbook --lake ./demo-lake demo".into())
             }
             (Self::Input { .. }, _) => Some("give a file that can be read, or - for standard input".into()),
+            (Self::Write { source, .. }, _) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Some("what is there is never overwritten; give another file with --out".into())
+            }
             (Self::Busy(_), _) => Some("run it again later; nothing depends on when it runs".into()),
             (_, Some(OpsError::NoIncident(_))) => Some("`ops-runbook incident list` shows which there are".into()),
             (Self::Config { .. }, _) => Some("repair it, or point --config at another one".into()),

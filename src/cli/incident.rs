@@ -55,7 +55,7 @@ pub enum IncidentCommand {
     Show {
         /// Such as INC-1042
         id: IncidentId,
-        /// Say before each event what `incident correct` calls it
+        /// Say behind each event what `incident correct` calls it
         #[arg(long)]
         refs: bool,
     },
@@ -132,7 +132,9 @@ fn refused(prepared: Result<Submission, Vec<Problem>>, output: &Output) -> Resul
 async fn show(lake: &Lake, id: IncidentId, refs: bool, output: &Output) -> Outcome {
     let (rows, projections) = ops::incident(lake, id).await?;
     if !output.json {
-        output.text(&timeline::incident(&record(&rows, &projections)))?;
+        let record = record(&rows, &projections);
+        let text = if refs { timeline::incident_with_refs(&record) } else { timeline::incident(&record) };
+        output.text(&text)?;
         return Ok(Code::Success);
     }
     output.json(&json!({
@@ -180,6 +182,7 @@ pub fn record<'a>(audit: &'a [AuditRow], projections: &'a Projections) -> timeli
         causes: &projections.root_causes,
         checks: &projections.practice_checks,
         steps: &projections.runbooks,
+        alerts: &projections.escalation_events,
         audit,
     }
 }

@@ -1,12 +1,65 @@
 //! Where results and everything else go.
 
 use std::{
-    io::{self, IsTerminal, Write},
-    path::Path,
+    fs::File,
+    io::{self, BufWriter, IsTerminal, Write},
+    path::{Path, PathBuf},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+
+use super::exit::Failure;
+
+/// Where a long result goes: standard output, or a file that is there only once it is whole.
+#[derive(Debug)]
+pub enum Sink {
+    Stdout(BufWriter<io::Stdout>),
+    File { partial: PathBuf, whole: PathBuf, file: BufWriter<File> },
+}
+
+impl Sink {
+    /// Until it is finished, the file has `.partial` behind its name.
+    ///
+    /// # Errors
+    /// [`Failure::Write`].
+    pub fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(whole) = path else { return Ok(Self::Stdout(BufWriter::new(io::stdout()))) };
+        let mut partial = whole.as_os_str().to_owned();
+        partial.push(".partial");
+        let partial = PathBuf::from(partial);
+        let file = File::create(&partial).map_err(|source| cannot_write(&partial, source))?;
+        Ok(Self::File { partial, whole: whole.into(), file: BufWriter::new(file) })
+    }
+
+    /// # Errors
+    /// [`Failure::Write`], or [`Failure::Output`] for standard output.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::Stdout(stdout) => Ok(stdout.write_all(bytes)?),
+            Self::File { partial, file, .. } => file.write_all(bytes).map_err(|source| cannot_write(partial, source)),
+        }
+    }
+
+    /// Everything is on disk, under its name, when this returns.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn finish(self) -> Result<(), Failure> {
+        match self {
+            Self::Stdout(mut stdout) => Ok(stdout.flush()?),
+            Self::File { partial, whole, file } => {
+                let written =
+                    file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+                written.and_then(|()| std::fs::rename(&partial, &whole)).map_err(|source| cannot_write(&whole, source))
+            }
+        }
+    }
+}
+
+fn cannot_write(path: &Path, source: io::Error) -> Failure {
+    Failure::Write { what: path.display().to_string(), source }
+}
 
 /// stdout for results, stderr for the rest; progress only on a terminal.
 #[derive(Debug, Clone, Copy)]
@@ -30,15 +83,14 @@ impl Output {
     }
 
     /// A result that may go to a file instead.
-    pub fn document(&self, text: &str, out: Option<&Path>) -> io::Result<()> {
-        match out {
-            None => self.text(text),
-            Some(path) => {
-                std::fs::write(path, text)?;
-                self.problem(&format!("wrote {}", path.display()));
-                Ok(())
-            }
+    pub fn document(&self, text: &str, out: Option<&Path>) -> Result<(), Failure> {
+        let mut sink = Sink::open(out)?;
+        sink.write(text.as_bytes())?;
+        sink.finish()?;
+        if let Some(path) = out {
+            self.problem(&format!("wrote {}", path.display()));
         }
+        Ok(())
     }
 
     /// A result for programs, on one line.

@@ -116,6 +116,19 @@ impl CauseCount {
     }
 }
 
+/// The most occurrences of one cause, ordered by time, that fall within some window.
+pub fn fullest_window(occurrences: &[Occurrence], rule: Rule) -> u64 {
+    let mut first = 0;
+    let mut fullest = 0;
+    for (last, occurrence) in occurrences.iter().enumerate() {
+        while occurrences.get(first).is_some_and(|early| !rule.spans(early.occurred_at, occurrence.occurred_at)) {
+            first += 1;
+        }
+        fullest = fullest.max(last + 1 - first);
+    }
+    fullest as u64
+}
+
 /// What each cause counts as: the latest alias of each fingerprint.
 pub fn current_aliases(aliases: &[Alias]) -> BTreeMap<&str, &str> {
     let mut sorted: Vec<&Alias> = aliases.iter().collect();

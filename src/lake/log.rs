@@ -58,6 +58,16 @@ impl FileStats {
         self.max_values.get(column)?.as_u64()
     }
 
+    /// Cut to milliseconds, as Delta has it: a row may be later by less than one.
+    pub fn min_time(&self, column: &str) -> Option<Timestamp> {
+        self.min_values.get(column)?.as_str()?.parse().ok()
+    }
+
+    /// As [`Self::min_time`].
+    pub fn max_time(&self, column: &str) -> Option<Timestamp> {
+        self.max_values.get(column)?.as_str()?.parse().ok()
+    }
+
     /// False only when no row of the file can have `text` in `column`.
     pub fn may_hold(&self, column: &str, text: &str) -> bool {
         let below = self.min_values.get(column).and_then(|min| min.as_str()).is_some_and(|min| text < min);

@@ -44,6 +44,8 @@ pub enum Tampering {
     TailCut { remembered: u64, found: u64, witness: Witness },
     /// The row at a remembered head is another one.
     Rewritten { seq: u64, witness: Witness },
+    /// The checkpoint was not signed by the trusted key, or was changed since.
+    Checkpoint { reason: String },
     /// A projected table does not say what the ledger says.
     Projection(Comparison),
 }
@@ -54,6 +56,8 @@ pub enum Tampering {
 pub enum Witness {
     /// The user, with `--head`.
     Given,
+    /// A checkpoint whose signature was verified.
+    Checkpoint,
     /// The commits of the table itself.
     DeltaLog,
 }
@@ -80,6 +84,7 @@ impl fmt::Display for Tampering {
                 write!(f, "the end was cut off: {witness} knows of row {remembered}, the log ends at row {found}")
             }
             Self::Rewritten { seq, witness } => write!(f, "row {seq} is not the row that {witness} remembers"),
+            Self::Checkpoint { reason } => write!(f, "the checkpoint proves nothing: {reason}"),
             Self::Projection(comparison) => {
                 let seqs: Vec<String> = comparison.differing_seqs.iter().map(u64::to_string).collect();
                 write!(
@@ -100,6 +105,7 @@ impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Given => "the given head",
+            Self::Checkpoint => "the signed checkpoint",
             Self::DeltaLog => "the table's own commit log",
         })
     }
@@ -130,11 +136,15 @@ struct Link {
     entry_hash: String,
 }
 
-/// Reads the whole log, and every projected table if the log is intact. `remembered` is a head from an earlier day.
+/// Reads the whole log, and every projected table if the log is intact. `remembered` are heads from earlier days.
 ///
 /// # Errors
 /// The store's. Damage is a finding, not an error.
-pub async fn verify(lake: &Lake, remembered: Option<&Head>, progress: impl Fn(u64, u64)) -> Result<Verification> {
+pub async fn verify(
+    lake: &Lake,
+    remembered: impl IntoIterator<Item = (Head, Witness)>,
+    progress: impl Fn(u64, u64),
+) -> Result<Verification> {
     let table = lake.table(AUDIT_LOG);
     let log = table.log().await?;
     let columns: Vec<&str> = AUDIT_LOG.columns.iter().map(|column| column.name).collect();
@@ -164,9 +174,9 @@ pub async fn verify(lake: &Lake, remembered: Option<&Head>, progress: impl Fn(u6
     links.sort_by(|a, b| (a.seq, &a.entry_hash).cmp(&(b.seq, &b.entry_hash)));
     tampering.extend(check_chain(&links));
     let head = links.last().map_or_else(Head::genesis, |last| Head { seq: last.seq, hash: last.entry_hash.clone() });
-    let in_log = log.head.as_ref().map(|head| (&head.chain, Witness::DeltaLog));
-    for (remembered, witness) in in_log.into_iter().chain(remembered.map(|head| (head, Witness::Given))) {
-        tampering.extend(check_head(&links, remembered, witness));
+    let in_log = log.head.as_ref().map(|head| (head.chain.clone(), Witness::DeltaLog));
+    for (remembered, witness) in in_log.into_iter().chain(remembered) {
+        tampering.extend(check_head(&links, &remembered, witness));
     }
     let mut projections = Vec::new();
     if tampering.is_empty() {

@@ -10,7 +10,7 @@ use std::sync::{
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use super::{OpsError, open_ledger, prepare, settle};
+use super::{OpsError, open_ledger, prepare, recurrence, settle};
 use crate::{
     domain::{
         entry::{Entry, Request},
@@ -53,6 +53,9 @@ impl From<LakeError> for DemoError {
     }
 }
 
+/// How often the demo's schedule looks for recurring issues.
+const SCANS: TimeDelta = TimeDelta::days(7);
+
 /// A clock that stands where it was put.
 #[derive(Debug, Clone)]
 struct StageClock(Arc<AtomicI64>);
@@ -60,6 +63,10 @@ struct StageClock(Arc<AtomicI64>);
 impl StageClock {
     fn set(&self, moment: Timestamp) {
         self.0.store(moment.micros(), Ordering::Relaxed);
+    }
+
+    fn now(&self, otherwise: Timestamp) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::Relaxed)).unwrap_or(otherwise)
     }
 }
 
@@ -76,7 +83,7 @@ pub async fn make(
 ) -> Result<(Lake, Vec<Recorded>), DemoError> {
     let clock = StageClock(Arc::new(AtomicI64::new(as_of.micros())));
     let reading = clock.clone();
-    let now = move || Timestamp::from_micros(reading.0.load(Ordering::Relaxed)).unwrap_or(as_of);
+    let now = move || reading.now(as_of);
     let lake = Lake::at(location, Context::new(Arc::new(now), seed))?;
     refuse_foreign(&lake).await?;
 
@@ -87,9 +94,8 @@ pub async fn make(
         // An example may be from after --as-of; it is a document all the same.
         let submission = prepare(&bytes, redactor, as_of.plus(TimeDelta::days(3650)), Interface::Demo);
         let submission = submission.map_err(DemoError::Report)?;
-        if let Request::RecordReport(report) = &submission.request {
-            documents.push((report.incident.reported_at, submission));
-        }
+        let Request::RecordReport(report) = &submission.request else { continue };
+        documents.push((report.incident.reported_at, submission));
     }
     documents.sort_by(|(left, a), (right, b)| (left, &a.request_id).cmp(&(right, &b.request_id)));
 
@@ -97,12 +103,22 @@ pub async fn make(
     let (ledger, committer) = open_ledger(&lake).await?;
     let mut recorded = Vec::new();
     let total = documents.len();
+    let mut next_scan = None;
     for (done, (reported_at, submission)) in (1..).zip(documents) {
         // Agents hand in their report a few minutes later.
-        clock.set(reported_at.plus(TimeDelta::minutes(25)));
+        let now = reported_at.plus(TimeDelta::minutes(25));
+        while let Some(due) = next_scan.filter(|due| *due <= now) {
+            clock.set(due);
+            recurrence::scan(&lake, &ledger, Some(due)).await?;
+            next_scan = Some(due.plus(SCANS));
+        }
+        clock.set(now);
         recorded.push(ledger.submit(submission).await.map_err(OpsError::from)?);
+        next_scan = next_scan.or(Some(now.plus(SCANS)));
         progress(done, total);
     }
+    clock.set(clock.now(as_of).max(as_of));
+    recurrence::scan(&lake, &ledger, None).await?;
     drop(ledger);
     committer.finished().await;
     settle(&lake).await?;
@@ -119,7 +135,7 @@ async fn refuse_foreign(lake: &Lake) -> Result<(), DemoError> {
     let head = ledger::head(&table, &log).await?.chain.seq;
     for (seq, text) in ledger::entries(&table, &log, 0, head).await? {
         let entry = Entry::parse(&text).map_err(|error| LakeError::Corrupt(format!("entry {seq}: {error}")))?;
-        if entry.interface != Interface::Demo {
+        if !matches!(entry.interface, Interface::Demo | Interface::Scan) {
             return Err(DemoError::NotADemo { lake: lake.display() });
         }
     }

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use futures::TryStreamExt;
 use serde::Deserialize;
 
 use super::{Consequences, OpsError, projections_of, rows, settle};
@@ -15,9 +14,9 @@ use crate::{
         ids::{Id, IncidentId, sha256_hex},
         prevention,
         recurrence::{
-            Alias, CauseCount, Episode, Occurrence, Rule,
+            Alias, Episode, Occurrence, Rule,
             changes::{Change, RecordedEpisode, changes},
-            current_aliases,
+            current_aliases, fullest_window,
             issue::{Issue, Member, members_of},
         },
         redact::Redactions,
@@ -33,8 +32,6 @@ use crate::{
 
 /// How often a scan is made anew because somebody else recorded a change first.
 const MAX_ROUNDS: u32 = 50;
-/// Requests sent to the ledger at once.
-const IN_FLIGHT: usize = 64;
 /// Who finds recurring issues.
 const ACTOR: &str = "system:recurrence";
 
@@ -68,20 +65,12 @@ async fn run(lake: &Lake, ledger: &Ledger, scope: Scope<'_>) -> Result<Consequen
     for _ in 0..MAX_ROUNDS {
         let requests = evaluations(lake, scope).await?;
         let mut outdated = false;
-        let answers = requests.into_iter().map(|request| async move {
-            let submission = submission(request)?;
-            match ledger.submit(submission).await {
-                Ok(recorded) => Ok(Some(recorded)),
-                Err(error) if matches!(*error, LakeError::Outdated) => Ok(None),
-                Err(error) => Err(OpsError::Commit(error)),
-            }
-        });
-        let mut answers = futures::StreamExt::buffered(futures::stream::iter(answers), IN_FLIGHT);
-        while let Some(answer) = answers.try_next().await? {
-            match answer {
-                Some(recorded) if !recorded.known => drop(new.insert(recorded.receipt.seq)),
-                Some(_) => {}
-                None => outdated = true,
+        for request in requests {
+            match ledger.submit(submission(request)?).await {
+                Ok(recorded) if !recorded.known => drop(new.insert(recorded.receipt.seq)),
+                Ok(_) => {}
+                Err(error) if matches!(*error, LakeError::Outdated) => outdated = true,
+                Err(error) => return Err(error.into()),
             }
         }
         settle(lake).await?;
@@ -151,90 +140,93 @@ async fn evaluations(lake: &Lake, scope: Scope<'_>) -> Result<Vec<EvaluateRecurr
     let wanted = wanted.as_deref();
     let looked_at = |cause: &String| wanted.is_none_or(|wanted| wanted.contains(cause));
     let mut episodes: Vec<Episode> = analytics::recurrence::episodes(lake, horizon, rule, wanted).await?;
-    let counts: Vec<CauseCount> = match wanted {
-        None => Vec::new(),
-        Some(_) => analytics::recurrence::cause_counts(lake, horizon, rule, wanted).await?,
+    let stepped: BTreeSet<String> = all_steps.iter().map(|step| now(&step.cause)).filter(looked_at).collect();
+    let causes: Vec<String> = wanted.map_or_else(|| stepped.iter().cloned().collect(), <[String]>::to_vec);
+    let occurrences: Vec<Occurrence> = analytics::recurrence::occurrences(lake, horizon, &causes).await?;
+    let of =
+        |cause: &str| -> Vec<Occurrence> { occurrences.iter().filter(|one| one.cause == cause).cloned().collect() };
+    let known = |cause: &str| -> Vec<RecordedEpisode> {
+        recorded.iter().filter(|known| now(&known.cause) == cause).cloned().collect()
     };
     // Each cause up to the last time it occurred, or was looked at.
-    let mut moments: BTreeMap<&str, Timestamp> = BTreeMap::new();
-    for count in &counts {
-        let known = recorded.iter().filter(|known| now(&known.cause) == count.cause);
-        let last_look = known.map(|known| known.occurred_at).max();
-        moments.insert(&count.cause, last_look.map_or(count.last_at, |look| look.max(count.last_at)));
-    }
     let as_of = |cause: &str| match scope {
         Scope::All(as_of) => as_of,
-        Scope::Causes(_) => moments.get(cause).copied().unwrap_or_else(|| lake.context.now()),
+        Scope::Causes(_) => {
+            let looked = known(cause).iter().map(|known| known.occurred_at).max();
+            let occurred = of(cause).last().map(|last| last.occurred_at);
+            looked.max(occurred).unwrap_or_else(|| lake.context.now())
+        }
     };
     for episode in &mut episodes {
         episode.is_open = rule.spans(episode.last_at, as_of(&episode.cause));
     }
-    let mut changed: Vec<Change> = Vec::new();
-    match scope {
-        Scope::All(as_of) => changed = changes(&episodes, &recorded, &aliases, as_of, rule),
-        Scope::Causes(_) => {
-            for (cause, as_of) in &moments {
-                let known = recorded.iter().filter(|known| now(&known.cause) == *cause);
-                let known: Vec<RecordedEpisode> = known.cloned().collect();
+    let mut changed: Vec<Change> = match wanted {
+        None => changes(&episodes, &recorded, &aliases, horizon, rule),
+        Some(wanted) => {
+            let of_cause = |cause: &String| {
                 let found = episodes.iter().filter(|episode| episode.cause == *cause);
-                let found: Vec<Episode> = found.cloned().collect();
-                changed.extend(changes(&found, &known, &aliases, *as_of, rule));
-            }
+                changes(&found.cloned().collect::<Vec<_>>(), &known(cause), &aliases, as_of(cause), rule)
+            };
+            wanted.iter().flat_map(of_cause).collect()
         }
-    }
-    let mut causes: BTreeSet<String> = changed.iter().map(|change| change.cause.clone()).collect();
-    causes.extend(moments.keys().map(|cause| (*cause).to_owned()));
-    causes.extend(all_steps.iter().map(|step| now(&step.cause)).filter(looked_at));
-    let causes: Vec<String> = causes.into_iter().collect();
-    let members: Vec<Member> = analytics::recurrence::members(lake, horizon, rule, &causes).await?;
-    let occurrences: Vec<Occurrence> = analytics::recurrence::occurrences(lake, horizon, &causes).await?;
+    };
 
     let mut requests = Vec::new();
-    for cause in &causes {
-        let own_steps = &prevention::steps_against(cause, &all_steps, &aliases);
-        let own: Vec<Occurrence> = occurrences.iter().filter(|one| one.cause == *cause).cloned().collect();
-        let as_of = as_of(cause);
-        let mut advanced: Vec<PreventionChange> = prevention::advance(own_steps, &own, as_of, rule)
-            .into_iter()
-            .map(|step| Ok(PreventionChange { action: id(&step.action)?, state: step.state, note: Some(step.note) }))
-            .collect::<Result<_, LakeError>>()?;
-        let base = |incident_id: IncidentId| EvaluateRecurrence {
-            actor: Id::new(ACTOR).unwrap_or_else(|_| unreachable!("a constant")),
+    let base = |cause: &str, incident_id: IncidentId| -> Result<EvaluateRecurrence, LakeError> {
+        Ok(EvaluateRecurrence {
+            actor: id(ACTOR)?,
             incident_id,
-            as_of,
+            as_of: as_of(cause),
             based_on,
-            cause: cause.clone(),
+            cause: cause.to_owned(),
             threshold: policy.threshold,
             window_hours: policy.window_hours,
-            fullest: counts.iter().find(|count| count.cause == *cause).map(|count| count.fullest_window),
+            fullest: Some(fullest_window(&of(cause), rule)).filter(|fullest| *fullest > 0),
             change: None,
             prevention: Vec::new(),
-        };
-        let mut said = false;
-        for change in changed.iter().filter(|change| change.cause == *cause) {
-            let issue = issue(lake, horizon, rule, change, &members, own_steps).await?;
-            let mut prevention = std::mem::take(&mut advanced);
-            prevention.extend(proposals(&issue, own_steps, change)?);
-            let follows = recorded.iter().find(|known| known.episode_id == change.episode_id).map(|known| known.seq);
-            requests.push(EvaluateRecurrence {
-                change: Some(EpisodeChange {
-                    episode_id: id(&change.episode_id)?,
-                    event: change.event,
-                    reason: change.reason.to_string(),
-                    follows,
-                    issue,
-                }),
-                prevention,
-                ..base(change.incident_id)
-            });
-            said = true;
+        })
+    };
+    let mut advanced: BTreeMap<String, Vec<PreventionChange>> = BTreeMap::new();
+    for cause in stepped {
+        let steps = prevention::steps_against(&cause, &all_steps, &aliases);
+        for step in prevention::advance(&steps, &of(&cause), as_of(&cause), rule) {
+            let change = PreventionChange { action: id(&step.action)?, state: step.state, note: Some(step.note) };
+            advanced.entry(cause.clone()).or_default().push(change);
         }
-        let open = episodes.iter().any(|episode| episode.cause == *cause && episode.is_open);
-        let (last, quiet) = (own.last(), !said && !open);
-        if let Some(last) = last
-            && (!advanced.is_empty() || quiet && moments.contains_key(cause.as_str()))
-        {
-            requests.push(EvaluateRecurrence { prevention: advanced, ..base(last.incident_id) });
+    }
+    // An open episode says itself that an action did not keep the cause away.
+    let silent: Vec<&String> =
+        advanced.keys().filter(|cause| !changed.iter().any(|change| change.cause == **cause)).collect();
+    for cause in silent {
+        let open = episodes.iter().find(|episode| episode.cause == *cause && episode.is_open);
+        let told = open.and_then(|open| known(cause).into_iter().find(|known| known.last_at == open.last_at));
+        changed.extend(told.zip(open).map(|(told, open)| Change::again(&told, open)));
+    }
+    let moved: Vec<String> = changed.iter().filter(|change| change.found.is_some()).map(|c| c.cause.clone()).collect();
+    let members: Vec<Member> = analytics::recurrence::members(lake, horizon, rule, &moved).await?;
+    for change in &changed {
+        let steps = prevention::steps_against(&change.cause, &all_steps, &aliases);
+        let issue = issue(lake, horizon, rule, change, &members, &steps).await?;
+        let mut prevention = advanced.remove(&change.cause).unwrap_or_default();
+        prevention.extend(proposals(&issue, &steps, change)?);
+        let follows = recorded.iter().find(|known| known.episode_id == change.episode_id).map(|known| known.seq);
+        let (episode_id, event, reason) = (id(&change.episode_id)?, change.event, change.reason.to_string());
+        requests.push(EvaluateRecurrence {
+            change: Some(EpisodeChange { episode_id, event, reason, follows, issue }),
+            prevention,
+            ..base(&change.cause, change.incident_id)?
+        });
+    }
+    // What did not fire is recorded too, for the causes that were asked about.
+    let quiet = wanted.unwrap_or_default().iter().filter(|cause| {
+        !changed.iter().any(|change| change.cause == **cause)
+            && !episodes.iter().any(|episode| episode.cause == **cause && episode.is_open)
+    });
+    let causes: BTreeSet<String> = quiet.cloned().chain(advanced.keys().cloned()).collect();
+    for cause in causes {
+        if let Some(last) = of(&cause).last() {
+            let prevention = advanced.remove(&cause).unwrap_or_default();
+            requests.push(EvaluateRecurrence { prevention, ..base(&cause, last.incident_id)? });
         }
     }
     Ok(requests)

@@ -66,12 +66,13 @@ fn escalate_to(row: &EscalationEvent) -> String {
 
 /// The routes as they were recorded; an error is a text for people.
 fn destinations(row: &EscalationEvent) -> Result<Vec<Destination>, String> {
-    let routes = row.routes.as_deref().unwrap_or("[]");
-    serde_json::from_str(routes).map_err(|_| format!("NOBODY: the recorded routes cannot be read: {}", line(routes)))
+    row.destinations().map_err(|_| {
+        format!("NOBODY: the recorded routes cannot be read: {}", line(row.routes.as_deref().unwrap_or_default()))
+    })
 }
 
 /// Channels in few words, for a list.
-fn told_to(row: &EscalationEvent) -> String {
+pub(super) fn told_to(row: &EscalationEvent) -> String {
     let destinations = destinations(row).unwrap_or_default();
     let reached: Vec<_> = destinations.iter().filter(|destination| destination.to.is_some()).collect();
     match reached.as_slice() {

@@ -39,6 +39,7 @@ impl Recorded {
             causes: &self.projections.root_causes,
             checks: &self.projections.practice_checks,
             steps: &self.projections.runbooks,
+            alerts: &self.projections.escalation_events,
             audit: &self.audit,
         }
     }

@@ -25,7 +25,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
 /// Controls, line and paragraph separators, bidirectional marks, and Unicode's default-ignorable code points.
 ///
 /// Variation selectors 15 and 16 stay: they choose between the text and the emoji form of the character before.
-fn is_unsafe(character: char) -> bool {
+pub(super) fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

@@ -1,14 +1,21 @@
 //! The INCIDENT TIMELINE: everything known of one incident, in the order in which somebody at 3 a.m. asks for it.
 
-use std::{cmp::Reverse, fmt::Write};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    fmt::Write,
+};
 
-use super::plain::{NA, duration, line, na};
+use super::{
+    alert::told_to,
+    plain::{NA, duration, line, na},
+};
 use crate::{
     domain::{
         time::Timestamp,
-        words::{CheckStatus, EventKind, Status},
+        words::{AlertEvent, CheckStatus},
     },
-    tables::rows::{AuditRow, IncidentState, PracticeCheck, RootCause, RunbookStep, TimelineEvent},
+    tables::rows::{AuditRow, EscalationEvent, IncidentState, PracticeCheck, RootCause, RunbookStep, TimelineEvent},
 };
 
 /// The rows of one incident, in any order.
@@ -19,25 +26,45 @@ pub struct IncidentRecord<'a> {
     pub causes: &'a [RootCause],
     pub checks: &'a [PracticeCheck],
     pub steps: &'a [RunbookStep],
+    pub alerts: &'a [EscalationEvent],
     pub audit: &'a [AuditRow],
 }
 
 /// The whole record as text. Sections without content are left out.
 pub fn incident(record: &IncidentRecord) -> String {
-    let state = record.states.iter().max_by_key(|state| state.seq);
-    let mut events: Vec<&TimelineEvent> = record.events.iter().collect();
-    events.sort_by_key(|event| (event.occurred_at, event.seq, event.ordinal));
+    told(record, false)
+}
 
+/// The same, with the name of every event behind it: what a correction calls it.
+pub fn incident_with_refs(record: &IncidentRecord) -> String {
+    told(record, true)
+}
+
+fn told(record: &IncidentRecord, refs: bool) -> String {
+    let state = record.states.iter().max_by_key(|state| state.seq);
     let mut text = head(state);
-    timeline(&mut text, &events);
+    timeline(&mut text, record.events, refs);
     if let Some(state) = state {
-        durations(&mut text, state, &events);
+        text.push_str("\nDurations:\n");
+        for Measure { what, definition, value } in durations(state) {
+            let _ = writeln!(text, "- {what} ({definition}): {value}");
+        }
+        if let Some(times) = reopened(state) {
+            let _ = writeln!(text, "- {times}");
+        }
         affected(&mut text, state);
     }
     root_cause(&mut text, record.causes);
     checks(&mut text, record.checks);
+    alerts(&mut text, record.alerts);
     steps(&mut text, record.steps);
-    lessons(&mut text, state);
+    let lessons = lessons(state);
+    if !lessons.is_empty() {
+        text.push_str("\nLessons learned:\n");
+    }
+    for lesson in lessons {
+        let _ = writeln!(text, "- {}", line(&lesson));
+    }
     proof(&mut text, record.audit);
     text
 }
@@ -53,8 +80,9 @@ fn head(state: Option<&IncidentState>) -> String {
     )
 }
 
-fn timeline(text: &mut String, events: &[&TimelineEvent]) {
+fn timeline(text: &mut String, all: &[TimelineEvent], refs: bool) {
     text.push_str("\nTimeline:\n");
+    let events = effective(all);
     if events.is_empty() {
         text.push_str("- n/a: no event was recorded\n");
     }
@@ -66,28 +94,114 @@ fn timeline(text: &mut String, events: &[&TimelineEvent]) {
             let _ = writeln!(text, "{day} (UTC)");
             today = Some(day);
         }
-        let _ = writeln!(text, "- [{}] {}: {}", moment.format("%H:%M:%S"), event.kind, line(&event.message));
+        let corrected = if event.supersedes.is_some() { " (corrected)" } else { "" };
+        let name = if refs { format!(" {{{}.{}}}", event.seq, event.ordinal) } else { String::new() };
+        let at = moment.format("%H:%M:%S");
+        let _ = writeln!(text, "- [{at}] {}: {}{corrected}{name}", event.kind, line(&event.message));
+    }
+    if let Some(line) = not_shown(all) {
+        let _ = writeln!(text, "{line}");
     }
 }
 
-fn durations(text: &mut String, state: &IncidentState, events: &[&TimelineEvent]) {
-    let between = |earlier: Option<Timestamp>, later: Option<Timestamp>| Some(later?.seconds_since(earlier?));
-    let open = open_intervals(state, events);
-    text.push_str("\nDurations:\n");
-    let mut measured = |what: &str, seconds: Option<f64>, definition: &str| {
-        let _ = writeln!(text, "- Time to {what} ({definition}): {}", unless_negative(seconds));
+/// Whether an event counts, and if not, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Counts,
+    /// Another one stands in its place.
+    Corrected,
+    /// It was taken back.
+    Withdrawn,
+    /// An earlier one says the same.
+    Repeated,
+    /// It only takes another one back.
+    Withdrawal,
+}
+
+/// By position. Only what came later can correct an event, so that no two can correct each other.
+fn standings(events: &[TimelineEvent]) -> Vec<(&TimelineEvent, Standing)> {
+    let mut corrections: HashMap<&str, Vec<&TimelineEvent>> = HashMap::new();
+    for event in events {
+        if let Some(corrected) = &event.supersedes {
+            corrections.entry(corrected).or_default().push(event);
+        }
+    }
+    let standing = |event: &TimelineEvent| {
+        let position = format!("{}.{}", event.seq, event.ordinal);
+        let later = corrections.get(position.as_str()).into_iter().flatten();
+        let last =
+            later.filter(|by| (by.seq, by.ordinal) > (event.seq, event.ordinal)).max_by_key(|by| (by.seq, by.ordinal));
+        match last {
+            _ if event.withdrawn => Standing::Withdrawal,
+            Some(by) if by.withdrawn => Standing::Withdrawn,
+            Some(_) => Standing::Corrected,
+            None if event.duplicate_of.is_some() => Standing::Repeated,
+            None => Standing::Counts,
+        }
     };
-    measured("detect", between(state.impact_started_at, state.detected_at), "detected − impact start");
-    measured("acknowledge", between(Some(state.reported_at), state.acknowledged_at), "first explicit ACK − reported");
-    measured(
-        "mitigate",
-        between(state.detected_at, state.mitigated_at),
-        "first successful REMEDIATE or VERIFY − detected",
-    );
-    measured("resolve", open.first().and_then(OpenInterval::seconds), "first resolved − reported");
-    if open.len() > 1 {
-        let total = open.iter().map(OpenInterval::seconds).sum();
-        measured("resolve, in total", total, "sum of the open intervals");
+    events.iter().map(|event| (event, standing(event))).collect()
+}
+
+/// The events that count, in the order in which they happened. One that was corrected, withdrawn or repeats another does not.
+pub fn effective(events: &[TimelineEvent]) -> Vec<&TimelineEvent> {
+    let counting = standings(events).into_iter().filter(|(_, standing)| *standing == Standing::Counts);
+    let mut counting: Vec<&TimelineEvent> = counting.map(|(event, _)| event).collect();
+    counting.sort_by_key(|event| (event.occurred_at, event.seq, event.ordinal));
+    counting
+}
+
+/// `(2 events not shown: 1 corrected, 1 repeated)`; `None` when all are.
+pub(super) fn not_shown(events: &[TimelineEvent]) -> Option<String> {
+    let standings = standings(events);
+    let parts: Vec<(usize, &str)> =
+        [(Standing::Corrected, "corrected"), (Standing::Withdrawn, "withdrawn"), (Standing::Repeated, "repeated")]
+            .into_iter()
+            .map(|(wanted, word)| (standings.iter().filter(|(_, standing)| *standing == wanted).count(), word))
+            .filter(|(count, _)| *count > 0)
+            .collect();
+    let total: usize = parts.iter().map(|(count, _)| count).sum();
+    let told: Vec<String> = parts.iter().map(|(count, word)| format!("{count} {word}")).collect();
+    let events = if total == 1 { "event" } else { "events" };
+    (total > 0).then(|| format!("({total} {events} not shown: {})", told.join(", ")))
+}
+
+/// One duration, ready to be shown beside its definition.
+pub(super) struct Measure {
+    pub what: &'static str,
+    pub definition: &'static str,
+    pub value: String,
+}
+
+/// All durations of an incident; the total only where it differs from the first, which takes a reopening.
+pub(super) fn durations(state: &IncidentState) -> Vec<Measure> {
+    let between = |earlier: Option<Timestamp>, later: Option<Timestamp>| Some(later?.seconds_since(earlier?));
+    let measure = |what: &'static str, seconds: Option<f64>, definition: &'static str| Measure {
+        what,
+        definition,
+        value: unless_negative(seconds),
+    };
+    let reported = Some(state.reported_at);
+    let mut measures = vec![
+        measure("Time to detect", between(state.impact_started_at, state.detected_at), "detected − impact start"),
+        measure("Time to acknowledge", between(reported, state.acknowledged_at), "first explicit ACK − reported"),
+        measure(
+            "Time to mitigate",
+            between(state.detected_at, state.mitigated_at),
+            "first successful REMEDIATE or VERIFY − detected",
+        ),
+        measure("Time to resolve", between(reported, state.first_resolved_at), "first resolved − reported"),
+    ];
+    if state.reopened > 0 {
+        measures.push(measure("Time to resolve, in total", state.open_seconds, "sum of the open intervals"));
+    }
+    measures
+}
+
+/// `Reopened: 2 times`; `None` when it never was.
+pub(super) fn reopened(state: &IncidentState) -> Option<String> {
+    match state.reopened {
+        1 => Some("Reopened: 1 time".into()),
+        times => (times > 1).then(|| format!("Reopened: {times} times")),
     }
 }
 
@@ -97,38 +211,6 @@ fn unless_negative(seconds: Option<f64>) -> String {
         Some(negative) if negative < 0.0 => format!("{NA} (clock skew: {})", duration(seconds)),
         _ => duration(seconds),
     }
-}
-
-/// A stretch in which the incident was open; without an end it still is, or nobody said when it ended.
-struct OpenInterval {
-    from: Timestamp,
-    to: Option<Timestamp>,
-}
-
-impl OpenInterval {
-    fn seconds(&self) -> Option<f64> {
-        Some(self.to?.seconds_since(self.from))
-    }
-}
-
-/// At least one interval; one more for every REOPEN that follows a CLOSE.
-fn open_intervals(state: &IncidentState, events: &[&TimelineEvent]) -> Vec<OpenInterval> {
-    let mut intervals = Vec::new();
-    let mut from = state.reported_at;
-    let mut closed = None;
-    for event in events {
-        match event.kind {
-            EventKind::Close => closed = Some(event.occurred_at),
-            EventKind::Reopen if closed.is_some() => {
-                intervals.push(OpenInterval { from, to: closed.take() });
-                from = event.occurred_at;
-            }
-            _ => {}
-        }
-    }
-    let to = if state.status == Status::Resolved { closed.or(state.resolved_at) } else { None };
-    intervals.push(OpenInterval { from, to });
-    intervals
 }
 
 fn affected(text: &mut String, state: &IncidentState) {
@@ -152,9 +234,14 @@ fn affected(text: &mut String, state: &IncidentState) {
 }
 
 /// The latest finding first: it is the one that counts.
-fn root_cause(text: &mut String, causes: &[RootCause]) {
+pub(super) fn newest_causes(causes: &[RootCause]) -> Vec<&RootCause> {
     let mut causes: Vec<&RootCause> = causes.iter().collect();
     causes.sort_by_key(|cause| Reverse(cause.seq));
+    causes
+}
+
+fn root_cause(text: &mut String, causes: &[RootCause]) {
+    let causes = newest_causes(causes);
     if !causes.is_empty() {
         text.push_str("\nRoot cause:\n");
     }
@@ -207,6 +294,31 @@ fn checks(text: &mut String, checks: &[PracticeCheck]) {
     }
 }
 
+/// Alerts that ever fired, as they stand; the evaluations are `escalations show`'s to tell.
+fn alerts(text: &mut String, events: &[EscalationEvent]) {
+    let mut latest: BTreeMap<&str, &EscalationEvent> = BTreeMap::new();
+    for event in events.iter().filter(|event| event.status.is_some() && event.event != AlertEvent::NotFired) {
+        let known = latest.entry(&event.dedup_key).or_insert(event);
+        if (event.seq, event.ordinal) > (known.seq, known.ordinal) {
+            *known = event;
+        }
+    }
+    if !latest.is_empty() {
+        text.push_str("\nEscalations:\n");
+    }
+    for event in latest.into_values() {
+        let status = na(event.status);
+        let _ = writeln!(
+            text,
+            "- {} {} {status}, to {}: {}",
+            na(event.severity),
+            event.trigger,
+            told_to(event),
+            line(&event.reason)
+        );
+    }
+}
+
 fn steps(text: &mut String, steps: &[RunbookStep]) {
     let mut steps: Vec<&RunbookStep> = steps.iter().collect();
     steps.sort_by_key(|step| (step.seq, step.ordinal));
@@ -223,17 +335,10 @@ fn steps(text: &mut String, steps: &[RunbookStep]) {
     }
 }
 
-fn lessons(text: &mut String, state: Option<&IncidentState>) {
-    let Some(json) = state.and_then(|state| state.lessons_learned.as_deref()) else {
-        return;
-    };
-    let lessons: Vec<String> = serde_json::from_str(json).unwrap_or_else(|_| vec![json.to_owned()]);
-    if !lessons.is_empty() {
-        text.push_str("\nLessons learned:\n");
-    }
-    for lesson in lessons {
-        let _ = writeln!(text, "- {}", line(&lesson));
-    }
+/// The lessons learned; what is not a list of texts is one lesson as it stands there.
+pub(super) fn lessons(state: Option<&IncidentState>) -> Vec<String> {
+    let json = state.and_then(|state| state.lessons_learned.as_deref());
+    json.map_or_else(Vec::new, |json| serde_json::from_str(json).unwrap_or_else(|_| vec![json.to_owned()]))
 }
 
 fn proof(text: &mut String, audit: &[AuditRow]) {
@@ -353,6 +458,10 @@ mod tests {
           Confidence: LOW
           Missing evidence: run_output, notebook_source
 
+        Escalations:
+        - MEDIUM access-issue open, to NOBODY: cannot retrieve run output, notebook source for job run_id=236083407514246
+        - MEDIUM missing-evidence open, to NOBODY: the confidence is LOW; missing: run output, notebook source
+
         Proof (rows of audit_log):
         - seq 17 entry_hash 9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c
         ");
@@ -391,6 +500,10 @@ mod tests {
         - PARTIAL Performance / Photon: No warehouse details
         - PARTIAL Operational Excellence / Monitoring: No access to system tables
         - PARTIAL Unity Catalog / Lineage: No access
+
+        Escalations:
+        - LOW partial-checks open, to NOBODY: 5 of 8 checks are PARTIAL, more than 50 %
+        - CRITICAL security-finding open, to NOBODY: 2 of 2 security checks failed with high severity
 
         Proof (rows of audit_log):
         - seq 17 entry_hash 9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c
@@ -480,7 +593,7 @@ mod tests {
             ]);
         });
         let (_, rest) = text.split_once("Timeline:\n").unwrap();
-        let (told, _) = rest.split_once("\nAffected").unwrap();
+        let (told, _) = rest.split_once("\nDurations").unwrap();
         insta::assert_snapshot!(told, @"
         2026-02-11 (UTC)
         - [12:21:04] DISCOVER: first
@@ -490,29 +603,77 @@ mod tests {
         - [00:00:00] CLOSE: fourth
         - [09:00:00] REOPEN: fifth
         - [10:00:00] CLOSE: sixth
-
-        Durations:
-        - Time to detect (detected − impact start): 14m 29s
-        - Time to acknowledge (first explicit ACK − reported): n/a
-        - Time to mitigate (first successful REMEDIATE or VERIFY − detected): n/a
-        - Time to resolve (first resolved − reported): 11h 39m
-        - Time to resolve, in total (sum of the open intervals): 12h 39m
         ");
     }
 
     #[test]
-    fn a_close_that_was_reopened_does_not_resolve_an_open_incident() {
-        let text = with(|document| {
-            document["incident"]["status"] = json!("investigating");
-            document["timeline"] = json!([
-                { "at": "2026-02-11T12:36:00Z", "kind": "CLOSE", "message": "done" },
-                { "at": "2026-02-11T13:00:00Z", "kind": "REOPEN", "message": "not done" },
-            ]);
-        });
-        let told: Vec<&str> = text.lines().filter(|line| line.contains("Time to resolve")).collect();
-        insta::assert_snapshot!(told.join("\n"), @"
-        - Time to resolve (first resolved − reported): 15m
-        - Time to resolve, in total (sum of the open intervals): n/a
+    fn a_reopened_incident_has_a_first_and_a_total_time_to_resolve() {
+        fn check(reopened: i32, open_seconds: Option<f64>, told: &[&str]) {
+            let mut incident = recorded(report(DAILY_ETL));
+            let state = &mut incident.projections.incident_states[0];
+            (state.reopened, state.open_seconds) = (reopened, open_seconds);
+            let text = super::incident(&incident.record());
+            let wanted = |line: &&str| line.contains("resolve") && !line.contains("CLOSE") || line.contains("Reopened");
+            assert_eq!(text.lines().filter(wanted).skip(1).collect::<Vec<_>>(), told);
+        }
+        const FIRST: &str = "- Time to resolve (first resolved − reported): 15m";
+        check(0, Some(900.0), &[FIRST]);
+        check(
+            1,
+            Some(4500.0),
+            &[FIRST, "- Time to resolve, in total (sum of the open intervals): 1h 15m", "- Reopened: 1 time"],
+        );
+        check(2, None, &[FIRST, "- Time to resolve, in total (sum of the open intervals): n/a", "- Reopened: 2 times"]);
+    }
+
+    /// `seq.1`, what it supersedes, whether it only withdraws, what it repeats.
+    fn event(seq: u64, supersedes: Option<&str>, withdrawn: bool, duplicate_of: Option<&str>) -> TimelineEvent {
+        let event = recorded(report(DAILY_ETL)).projections.timeline_events.remove(0);
+        let [supersedes, duplicate_of] = [supersedes, duplicate_of].map(|position| position.map(ToOwned::to_owned));
+        TimelineEvent { seq, message: format!("event {seq}"), supersedes, withdrawn, duplicate_of, ..event }
+    }
+
+    #[test]
+    fn corrected_withdrawn_and_repeated_events_do_not_count() {
+        fn check(events: &[TimelineEvent], counting: &[u64], told: Option<&str>) {
+            assert_eq!(effective(events).iter().map(|event| event.seq).collect::<Vec<_>>(), counting);
+            assert_eq!(not_shown(events).as_deref(), told);
+        }
+        let (one, two) = (event(1, None, false, None), event(2, None, false, None));
+        check(&[two.clone(), one.clone()], &[1, 2], None);
+        let corrected = event(3, Some("1.1"), false, None);
+        check(&[one.clone(), two.clone(), corrected.clone()], &[2, 3], Some("(1 event not shown: 1 corrected)"));
+        let again = event(4, Some("3.1"), false, None);
+        check(&[one.clone(), corrected.clone(), again], &[4], Some("(2 events not shown: 2 corrected)"));
+        let withdrawal = event(5, Some("1.1"), true, None);
+        check(&[one.clone(), two.clone(), withdrawal.clone()], &[2], Some("(1 event not shown: 1 withdrawn)"));
+        check(&[one.clone(), corrected, withdrawal], &[3], Some("(1 event not shown: 1 withdrawn)"));
+        let repeated = event(6, None, false, Some("1.1"));
+        check(&[one, two, repeated], &[1, 2], Some("(1 event not shown: 1 repeated)"));
+        // Nothing corrects itself or what comes after it.
+        check(&[event(7, Some("7.1"), false, None)], &[7], None);
+        check(&[event(8, Some("9.1"), false, None), event(9, None, false, None)], &[8, 9], None);
+        check(
+            &[event(8, Some("9.1"), false, None), event(9, Some("8.1"), false, None)],
+            &[9],
+            Some("(1 event not shown: 1 corrected)"),
+        );
+    }
+
+    #[test]
+    fn a_correction_says_so_and_what_is_not_shown_is_counted() {
+        let mut incident = recorded(report(NO_RUN_OUTPUT));
+        let events = &mut incident.projections.timeline_events;
+        let first = events[0].clone();
+        let position = Some(format!("{}.{}", first.seq, first.ordinal));
+        events.push(TimelineEvent { seq: 18, supersedes: position, message: "Right".into(), ..first.clone() });
+        events.push(TimelineEvent { seq: 19, duplicate_of: Some("18.1".into()), ..first });
+        let text = super::incident(&incident.record());
+        let (_, rest) = text.split_once("Timeline:\n").unwrap();
+        insta::assert_snapshot!(rest.split_once("\nDurations").unwrap().0, @"
+        2026-02-18 (UTC)
+        - [07:00:09] FETCH: Right (corrected)
+        (2 events not shown: 1 corrected, 1 repeated)
         ");
     }
 
@@ -520,7 +681,12 @@ mod tests {
     fn ten_thousand_events_are_ten_thousand_lines() {
         let text = with(|document| {
             let event = document["timeline"][0].clone();
-            document["timeline"] = Value::Array(vec![event; 10_000]);
+            let numbered = |n: usize| {
+                let mut event = event.clone();
+                event["message"] = json!(format!("event {n}"));
+                event
+            };
+            document["timeline"] = Value::Array((0..10_000).map(numbered).collect());
         });
         let few = with(|document| document["timeline"] = json!([document["timeline"][0].clone()]));
         assert_eq!(text.lines().count(), few.lines().count() + 9_999);

@@ -3,6 +3,7 @@
 use super::table;
 use crate::domain::{
     ids::{Id, IncidentId, RequestKey},
+    policy::Destination,
     time::Timestamp,
     words::{
         AlertEvent, AlertStatus, CheckStatus, Confidence, EpisodeEvent, EventKind, IncidentType, Interface,
@@ -468,5 +469,20 @@ table! {
         result_state: Option<String>,
         /// Termination code, in the words of Databricks.
         termination_code: Option<String>,
+    }
+}
+
+impl EscalationEvent {
+    /// Where it goes, as it was recorded.
+    ///
+    /// # Errors
+    /// When the column holds something else.
+    pub fn destinations(&self) -> Result<Vec<Destination>, serde_json::Error> {
+        self.routes.as_deref().map_or(Ok(Vec::new()), serde_json::from_str)
+    }
+
+    /// No destination has anybody who would be told.
+    pub fn reaches_nobody(&self) -> bool {
+        self.destinations().is_ok_and(|destinations| destinations.iter().all(|destination| destination.to.is_none()))
     }
 }

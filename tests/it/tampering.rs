@@ -167,7 +167,7 @@ async fn rows_deleted_inserted_swapped_cut_off_and_forked_are_told_apart() {
     replace(&lake, &pick(&[0, 1, 2, 3])).await;
     assert_eq!(tampering(&lake).await, [Tampering::TailCut { remembered: 6, found: 4, witness: Witness::DeltaLog }]);
     let remembered = Head { seq: 6, hash: rows[5].entry_hash.clone() };
-    let found = verify(&lake, Some(&remembered), |_, _| {}).await.unwrap().tampering;
+    let found = verify(&lake, [(remembered, Witness::Given)], |_, _| {}).await.unwrap().tampering;
     assert!(found.contains(&Tampering::TailCut { remembered: 6, found: 4, witness: Witness::Given }), "{found:?}");
 }
 

@@ -243,6 +243,7 @@ async fn what_is_recorded_is_read_with_the_row_it_began_with() {
         cause_fingerprint: "a".into(),
         episode_id: id("rec-0123456789abcdef"),
         event,
+        reason: "a reason".into(),
         incidents,
         first_at: recurrence::tests::at(0),
         last_at: recurrence::tests::at(1),

@@ -55,6 +55,13 @@ pub struct Change {
     pub found: Option<Episode>,
 }
 
+impl Change {
+    /// A recorded episode that is as it was, told anew because something else about its cause changed.
+    pub fn again(known: &RecordedEpisode, found: &Episode) -> Self {
+        change(EpisodeEvent::Updated, Reason::Again, found, &known.episode_id, known.incident_id)
+    }
+}
+
 /// Why an episode changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
@@ -62,6 +69,8 @@ pub enum Reason {
     Reached,
     /// There are more occurrences than were recorded, or fewer, or at other times.
     Changed,
+    /// It is as it was; a preventive action against its cause is not.
+    Again,
     /// It was closed, and goes on.
     OpenAgain,
     /// More than a window went by without an occurrence.
@@ -85,6 +94,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Reached => f.write_str("the threshold was reached"),
             Self::Changed => f.write_str("its occurrences changed"),
+            Self::Again => f.write_str("a preventive action against its cause changed its state"),
             Self::OpenAgain => f.write_str("it was closed and goes on"),
             Self::Quiet => f.write_str("a whole window went by without another occurrence"),
             Self::FoundWhenOver => f.write_str("it was over when it was found"),
