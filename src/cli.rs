@@ -8,6 +8,7 @@ mod incident;
 mod input;
 mod output;
 mod recurrence;
+mod runbook;
 
 use std::{
     path::{Path, PathBuf},
@@ -78,6 +79,9 @@ enum Command {
     /// See which causes there are, and which count as one
     #[command(subcommand)]
     Causes(recurrence::CausesCommand),
+    /// Make runbooks that are safe to paste
+    #[command(subcommand)]
+    Runbook(runbook::RunbookCommand),
     /// Read, export and prove the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -191,6 +195,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,
         Command::Causes(command) => recurrence::causes(command, &lake()?, redactor, output).await,
+        Command::Runbook(command) => runbook::run(&lake()?, command, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,
         Command::Maintain(args) => commands::maintain(&lake()?, args, output).await,

@@ -8,6 +8,7 @@
 //! - [`listing`]: many rows, one per line
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
 //! - [`recurring`]: an issue that keeps coming back
+//! - [`runbook`]: remediation steps as blocks of shell
 //!
 //! Whatever came from outside passes [`plain::line`] on its way out: no output holds a control, bidirectional or invisible
 //! character, and none has more lines than its layout gives it. Unknown is `n/a`, never 0 and never empty.
@@ -23,4 +24,5 @@ pub mod ocsf;
 pub mod plain;
 pub mod postmortem;
 pub mod recurring;
+pub mod runbook;
 pub mod timeline;

@@ -10,7 +10,7 @@ use crate::{
     domain::redact::Redactor,
     lake::LakeError,
     ops::{OpsError, demo::DemoError},
-    render::plain,
+    render::{plain, runbook::NoVersion},
 };
 
 /// At the end of `--help`.
@@ -20,7 +20,7 @@ Exit codes:
   1  failed: storage, permissions, an error inside
   2  the command line is wrong
   3  the input or the configuration was refused; nothing was recorded
-  4  there is no such lake, incident, alert, cause, row, table or view
+  4  there is no such lake, incident, alert, cause, row, table, view or version
   5  the lake is damaged, or audit verify found tampering
   6  somebody else is at it, or the outcome is unknown: run the same again";
 
@@ -57,6 +57,8 @@ pub enum Failure {
     Unusable { what: String, reason: String },
     #[error("{what} cannot be written")]
     Write { what: String, source: io::Error },
+    #[error(transparent)]
+    NoVersion(#[from] NoVersion),
     /// Already told, problem by problem.
     #[error("the input was refused; nothing was recorded")]
     Refused,
@@ -100,7 +102,8 @@ impl Failure {
                 return Code::Refused;
             }
             (Self::Busy(_), _) => return Code::TryAgain,
-            (
+            (Self::NoVersion(_), _)
+            | (
                 _,
                 Some(
                     OpsError::NoIncident(_)
@@ -137,6 +140,7 @@ impl Failure {
             (Self::Write { source, .. }, _) if source.kind() == io::ErrorKind::AlreadyExists => {
                 Some("what is there is never overwritten; give another file with --out".into())
             }
+            (Self::NoVersion(_), _) => Some("`ops-runbook runbook list` shows the incidents and their versions".into()),
             (Self::Busy(_), _) => Some("run it again later; nothing depends on when it runs".into()),
             (_, Some(OpsError::NoIncident(_))) => Some("`ops-runbook incident list` shows which there are".into()),
             (Self::Config { .. }, _) => Some("repair it, or point --config at another one".into()),

@@ -85,6 +85,33 @@ pub fn audit_rows(rows: &[AuditRow], width: usize) -> String {
     table(columns, rows, width)
 }
 
+/// One line of a list of runbooks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunbookLine {
+    pub incident_id: IncidentId,
+    /// How many versions there are.
+    pub versions: i64,
+    /// When the latest version was recorded.
+    pub updated_at: Timestamp,
+    pub incident_title: Option<String>,
+}
+
+/// Incidents that have a runbook, in the order given.
+pub fn runbooks(lines: &[RunbookLine], width: usize) -> String {
+    if lines.is_empty() {
+        return "There are no runbooks to list: no report with a remediation was recorded.\n".into();
+    }
+    let rows = lines.iter().map(|runbook| {
+        [
+            runbook.incident_id.to_string(),
+            runbook.versions.to_string(),
+            minute(runbook.updated_at),
+            na(runbook.incident_title.as_deref().map(line)),
+        ]
+    });
+    table([fixed("INCIDENT"), fixed("VERSIONS"), fixed("UPDATED (UTC)"), flexible("INCIDENT TITLE", 16)], rows, width)
+}
+
 pub(super) fn minute(at: Timestamp) -> String {
     at.utc().format("%Y-%m-%d %H:%M").to_string()
 }

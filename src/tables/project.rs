@@ -414,6 +414,7 @@ fn root_cause(
         cause_fingerprint: finding.cause.as_ref().map(|cause| cause.fingerprint.clone()),
         cause_normalised: finding.cause.as_ref().map(|cause| cause.normalised.clone()),
         root_cause: rca.root_cause.clone(),
+        cause_summary: rca.summary.clone(),
         cause_code: rca.code.clone(),
         confidence: finding.confidence,
         confidence_reported: rca.confidence,

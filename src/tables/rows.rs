@@ -183,6 +183,8 @@ table! {
         cause_normalised: Option<String>,
         /// The cause in the words of the report.
         root_cause: String,
+        /// What happened, in a sentence, as the report puts it.
+        cause_summary: Option<String>,
         /// The code the report gave.
         cause_code: Option<Id>,
         /// The confidence that counts.

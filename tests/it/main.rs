@@ -1,12 +1,14 @@
 //! All integration tests, linked once: real Delta tables, the real binary, other engines.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::disallowed_methods, clippy::print_stdout)]
 
+mod audit;
 mod concurrency;
 mod demo;
 mod faults;
 mod peers;
 mod record;
 mod recurrence;
+mod runbook;
 mod sequences;
 mod shape;
 mod steps;

@@ -34,7 +34,10 @@ pub fn example(name: &str) -> String {
 /// The binary, pointed at a lake.
 pub fn binary(lake: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ops-runbook"));
-    command.env_remove("OPS_RUNBOOK_REDACTION_KEY").arg("--lake").arg(lake);
+    for name in ["OPS_RUNBOOK_REDACTION_KEY", "OPS_RUNBOOK_CHECKPOINT_KEY", "OPS_RUNBOOK_CHECKPOINT_PUBLIC_KEY"] {
+        command.env_remove(name);
+    }
+    command.arg("--lake").arg(lake);
     command
 }
 

@@ -1,0 +1,134 @@
+//! The runbook as text and as Markdown.
+//!
+//! Whatever stands outside a block is a heading, a comment, or quoted for a shell: pasting more than the blocks runs no
+//! more than the blocks.
+
+use std::fmt::Write;
+
+use super::{Entry, Part, Runbook, quote::shown};
+use crate::render::plain::na;
+
+/// What to do about a runbook that is empty.
+pub const EMPTY: &str = "no remediation step was recorded for this incident, so there is no runbook; \
+    record a report whose remediation names what was or should be changed, and there will be one";
+
+/// How the entries look.
+#[derive(Clone, Copy)]
+enum Style {
+    Text,
+    Markdown,
+}
+
+/// The runbook in the layout of SPEC.md.
+pub fn text(runbook: &Runbook) -> String {
+    entries(runbook, Style::Text)
+}
+
+/// The same as Markdown, the blocks fenced.
+pub fn markdown(runbook: &Runbook) -> String {
+    entries(runbook, Style::Markdown)
+}
+
+fn entries(runbook: &Runbook, style: Style) -> String {
+    if runbook.entries.is_empty() {
+        return format!("{}: {EMPTY}\n", runbook.incident_id);
+    }
+    let entries: Vec<String> = runbook.entries.iter().map(|entry| one(runbook, entry, style)).collect();
+    entries.join("\n")
+}
+
+fn one(runbook: &Runbook, entry: &Entry, style: Style) -> String {
+    let mut out = String::new();
+    let latest = runbook.versions.last().map(|latest| latest.version);
+    let version = match (runbook.version, latest) {
+        (Some(version), Some(latest)) if version < latest => format!("{version} of {latest}"),
+        (version, _) => na(version),
+    };
+    let applied = match (entry.applied, entry.result) {
+        (true, Some(result)) => format!("yes, {result}"),
+        (true, None) => "yes, result n/a".into(),
+        (false, _) => "no".into(),
+    };
+    let heads = [
+        ("Title", shown(&entry.title)),
+        ("Created", entry.created.to_string()),
+        ("Incident ID", runbook.incident_id.to_string()),
+        ("Version", version),
+        ("Applied", applied),
+        ("RCA Summary", na(entry.cause_summary.as_deref().map(shown))),
+    ];
+    match style {
+        Style::Text => {
+            out.push_str("RUNBOOK ENTRY\n=============\n");
+            for (label, value) in heads {
+                let _ = writeln!(out, "{label}: {value}");
+            }
+            for note in &entry.notes {
+                let _ = writeln!(out, "# {note}");
+            }
+            out.push_str("\nRemediation Steps (copy-paste ready):\n");
+        }
+        Style::Markdown => {
+            out.push_str("# RUNBOOK ENTRY\n\n");
+            for (label, value) in heads {
+                let _ = writeln!(out, "- **{label}**: {}", code(&value));
+            }
+            for note in &entry.notes {
+                let _ = writeln!(out, "\n{}", code(note));
+            }
+            out.push_str("\n## Remediation Steps (copy-paste ready)\n");
+        }
+    }
+    for (number, step) in (1..).zip([&entry.check, &entry.apply, &entry.validate, &entry.test, &entry.monitor]) {
+        part(&mut out, &format!("{number}."), step, style);
+    }
+    match style {
+        Style::Text => {
+            out.push_str("\nRollback (if needed):");
+            part(&mut out, "-", &entry.rollback, style);
+            let _ = writeln!(out, "\nEscalation: {}", entry.escalation);
+        }
+        Style::Markdown => {
+            out.push_str("\n## Rollback (if needed)\n");
+            part(&mut out, "", &entry.rollback, style);
+            let _ = writeln!(out, "\n## Escalation\n\n{}", code(&entry.escalation));
+        }
+    }
+    out
+}
+
+fn part(out: &mut String, number: &str, part: &Part, style: Style) {
+    match style {
+        Style::Text => {
+            let _ = writeln!(out, "\n{number} {}", part.heading);
+            for note in &part.notes {
+                let _ = writeln!(out, "   # {note}");
+            }
+            for line in part.block.iter().flat_map(|block| block.lines()) {
+                let _ = writeln!(out, "   {line}");
+            }
+            for expected in &part.expected {
+                let _ = writeln!(out, "   # {expected}");
+            }
+        }
+        Style::Markdown => {
+            let heading = if number.is_empty() { part.heading.clone() } else { format!("{number} {}", part.heading) };
+            let _ = writeln!(out, "\n### {heading}\n\n```bash");
+            for note in &part.notes {
+                let _ = writeln!(out, "# {note}");
+            }
+            out.push_str(part.block.as_deref().unwrap_or_default());
+            for expected in &part.expected {
+                let _ = writeln!(out, "# {expected}");
+            }
+            out.push_str("```\n");
+        }
+    }
+}
+
+/// A code span, in which Markdown and HTML mean nothing: fenced by more back-quotes than the text has in a row.
+fn code(text: &str) -> String {
+    let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    if longest == 0 { format!("{fence}{text}{fence}") } else { format!("{fence} {text} {fence}") }
+}

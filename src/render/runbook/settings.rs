@@ -1,0 +1,343 @@
+//! Job, cluster and warehouse settings: compare with the capture, change, read back, put back.
+//!
+//! All tasks of a job are sent, the untouched ones as captured, and all are compared first: so the outcome is the same
+//! whether a workspace merges tasks by key, as Databricks does, or replaces them.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Context, Entry, Part,
+    change::{Resource, Understood, job_id, understand},
+    jq,
+    quote::{json_line, json_word, shown},
+    shell::Calls,
+};
+use crate::domain::{ids::sha256_hex, words::RemediationResult};
+
+const CHECK: &str = "Check that nothing has drifted since the capture:";
+const CAPTURE: &str = "Capture the settings as they are, or check that nothing has drifted since:";
+const VALIDATE: &str = "Validate fix:";
+const TEST: &str = "Test (optional, run once):";
+const MONITOR: &str = "Monitor next 3 runs for success.";
+const ROLLBACK: &str = "Restore the captured settings:";
+
+pub fn fill(entry: &mut Entry, context: &Context<'_>) {
+    let apply = match context.step.resource_kind.as_ref().map(|kind| kind.as_str()) {
+        Some("cluster") => "Update cluster configuration:",
+        Some("warehouse" | "sql_warehouse") => "Update warehouse configuration:",
+        _ => "Update job configuration:",
+    };
+    let understood = match understand(context.step, &context.shell) {
+        Ok(understood) => understood,
+        Err(why) => {
+            let why = format!("Not available: {why}.");
+            entry.check = Part::without(CHECK, why.as_str());
+            entry.apply = Part::without(apply, why.as_str());
+            entry.validate = Part::without(VALIDATE, why.as_str());
+            entry.test = Part::without(TEST, why.as_str());
+            entry.monitor = Part::without(MONITOR, why.as_str());
+            entry.rollback = Part::without(ROLLBACK, why);
+            return;
+        }
+    };
+    entry.notes.extend(understood.notes.iter().cloned());
+    let blocks = Blocks { context, understood: &understood };
+    let captured_late =
+        understood.captured.is_none() && context.step.applied && context.step.result != Some(RemediationResult::Failed);
+    if understood.bundle {
+        by_bundle(entry, &understood, apply);
+    } else {
+        entry.check = Part::run(if understood.captured.is_some() { CHECK } else { CAPTURE }, blocks.check());
+        entry.apply = Part::run(apply, blocks.apply());
+        entry.apply.notes.extend(warning(&understood));
+        entry.rollback = if captured_late {
+            let why = "Not available: the change was recorded as applied, and nothing was captured before it.";
+            Part::without(ROLLBACK, why)
+        } else {
+            Part::run(ROLLBACK, blocks.rollback())
+        };
+    }
+    entry.validate = Part::run(VALIDATE, blocks.validate());
+    entry.validate.expected = expected(&understood);
+    (entry.test, entry.monitor) = test_and_monitor(context, &understood.resource);
+}
+
+/// Test and monitoring of a job: the one that was changed, else the one the incident is about.
+pub fn test_and_monitor(context: &Context<'_>, resource: &Resource) -> (Part, Part) {
+    match resource {
+        Resource::Job(id) => of_job(context, *id),
+        _ => of_incident(context),
+    }
+}
+
+pub fn of_incident(context: &Context<'_>) -> (Part, Part) {
+    let job = context.job.ok_or_else(|| "the incident is not about a job".to_owned());
+    match job.and_then(job_id).and_then(|id| context.shell.can_say(id).map(|()| id).map_err(str::to_owned)) {
+        Ok(id) => of_job(context, id),
+        Err(why) => {
+            let why = format!("Not available: {why}. Watch the next 3 runs of what depends on this.");
+            (Part::without(TEST, why.as_str()), Part::without(MONITOR, why))
+        }
+    }
+}
+
+fn of_job(context: &Context<'_>, id: u64) -> (Part, Part) {
+    let step = context.step;
+    // One lake's INC-1001 is another lake's too: the time tells them apart.
+    let digest = sha256_hex(format!("{id} {} {} {}", step.recorded_at.micros(), step.seq, step.ordinal));
+    let digest = digest.get(..16).unwrap_or_default();
+    let token = format!("runbook-{}-{}-{digest}", step.incident_id, context.number);
+    (Part::run(TEST, context.shell.run_now(id, &token)), Part::run(MONITOR, context.shell.newest_runs(id)))
+}
+
+fn warning(understood: &Understood) -> Option<String> {
+    let text = match understood.resource {
+        Resource::Cluster(_) => "A running cluster is restarted by this.",
+        Resource::Warehouse(_) => "A running warehouse may restart, and queries on it may fail.",
+        Resource::Job(_) if understood.change.fields.contains_key("timeout_seconds") => {
+            "A new timeout_seconds of the job holds for runs under way, too."
+        }
+        Resource::Job(_) => return None,
+    };
+    Some(text.into())
+}
+
+/// What the validation prints when all is well.
+fn expected(understood: &Understood) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (place, value) in understood.change.wanted() {
+        let name = place.last().copied().unwrap_or_default();
+        let task = match place.as_slice() {
+            [_, key, _] => format!(" (task {})", json_line(&Value::from(*key))),
+            _ => String::new(),
+        };
+        lines.push(format!("Expected: {} {}{task}", json_line(&Value::from(name)), json_line(value)));
+    }
+    lines.push("Expected: true, and exit code 0".into());
+    lines
+}
+
+/// The next deploy would overwrite whatever is changed in the workspace.
+fn by_bundle(entry: &mut Entry, understood: &Understood, apply: &str) {
+    let change = &understood.change;
+    entry.check = Part::without(CHECK, "Not needed: nothing is changed in the workspace.");
+    let mut notes = vec![
+        "A bundle deployed this job, and its next deploy would overwrite a change made here. Change the bundle instead:"
+            .to_owned(),
+        format!("in the YAML of the bundle, the resource under resources.jobs whose job has id {}", understood.resource.id()),
+    ];
+    for key in &change.task_keys {
+        notes.push(format!("  the task with task_key {}", shown(key)));
+        notes.extend(change.task.iter().map(|(name, value)| format!("    {}: {}", shown(name), json_line(value))));
+    }
+    notes.extend(change.fields.iter().map(|(name, value)| format!("  {}: {}", shown(name), json_line(value))));
+    notes.push("then deploy it: databricks bundle deploy --target TARGET".into());
+    entry.apply = Part { heading: apply.into(), notes, ..Part::default() };
+    entry.rollback = Part::without(ROLLBACK, "Take the change of the bundle back, and deploy it again.");
+}
+
+/// The blocks of one step.
+struct Blocks<'a> {
+    context: &'a Context<'a>,
+    understood: &'a Understood,
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Apply,
+    Rollback,
+}
+
+impl Blocks<'_> {
+    fn check(&self) -> String {
+        let capture = if self.understood.captured.is_some() {
+            String::new()
+        } else {
+            format!(
+                "if [ ! -e {file} ]; then\n\
+                 \x20 printf '%s\\n' \"$live\" | jq '{exact}' || exit 1\n\
+                 \x20 (umask 077 && set -o noclobber && printf '%s\\n' \"$live\" >{file}) || exit 1\n\
+                 \x20 echo 'captured into {file}'\n\
+                 fi\n",
+                file = self.file(),
+                exact = jq::EXACT
+            )
+        };
+        let body = format!(
+            "{}live=$({}) || exit 1\n{capture}{}{}\
+             case $state in\n\
+             \x20 '\"as captured\"' | '\"either\"') echo 'ok: nothing has drifted since the capture' ;;\n\
+             \x20 '\"as changed\"') echo 'ok: the change is in place, and nothing else has drifted' ;;\n\
+             \x20 *)\n    printf '%s\\n' \"$state\" >&2\n    echo 'stop: the live settings are not the captured ones' >&2\n    exit 1\n    ;;\n\
+             esac\n",
+            self.wanted(),
+            self.live(),
+            self.captured(),
+            COMPARE.replace("PROGRAM", jq::COMPARE)
+        );
+        self.context.shell.block(Calls::Get, &body)
+    }
+
+    fn apply(&self) -> String {
+        self.write(
+            Direction::Apply,
+            "  '\"as captured\"' | '\"either\"') ;;\n  \
+               '\"as changed\"')\n    echo 'nothing to do: the change is in place'\n    exit 0\n    ;;\n  \
+               *)\n    printf '%s\\n' \"$state\" >&2\n    echo 'stop: the live settings are not the captured ones; nothing was changed' >&2\n    exit 1\n    ;;\n",
+            "applied",
+        )
+    }
+
+    fn rollback(&self) -> String {
+        self.write(
+            Direction::Rollback,
+            "  '\"as changed\"' | '\"either\"') ;;\n  \
+               '\"as captured\"')\n    echo 'nothing to do: the settings are as captured'\n    exit 0\n    ;;\n  \
+               *)\n    printf '%s\\n' \"$state\" >&2\n    \
+                 echo 'the live settings are neither as captured nor as changed' >&2\n    \
+                 if [ \"${ROLLBACK_ANYWAY:-}\" != 1 ]; then\n      \
+                   echo 'stop: nothing was changed; with ROLLBACK_ANYWAY=1 in the environment the captured ones overwrite them' >&2\n      \
+                   exit 1\n    \
+                 fi\n    ;;\n",
+            "rolled back",
+        )
+    }
+
+    fn write(&self, direction: Direction, judge: &str, done: &str) -> String {
+        let path = match &self.understood.resource {
+            Resource::Job(_) => "/api/2.2/jobs/update".to_owned(),
+            Resource::Cluster(_) => "/api/2.1/clusters/update".to_owned(),
+            Resource::Warehouse(id) => format!("/api/2.0/sql/warehouses/{id}/edit"),
+        };
+        let body = format!(
+            "{}{}live=$({}) || exit 1\n{}case $state in\n{judge}esac\n{}\
+             printf '%s\\n' \"$body\" | post {path} >/dev/null || exit 1\n\
+             echo '{done}'\n",
+            self.wanted(),
+            self.captured(),
+            self.live(),
+            COMPARE.replace("PROGRAM", jq::COMPARE),
+            self.body(direction)
+        );
+        self.context.shell.block(Calls::Both, &body)
+    }
+
+    fn validate(&self) -> String {
+        let body = format!(
+            "{}live=$({}) || exit 1\n\
+             printf '%s\\n' \"$want\" \"$live\" | jq -n -a -c -e '{}'\n",
+            self.wanted(),
+            self.live(),
+            jq::VALIDATE
+        );
+        self.context.shell.block(Calls::Get, &body)
+    }
+
+    /// A command that prints the settings as they are now.
+    fn live(&self) -> String {
+        let id = match &self.understood.resource {
+            Resource::Job(id) => id,
+            Resource::Cluster(id) => return format!("get '/api/2.1/clusters/get?cluster_id={id}'"),
+            Resource::Warehouse(id) => return format!("get '/api/2.0/sql/warehouses/{id}'"),
+        };
+        let captured = self.understood.captured.as_ref();
+        let tasks = captured.and_then(|settings| settings.get("tasks")).and_then(Value::as_array);
+        // A job of more pages than the capture has drifted anyway.
+        if tasks.is_some_and(|tasks| tasks.len() <= PAGE) {
+            return format!("get '/api/2.2/jobs/get?job_id={id}' | jq -a -c '{}'", jq::JOB_PAGE);
+        }
+        format!(
+            "\n\
+             \x20 page='' next=''\n\
+             \x20 while :; do\n\
+             \x20   page=$(get \"/api/2.2/jobs/get?job_id={id}${{next:+&page_token=$next}}\") || exit 1\n\
+             \x20   printf '%s\\n' \"$page\"\n\
+             \x20   next=$(printf '%s\\n' \"$page\" | jq -r '.next_page_token // \"\" | @uri') || exit 1\n\
+             \x20   if [ -z \"$next\" ]; then break; fi\n\
+             \x20 done | jq -s -a -c '{}'\n",
+            jq::JOB_PAGES
+        )
+    }
+
+    /// `body`: what is to be written.
+    fn body(&self, direction: Direction) -> String {
+        let back = matches!(direction, Direction::Rollback);
+        let compute = |inputs: &str, arguments: &str, program: &str| {
+            format!(
+                "body=$(printf '%s\\n' {inputs} |\n  jq -n -a -c --argjson back {back}{arguments} '{program}') || exit 1\n"
+            )
+        };
+        let understood = self.understood;
+        match (&understood.resource, &understood.captured) {
+            (Resource::Warehouse(_), _) => compute("\"$want\" \"$captured\" \"$live\"", "", jq::WAREHOUSE_BODY),
+            (Resource::Job(id), None) => {
+                // jq 1.6 would round the id.
+                compute("\"$want\" \"$captured\"", "", jq::JOB_BODY)
+                    + &format!("body='{{\"job_id\":{id},'${{body#?}}\n")
+            }
+            (Resource::Cluster(id), None) => {
+                compute("\"$want\" \"$captured\"", &format!(" --arg id '{id}'"), jq::CLUSTER_BODY)
+            }
+            (resource, Some(captured)) => {
+                let after = understood.change.applied_to(captured);
+                let (from, to) = if back { (&after, captured) } else { (captured, &after) };
+                let body = match resource {
+                    Resource::Job(id) => match removed(from, to) {
+                        none if none.is_empty() => json!({ "job_id": id, "new_settings": to }),
+                        names => json!({ "job_id": id, "new_settings": to, "fields_to_remove": names }),
+                    },
+                    _ => json!({
+                        "cluster_id": resource.id(),
+                        "update_mask": understood.change.fields.keys().cloned().collect::<Vec<_>>().join(","),
+                        "cluster": to,
+                    }),
+                };
+                format!("body={}\n", json_word(&body))
+            }
+        }
+    }
+
+    fn wanted(&self) -> String {
+        format!("want={}\n", json_word(&json!(self.understood.change.wanted())))
+    }
+
+    fn captured(&self) -> String {
+        match &self.understood.captured {
+            Some(settings) => format!("captured={}\n", json_word(&Value::Object(settings.clone()))),
+            None => format!("captured=$(cat {}) || exit 1\n", self.file()),
+        }
+    }
+
+    /// The same in every version, so that a later one finds what was captured with an earlier one.
+    fn file(&self) -> String {
+        let resource = &self.understood.resource;
+        format!(
+            "./{}-step-{}-{}-{}.captured.json",
+            self.context.step.incident_id,
+            self.context.number,
+            resource.noun(),
+            resource.id()
+        )
+    }
+}
+
+/// How many tasks jobs/get returns at once.
+const PAGE: usize = 100;
+
+const COMPARE: &str = "state=$(printf '%s\\n' \"$want\" \"$captured\" \"$live\" | jq -n -a -c '\nPROGRAM') || exit 1\n";
+
+/// What `fields_to_remove` must name, because an update alone would leave it: absent fields, and absent job clusters.
+fn removed(from: &Map<String, Value>, to: &Map<String, Value>) -> Vec<String> {
+    let mut names: Vec<String> = from.keys().filter(|name| !to.contains_key(*name)).cloned().collect();
+    let clusters = |settings: &Map<String, Value>| -> Vec<String> {
+        let clusters = settings.get("job_clusters").and_then(Value::as_array).into_iter().flatten();
+        clusters.filter_map(|cluster| cluster.get("job_cluster_key")?.as_str()).map(str::to_owned).collect()
+    };
+    if to.contains_key("job_clusters") {
+        let kept = clusters(to);
+        names.extend(
+            clusters(from).into_iter().filter(|key| !kept.contains(key)).map(|key| format!("job_clusters/{key}")),
+        );
+    }
+    names
+}

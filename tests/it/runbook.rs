@@ -1,0 +1,495 @@
+//! Runbooks, pasted into bash against a workspace.
+
+mod workspace;
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
+
+use crate::support::{example, json_lines, ok, report, run};
+use workspace::{TOKEN, Workspace, World};
+
+const HOSTILE: &str = "x'; touch pwned #\n$(touch pwned)`touch pwned`\"; touch pwned; \"\u{202e}\u{1b}[2J!!\\";
+
+/// Takes exactly the forms of the command line that runbooks print.
+const DATABRICKS: &str = r#"#!/usr/bin/env bash
+set -euo pipefail
+case "$1 $2 $#" in
+  "api get 3") curl -sS --fail-with-body -H "Authorization: Bearer $DATABRICKS_TOKEN" "$DATABRICKS_HOST$3" ;;
+  "api post 5")
+    [ "$4 $5" = "--json @/dev/stdin" ]
+    curl -sS --fail-with-body -H "Authorization: Bearer $DATABRICKS_TOKEN" --data-binary @- "$DATABRICKS_HOST$3"
+    ;;
+  "jobs run-now 6")
+    [ "$4 $6" = "--idempotency-token --no-wait" ]
+    curl -sS --fail-with-body -H "Authorization: Bearer $DATABRICKS_TOKEN" \
+      --data-binary "{\"job_id\":$3,\"idempotency_token\":\"$5\"}" "$DATABRICKS_HOST/api/2.2/jobs/run-now"
+    ;;
+  *) exit 64 ;;
+esac
+"#;
+
+/// Writes down how it was called, then does it.
+const CURL: &str = "#!/usr/bin/env bash\nprintf '%s\\n' \"$*\" >>\"$CALLS\"\nexec /usr/bin/curl \"$@\"\n";
+
+/// A workspace, a lake with one incident, and an empty folder to paste in.
+struct Desk {
+    workspace: Workspace,
+    folder: TempDir,
+    tool: &'static str,
+}
+
+/// What came of a paste.
+struct Pasted {
+    success: bool,
+    out: String,
+    err: String,
+}
+
+impl Desk {
+    async fn new(world: World, tool: &'static str, steps: &[Value]) -> Self {
+        let workspace = Workspace::start(world).await;
+        let folder = tempdir().unwrap();
+        for name in ["bin", "paste"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for (name, text) in [("databricks", DATABRICKS), ("curl", CURL)] {
+            let path = folder.path().join("bin").join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let desk = Self { workspace, folder, tool };
+        let mut document = report("steps");
+        document["workspace"]["url"] = desk.workspace.url.clone().into();
+        document["incident"]["title"] = HOSTILE.into();
+        document["rca"]["root_cause"] = HOSTILE.into();
+        document["remediation"] = steps.iter().cloned().collect();
+        let file = desk.folder.path().join("report.json");
+        fs::write(&file, document.to_string()).unwrap();
+        ok(&desk.lake(), &["record", file.to_str().unwrap()]);
+        desk
+    }
+
+    fn lake(&self) -> PathBuf {
+        self.folder.path().join("lake")
+    }
+
+    fn show(&self, arguments: &[&str]) -> String {
+        ok(&self.lake(), &[&["runbook", "show", "INC-1001", "--with", self.tool], arguments].concat())
+    }
+
+    fn bash(&self) -> Command {
+        let bin = self.folder.path().join("bin");
+        let mut command = Command::new("bash");
+        command
+            .current_dir(self.folder.path().join("paste"))
+            .env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()))
+            .env("HOME", self.folder.path().join("paste"))
+            .env("CALLS", self.folder.path().join("calls"))
+            .env("DATABRICKS_HOST", &self.workspace.url)
+            .env("DATABRICKS_TOKEN", TOKEN)
+            .env("DATABRICKS_WAREHOUSE_ID", "wh1");
+        command
+    }
+
+    /// Text, unmodified, on the standard input of a shell.
+    fn paste_with(&self, text: &str, environment: &[(&str, &str)]) -> Pasted {
+        let mut command = self.bash();
+        command.envs(environment.iter().copied());
+        let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        shell.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = shell.wait_with_output().unwrap();
+        let left: Vec<String> = fs::read_dir(self.folder.path().join("paste"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.ends_with(".captured.json"))
+            .collect();
+        assert!(left.is_empty(), "something else ran and left {left:?}");
+        Pasted {
+            success: output.status.success(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    fn paste(&self, step: &str) -> Pasted {
+        self.paste_with(&block(&self.show(&[]), step), &[])
+    }
+
+    /// Pastes and expects it to work and to say so.
+    fn works(&self, step: &str, said: &str) {
+        let Pasted { success, out, err } = self.paste(step);
+        assert!(success && out.contains(said), "{step}: {out}{err}");
+    }
+
+    /// Pastes and expects it to refuse, to say why, and to change nothing.
+    fn refuses(&self, step: &str, said: &str) {
+        let before = self.workspace.settings();
+        let Pasted { success, out, err } = self.paste(step);
+        assert!(!success && err.contains(said), "{step}: {out}{err}");
+        assert_eq!(self.workspace.settings(), before);
+    }
+}
+
+/// The lines of the block under a heading that starts like this.
+fn block(text: &str, heading: &str) -> String {
+    let mut lines = text.lines().skip_while(|line| !line.starts_with(heading));
+    assert!(lines.next().is_some(), "no {heading} in {text}");
+    let lines = lines.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   #"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+const CHECK: &str = "1. ";
+const APPLY: &str = "2. ";
+const VALIDATE: &str = "3. ";
+const TEST: &str = "4. ";
+const MONITOR: &str = "5. ";
+const ROLLBACK: &str = "- ";
+
+fn settings(task: &str) -> Value {
+    json!({
+        "name": HOSTILE,
+        "max_concurrent_runs": 1,
+        "tags": { "team": HOSTILE },
+        "job_clusters": [{ "job_cluster_key": "small", "new_cluster": { "num_workers": 1 } }],
+        "tasks": [
+            { "task_key": "extract", "notebook_task": { "notebook_path": HOSTILE }, "timeout_seconds": 60 },
+            { "task_key": task, "depends_on": [{ "task_key": "extract" }], "max_retries": 0, "environment_key": "default" },
+        ],
+    })
+}
+
+fn one_job(settings: Value) -> World {
+    let mut other = settings.clone();
+    other["name"] = "other".into();
+    World { jobs: [("7".to_owned(), settings), ("8".to_owned(), other)].into(), ..World::default() }
+}
+
+fn job_step(task: &str, captured: Option<&Value>) -> Value {
+    let mut step = json!({
+        "kind": "job_settings", "title": HOSTILE, "resource": { "kind": "job", "id": "7", "name": HOSTILE },
+        "task_keys": [task],
+        "changes": {
+            "max_retries": 3, "retry_on_timeout": true, "environment_key": null, "description": HOSTILE,
+            "schedule": { "quartz_cron_expression": "0 0 12 * * ?", "timezone_id": "UTC" },
+            "job_clusters": [{ "job_cluster_key": "big", "new_cluster": { "num_workers": 9 } }],
+        },
+        "applied": false,
+    });
+    if let Some(captured) = captured {
+        step["captured_settings"] = captured.clone();
+    }
+    step
+}
+
+fn changed(task: &str) -> Value {
+    let mut after = settings(task);
+    let changed = after["tasks"][1].as_object_mut().unwrap();
+    changed.remove("environment_key");
+    changed.insert("max_retries".into(), 3.into());
+    changed.insert("retry_on_timeout".into(), true.into());
+    changed.insert("description".into(), HOSTILE.into());
+    after["schedule"] = json!({ "quartz_cron_expression": "0 0 12 * * ?", "timezone_id": "UTC" });
+    after["job_clusters"] = json!([{ "job_cluster_key": "big", "new_cluster": { "num_workers": 9 } }]);
+    after
+}
+
+/// From the check to the rollback; `after` is what the workspace holds in between.
+fn there_and_back(desk: &Desk, after: &World) {
+    let before = desk.workspace.settings();
+    desk.works(CHECK, "ok: nothing has drifted");
+    let unlike = desk.paste(VALIDATE);
+    assert!(!unlike.success && unlike.out.ends_with("false\n"), "{}{}", unlike.out, unlike.err);
+    assert_eq!(desk.workspace.world().writes, Vec::<String>::new());
+    desk.works(APPLY, "applied\n");
+    assert_eq!(desk.workspace.settings(), *after);
+    desk.works(VALIDATE, "true\n");
+    desk.works(CHECK, "ok: the change is in place");
+    desk.works(APPLY, "nothing to do");
+    desk.works(TEST, "");
+    desk.works(TEST, "");
+    assert_eq!(desk.workspace.world().runs.len(), 1, "one run, however often it is pasted");
+    desk.works(MONITOR, "\"result\":\"SUCCESS\",\"message\":\"\\u001b]0;x\\u0007\"");
+    desk.works(ROLLBACK, "rolled back\n");
+    assert_eq!(desk.workspace.settings(), before);
+    desk.works(ROLLBACK, "nothing to do");
+    let calls = fs::read_to_string(desk.folder.path().join("calls")).unwrap();
+    assert_eq!(calls.contains(TOKEN), desk.tool == "cli", "only the test's own databricks shows the token");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn job_settings_are_changed_and_put_back_from_the_recorded_capture() {
+    for tool in ["cli", "curl"] {
+        for task in ["transform", HOSTILE] {
+            let desk = Desk::new(one_job(settings(task)), tool, &[job_step(task, Some(&settings(task)))]).await;
+            let mut after = desk.workspace.settings();
+            after.jobs.insert("7".into(), changed(task));
+            there_and_back(&desk, &after);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn job_settings_without_a_capture_are_captured_first() {
+    for tool in ["cli", "curl"] {
+        let task = HOSTILE;
+        let many = |mut settings: Value| {
+            let tasks = settings["tasks"].as_array_mut().unwrap();
+            tasks.extend((0..250).map(|number| json!({ "task_key": format!("t{number}") })));
+            settings
+        };
+        let desk = Desk::new(one_job(many(settings(task))), tool, &[job_step(task, None)]).await;
+        desk.refuses(APPLY, "No such file");
+        let mut after = desk.workspace.settings();
+        // The tasks are sent with the defaults they were read with.
+        let mut job = many(changed(task));
+        for task in job["tasks"].as_array_mut().unwrap() {
+            task["run_if"] = "ALL_SUCCESS".into();
+            task["email_notifications"] = json!({});
+        }
+        after.jobs.insert("7".into(), job);
+        desk.works(CHECK, "captured into ./INC-1001-step-1-job-7.captured.json");
+        let file = desk.folder.path().join("paste/INC-1001-step-1-job-7.captured.json");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let captured = fs::read(&file).unwrap();
+        desk.works(APPLY, "applied\n");
+        assert_eq!(desk.workspace.settings(), after);
+        desk.works(VALIDATE, "true\n");
+        desk.works(CHECK, "ok: the change is in place");
+        assert_eq!(fs::read(&file).unwrap(), captured, "a capture is never overwritten");
+        desk.works(ROLLBACK, "rolled back\n");
+        let mut restored = many(settings(task));
+        for task in restored["tasks"].as_array_mut().unwrap() {
+            task["run_if"] = "ALL_SUCCESS".into();
+            task["email_notifications"] = json!({});
+        }
+        assert_eq!(desk.workspace.settings().jobs["7"], restored);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cluster_settings_are_changed_and_put_back() {
+    let before = json!({ "cluster_name": HOSTILE, "autoscale": { "min_workers": 1, "max_workers": 4 }, "spark_conf": { "a": HOSTILE } });
+    for tool in ["cli", "curl"] {
+        for captured in [Some(&before), None] {
+            let mut step = json!({
+                "kind": "cluster_settings", "title": "Resize", "resource": { "kind": "cluster", "id": "0211-abc" },
+                "changes": { "num_workers": 3, "autotermination_minutes": 30, "custom_tags": { "why": HOSTILE } }, "applied": false,
+            });
+            if let Some(captured) = captured {
+                step["captured_settings"] = captured.clone();
+            }
+            let world = World { clusters: [("0211-abc".into(), before.clone())].into(), ..World::default() };
+            let desk = Desk::new(world, tool, &[step]).await;
+            let mut after = desk.workspace.settings();
+            after.clusters.insert(
+                "0211-abc".into(),
+                json!({ "cluster_name": HOSTILE, "num_workers": 3, "autotermination_minutes": 30, "custom_tags": { "why": HOSTILE },
+                        "spark_conf": { "a": HOSTILE } }),
+            );
+            there_and_back(&desk, &after);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warehouse_settings_are_changed_and_put_back() {
+    let before = json!({ "name": HOSTILE, "cluster_size": "Small", "auto_stop_mins": 10, "enable_photon": true });
+    for tool in ["cli", "curl"] {
+        for captured in [Some(&before), None] {
+            let mut step = json!({
+                "kind": "warehouse_settings", "title": "Bigger", "resource": { "kind": "warehouse", "id": "ab12" },
+                "changes": { "cluster_size": "Large", "tags": { "custom_tags": [{ "key": "why", "value": HOSTILE }] } }, "applied": false,
+            });
+            if let Some(captured) = captured {
+                step["captured_settings"] = captured.clone();
+            }
+            let world = World { warehouses: [("ab12".into(), before.clone())].into(), ..World::default() };
+            let desk = Desk::new(world, tool, &[step]).await;
+            let mut after = desk.workspace.settings();
+            let warehouse = after.warehouses.get_mut("ab12").unwrap();
+            warehouse["cluster_size"] = "Large".into();
+            warehouse["tags"] = json!({ "custom_tags": [{ "key": "why", "value": HOSTILE }] });
+            there_and_back(&desk, &after);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_runs_as_it_was_recorded_and_a_failed_one_fails() {
+    for tool in ["cli", "curl"] {
+        let statement = format!("DELETE FROM t WHERE name = '{HOSTILE}'");
+        for (statement, success, state) in [(statement.as_str(), true, "SUCCEEDED"), ("SELECT fail", false, "FAILED")] {
+            let step = json!({ "kind": "sql", "title": HOSTILE, "statement": statement, "applied": false });
+            let desk = Desk::new(World::default(), tool, &[step]).await;
+            let pasted = desk.paste(APPLY);
+            assert_eq!(pasted.success, success, "{}{}", pasted.out, pasted.err);
+            assert!(pasted.out.contains(state));
+            assert_eq!(desk.workspace.world().statements, [statement]);
+            assert_eq!(block(&desk.show(&[]), ROLLBACK), "");
+            assert_eq!(block(&desk.show(&[]), CHECK), "");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recorded_command_is_shown_and_never_run() {
+    let step = json!({ "kind": "command", "title": "Clean up", "command": format!("touch pwned\n{HOSTILE}"), "applied": false });
+    let desk = Desk::new(World::default(), "cli", &[step]).await;
+    let text = desk.show(&[]);
+    assert!(text.contains("   #   touch pwned\n"), "{text}");
+    assert_eq!(block(&text, APPLY), "");
+    let script = desk.folder.path().join("runbook.sh");
+    fs::write(&script, desk.show(&["--format", "script"])).unwrap();
+    let output = desk.bash().arg(&script).arg("apply").output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    desk.paste_with(&text, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_when_something_drifted() {
+    type Drift = fn(&mut Value);
+    let drifts: [(Drift, &str); 5] = [
+        (
+            |job| job["tasks"][1]["max_retries"] = 9.into(),
+            r#"{"setting":["tasks","transform","max_retries"],"captured":0,"now":9}"#,
+        ),
+        (
+            |job| job["tasks"][0]["libraries"] = json!([{ "jar": "x" }]),
+            r#"["tasks","extract","libraries",0,"jar"],"captured":null"#,
+        ),
+        (
+            |job| job["tasks"].as_array_mut().unwrap().push(json!({ "task_key": "new" })),
+            r#"["tasks","new","task_key"]"#,
+        ),
+        (|job| job["schedule"] = json!({ "timezone_id": "CET" }), r#"["schedule","timezone_id"]"#),
+        (|job| job["deployment"] = json!({ "kind": "BUNDLE" }), "a bundle deployed this job"),
+    ];
+    for (drift, told) in drifts {
+        let captured = settings("transform");
+        let desk = Desk::new(one_job(captured.clone()), "curl", &[job_step("transform", Some(&captured))]).await;
+        drift(desk.workspace.world.lock().unwrap().jobs.get_mut("7").unwrap());
+        desk.refuses(CHECK, told);
+        desk.refuses(APPLY, told);
+        desk.refuses(ROLLBACK, told);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_over_a_drift_must_be_asked_for() {
+    let captured = settings("transform");
+    let desk = Desk::new(one_job(captured.clone()), "cli", &[job_step("transform", Some(&captured))]).await;
+    desk.works(APPLY, "applied");
+    desk.workspace.world.lock().unwrap().jobs.get_mut("7").unwrap()["tasks"][1]["max_retries"] = 5.into();
+    desk.refuses(ROLLBACK, "neither as captured nor as changed");
+    let pasted = desk.paste_with(&block(&desk.show(&[]), ROLLBACK), &[("ROLLBACK_ANYWAY", "1")]);
+    assert!(pasted.success, "{}", pasted.err);
+    assert_eq!(desk.workspace.settings().jobs["7"], captured);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_stops_in_another_workspace_and_without_credentials() {
+    let captured = settings("transform");
+    for tool in ["cli", "curl"] {
+        let desk = Desk::new(one_job(captured.clone()), tool, &[job_step("transform", Some(&captured))]).await;
+        for (name, value) in [("DATABRICKS_HOST", "http://127.0.0.1:1"), ("DATABRICKS_TOKEN", "wrong")] {
+            for step in [CHECK, APPLY, VALIDATE, TEST, ROLLBACK] {
+                let pasted = desk.paste_with(&block(&desk.show(&[]), step), &[(name, value)]);
+                assert!(!pasted.success && !pasted.err.is_empty(), "{step} with {name}: {}", pasted.out);
+            }
+        }
+        assert_eq!(desk.workspace.world().writes, Vec::<String>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_block_leaves_the_shell_it_was_pasted_into() {
+    let desk = Desk::new(World::default(), "curl", &[job_step("transform", None)]).await;
+    let pasted = desk.paste_with(&format!("{}echo still here\n", block(&desk.show(&[]), CHECK)), &[]);
+    assert_eq!(pasted.out, "still here\n");
+    assert!(pasted.err.contains("there is no such thing"), "{}", pasted.err);
+}
+
+fn shellcheck(script: &Path) {
+    let Ok(output) = Command::new("shellcheck").arg(script).output() else { return };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_does_what_the_blocks_do() {
+    let captured = settings(HOSTILE);
+    for tool in ["cli", "curl"] {
+        let sql = json!({ "kind": "sql", "title": "Clean", "statement": "DELETE FROM t", "applied": false });
+        let steps = [job_step(HOSTILE, Some(&captured)), sql];
+        let desk = Desk::new(one_job(captured.clone()), tool, &steps).await;
+        let script = desk.folder.path().join("runbook.sh");
+        fs::write(&script, desk.show(&["--format", "script"])).unwrap();
+        shellcheck(&script);
+        let run = |arguments: &[&str]| {
+            let output = desk.bash().arg(&script).args(arguments).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+        };
+        assert_eq!(run(&[]).0, Some(2));
+        assert_eq!(run(&["apply", "3"]).0, Some(2));
+        assert_eq!(run(&["apply", "-1"]).0, Some(2));
+        let check = run(&["check"]);
+        assert_eq!(check.0, Some(0), "{check:?}");
+        let apply = run(&["apply"]);
+        assert_eq!(apply.0, Some(0), "{apply:?}");
+        assert_eq!(desk.workspace.settings().jobs["7"], changed(HOSTILE));
+        assert_eq!(desk.workspace.world().statements, ["DELETE FROM t"]);
+        assert_eq!(run(&["validate", "1"]).0, Some(0));
+        assert_eq!(run(&["rollback"]).0, Some(1), "the statement cannot be put back");
+        assert_eq!(run(&["rollback", "1"]).0, Some(0));
+        assert_eq!(desk.workspace.settings(), one_job(captured.clone()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_whole_runbook_pasted_by_mistake_runs_nothing_but_its_blocks() {
+    let step = json!({
+        "kind": "job_settings", "title": HOSTILE, "resource": { "kind": "job", "id": HOSTILE }, "changes": { HOSTILE: 1 }, "applied": false,
+    });
+    let desk = Desk::new(World::default(), "cli", &[step]).await;
+    for format in ["text", "markdown"] {
+        let text = desk.show(&["--format", format]);
+        // One line at a time, as an interactive shell goes on after a syntax error.
+        for line in text.lines() {
+            desk.paste_with(&format!("{line}\n"), &[]);
+        }
+    }
+    assert_eq!(desk.workspace.world(), World::default());
+}
+
+#[test]
+fn the_examples_have_runbooks_and_versions_are_counted() {
+    let folder = tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    for name in ["01-daily-etl-no-retries", "04-run-output-unavailable", "06-hostile-names-and-secrets"] {
+        ok(&lake, &["record", &example(name)]);
+    }
+    let list = json_lines(&lake, &["runbook", "list"]).remove(0);
+    let ids: Vec<&Value> = list.as_array().unwrap().iter().map(|row| &row["incident_id"]).collect();
+    assert_eq!(ids, ["INC-1003", "INC-1001"]);
+    assert_eq!(list[0]["versions"], 1);
+    let shown = json_lines(&lake, &["runbook", "show", "INC-1001"]).remove(0);
+    assert_eq!((&shown["version"], &shown["entries"][0]["applied"]), (&json!(1), &json!(true)));
+    assert_eq!(shown["entries"][0]["cause_summary"].as_str().unwrap().get(..15), Some("Job \"daily-etl\""));
+    assert!(ok(&lake, &["runbook", "show", "INC-1002"]).contains("no remediation step was recorded"));
+    for (arguments, told) in [
+        (["INC-1001", "--version", "2"], "it has version 1 only"),
+        (["INC-1002", "--version", "1"], "it has none at all"),
+        (["INC-1009", "--version", "1"], "there is no incident INC-1009"),
+    ] {
+        let output = run(&lake, &[&["runbook", "show"], &arguments[..]].concat());
+        assert_eq!(output.status.code(), Some(4));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(told));
+    }
+}

@@ -1,0 +1,226 @@
+//! A workspace at a socket: the parts of the REST API that runbooks use, as Databricks documents them.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri},
+};
+use serde_json::{Map, Value, json};
+
+pub const TOKEN: &str = "not-a-real-token";
+const PAGE: usize = 100;
+
+/// What the workspace holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct World {
+    pub jobs: BTreeMap<String, Value>,
+    pub clusters: BTreeMap<String, Value>,
+    pub warehouses: BTreeMap<String, Value>,
+    /// Tokens of run-now.
+    pub runs: Vec<String>,
+    pub statements: Vec<String>,
+    /// Every request that writes: its path.
+    pub writes: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Workspace {
+    pub url: String,
+    pub world: Arc<Mutex<World>>,
+}
+
+impl Workspace {
+    /// Must be called inside a runtime, and lives as long as that.
+    pub async fn start(world: World) -> Self {
+        let world = Arc::new(Mutex::new(world));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&world));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, world }
+    }
+
+    pub fn world(&self) -> World {
+        self.world.lock().unwrap().clone()
+    }
+
+    /// What it holds, without what was done to it.
+    pub fn settings(&self) -> World {
+        World { writes: Vec::new(), runs: Vec::new(), statements: Vec::new(), ..self.world() }
+    }
+}
+
+type Answer = Result<Value, (StatusCode, &'static str)>;
+
+async fn answer(
+    State(world): State<Arc<Mutex<World>>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
+    let authorised = headers.get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"));
+    let outcome = if authorised {
+        route(&mut world.lock().unwrap(), &method, &uri, &body)
+    } else {
+        Err((StatusCode::UNAUTHORIZED, "no token"))
+    };
+    match outcome {
+        Ok(value) => (StatusCode::OK, value.to_string()),
+        Err((status, message)) => (status, json!({ "error_code": status.as_u16(), "message": message }).to_string()),
+    }
+}
+
+const UNKNOWN: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such thing");
+const BAD: (StatusCode, &str) = (StatusCode::BAD_REQUEST, "the request is wrong");
+
+fn route(world: &mut World, method: &Method, uri: &Uri, body: &[u8]) -> Answer {
+    let query: BTreeMap<String, String> =
+        url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let asked = |name: &str| query.get(name).map(String::as_str).ok_or(BAD);
+    if method == Method::POST {
+        let body: Value = serde_json::from_slice(body).map_err(|_| BAD)?;
+        world.writes.push(uri.path().to_owned());
+        return write(world, uri.path(), &body);
+    }
+    match uri.path() {
+        "/api/2.2/jobs/get" => job(world.jobs.get(asked("job_id")?).ok_or(UNKNOWN)?, asked("page_token").ok()),
+        "/api/2.1/clusters/get" => {
+            let id = asked("cluster_id")?;
+            let mut cluster = world.clusters.get(id).ok_or(UNKNOWN)?.clone();
+            cluster["cluster_id"] = id.into();
+            cluster["state"] = "TERMINATED".into();
+            Ok(cluster)
+        }
+        "/api/2.2/jobs/runs/list" => {
+            let limit: usize = asked("limit")?.parse().map_err(|_| BAD)?;
+            let runs = world.runs.iter().enumerate().rev().take(limit).map(|(index, _)| {
+                json!({ "run_id": index + 1, "start_time": 1_700_000_000_000_i64,
+                        "status": { "state": "TERMINATED", "termination_details": { "code": "SUCCESS", "message": "\u{1b}]0;x\u{7}" } } })
+            });
+            Ok(json!({ "runs": runs.collect::<Vec<_>>() }))
+        }
+        "/api/2.0/sql/statements/one" => Ok(finished(world.statements.last().ok_or(UNKNOWN)?)),
+        path => {
+            let id = path.strip_prefix("/api/2.0/sql/warehouses/").ok_or(UNKNOWN)?;
+            let mut warehouse = world.warehouses.get(id).ok_or(UNKNOWN)?.clone();
+            warehouse["id"] = id.into();
+            warehouse["num_clusters"] = 0.into();
+            Ok(warehouse)
+        }
+    }
+}
+
+fn finished(statement: &str) -> Value {
+    if statement.contains("fail") {
+        json!({ "statement_id": "one", "status": { "state": "FAILED", "error": { "message": "no such table" } } })
+    } else {
+        json!({ "statement_id": "one", "status": { "state": "SUCCEEDED" }, "result": { "data_array": [["1"]] } })
+    }
+}
+
+/// One page of tasks, with defaults a workspace fills in.
+fn job(settings: &Value, page: Option<&str>) -> Answer {
+    let from: usize = page.map_or(Ok(0), |page| page.trim_end_matches("/+=").parse()).map_err(|_| BAD)?;
+    let tasks = settings["tasks"].as_array().ok_or(BAD)?;
+    let mut shown = settings.clone();
+    shown["tasks"] = tasks.iter().skip(from).take(PAGE).cloned().collect();
+    for task in shown["tasks"].as_array_mut().unwrap() {
+        for (name, default) in [("run_if", json!("ALL_SUCCESS")), ("email_notifications", json!({}))] {
+            task.as_object_mut().unwrap().entry(name).or_insert(default);
+        }
+    }
+    shown["email_notifications"] = json!({});
+    let mut answer = json!({ "settings": shown });
+    if from + PAGE < tasks.len() {
+        answer["next_page_token"] = format!("{}/+=", from + PAGE).into();
+    }
+    Ok(answer)
+}
+
+fn write(world: &mut World, path: &str, body: &Value) -> Answer {
+    match path {
+        "/api/2.2/jobs/update" => {
+            let settings = world.jobs.get_mut(&body["job_id"].as_u64().ok_or(BAD)?.to_string()).ok_or(UNKNOWN)?;
+            update_job(settings.as_object_mut().unwrap(), body)
+        }
+        "/api/2.2/jobs/run-now" => {
+            let token = body["idempotency_token"].as_str().ok_or(BAD)?;
+            assert!(token.len() <= 64);
+            if !world.runs.iter().any(|known| known == token) {
+                world.runs.push(token.to_owned());
+            }
+            Ok(json!({ "run_id": world.runs.len() }))
+        }
+        "/api/2.1/clusters/update" => {
+            let cluster = world.clusters.get_mut(body["cluster_id"].as_str().ok_or(BAD)?).ok_or(UNKNOWN)?;
+            let cluster = cluster.as_object_mut().unwrap();
+            let new = body["cluster"].as_object().ok_or(BAD)?;
+            let mask: Vec<&str> = body["update_mask"].as_str().ok_or(BAD)?.split(',').collect();
+            if new.keys().any(|name| !mask.contains(&name.as_str())) {
+                return Err(BAD);
+            }
+            for name in mask {
+                match new.get(name) {
+                    Some(value) => drop(cluster.insert(name.into(), value.clone())),
+                    None => drop(cluster.remove(name)),
+                }
+            }
+            Ok(json!({}))
+        }
+        "/api/2.0/sql/statements" => {
+            if body["warehouse_id"] != "wh1" {
+                return Err(UNKNOWN);
+            }
+            world.statements.push(body["statement"].as_str().ok_or(BAD)?.to_owned());
+            Ok(json!({ "statement_id": "one", "status": { "state": "PENDING" } }))
+        }
+        path => {
+            let id = path.strip_prefix("/api/2.0/sql/warehouses/").and_then(|rest| rest.strip_suffix("/edit"));
+            let warehouse = world.warehouses.get_mut(id.ok_or(UNKNOWN)?).ok_or(UNKNOWN)?;
+            // Whatever an edit leaves out falls back to its default.
+            let mut new: Map<String, Value> = body.as_object().ok_or(BAD)?.clone();
+            new.entry("auto_stop_mins").or_insert(json!(120));
+            *warehouse = Value::Object(new);
+            Ok(json!({}))
+        }
+    }
+}
+
+fn update_job(settings: &mut Map<String, Value>, body: &Value) -> Answer {
+    let new = body["new_settings"].as_object().ok_or(BAD)?;
+    for (name, value) in new {
+        let key = match name.as_str() {
+            "tasks" => "task_key",
+            "job_clusters" => "job_cluster_key",
+            _ => {
+                settings.insert(name.clone(), value.clone());
+                continue;
+            }
+        };
+        let entries = settings.entry(name).or_insert(json!([])).as_array_mut().unwrap();
+        for item in value.as_array().ok_or(BAD)? {
+            match entries.iter_mut().find(|entry| entry[key] == item[key]) {
+                Some(entry) => *entry = item.clone(),
+                None => entries.push(item.clone()),
+            }
+        }
+    }
+    for name in body["fields_to_remove"].as_array().into_iter().flatten() {
+        let name = name.as_str().ok_or(BAD)?;
+        match name.split_once('/') {
+            Some(("job_clusters", key)) => {
+                settings["job_clusters"].as_array_mut().unwrap().retain(|entry| entry["job_cluster_key"] != key);
+            }
+            Some(_) => return Err(BAD),
+            None => drop(settings.remove(name)),
+        }
+    }
+    Ok(json!({}))
+}
