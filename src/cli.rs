@@ -66,6 +66,9 @@ enum Command {
         /// A file, or - for standard input. A report is at most 4 MiB
         #[arg(value_name = "FILE|-")]
         file: PathBuf,
+        /// Print everything that was made of it: timeline, runbook, what every trigger said, audit entry, recurrence
+        #[arg(long)]
+        artefacts: bool,
     },
     /// Open, log, close, read incidents
     #[command(subcommand)]
@@ -190,7 +193,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
     match &cli.command {
         Command::Init => commands::init(&lake()?, output).await,
         Command::Demo(args) => commands::demo(location, args, redactor, output).await,
-        Command::Record { file } => commands::record(&lake()?, file, redactor, output).await,
+        Command::Record { file, artefacts } => commands::record(&lake()?, file, *artefacts, redactor, output).await,
         Command::Incident(command) => incident::run(command, &lake()?, redactor, output).await,
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,

@@ -20,13 +20,14 @@ use super::{
     incident,
     input::{self, Input},
     output::Output,
+    runbook,
 };
 use crate::{
     analytics,
     domain::{
         problems::{Problem, report_schema},
         redact::Redactor,
-        words::{EpisodeEvent, Interface},
+        words::{AlertEvent, EpisodeEvent, Interface},
     },
     lake::{
         Lake,
@@ -36,7 +37,7 @@ use crate::{
     },
     ops::{self, Consequences},
     render::{alert, audit, export, plain, recurring, timeline},
-    tables::{catalog, ddl},
+    tables::{catalog, ddl, rows::RecurrenceEvent},
 };
 
 pub type Outcome = Result<Code, Failure>;
@@ -68,7 +69,7 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
-pub async fn record(lake: &Lake, file: &Path, redactor: &Redactor, output: &Output) -> Outcome {
+pub async fn record(lake: &Lake, file: &Path, artefacts: bool, redactor: &Redactor, output: &Output) -> Outcome {
     let (documents, many) = match input::read(file)? {
         Input::One(document) => (vec![document], false),
         Input::Lines(documents) => (documents, true),
@@ -92,7 +93,7 @@ pub async fn record(lake: &Lake, file: &Path, redactor: &Redactor, output: &Outp
         }
         return Err(Failure::Refused);
     }
-    record_all(lake, submissions, redactor, output).await
+    record_all(lake, submissions, artefacts, redactor, output).await
 }
 
 /// Says what is wrong with an input, problem by problem.
@@ -109,18 +110,28 @@ pub fn say_problems(line: Option<usize>, problems: &[Problem], output: &Output) 
 
 /// Records one request, and says what came of it.
 pub async fn perform(lake: &Lake, submission: Submission, redactor: &Redactor, output: &Output) -> Outcome {
-    record_all(lake, vec![submission], redactor, output).await
+    record_all(lake, vec![submission], false, redactor, output).await
 }
 
-async fn record_all(lake: &Lake, submissions: Vec<Submission>, redactor: &Redactor, output: &Output) -> Outcome {
+async fn record_all(
+    lake: &Lake,
+    submissions: Vec<Submission>,
+    artefacts: bool,
+    redactor: &Redactor,
+    output: &Output,
+) -> Outcome {
     let (ledger, committer) = ops::open_ledger(lake).await?;
     let bar = output.progress("recording");
     bar.set_length(submissions.len() as u64);
     let mut answers = Box::pin(ops::record(&ledger, submissions));
     let mut new = Vec::new();
+    let mut receipts = Vec::new();
     while let Some(recorded) = answers.try_next().await? {
         bar.suspend(|| say_recorded(&recorded, output))?;
         bar.inc(1);
+        if artefacts {
+            receipts.push(recorded.receipt.clone());
+        }
         if !recorded.known {
             new.push(recorded.receipt.seq);
         }
@@ -132,6 +143,12 @@ async fn record_all(lake: &Lake, submissions: Vec<Submission>, redactor: &Redact
     drop(ledger);
     committer.finished().await;
     match followed {
+        Ok(consequences) if artefacts => {
+            for receipt in &receipts {
+                say_artefacts(lake, receipt, &consequences, output).await?;
+            }
+            warn_of_unrouted(&consequences, output);
+        }
         Ok(consequences) => say_consequences(&consequences, output)?,
         Err(error) => {
             let error = plain::line(&redactor.text(&error.to_string())).into_owned();
@@ -141,13 +158,61 @@ async fn record_all(lake: &Lake, submissions: Vec<Submission>, redactor: &Redact
     Ok(Code::Success)
 }
 
-/// Alerts and recurring issues that came of what was recorded. Programs ask for them by name.
-pub fn say_consequences(consequences: &Consequences, output: &Output) -> Result<(), Failure> {
+/// Everything an agent shows after its analysis: timeline, runbook, what every trigger said, audit entry, recurrence.
+async fn say_artefacts(
+    lake: &Lake,
+    receipt: &Receipt,
+    consequences: &Consequences,
+    output: &Output,
+) -> Result<(), Failure> {
+    let Some(id) = receipt.incident_id else { return Ok(()) };
+    let (rows, projections) = ops::incident(lake, id).await?;
+    let row = ops::audit_row(lake, receipt.seq).await?;
+    let timeline = timeline::incident(&incident::record(&rows, &projections));
+    let runbook = runbook::newest(id, &projections);
+    let evaluations = &projections.escalation_events;
+    let causes: Vec<&str> =
+        projections.root_causes.iter().filter_map(|finding| finding.cause_fingerprint.as_deref()).collect();
+    let recurring: Vec<&RecurrenceEvent> = consequences
+        .recurring
+        .iter()
+        .filter(|event| event.event != EpisodeEvent::Closed && causes.contains(&event.cause_fingerprint.as_str()))
+        .collect();
+    if output.json {
+        output.json(&json!({
+            "incident_id": id,
+            "timeline": timeline,
+            "runbook": runbook,
+            "evaluations": evaluations,
+            "audit": audit::entry(&row),
+            "recurring": recurring,
+        }))?;
+        return Ok(());
+    }
+    let fired = evaluations.iter().filter(|event| event.event == AlertEvent::Fired).map(alert::alert);
+    let parts = [timeline]
+        .into_iter()
+        .chain(runbook)
+        .chain(fired)
+        .chain([alert::evaluations(evaluations), audit::entry(&row)])
+        .chain(recurring.into_iter().map(recurring::event));
+    for part in parts {
+        output.text(&format!("\n{part}"))?;
+    }
+    Ok(())
+}
+
+fn warn_of_unrouted(consequences: &Consequences, output: &Output) {
     for event in consequences.unrouted() {
         let text =
             format!("warning: nobody is told of {}: no route of the configuration leads to anybody", event.dedup_key);
         output.problem(&plain::line(&text));
     }
+}
+
+/// Alerts and recurring issues that came of what was recorded. Programs ask for them by name.
+pub fn say_consequences(consequences: &Consequences, output: &Output) -> Result<(), Failure> {
+    warn_of_unrouted(consequences, output);
     if output.json {
         return Ok(());
     }

@@ -10,6 +10,7 @@ use super::{
     commands::{self, Outcome},
     exit::{Code, Failure},
     output::Output,
+    runbook,
 };
 use crate::{
     domain::{
@@ -102,7 +103,8 @@ pub async fn run(command: &IncidentCommand, lake: &Lake, redactor: &Redactor, ou
         }
         IncidentCommand::Postmortem { id, out } => {
             let (rows, projections) = ops::incident(lake, *id).await?;
-            let text = postmortem::markdown(&record(&rows, &projections), None);
+            let runbook = runbook::newest(*id, &projections);
+            let text = postmortem::markdown(&record(&rows, &projections), runbook.as_deref());
             output.document(&text, out.as_deref())?;
             Ok(Code::Success)
         }

@@ -14,6 +14,7 @@ use crate::{
         listing,
         runbook::{self, Sources, Tool},
     },
+    tables::project::Projections,
 };
 
 #[derive(Debug, Subcommand)]
@@ -64,12 +65,7 @@ async fn show(
     output: &Output,
 ) -> Result<Code, Failure> {
     let (_, projections) = ops::incident(lake, id).await?;
-    let sources = Sources {
-        steps: &projections.runbooks,
-        states: &projections.incident_states,
-        causes: &projections.root_causes,
-    };
-    let runbook = runbook::runbook(id, sources, version, with)?;
+    let runbook = runbook::runbook(id, sources(&projections), version, with)?;
     if output.json {
         output.json(&runbook)?;
     } else {
@@ -80,6 +76,19 @@ async fn show(
         })?;
     }
     Ok(Code::Success)
+}
+
+fn sources(projections: &Projections) -> Sources<'_> {
+    Sources { steps: &projections.runbooks, states: &projections.incident_states, causes: &projections.root_causes }
+}
+
+/// The newest version for a document; `None` when there are no steps.
+pub fn newest(id: IncidentId, projections: &Projections) -> Option<String> {
+    if projections.runbooks.is_empty() {
+        return None;
+    }
+    let runbook = runbook::runbook(id, sources(projections), None, Tool::default()).ok()?;
+    Some(runbook::markdown(&runbook))
 }
 
 async fn list(lake: &Lake, limit: u64, output: &Output) -> Result<Code, Failure> {

@@ -42,9 +42,10 @@ use quote::shown;
 use shell::Shell;
 
 /// With which program the blocks reach the workspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Tool {
+    #[default]
     /// The databricks command line, version 0.2xx or 1.x; it takes care of signing in
     Cli,
     /// curl, with a token in DATABRICKS_TOKEN

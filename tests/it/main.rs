@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod audit;
+mod capabilities;
 mod concurrency;
 mod demo;
 mod faults;

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, process::Command};
 
+use datafusion::common::ScalarValue;
 use ops_runbook::{
+    analytics,
+    domain::time::Timestamp,
     lake::{
         log::{CommitNote, RemoveFile},
         table::{Draft, Put},
@@ -52,6 +55,28 @@ fn check_views(folder: &Path, found: &Value) {
         let text = ok(folder, &["sql", &format!("SELECT count(*) AS n FROM {view}"), "--format", "csv"]);
         assert_eq!(text.lines().nth(1).unwrap(), rows.to_string(), "{view}");
     }
+}
+
+/// Rows and digest of every query with parameters, as this binary answers it. The parameters are tests/peers/spark_reads.py's.
+fn asked(folder: &Path) -> Value {
+    let lake = lake_at(folder);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let as_of: Timestamp = "2026-02-20T12:00:00Z".parse().unwrap();
+    let parameters = [
+        ("as_of", ScalarValue::TimestampMicrosecond(Some(as_of.micros()), Some("UTC".into()))),
+        ("threshold", 3.into()),
+        ("window_hours", 168.into()),
+        ("cause", "code:executor_oom".into()),
+    ];
+    let queries = analytics::queries().map(|(name, sql)| {
+        let own: Vec<_> =
+            parameters.iter().filter(|(parameter, _)| sql.contains(&format!(":{parameter}"))).cloned().collect();
+        let (_, batches) = runtime.block_on(analytics::query_with(&lake, name, &own)).unwrap();
+        let (rows, digest) = digest(&batches);
+        assert!(rows > 0, "{name} finds nothing to compare");
+        (name.to_owned(), serde_json::json!({ "rows": rows, "digest": digest }))
+    });
+    Value::Object(queries.collect())
 }
 
 /// One character of an entry in the middle.
@@ -123,6 +148,7 @@ fn spark_reads_the_same_rows_and_comments_and_runs_the_audits() {
     assert_eq!(found["tables"], ours(&intact));
     assert_eq!(audit_findings(&found), 0, "{found:#}");
     check_views(&intact, &found);
+    assert_eq!(found["queries"], asked(&intact));
     for def in catalog::all() {
         let comments = &found["comments"][def.name];
         assert_eq!(comments["table"], def.comment(), "{}", def.name);

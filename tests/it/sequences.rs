@@ -81,7 +81,7 @@ fn request(kind: u8, incident: u8, detail: u8, now: Timestamp) -> Result<Submiss
                 code: None,
                 summary: None,
                 evidence: Vec::new(),
-                missing_evidence: missing.into_iter().filter(|_| detail % 3 == 0).collect(),
+                missing_evidence: missing.into_iter().filter(|_| detail.is_multiple_of(3)).collect(),
                 error_class: None,
                 error_message: None,
                 termination_code: None,
@@ -106,7 +106,7 @@ fn request(kind: u8, incident: u8, detail: u8, now: Timestamp) -> Result<Submiss
         7 => prepare!(ReopenIncident { incident_id, message, actor, at, request_id }),
         8 => {
             let event = EventRef { seq: u64::from(detail) % 30 + 1, ordinal: i32::from(kind % 3) + 1 };
-            let withdraw = detail % 4 == 0;
+            let withdraw = detail.is_multiple_of(4);
             let (message, at) = if withdraw { (None, None) } else { (Some(message), at) };
             prepare!(CorrectEvent { incident_id, event, message, withdraw, actor, at, request_id })
         }

@@ -7,7 +7,7 @@ use std::{
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
-    datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType},
+    datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType},
 };
 use ops_runbook::{
     domain::{redact::Redactor, words::Interface},
@@ -114,9 +114,11 @@ fn cell(column: &dyn Array, row: usize) -> String {
         return "\u{2400}".into();
     }
     match column.data_type() {
+        DataType::Utf8View => column.as_string_view().value(row).into(),
         DataType::Utf8 => column.as_string::<i32>().value(row).into(),
         DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
         DataType::Int32 => column.as_primitive::<Int32Type>().value(row).to_string(),
+        DataType::Float64 => format!("{:016x}", column.as_primitive::<Float64Type>().value(row).to_bits()),
         DataType::Boolean => column.as_boolean().value(row).to_string(),
         DataType::Timestamp(..) => column.as_primitive::<TimestampMicrosecondType>().value(row).to_string(),
         other => panic!("no digest for {other}"),

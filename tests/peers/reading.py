@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 import sys
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def digest(table):
     """A digest that does not depend on the order of the rows.
 
     A row's text is its values in column order, joined by U+001F: null is U+2400, text as it is, integers in decimal,
-    true or false, timestamps as microseconds since 1970. The first 8 bytes of each text's SHA-256, as big-endian
+    true or false, timestamps as microseconds since 1970, doubles as the 16 hex digits of their IEEE 754 bits. The first 8 bytes of each text's SHA-256, as big-endian
     numbers, are added modulo 2^64; the sum is printed as 16 hex digits.
     """
     total = 0
@@ -56,6 +57,8 @@ def cells(column):
     kind = column.type
     if pa.types.is_timestamp(kind):
         values = column.cast(pa.timestamp("us", kind.tz)).cast(pa.int64()).to_pylist()
+    elif pa.types.is_float64(kind):
+        values = [None if value is None else struct.pack(">d", value).hex() for value in column.to_pylist()]
     elif pa.types.is_boolean(kind):
         values = [None if value is None else str(value).lower() for value in column.to_pylist()]
     elif pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
@@ -63,6 +66,11 @@ def cells(column):
     else:
         raise TypeError(f"no digest is defined for columns of type {kind}")
     return ["\u2400" if value is None else str(value) for value in values]
+
+
+def queries(sql, run):
+    """What run(text) returns for each query with parameters, by file name."""
+    return {file.stem: run(file.read_text(encoding="utf-8")) for file in sorted(sql.glob("*.sql"))}
 
 
 def create_views(sql, create):

@@ -7,12 +7,21 @@ LAKE: folder of the tables. SQL: the repository's sql folder. OPS_RUNBOOK_SPARK_
 
 import os
 import tempfile
+from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 import reading
+
+# tests/it/peers.rs asks the same
+PARAMETERS = {
+    "as_of": datetime(2026, 2, 20, 12, tzinfo=timezone.utc),
+    "threshold": 3,
+    "window_hours": 168,
+    "cause": "code:executor_oom",
+}
 
 
 def start(scratch):
@@ -71,8 +80,15 @@ def look(session, lake, sql):
         "tables": tables,
         "audits": reading.audits(sql, lambda select: session.sql(select).count()),
         "views": {name: session.table(name).count() for name in views},
+        "queries": reading.queries(sql, lambda select: asked(session, select)),
         "comments": comments,
     }
+
+
+def asked(session, select):
+    """Rows and digest of a query with the parameters it has."""
+    arguments = {name: value for name, value in PARAMETERS.items() if f":{name}" in select}
+    return reading.summary(session.sql(select, args=arguments).toArrow())
 
 
 if __name__ == "__main__":

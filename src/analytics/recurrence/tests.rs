@@ -34,6 +34,7 @@ fn root_cause(finding: &Finding) -> RootCause {
         cause_fingerprint: finding.cause_fingerprint.clone(),
         cause_normalised: finding.cause_fingerprint.clone(),
         root_cause: format!("words of {}", finding.seq),
+        cause_summary: None,
         cause_code: None,
         confidence: Confidence::High,
         confidence_reported: Confidence::High,
