@@ -1,10 +1,10 @@
 //! `ops-runbook`: from an investigation to an incident record that can be shown to an auditor.
 //!
 //! ```text
-//!  a report (file, stdin)                             [cli]  main.rs is the binary
+//!  a report, a step, a scan                           [cli]  main.rs is the binary
 //!        │
 //!        ▼
-//!  redact → parse → decide                            [domain]  pure: no I/O, clock, environment, async
+//!  redact → parse → gather → decide                   [domain, lake::ledger]  deciding is pure: no I/O, clock, async
 //!        │  request + facts
 //!        ▼
 //!  append ONE row to audit_log, one Delta commit      [lake::ledger]  this commit is the acknowledgement
@@ -13,10 +13,10 @@
 //!  project into typed tables, exactly once            [lake::projector, tables::project]
 //!        │
 //!        ▼
-//!  sql/*.sql on DataFusion                            [analytics]
+//!  sql/*.sql on DataFusion                            [analytics]  what recurs comes back in as a request of its own
 //!        │
 //!        ▼
-//!  text, JSON, CSV                                    [render, cli]
+//!  text, Markdown, shell, JSON, CSV                   [render, cli]
 //! ```
 //!
 //! In reading order, arrows pointing down only (a test checks them):
@@ -37,6 +37,8 @@
 //! 4. An answer is given only after the commit stands, on a local disk after fsync.
 //! 5. No secret reaches a hash, a file, a log or an output: redaction comes before everything else.
 //! 6. Every table is append-only; state is a view. There is no MERGE, UPDATE or DELETE.
+//! 7. What is decided about a request depends on the request, the configuration and its incident. What takes the whole history
+//!    (recurrence) is a request of its own, named by what was found: whoever finds it first records it.
 //!
 //! Deliberately absent: a server that must run, a cache on disk, a second copy of a schema, a file list loaded to append.
 

@@ -39,6 +39,8 @@ use crate::{
 
 /// Requests under way at once.
 const IN_FLIGHT: usize = 256;
+/// Ledger rows held in memory at a time.
+const CHUNK: usize = 2_000;
 
 /// What can go wrong with an operation.
 #[derive(Debug, thiserror::Error)]
@@ -209,19 +211,25 @@ pub async fn consequences(lake: &Lake, ledger: &Ledger, new: &[u64]) -> Result<C
     Ok(Consequences { alerts: recorded.escalation_events, recurring: recorded.recurrence_events })
 }
 
-/// What rows of the ledger project to.
+/// What rows of the ledger say of alerts, episodes and causes. `seqs` ascend.
 async fn projections_of(lake: &Lake, seqs: &[u64]) -> Result<Projections, OpsError> {
-    let mut projections = Projections::default();
-    let (Some(first), Some(last)) = (seqs.iter().min(), seqs.iter().max()) else { return Ok(projections) };
     let table = lake.table(AUDIT_LOG);
     let log = table.log().await?;
-    for (seq, text) in ledger::entries(&table, &log, first - 1, *last).await? {
-        if seqs.binary_search(&seq).is_ok() {
-            let entry = Entry::parse(&text).map_err(|error| LakeError::Corrupt(format!("entry {seq}: {error}")))?;
-            projections.add(&entry).map_err(LakeError::from)?;
+    let mut wanted = Projections::default();
+    for chunk in seqs.chunks(CHUNK) {
+        let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { continue };
+        let mut projections = Projections::default();
+        for (seq, text) in ledger::entries(&table, &log, first - 1, *last).await? {
+            if chunk.binary_search(&seq).is_ok() {
+                let entry = Entry::parse(&text).map_err(|error| LakeError::Corrupt(format!("entry {seq}: {error}")))?;
+                projections.add(&entry).map_err(LakeError::from)?;
+            }
         }
+        wanted.escalation_events.append(&mut projections.escalation_events);
+        wanted.recurrence_events.append(&mut projections.recurrence_events);
+        wanted.root_causes.append(&mut projections.root_causes);
     }
-    Ok(projections)
+    Ok(wanted)
 }
 
 /// Projection, and upkeep where it is due.

@@ -1,6 +1,7 @@
--- What:       projected rows that should be there and are not, or are there too often. A recorded report has one row in
---             incident_states, one in root_causes if it has a finding, and rows counted 1, 2, 3 … in timeline_events,
---             practice_checks and runbooks. A row cut off the end of such a count is seen by `audit verify` only.
+-- What:       projected rows that should be there and are not, or are there too often. A row that changes an incident has
+--             one row in incident_states, one in root_causes if it has a finding, and rows counted 1, 2, 3 … in
+--             timeline_events, practice_checks, runbooks, escalation_events, cause_aliases and preventive_actions. A row
+--             cut off the end of such a count is seen by `audit verify` only.
 -- Grain:      one row per table and seq.
 -- Parameters: none.
 -- Columns:
@@ -9,13 +10,11 @@
 --   expected    how many rows there should be at least.
 --   found       how many there are; for counted rows, how many different ordinals.
 WITH expected_rows AS (
-  SELECT 'incident_states' AS table_name, seq, 1 AS expected
+  SELECT 'incident_states' AS table_name, seq, CASE WHEN incident_type IS NULL THEN 0 ELSE 1 END AS expected
   FROM audit_log
-  WHERE request_kind = 'record_report'
   UNION ALL
   SELECT 'root_causes' AS table_name, seq, CASE WHEN finding_confidence IS NULL THEN 0 ELSE 1 END AS expected
   FROM audit_log
-  WHERE request_kind = 'record_report'
 ),
 found_rows AS (
   SELECT 'incident_states' AS table_name, seq, count(*) AS found

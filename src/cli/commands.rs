@@ -40,6 +40,9 @@ use crate::{
     tables::{catalog, ddl, rows::RecurrenceEvent},
 };
 
+/// Alerts told one by one; the rest is counted.
+const TOLD: usize = 20;
+
 pub type Outcome = Result<Code, Failure>;
 
 pub async fn init(lake: &Lake, output: &Output) -> Outcome {
@@ -203,10 +206,14 @@ async fn say_artefacts(
 }
 
 fn warn_of_unrouted(consequences: &Consequences, output: &Output) {
-    for event in consequences.unrouted() {
+    for event in consequences.unrouted().take(TOLD) {
         let text =
             format!("warning: nobody is told of {}: no route of the configuration leads to anybody", event.dedup_key);
         output.problem(&plain::line(&text));
+    }
+    let more = consequences.unrouted().count().saturating_sub(TOLD);
+    if more > 0 {
+        output.problem(&format!("warning: nor of {more} more alerts"));
     }
 }
 
@@ -216,8 +223,12 @@ pub fn say_consequences(consequences: &Consequences, output: &Output) -> Result<
     if output.json {
         return Ok(());
     }
-    for event in consequences.told() {
+    for event in consequences.told().take(TOLD) {
         output.text(&format!("\n{}", alert::alert(event)))?;
+    }
+    let more = consequences.told().count().saturating_sub(TOLD);
+    if more > 0 {
+        output.text(&format!("\n{more} more alerts fired; `ops-runbook escalations list` shows them"))?;
     }
     for event in &consequences.recurring {
         if event.event == EpisodeEvent::Closed {

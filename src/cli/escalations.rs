@@ -71,7 +71,7 @@ pub async fn run(command: &EscalationsCommand, lake: &Lake, redactor: &Redactor,
         EscalationsCommand::Ack(step) => take(step.clone(), lake, redactor, output).await,
         EscalationsCommand::Resolve(step) => take(step.clone(), lake, redactor, output).await,
         EscalationsCommand::Suppress(step) => take(step.clone(), lake, redactor, output).await,
-        EscalationsCommand::Evaluate { incidents, actor } => evaluate(lake, incidents, actor, output).await,
+        EscalationsCommand::Evaluate { incidents, actor } => evaluate(lake, incidents, actor, redactor, output).await,
     }
 }
 
@@ -132,9 +132,9 @@ async fn show(lake: &Lake, alert: AlertRef, output: &Output) -> Outcome {
     Ok(Code::Success)
 }
 
-async fn evaluate(lake: &Lake, incidents: &[IncidentId], actor: &Id, output: &Output) -> Outcome {
+async fn evaluate(lake: &Lake, incidents: &[IncidentId], actor: &Id, redactor: &Redactor, output: &Output) -> Outcome {
     let bar = output.progress("evaluating");
-    let evaluated = ops::escalations::evaluate(lake, incidents, actor, Interface::Cli, |done, total| {
+    let evaluated = ops::escalations::evaluate(lake, incidents, actor, redactor, Interface::Cli, |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     })

@@ -396,6 +396,14 @@ impl State {
                 Some(reusable) => reusable,
                 None => {
                     let decided = self.decide(&wanted).await?;
+                    // A commit proves that nobody else had written; a refusal proves nothing before the log is read again.
+                    if !decided.declined.is_empty() {
+                        let seen = self.head.chain.clone();
+                        self.refresh().await?;
+                        if self.head.chain != seen {
+                            continue;
+                        }
+                    }
                     if decided.rows.is_empty() {
                         return Ok(answers(group, &known, decided));
                     }

@@ -23,6 +23,7 @@ pub async fn evaluate(
     lake: &Lake,
     incidents: &[IncidentId],
     actor: &Id,
+    redactor: &Redactor,
     interface: Interface,
     progress: impl Fn(u64, u64),
 ) -> Result<Consequences, OpsError> {
@@ -43,7 +44,7 @@ pub async fn evaluate(
         .map(|incident_id| {
             let (incident_id, actor) = (*incident_id, actor.clone());
             let step = EvaluateEscalations { incident_id, actor, at: None, request_id: None };
-            prepare_step(step, &Redactor::default(), now, interface)
+            prepare_step(step, redactor, now, interface)
                 .map_err(|problems| LakeError::Corrupt(format!("an evaluation cannot be asked for: {problems:?}")))
         })
         .collect::<Result<Vec<_>, _>>()?;

@@ -187,7 +187,7 @@ async fn cold() {
 fn measure(lake: &Path, incidents: usize, state: &str) {
     let report = |id: String| {
         let file = lake.join("new.json");
-        let ops_runbook::domain::entry::Request::RecordReport(report) = submission(&id).request;
+        let ops_runbook::domain::entry::Request::RecordReport(report) = submission(&id).request else { unreachable!() };
         std::fs::write(&file, serde_json::to_vec(&report).unwrap()).unwrap();
         file.to_str().unwrap().to_owned()
     };

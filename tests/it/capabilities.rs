@@ -302,8 +302,8 @@ fn hostile_names_do_nothing_in_any_output() {
     ];
     for command in commands {
         let text = ok(&lake, command);
-        // Whoever checks a hash needs the exact text of the entry; CSV has no other way to write it.
-        let exact = command.contains(&"csv") && command.contains(&"export");
+        // CSV has no way to write a character but as it is: whoever checks a hash needs the exact text.
+        let exact = command.contains(&"csv");
         assert!(exact || !text.contains(['\u{202e}', '\u{1b}', '\0']), "{command:?}: {text}");
         for secret in
             ["dapi0123456789abcdef0123456789abcdef", "hunter2hunter2", "abcdefghijklmnopqrstuvwx", "Zm9vYmFyZm9v"]

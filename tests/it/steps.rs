@@ -1,9 +1,14 @@
 //! Incidents logged step by step: the same record as a whole report makes, and nothing illegal gets in.
 
+use ops_runbook::{
+    domain::{ids::Id, redact::Redactor, steps::CloseIncident, words::Interface},
+    lake::{LakeError, ledger::Ledger},
+    ops,
+};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{binary, example, json_lines, ok};
+use crate::support::{binary, example, json_lines, lake_at, ok, submission};
 
 fn step(lake: &std::path::Path, arguments: &[&str]) -> std::process::Output {
     binary(lake).env("OPS_RUNBOOK_ACTOR", "agent:databricks_mcp_agent").args(arguments).output().unwrap()
@@ -300,4 +305,34 @@ fn late_and_repeated_events_find_their_place() {
     assert_eq!(repeated, [json!({ "duplicate_of": format!("{first}.1") })]);
     let acked = json_lines(lake, &["sql", "SELECT time_to_acknowledge_s AS s FROM incidents"]);
     assert_eq!(acked, [json!({ "s": 60.0 })]);
+}
+
+#[tokio::test]
+async fn of_many_who_close_an_incident_at_once_one_does() {
+    let folder = tempdir().unwrap();
+    let lake = lake_at(folder.path());
+    lake.init().await.unwrap();
+    // Four processes could not share more than the lake either.
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(Ledger::open(&lake).await.unwrap());
+    }
+    let incident_id = open[0].0.submit(submission("a")).await.unwrap().receipt.incident_id.unwrap();
+    let closing = (0..40).map(|n| {
+        let step = CloseIncident {
+            incident_id,
+            message: format!("closed by {n}"),
+            compliance_impact: None,
+            lessons_learned: Vec::new(),
+            actor: Id::new(format!("user:{n}")).unwrap(),
+            at: None,
+            request_id: None,
+        };
+        let prepared = ops::prepare_step(step, &Redactor::new(None), lake.context.now(), Interface::Cli).unwrap();
+        open[n % 4].0.submit(prepared)
+    });
+    let answers = futures::future::join_all(closing).await;
+    let (closed, refused): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
+    assert_eq!((closed.len(), refused.len()), (1, 39));
+    assert!(refused.into_iter().all(|answer| matches!(*answer.unwrap_err(), LakeError::Refused(_))));
 }
