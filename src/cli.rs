@@ -15,7 +15,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::{
     domain::{policy::Policy, redact::Redactor, time::Timestamp},
@@ -157,9 +157,30 @@ enum SchemaFormat {
     Json,
 }
 
+/// Whoever is logged in acts, unless --actor or the environment says otherwise. A filter named --actor reads no environment
+/// and gets no default.
+fn with_login(command: clap::Command, login: Option<&'static str>) -> clap::Command {
+    command
+        .mut_args(|argument| match login {
+            Some(login) if argument.get_id() == "actor" && argument.get_env().is_some() => {
+                argument.required(false).default_value(login).hide_default_value(true)
+            }
+            _ => argument,
+        })
+        .mut_subcommands(|command| with_login(command, login))
+}
+
+#[expect(clippy::disallowed_methods, reason = "who is logged in is for the command line to know")]
+fn login() -> Option<&'static str> {
+    let mut names = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    let name = names.find(|name| !name.is_empty())?;
+    Some(String::leak(format!("user:{name}")))
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = with_login(Cli::command(), login()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let output = Output::new(cli.global.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -36,7 +36,7 @@ use crate::{
         rebuild,
     },
     ops::{self, Consequences},
-    render::{alert, audit, export, plain, recurring, timeline},
+    render::{self, alert, audit, export, plain, recurring, timeline},
     tables::{catalog, ddl, rows::RecurrenceEvent},
 };
 
@@ -172,7 +172,7 @@ async fn say_artefacts(
     let (rows, projections) = ops::incident(lake, id).await?;
     let row = ops::audit_row(lake, receipt.seq).await?;
     let timeline = timeline::incident(&incident::record(&rows, &projections));
-    let runbook = runbook::newest(id, &projections);
+    let runbook = runbook::newest(id, &projections).map(|runbook| render::runbook::text(&runbook));
     let evaluations = &projections.escalation_events;
     let causes: Vec<&str> =
         projections.root_causes.iter().filter_map(|finding| finding.cause_fingerprint.as_deref()).collect();

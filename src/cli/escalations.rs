@@ -56,7 +56,7 @@ pub enum EscalationsCommand {
         /// Such as INC-1042; every incident that is not resolved unless given
         #[arg(value_name = "INC")]
         incidents: Vec<IncidentId>,
-        /// Who asks, such as user:sre@example.test
+        /// Who asks, such as user:sre@example.test; user:NAME of whoever is logged in unless given
         #[arg(long, env = "OPS_RUNBOOK_ACTOR", value_name = "ACTOR")]
         actor: Id,
     },

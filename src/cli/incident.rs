@@ -26,7 +26,7 @@ use crate::{
     },
     lake::{Lake, ledger::Submission},
     ops,
-    render::{listing, postmortem, timeline},
+    render::{self, listing, postmortem, timeline},
     tables::{project::Projections, rows::AuditRow},
 };
 
@@ -103,7 +103,7 @@ pub async fn run(command: &IncidentCommand, lake: &Lake, redactor: &Redactor, ou
         }
         IncidentCommand::Postmortem { id, out } => {
             let (rows, projections) = ops::incident(lake, *id).await?;
-            let runbook = runbook::newest(*id, &projections);
+            let runbook = runbook::newest(*id, &projections).map(|runbook| render::runbook::markdown(&runbook));
             let text = postmortem::markdown(&record(&rows, &projections), runbook.as_deref());
             output.document(&text, out.as_deref())?;
             Ok(Code::Success)

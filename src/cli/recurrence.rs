@@ -88,7 +88,7 @@ pub enum CausesCommand {
 
 #[derive(Debug, clap::Args)]
 pub struct Who {
-    /// Who does it, such as user:sre@example.test
+    /// Who does it, such as user:sre@example.test; user:NAME of whoever is logged in unless given
     #[arg(long, env = "OPS_RUNBOOK_ACTOR", value_name = "ACTOR")]
     actor: Id,
     /// Why

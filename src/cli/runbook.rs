@@ -82,13 +82,12 @@ fn sources(projections: &Projections) -> Sources<'_> {
     Sources { steps: &projections.runbooks, states: &projections.incident_states, causes: &projections.root_causes }
 }
 
-/// The newest version for a document; `None` when there are no steps.
-pub fn newest(id: IncidentId, projections: &Projections) -> Option<String> {
+/// The newest version; `None` when there are no steps.
+pub fn newest(id: IncidentId, projections: &Projections) -> Option<runbook::Runbook> {
     if projections.runbooks.is_empty() {
         return None;
     }
-    let runbook = runbook::runbook(id, sources(projections), None, Tool::default()).ok()?;
-    Some(runbook::markdown(&runbook))
+    runbook::runbook(id, sources(projections), None, Tool::default()).ok()
 }
 
 async fn list(lake: &Lake, limit: u64, output: &Output) -> Result<Code, Failure> {

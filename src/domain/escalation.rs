@@ -18,7 +18,7 @@ mod triggers;
 mod wording;
 
 pub use alert::{Alert, AlertChange, acknowledge, resolve, step, suppress};
-pub use key::{dedup_key, parse_dedup_key};
+pub use key::dedup_key;
 pub use triggers::{Recurrence, recurring_verdict};
 
 /// What is known of an incident when its triggers are evaluated.

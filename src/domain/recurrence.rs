@@ -109,13 +109,6 @@ pub struct CauseCount {
     pub root_cause: String,
 }
 
-impl CauseCount {
-    /// Why the cause is not recurring: `2 of 3 incidents within 168 h`.
-    pub fn reason(&self, rule: Rule) -> String {
-        format!("{} of {} incidents within {} h", self.fullest_window, rule.threshold, rule.window_hours)
-    }
-}
-
 /// The most occurrences of one cause, ordered by time, that fall within some window.
 pub fn fullest_window(occurrences: &[Occurrence], rule: Rule) -> u64 {
     let mut first = 0;

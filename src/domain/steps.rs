@@ -24,7 +24,7 @@ macro_rules! requests {
         #[serde(deny_unknown_fields)]
         pub struct $Request {
             $($fields)*
-            /// Who does it, such as user:sre@example.test
+            /// Who does it, such as user:sre@example.test; user:NAME of whoever is logged in unless given
             #[arg(long, env = "OPS_RUNBOOK_ACTOR", value_name = "ACTOR")]
             pub actor: Id,
             /// When it happened, RFC 3339; now unless given

@@ -6,6 +6,7 @@ mod capabilities;
 mod concurrency;
 mod demo;
 mod faults;
+mod layouts;
 mod peers;
 mod record;
 mod recurrence;

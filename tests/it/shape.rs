@@ -118,8 +118,36 @@ fn the_command_line_says_the_same_as_ever() {
         &["demo"],
         &["record"],
         &["incident"],
+        &["incident", "open"],
+        &["incident", "log"],
+        &["incident", "ack"],
+        &["incident", "rca"],
+        &["incident", "remediate"],
+        &["incident", "verify"],
+        &["incident", "escalate"],
+        &["incident", "close"],
+        &["incident", "reopen"],
+        &["incident", "correct"],
         &["incident", "show"],
         &["incident", "list"],
+        &["incident", "postmortem"],
+        &["escalations"],
+        &["escalations", "list"],
+        &["escalations", "show"],
+        &["escalations", "ack"],
+        &["escalations", "resolve"],
+        &["escalations", "suppress"],
+        &["escalations", "evaluate"],
+        &["recurrence"],
+        &["recurrence", "scan"],
+        &["recurrence", "list"],
+        &["recurrence", "show"],
+        &["recurrence", "adopt"],
+        &["causes"],
+        &["causes", "list"],
+        &["causes", "merge"],
+        &["causes", "split"],
+        &["causes", "explain"],
         &["audit"],
         &["audit", "list"],
         &["audit", "show"],
@@ -159,10 +187,24 @@ fn errors_say_what_to_do_and_exit_as_documented() {
         assert!(text.contains(told), "{arguments:?}: {text}");
         assert!(output.stdout.is_empty());
     };
+    check(&["incident", "ack", "INC-1001"], 4, "there is no lake at");
+    check(&["causes", "list"], 4, "there is no lake at");
+    check(&["escalations", "evaluate"], 4, "there is no lake at");
+    check(&["recurrence", "scan"], 4, "there is no lake at");
+    check(&["runbook", "show", "INC-1001"], 4, "there is no lake at");
     check(&["audit", "verify"], 4, "hint: make one with `ops-runbook init`");
     check(&["incident", "list"], 4, "there is no lake at");
     check(&["record", "/no/such/file"], 1, "hint: give a file that can be read");
     ok(&lake, &["init"]);
+    check(&["incident", "ack", "INC-1001"], 4, "there is no incident INC-1001");
+    check(&["escalations", "show", "INC-1001/recurring"], 4, "there is no incident INC-1001");
+    check(&["recurrence", "show", "rec-1"], 4, "`ops-runbook recurrence list --all` shows which there are");
+    check(&["causes", "split", "c1:1"], 4, "`ops-runbook causes list` shows which there are");
+    check(
+        &["incident", "log", "INC-1001", "x", "--kind", "CLOSE"],
+        2,
+        "[possible values: DISCOVER, FETCH, ANALYZE, NOTE]",
+    );
     check(&["incident", "show", "INC-1001"], 4, "there is no incident INC-1001");
     check(&["incident", "show", "banana"], 2, "is not an incident id");
     check(&["audit", "show", "1"], 4, "there is no audit log row 1");

@@ -307,6 +307,19 @@ fn late_and_repeated_events_find_their_place() {
     assert_eq!(acked, [json!({ "s": 60.0 })]);
 }
 
+#[test]
+fn who_acts_is_recorded_also_when_nobody_says() {
+    let folder = tempdir().unwrap();
+    let lake = folder.path();
+    ok(lake, &["incident", "open", "daily-etl failed", "--workspace", "1"]);
+    done(lake, &["incident", "ack", "INC-1001"]);
+    ok(lake, &["incident", "ack", "INC-1001", "--actor", "user:b"]);
+    let actors = json_lines(lake, &["sql", "SELECT actor FROM audit_log ORDER BY seq"]);
+    let actors: Vec<&str> = actors.iter().map(|row| row["actor"].as_str().unwrap()).collect();
+    assert_eq!(actors, ["user:tester", "agent:databricks_mcp_agent", "user:b"]);
+    assert_eq!(json_lines(lake, &["audit", "list"])[0].as_array().unwrap().len(), 3, "a filter has no default");
+}
+
 #[tokio::test]
 async fn of_many_who_close_an_incident_at_once_one_does() {
     let folder = tempdir().unwrap();

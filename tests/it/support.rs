@@ -34,10 +34,16 @@ pub fn example(name: &str) -> String {
 /// The binary, pointed at a lake.
 pub fn binary(lake: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ops-runbook"));
-    for name in ["OPS_RUNBOOK_REDACTION_KEY", "OPS_RUNBOOK_CHECKPOINT_KEY", "OPS_RUNBOOK_CHECKPOINT_PUBLIC_KEY"] {
+    for name in [
+        "OPS_RUNBOOK_ACTOR",
+        "OPS_RUNBOOK_CHECKPOINT_KEY",
+        "OPS_RUNBOOK_CHECKPOINT_PUBLIC_KEY",
+        "OPS_RUNBOOK_CONFIG",
+        "OPS_RUNBOOK_REDACTION_KEY",
+    ] {
         command.env_remove(name);
     }
-    command.arg("--lake").arg(lake);
+    command.env("USER", "tester").arg("--lake").arg(lake);
     command
 }
 

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Verdict, key::parse_dedup_key, wording::word};
+use super::{Verdict, wording::word};
 use crate::domain::{
-    ids::Id,
+    ids::{AlertRef, Id},
     policy::{Destination, Policy},
     time::Timestamp,
     words::{AlertEvent, AlertStatus, Severity, Trigger},
@@ -265,7 +265,7 @@ pub fn suppress(
     match alert {
         Some(alert) => Ok(alert.changed(event, status, reason, Some(until))),
         None => Ok(AlertChange {
-            trigger: parse_dedup_key(dedup_key)?.1,
+            trigger: dedup_key.parse::<AlertRef>()?.trigger,
             event,
             status: Some(status),
             severity: None,

@@ -243,16 +243,14 @@ fn an_episode_knows_its_first_and_last_incident_and_the_one_that_made_it_one() {
 }
 
 #[test]
-fn the_reason_why_a_cause_is_not_recurring_is_told() {
-    let count = CauseCount {
-        cause: "a".into(),
-        occurrences: 5,
-        incidents: 5,
-        fullest_window: 2,
-        latest_window: 1,
-        first_at: at(0),
-        last_at: at(1),
-        root_cause: "a".into(),
+fn the_fullest_window_is_found_wherever_it_lies() {
+    let check = |times: &[i64], expected: u64| {
+        let found = occurrences(&incidents("a", times), &[], at(1_000 * HOUR));
+        assert_eq!(fullest_window(&found, Rule::DEFAULT), expected, "{times:?}");
     };
-    assert_eq!(count.reason(Rule::DEFAULT), "2 of 3 incidents within 168 h");
+    check(&[], 0);
+    check(&[0], 1);
+    check(&[0, 168 * HOUR], 2);
+    check(&[0, 168 * HOUR + 1], 1);
+    check(&[0, 200 * HOUR, 201 * HOUR, 202 * HOUR, 600 * HOUR], 3);
 }

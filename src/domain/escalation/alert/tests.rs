@@ -147,7 +147,7 @@ fn a_refusal_says_how_it_stands_and_what_can_be_done() {
     INC-1001/missing-evidence/3fa9c1d2 is resolved since 2026-02-02T02:41:00Z; only an open alert is acknowledged
     INC-1001/missing-evidence/3fa9c1d2 is resolved already since 2026-02-02T02:41:00Z; it can be suppressed
     cannot suppress until 2026-02-02T02:49:00Z, which is not after now, 2026-02-02T02:49:00Z; give a later moment
-    "INC-1/x" is not the key of an alert, such as INC-1001/missing-evidence/3fa9c1d2; the triggers are missing-evidence, partial-checks, security-finding, recurring, access-issue
+    "INC-1/x" is not an alert, such as INC-1042/missing-evidence; `escalations list` prints them
     "#);
 }
 
