@@ -302,9 +302,14 @@ pub async fn demo(location: &str, args: &DemoArgs, redactor: &Redactor, output: 
     text.push_str(&format!(
         "\nWhat to ask next:\n\n\
          \x20 ops-runbook{at} incident list --status investigating\n\
+         \x20 ops-runbook{at} runbook show {id}\n\
+         \x20 ops-runbook{at} incident postmortem {id}\n\
+         \x20 ops-runbook{at} escalations list\n\
+         \x20 ops-runbook{at} recurrence list --all\n\
          \x20 ops-runbook{at} audit verify\n\
          \x20 ops-runbook{at} sql \"SELECT cause_fingerprint, count(*) AS n FROM root_causes GROUP BY 1 ORDER BY n DESC LIMIT 5\"\n\
-         \x20 ops-runbook{at} record tests/examples/01-daily-etl-no-retries.json\n"
+         \x20 ops-runbook{at} record tests/examples/01-daily-etl-no-retries.json --artefacts\n",
+        id = plain::na(id)
     ));
     output.text(&text)?;
     Ok(Code::Success)

@@ -10,7 +10,7 @@ use crate::render::plain::na;
 
 /// What to do about a runbook that is empty.
 pub const EMPTY: &str = "no remediation step was recorded for this incident, so there is no runbook; \
-    record a report whose remediation names what was or should be changed, and there will be one";
+    record one with `ops-runbook incident remediate`, or in a report";
 
 /// How the entries look.
 #[derive(Clone, Copy)]
