@@ -2,10 +2,22 @@
 
 use std::{fs, path::Path};
 
+use ops_runbook::{
+    domain::{
+        entry::{EvaluateRecurrence, Request},
+        ids::Id,
+        redact::Redactions,
+        words::Interface,
+    },
+    lake::{
+        LakeError,
+        ledger::{Ledger, Submission},
+    },
+};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{assert_intact, binary, example, json_lines, ok, report};
+use crate::support::{assert_intact, binary, example, json_lines, lake_at, ok, report, submission};
 
 /// Records reports, given with id, time, cause and job run, in one go.
 fn record(lake: &Path, reports: &[(&str, &str, &str, Option<&str>)]) -> String {
@@ -317,4 +329,38 @@ fn hostile_names_do_nothing_in_any_output() {
     // The table is still there.
     assert_eq!(json_lines(&lake, &["sql", "SELECT count(*) > 0 AS there FROM audit_log"]), [json!({ "there": true })]);
     assert_intact(&lake, 1);
+}
+
+#[tokio::test]
+async fn a_finding_that_somebody_has_overtaken_is_not_recorded() {
+    let folder = tempdir().unwrap();
+    let lake = lake_at(folder.path());
+    lake.init().await.unwrap();
+    let (one, other) = (Ledger::open(&lake).await.unwrap(), Ledger::open(&lake).await.unwrap());
+    let recorded = one.0.submit(submission("a")).await.unwrap().receipt;
+    let found = |id: &str, cause: &str, based_on: u64| Submission {
+        request_id: Id::new(id).unwrap(),
+        request: Request::EvaluateRecurrence(Box::new(EvaluateRecurrence {
+            actor: Id::new("system:recurrence").unwrap(),
+            incident_id: recorded.incident_id.unwrap(),
+            as_of: recorded.recorded_at,
+            based_on,
+            cause: cause.into(),
+            threshold: 3,
+            window_hours: 168,
+            fullest: Some(1),
+            change: None,
+            prevention: Vec::new(),
+        })),
+        redactions: Redactions::default(),
+        interface: Interface::Scan,
+        size: 100,
+    };
+    let first = one.0.submit(found("first", "c1:a", 1)).await.unwrap().receipt;
+    for ledger in [&one.0, &other.0] {
+        let error = ledger.submit(found("late", "c1:a", 1)).await.unwrap_err();
+        assert!(matches!(*error, LakeError::Outdated), "{error}");
+    }
+    assert!(other.0.submit(found("again", "c1:a", first.seq)).await.is_ok());
+    assert!(other.0.submit(found("elsewhere", "c1:b", 1)).await.is_ok(), "another cause is another matter");
 }
