@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import struct
 import sys
 from pathlib import Path
@@ -13,6 +14,9 @@ def main(name, read):
     """Runs read(lake, sql) on the two folders of the command line and prints what it returns."""
     if len(sys.argv) != 3:
         sys.exit(f"usage: {name} LAKE SQL")
+    # A JVM writes its warnings to standard output too: that is for the document alone.
+    result = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
     lake, sql = (Path(argument).resolve() for argument in sys.argv[1:])
     try:
         for folder in (lake, sql / "audits", sql / "views"):
@@ -21,7 +25,8 @@ def main(name, read):
         found = read(lake, sql)
     except Exception as error:
         sys.exit(f"{name}: {type(error).__name__}: {error}")
-    print(json.dumps(found, indent=1))
+    with result:
+        print(json.dumps(found, indent=1), file=result)
 
 
 def tables(lake):
