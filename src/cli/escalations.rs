@@ -90,16 +90,19 @@ async fn list(
         None => format!("status <> '{}'", AlertStatus::Resolved),
     };
     let trigger = trigger.map_or_else(String::new, |trigger| format!(" AND trigger = '{trigger}'"));
-    let sql = format!(
-        "SELECT * FROM escalations WHERE {status}{trigger} ORDER BY occurred_at DESC NULLS LAST, seq DESC NULLS LAST, \
+    let latest = format!(
+        "FROM escalations WHERE {status}{trigger} ORDER BY occurred_at DESC NULLS LAST, seq DESC NULLS LAST, \
          ordinal DESC NULLS LAST LIMIT {limit}"
     );
-    let rows: Vec<EscalationEvent> = ops::rows(lake, &sql).await?;
     if output.json {
+        let rows: Vec<EscalationEvent> = ops::rows(lake, &format!("SELECT * {latest}")).await?;
         output.json(&rows)?;
-    } else {
-        output.text(&alert::alerts_list(&rows, output.width()))?;
+        return Ok(Code::Success);
     }
+    // Since when an alert stands as it does takes all its events.
+    let all = format!("SELECT * FROM escalation_events WHERE dedup_key IN (SELECT dedup_key {latest})");
+    let rows: Vec<EscalationEvent> = ops::rows(lake, &all).await?;
+    output.text(&alert::alerts_list(&rows, output.width()))?;
     Ok(Code::Success)
 }
 

@@ -237,6 +237,9 @@ fn alerts_are_acknowledged_resolved_and_suppressed_and_follow_their_incident() {
     assert_eq!((status("missing-evidence"), status("access-issue")), ("acknowledged".into(), "acknowledged".into()));
     act(&lake, &["escalations", "evaluate"]);
     assert_eq!(told(&lake).len(), 2, "what is acknowledged is not told again");
+    let listed = act(&lake, &["escalations", "list"]);
+    let line = listed.lines().find(|line| line.contains("missing-evidence")).unwrap();
+    assert!(line.contains("acknowledged") && line.contains("NOBODY") && line.contains(alert), "{listed}");
     act(&lake, &["escalations", "resolve", alert]);
     let again = binary(&lake).env("OPS_RUNBOOK_ACTOR", "user:a").args(["escalations", "ack", alert]).output().unwrap();
     assert_eq!(again.status.code(), Some(3), "{}", String::from_utf8_lossy(&again.stderr));
