@@ -1,4 +1,9 @@
 //! What the binary can do. The only async orchestration: gather → decide → append → project.
+//!
+//! - here: reports and steps are prepared, recorded, and what came of them is gathered
+//! - [`recurrence`] looks for issues that keep coming back, [`causes`] says what counts as one
+//! - [`escalations`] evaluates triggers when nobody handed in anything new
+//! - [`demo`] makes a lake of invented history
 
 pub mod causes;
 pub mod demo;
