@@ -1,5 +1,6 @@
 //! SQL over the lake: the tables, the views of `sql/views`, the queries of `sql`, one session in UTC.
 
+pub mod engine;
 pub mod recurrence;
 
 use std::sync::Arc;

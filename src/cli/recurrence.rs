@@ -10,7 +10,7 @@ use super::{
     output::Output,
 };
 use crate::{
-    analytics,
+    analytics::{self, engine::Engine},
     domain::{
         ids::Id, recurrence::current_aliases, redact::Redactor, steps::AdoptPrevention, time::Timestamp,
         words::Interface,
@@ -114,7 +114,7 @@ pub async fn run(command: &RecurrenceCommand, lake: &Lake, redactor: &Redactor, 
 async fn scan(lake: &Lake, as_of: Option<Timestamp>, output: &Output) -> Outcome {
     ops::existing_lake(lake).await?;
     let (ledger, committer) = ops::open_ledger(lake).await?;
-    let found = ops::recurrence::scan(lake, &ledger, as_of).await?;
+    let found = ops::recurrence::scan(lake, Engine::Local(lake), &ledger, as_of).await?;
     drop(ledger);
     committer.finished().await;
     if output.json {
@@ -189,9 +189,9 @@ async fn causes_list(lake: &Lake, limit: usize, output: &Output) -> Outcome {
     let now = lake.context.now();
     let rule = ops::recurrence::rule(lake);
     ops::existing_lake(lake).await?;
-    let mut counts = analytics::recurrence::cause_counts(lake, now, rule, None).await?;
+    let mut counts = analytics::recurrence::cause_counts(Engine::Local(lake), now, rule, None).await?;
     counts.truncate(limit);
-    let aliases = analytics::recurrence::aliases(lake).await?;
+    let aliases = analytics::recurrence::aliases(Engine::Local(lake)).await?;
     let aliases = current_aliases(&aliases);
     if output.json {
         output.json(&json!({ "causes": counts, "aliases": aliases }))?;

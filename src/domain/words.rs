@@ -142,6 +142,8 @@ words! {
         Detect = "DETECT",
         Classify = "CLASSIFY",
         Prevent = "PREVENT",
+        /// A digest was made.
+        Summarize = "SUMMARIZE",
     }
 
     /// Why somebody is told.
@@ -211,6 +213,50 @@ words! {
         Effective = "effective",
         /// The cause came back after it was adopted.
         Recurred = "recurred",
+    }
+
+    /// By what the incidents of a week are counted.
+    pub enum Dimension {
+        Total = "total",
+        Type = "type",
+        /// The highest severity of the alerts that fired for the incident; `none` when none did.
+        Severity = "severity",
+        Workspace = "workspace",
+        /// Categories of checks that failed; an incident counts in each of them.
+        Category = "category",
+    }
+
+    /// How long something took.
+    pub enum Measure {
+        /// Impact start to detection.
+        Detect = "detect",
+        /// Report to the first explicit acknowledgement.
+        Acknowledge = "acknowledge",
+        /// Detection to the first successful REMEDIATE or VERIFY.
+        Mitigate = "mitigate",
+        /// Report to the first resolution.
+        Resolve = "resolve",
+    }
+
+    /// When somebody on call was needed, in the digest's time zone.
+    pub enum HourBand {
+        /// Monday to Friday, 08:00 to 17:59.
+        Business = "business",
+        /// 06:00 to 21:59 outside business hours.
+        Evening = "evening",
+        /// 22:00 to 05:59.
+        Night = "night",
+    }
+
+    /// How long an incident has been open.
+    pub enum AgeBand {
+        /// Less than 24 hours.
+        Day = "under-1-day",
+        /// 1 to less than 7 times 24 hours.
+        Week = "1-to-7-days",
+        /// 7 to less than 30 times 24 hours.
+        Month = "7-to-30-days",
+        Older = "over-30-days",
     }
 
     /// Where a request came from.

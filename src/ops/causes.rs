@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Consequences, OpsError, existing_lake, open_ledger, recurrence, rows, settle};
 use crate::{
-    analytics,
+    analytics::{self, engine::Engine},
     domain::{
         cause,
         entry::{Alias, AliasCauses, Request},
@@ -96,7 +96,7 @@ async fn request(
     let table = lake.table(AUDIT_LOG);
     let based_on = ledger::head(&table, &table.log().await?).await?.chain.seq;
     let known: BTreeSet<String> = known(lake).await?.into_iter().map(|cause| cause.cause_fingerprint).collect();
-    let declared = analytics::recurrence::aliases(lake).await?;
+    let declared = analytics::recurrence::aliases(Engine::Local(lake)).await?;
     let current = crate::domain::recurrence::current_aliases(&declared);
     let now = |cause: &str| current.get(cause).map_or_else(|| cause.to_owned(), |now| (*now).to_owned());
     let exists = |cause: &String| if known.contains(cause) { Ok(()) } else { Err(OpsError::NoCause(cause.clone())) };
@@ -173,7 +173,7 @@ pub async fn explain(lake: &Lake, first: &str, second: &str) -> Result<String, O
     let known: BTreeMap<String, KnownCause> =
         known(lake).await?.into_iter().map(|cause| (cause.cause_fingerprint.clone(), cause)).collect();
     let (first, second) = (find(lake, first, &known).await?, find(lake, second, &known).await?);
-    let declared = analytics::recurrence::aliases(lake).await?;
+    let declared = analytics::recurrence::aliases(Engine::Local(lake)).await?;
     let current = crate::domain::recurrence::current_aliases(&declared);
     let mut text = match (&first.1, &second.1) {
         (Some(one), Some(other)) if one.starts_with("code:") || other.starts_with("code:") => match one == other {

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{OpsError, open_ledger, prepare, recurrence, settle};
 use crate::{
+    analytics::engine::Engine,
     domain::{
         entry::{Entry, Request},
         problems::Problem,
@@ -109,7 +110,7 @@ pub async fn make(
         let now = reported_at.plus(TimeDelta::minutes(25));
         while let Some(due) = next_scan.filter(|due| *due <= now) {
             clock.set(due);
-            recurrence::scan(&lake, &ledger, Some(due)).await?;
+            recurrence::scan(&lake, Engine::Local(&lake), &ledger, Some(due)).await?;
             next_scan = Some(due.plus(SCANS));
         }
         clock.set(now);
@@ -118,7 +119,7 @@ pub async fn make(
         progress(done, total);
     }
     clock.set(clock.now(as_of).max(as_of));
-    recurrence::scan(&lake, &ledger, None).await?;
+    recurrence::scan(&lake, Engine::Local(&lake), &ledger, None).await?;
     drop(ledger);
     committer.finished().await;
     settle(&lake).await?;

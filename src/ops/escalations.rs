@@ -6,6 +6,7 @@ use super::{
     Consequences, OpsError, existing_lake, open_ledger, prepare_step, projections_of, record, recurrence, settle,
 };
 use crate::{
+    analytics::engine::Engine,
     domain::{
         ids::{Id, IncidentId},
         redact::Redactor,
@@ -59,7 +60,7 @@ pub async fn evaluate(
     new.sort_unstable();
     settle(lake).await?;
     let recorded = projections_of(lake, &new).await?;
-    let mut consequences = recurrence::scan(lake, &ledger, Some(now)).await?;
+    let mut consequences = recurrence::scan(lake, Engine::Local(lake), &ledger, Some(now)).await?;
     drop(ledger);
     committer.finished().await;
     settle(lake).await?;

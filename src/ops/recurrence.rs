@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::{Consequences, OpsError, projections_of, rows, settle};
 use crate::{
-    analytics,
+    analytics::{self, engine::Engine},
     domain::{
         entry::{EpisodeChange, EvaluateRecurrence, PreventionChange, Request, canonical},
         ids::{Id, IncidentId, sha256_hex},
@@ -44,12 +44,17 @@ enum Scope<'a> {
     Causes(&'a [String]),
 }
 
-/// Looks at every cause up to `as_of`, or up to now, and records what changed.
+/// Looks at every cause up to `as_of`, or up to now, as `engine` sees it, and records what changed.
 ///
 /// # Errors
 /// [`OpsError`]; what was recorded until then stays, and another scan goes on from there.
-pub async fn scan(lake: &Lake, ledger: &Ledger, as_of: Option<Timestamp>) -> Result<Consequences, OpsError> {
-    run(lake, ledger, Scope::All(as_of.unwrap_or_else(|| lake.context.now()))).await
+pub async fn scan(
+    lake: &Lake,
+    engine: Engine<'_>,
+    ledger: &Ledger,
+    as_of: Option<Timestamp>,
+) -> Result<Consequences, OpsError> {
+    run(lake, engine, ledger, Scope::All(as_of.unwrap_or_else(|| lake.context.now()))).await
 }
 
 /// Looks at the causes of what was just recorded, given by their fingerprints before merges.
@@ -57,13 +62,13 @@ pub async fn scan(lake: &Lake, ledger: &Ledger, as_of: Option<Timestamp>) -> Res
 /// # Errors
 /// As [`scan`].
 pub async fn follow(lake: &Lake, ledger: &Ledger, fingerprints: &[String]) -> Result<Consequences, OpsError> {
-    run(lake, ledger, Scope::Causes(fingerprints)).await
+    run(lake, Engine::Local(lake), ledger, Scope::Causes(fingerprints)).await
 }
 
-async fn run(lake: &Lake, ledger: &Ledger, scope: Scope<'_>) -> Result<Consequences, OpsError> {
+async fn run(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, scope: Scope<'_>) -> Result<Consequences, OpsError> {
     let mut new = BTreeSet::new();
     for _ in 0..MAX_ROUNDS {
-        let requests = evaluations(lake, scope).await?;
+        let requests = evaluations(lake, engine, scope).await?;
         let mut outdated = false;
         for request in requests {
             match ledger.submit(submission(request)?).await {
@@ -114,15 +119,15 @@ pub fn rule(lake: &Lake) -> Rule {
 }
 
 /// What there is to record.
-async fn evaluations(lake: &Lake, scope: Scope<'_>) -> Result<Vec<EvaluateRecurrence>, OpsError> {
+async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Result<Vec<EvaluateRecurrence>, OpsError> {
     let policy = lake.context.policy.recurring;
     let rule = rule(lake);
     // Before the queries: what is recorded while they run makes the requests outdated.
     let table = lake.table(AUDIT_LOG);
     let based_on = ledger::head(&table, &table.log().await?).await?.chain.seq;
-    let aliases: Vec<Alias> = analytics::recurrence::aliases(lake).await?;
-    let recorded = analytics::recurrence::recorded(lake).await?;
-    let all_steps = analytics::recurrence::prevention_steps(lake).await?;
+    let aliases: Vec<Alias> = analytics::recurrence::aliases(engine).await?;
+    let recorded = analytics::recurrence::recorded(engine).await?;
+    let all_steps = analytics::recurrence::prevention_steps(engine).await?;
     let current = current_aliases(&aliases);
     let now = |cause: &str| current.get(cause).map_or_else(|| cause.to_owned(), |now| (*now).to_owned());
     let horizon = match scope {
@@ -139,10 +144,10 @@ async fn evaluations(lake: &Lake, scope: Scope<'_>) -> Result<Vec<EvaluateRecurr
     };
     let wanted = wanted.as_deref();
     let looked_at = |cause: &String| wanted.is_none_or(|wanted| wanted.contains(cause));
-    let mut episodes: Vec<Episode> = analytics::recurrence::episodes(lake, horizon, rule, wanted).await?;
+    let mut episodes: Vec<Episode> = analytics::recurrence::episodes(engine, horizon, rule, wanted).await?;
     let stepped: BTreeSet<String> = all_steps.iter().map(|step| now(&step.cause)).filter(looked_at).collect();
     let causes: Vec<String> = wanted.map_or_else(|| stepped.iter().cloned().collect(), <[String]>::to_vec);
-    let occurrences: Vec<Occurrence> = analytics::recurrence::occurrences(lake, horizon, &causes).await?;
+    let occurrences: Vec<Occurrence> = analytics::recurrence::occurrences(engine, horizon, &causes).await?;
     let of =
         |cause: &str| -> Vec<Occurrence> { occurrences.iter().filter(|one| one.cause == cause).cloned().collect() };
     let known = |cause: &str| -> Vec<RecordedEpisode> {
@@ -203,10 +208,10 @@ async fn evaluations(lake: &Lake, scope: Scope<'_>) -> Result<Vec<EvaluateRecurr
         changed.extend(told.zip(open).map(|(told, open)| Change::again(&told, open)));
     }
     let moved: Vec<String> = changed.iter().filter(|change| change.found.is_some()).map(|c| c.cause.clone()).collect();
-    let members: Vec<Member> = analytics::recurrence::members(lake, horizon, rule, &moved).await?;
+    let members: Vec<Member> = analytics::recurrence::members(engine, horizon, rule, &moved).await?;
     for change in &changed {
         let steps = prevention::steps_against(&change.cause, &all_steps, &aliases);
-        let issue = issue(lake, horizon, rule, change, &members, &steps).await?;
+        let issue = issue(lake, engine, horizon, rule, change, &members, &steps).await?;
         let mut prevention = advanced.remove(&change.cause).unwrap_or_default();
         prevention.extend(proposals(&issue, &steps, change)?);
         let follows = recorded.iter().find(|known| known.episode_id == change.episode_id).map(|known| known.seq);
@@ -239,6 +244,7 @@ fn id(text: &str) -> Result<Id, LakeError> {
 /// Everything the alert shows; of what is not found any more, what it showed last.
 async fn issue(
     lake: &Lake,
+    engine: Engine<'_>,
     horizon: Timestamp,
     rule: Rule,
     change: &Change,
@@ -258,8 +264,8 @@ async fn issue(
         return Ok(serde_json::from_str(&told.detail).map_err(LakeError::from)?);
     };
     let own: Vec<Member> = members_of(episode, members).cloned().collect();
-    let others = analytics::recurrence::others(lake, horizon, &change.cause).await?;
-    let impact = analytics::recurrence::impact(lake, horizon, &change.cause).await?;
+    let others = analytics::recurrence::others(engine, horizon, &change.cause).await?;
+    let impact = analytics::recurrence::impact(engine, horizon, &change.cause).await?;
     Ok(Issue::new(episode, rule, &own, &others, impact, steps))
 }
 

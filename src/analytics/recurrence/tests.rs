@@ -1,13 +1,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::array::RecordBatch;
-use datafusion::{datasource::MemTable, prelude::SessionContext};
+use datafusion::{common::ScalarValue, datasource::MemTable, prelude::SessionContext};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::{
-    analytics::{DIALECT, frame, queries, session, views},
+    analytics::{DIALECT, engine::Value, frame, queries, session, views},
     domain::{
         ids::Id,
         recurrence::{self, Alias, Finding, tests::cases},
@@ -87,17 +87,13 @@ async fn lake_of(findings: &[Finding], aliases: &[Alias]) -> SessionContext {
     session
 }
 
-async fn select<T: DeserializeOwned>(
-    session: &SessionContext,
-    name: &str,
-    parameters: &[(String, ScalarValue)],
-) -> Vec<T> {
+async fn select<T: DeserializeOwned>(session: &SessionContext, name: &str, parameters: &[(String, Value)]) -> Vec<T> {
     let sql = queries().find(|(known, _)| *known == name).map_or(name, |(_, sql)| sql);
     let statement = session.state().sql_to_statement(sql, &DIALECT).unwrap();
     let parameters: Vec<(&str, ScalarValue)> =
-        parameters.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        parameters.iter().map(|(name, value)| (name.as_str(), value.into())).collect();
     let batches = frame(session, statement, &parameters).await.unwrap().collect().await.unwrap();
-    batches.iter().flat_map(|batch| read::<T>(batch).unwrap()).collect()
+    batches.iter().flat_map(|batch| serde_arrow::from_record_batch::<Vec<T>>(batch).unwrap()).collect()
 }
 
 async fn found_by_sql(session: &SessionContext, as_of: Timestamp, rule: Rule) -> Vec<Episode> {
@@ -192,7 +188,7 @@ async fn on_random_histories_the_queries_and_the_plain_code_agree() {
 
         let occurrences = recurrence::occurrences(&findings, &aliases, as_of);
         let mut by_sql: Vec<Occurrence> =
-            select(&session, "cause_occurrences", &[("as_of".into(), moment(as_of))]).await;
+            select(&session, "cause_occurrences", &[("as_of".into(), Value::from(as_of))]).await;
         by_sql.sort_by(|a, b| {
             (&a.cause, a.occurred_at, &a.occurrence_key).cmp(&(&b.cause, b.occurred_at, &b.occurrence_key))
         });
@@ -204,7 +200,7 @@ async fn on_random_histories_the_queries_and_the_plain_code_agree() {
         let members: Vec<Member> = select(&session, "recurrence_members", &with_rule(as_of, rule)).await;
         check_members(&members, &episodes);
 
-        let parameters = [("as_of".into(), moment(as_of)), ("window_hours".into(), rule.window_hours.into())];
+        let parameters = [("as_of".into(), Value::from(as_of)), ("window_hours".into(), rule.window_hours.into())];
         let counts: Vec<CauseCount> = select(&session, "cause_counts", &parameters).await;
         let counts: BTreeMap<String, _> = counts
             .into_iter()

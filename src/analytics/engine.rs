@@ -1,0 +1,109 @@
+//! Where a query runs, and the values of its parameters.
+
+use std::fmt;
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::common::ScalarValue;
+use serde::de::DeserializeOwned;
+
+use super::{QueryError, query_with};
+use crate::{
+    domain::time::Timestamp,
+    lake::{Lake, LakeError},
+};
+
+/// What answers queries.
+#[derive(Debug, Clone, Copy)]
+pub enum Engine<'a> {
+    /// DataFusion in this process, over the lake's files.
+    Local(&'a Lake),
+}
+
+/// A value of a named parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Text(String),
+    Int(i64),
+    Timestamp(Timestamp),
+}
+
+/// Names without the colon, and values.
+pub type Parameters = Vec<(String, Value)>;
+
+impl Engine<'_> {
+    /// The rows of a query. A name of [`super::queries`] stands for its text.
+    ///
+    /// # Errors
+    /// [`QueryError`], also when a parameter has no value.
+    pub async fn run(
+        self,
+        name_or_sql: &str,
+        parameters: &[(String, Value)],
+    ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
+        match self {
+            Self::Local(lake) => {
+                let parameters: Vec<(&str, ScalarValue)> =
+                    parameters.iter().map(|(name, value)| (name.as_str(), value.into())).collect();
+                query_with(lake, name_or_sql, &parameters).await
+            }
+        }
+    }
+
+    /// [`Self::run`], each row as `T`.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and when a row has another shape.
+    pub async fn rows<T: DeserializeOwned>(
+        self,
+        name_or_sql: &str,
+        parameters: &[(String, Value)],
+    ) -> Result<Vec<T>, QueryError> {
+        let (_, batches) = self.run(name_or_sql, parameters).await?;
+        let mut rows = Vec::new();
+        for batch in &batches {
+            let read: Vec<T> = serde_arrow::from_record_batch(batch)
+                .map_err(|error| LakeError::Corrupt(format!("a row of the query has an unexpected shape: {error}")))?;
+            rows.extend(read);
+        }
+        Ok(rows)
+    }
+}
+
+impl From<&Value> for ScalarValue {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Text(text) => text.as_str().into(),
+            Value::Int(number) => (*number).into(),
+            Value::Timestamp(at) => Self::TimestampMicrosecond(Some(at.micros()), Some("UTC".into())),
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<i32> for Value {
+    fn from(number: i32) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(at: Timestamp) -> Self {
+        Self::Timestamp(at)
+    }
+}
+
+/// As it is given on the command line.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Int(number) => write!(f, "{number}"),
+            Self::Timestamp(at) => write!(f, "{at}"),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! ISO weeks in a time zone: Monday 00:00 local time to the next one. A week with a change of clocks has 167 or 169 hours.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{
+    DateTime, Datelike, Days, IsoWeek, LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Weekday,
+};
+use chrono_tz::Tz;
+
+use super::time::Timestamp;
+
+/// One ISO week in one zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Week {
+    week: IsoWeek,
+    zone: Tz,
+}
+
+/// `2026-W08`, without its zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeekNumber(IsoWeek);
+
+impl FromStr for WeekNumber {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not an ISO week such as 2026-W08");
+        let (year, week) = text.split_once("-W").ok_or_else(wrong)?;
+        if year.len() != 4 || week.len() != 2 || !(year.bytes().chain(week.bytes())).all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong());
+        }
+        let (year, week) = (year.parse().map_err(|_| wrong())?, week.parse().map_err(|_| wrong())?);
+        let monday = NaiveDate::from_isoywd_opt(year, week, Weekday::Mon);
+        monday.map(|monday| Self(monday.iso_week())).ok_or_else(|| format!("{year} has no ISO week {week:02}"))
+    }
+}
+
+impl Week {
+    pub fn new(number: WeekNumber, zone: Tz) -> Self {
+        Self { week: number.0, zone }
+    }
+
+    /// The week that `at` falls in.
+    pub fn of(at: Timestamp, zone: Tz) -> Self {
+        Self { week: at.utc().with_timezone(&zone).date_naive().iso_week(), zone }
+    }
+
+    /// The last week that is over at `now`.
+    pub fn last_complete(now: Timestamp, zone: Tz) -> Self {
+        Self::of(now, zone).earlier(1)
+    }
+
+    /// The week that many weeks before.
+    pub fn earlier(self, weeks: u64) -> Self {
+        let monday = self.monday().checked_sub_days(Days::new(7 * weeks)).unwrap_or(self.monday());
+        Self { week: monday.iso_week(), zone: self.zone }
+    }
+
+    /// First moment of the week.
+    pub fn start(self) -> Timestamp {
+        self.midnight(self.monday())
+    }
+
+    /// First moment after the week.
+    pub fn end(self) -> Timestamp {
+        self.midnight(self.monday().checked_add_days(Days::new(7)).unwrap_or(self.monday()))
+    }
+
+    /// 168, or 167 or 169 when the clocks change.
+    pub fn hours(self) -> f64 {
+        self.end().seconds_since(self.start()) / 3600.0
+    }
+
+    pub fn zone(self) -> Tz {
+        self.zone
+    }
+
+    /// The days of the week, Monday first.
+    pub fn days(self) -> impl Iterator<Item = NaiveDate> {
+        self.monday().iter_days().take(7)
+    }
+
+    fn monday(self) -> NaiveDate {
+        NaiveDate::from_isoywd_opt(self.week.year(), self.week.week(), Weekday::Mon).unwrap_or_default()
+    }
+
+    /// When a day begins: at midnight, the first of two, or when the clocks have jumped over it, the first moment after.
+    fn midnight(self, day: NaiveDate) -> Timestamp {
+        let mut local = NaiveDateTime::new(day, NaiveTime::MIN);
+        for _ in 0..24 * 60 {
+            match self.zone.from_local_datetime(&local) {
+                LocalResult::Single(at) | LocalResult::Ambiguous(at, _) => return Timestamp::new(at.to_utc()),
+                LocalResult::None => local += TimeDelta::minutes(1),
+            }
+        }
+        Timestamp::new(DateTime::from_naive_utc_and_offset(local, chrono::Utc))
+    }
+}
+
+/// `2026-W08`
+impl fmt::Display for Week {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-W{:02}", self.week.year(), self.week.week())
+    }
+}
+
+#[cfg(test)]
+mod tests;
