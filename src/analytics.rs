@@ -2,6 +2,7 @@
 
 pub mod engine;
 pub mod recurrence;
+pub mod weekly;
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 mod audit;
 mod commands;
+mod digest;
 mod escalations;
 mod exit;
 mod incident;
@@ -82,6 +83,11 @@ enum Command {
     /// See which causes there are, and which count as one
     #[command(subcommand)]
     Causes(recurrence::CausesCommand),
+    /// Make the digest of a week: what changed, what needs a decision, and the figures
+    ///
+    /// It is recorded. The same week again gives the same digest; when late data changes it, a revision that tells the
+    /// difference.
+    Digest(digest::DigestArgs),
     /// Make runbooks that are safe to paste
     #[command(subcommand)]
     Runbook(runbook::RunbookCommand),
@@ -219,6 +225,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,
         Command::Causes(command) => recurrence::causes(command, &lake()?, redactor, output).await,
+        Command::Digest(args) => digest::run(args, &lake()?, output).await,
         Command::Runbook(command) => runbook::run(&lake()?, command, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,

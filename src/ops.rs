@@ -3,10 +3,12 @@
 //! - here: reports and steps are prepared, recorded, and what came of them is gathered
 //! - [`recurrence`] looks for issues that keep coming back, [`causes`] says what counts as one
 //! - [`escalations`] evaluates triggers when nobody handed in anything new
+//! - [`digest`] tells what a week was like
 //! - [`demo`] makes a lake of invented history
 
 pub mod causes;
 pub mod demo;
+pub mod digest;
 pub mod escalations;
 pub mod recurrence;
 

@@ -15,6 +15,7 @@
 
 pub mod alert;
 pub mod audit;
+pub mod digest;
 #[cfg(test)]
 mod example;
 pub mod export;

@@ -35,8 +35,8 @@ use crate::{
         maintenance::{self, Round},
         rebuild,
     },
-    ops::{self, Consequences},
-    render::{self, alert, audit, export, plain, recurring, timeline},
+    ops::{self, Consequences, demo::Demo},
+    render::{self, alert, audit, digest::text, export, plain, recurring, timeline},
     tables::{catalog, ddl, rows::RecurrenceEvent},
 };
 
@@ -266,7 +266,7 @@ pub fn say_recorded(recorded: &Recorded, output: &Output) -> Result<(), Failure>
 
 pub async fn demo(location: &str, args: &DemoArgs, redactor: &Redactor, output: &Output) -> Outcome {
     let bar = output.progress("recording");
-    let (lake, recorded) = ops::demo::make(location, args.as_of, args.seed, redactor, |done, total| {
+    let Demo { lake, recorded, digest } = ops::demo::make(location, args.as_of, args.seed, redactor, |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     })
@@ -274,7 +274,7 @@ pub async fn demo(location: &str, args: &DemoArgs, redactor: &Redactor, output: 
     bar.finish_and_clear();
     if output.json {
         let new = recorded.iter().filter(|recorded| !recorded.known).count();
-        output.json(&json!({ "lake": lake.display(), "reports": recorded.len(), "new": new, "as_of": args.as_of }))?;
+        output.json(&json!({ "lake": lake.display(), "reports": recorded.len(), "new": new, "as_of": args.as_of, "digest": digest }))?;
         return Ok(Code::Success);
     }
     let Some(shown) = recorded.iter().find(|recorded| recorded.receipt.request_id.as_str().contains("daily-etl"))
@@ -299,6 +299,8 @@ pub async fn demo(location: &str, args: &DemoArgs, redactor: &Redactor, output: 
         audit::entry(&row)
     ));
     let at = if location == "./ops-lake" { String::new() } else { format!(" --lake {}", shell_word(location)) };
+    text.push_str(&format!("\nThe digest of its last week, as `digest --week {}` prints it:\n\n", digest.week.week));
+    text.push_str(&text::text(&digest, output.width()));
     text.push_str(&format!(
         "\nWhat to ask next:\n\n\
          \x20 ops-runbook{at} incident list --status investigating\n\
@@ -306,10 +308,12 @@ pub async fn demo(location: &str, args: &DemoArgs, redactor: &Redactor, output: 
          \x20 ops-runbook{at} incident postmortem {id}\n\
          \x20 ops-runbook{at} escalations list\n\
          \x20 ops-runbook{at} recurrence list --all\n\
+         \x20 ops-runbook{at} digest --week {week} --out digests\n\
          \x20 ops-runbook{at} audit verify\n\
          \x20 ops-runbook{at} sql \"SELECT cause_fingerprint, count(*) AS n FROM root_causes GROUP BY 1 ORDER BY n DESC LIMIT 5\"\n\
          \x20 ops-runbook{at} record tests/examples/01-daily-etl-no-retries.json --artefacts\n",
-        id = plain::na(id)
+        id = plain::na(id),
+        week = digest.week.week
     ));
     output.text(&text)?;
     Ok(Code::Success)

@@ -13,7 +13,7 @@ use super::{
     time::Timestamp,
     words::{
         AgeBand, CheckStatus, Dimension, EpisodeEvent, HourBand, IncidentType, Measure, PreventionState, Severity,
-        Status, Trigger,
+        Trigger,
     },
 };
 
@@ -294,15 +294,12 @@ pub struct PreventionEffect {
 pub struct OpenIncident {
     pub incident_id: IncidentId,
     pub incident_type: IncidentType,
-    /// As far as is known now.
-    pub status: Status,
     pub title: String,
     pub workspace_id: String,
     pub resource_name: Option<String>,
     pub reported_at: Timestamp,
+    /// The first explicit acknowledgement, if it came by the end of the week.
     pub acknowledged_at: Option<Timestamp>,
-    /// When it was resolved for good, after the end of the week; `None` while it is open.
-    pub resolved_at: Option<Timestamp>,
     /// Hours from the report to the end of the week.
     pub age_hours: f64,
     pub age: AgeBand,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     cause::Cause,
+    digest::Digest,
     escalation::{AlertChange, Recurrence, Verdict, recurring_verdict},
     ids::{Id, IncidentId},
     incident::{Addition, Incident},
@@ -104,6 +105,8 @@ pub enum Request {
     EvaluateRecurrence(Box<EvaluateRecurrence>),
     AliasCauses(AliasCauses),
     AdoptPrevention(AdoptPrevention),
+    /// The digest of a week, or a revision of it.
+    RecordDigest(Box<RecordDigest>),
 }
 
 macro_rules! requests_of_steps {
@@ -140,13 +143,18 @@ impl Request {
             Self::EvaluateRecurrence(_) => "evaluate_recurrence",
             Self::AliasCauses(_) => "alias_causes",
             Self::AdoptPrevention(_) => "adopt_prevention",
+            Self::RecordDigest(_) => "record_digest",
         }
     }
 
     /// The incident it is about, unless it opens one or is about none.
     pub fn incident_id(&self) -> Option<IncidentId> {
         match self {
-            Self::RecordReport(_) | Self::OpenIncident(_) | Self::AliasCauses(_) | Self::AdoptPrevention(_) => None,
+            Self::RecordReport(_)
+            | Self::OpenIncident(_)
+            | Self::AliasCauses(_)
+            | Self::AdoptPrevention(_)
+            | Self::RecordDigest(_) => None,
             Self::LogEvent(step) => Some(step.incident_id),
             Self::AcknowledgeIncident(step) => Some(step.incident_id),
             Self::RecordRootCause(step) => Some(step.incident_id),
@@ -169,6 +177,7 @@ impl Request {
         match self {
             Self::EvaluateRecurrence(evaluation) => Some(evaluation.based_on),
             Self::AliasCauses(request) => Some(request.based_on),
+            Self::RecordDigest(request) => Some(request.based_on),
             _ => None,
         }
     }
@@ -193,6 +202,24 @@ impl Request {
             Self::EvaluateRecurrence(evaluation) => &evaluation.actor,
             Self::AliasCauses(request) => &request.actor,
             Self::AdoptPrevention(step) => &step.actor,
+            Self::RecordDigest(request) => &request.actor,
+        }
+    }
+
+    /// Whether this, computed before `other` was recorded, would say something else now.
+    pub fn overtaken_by(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::EvaluateRecurrence(own), Self::EvaluateRecurrence(other)) => own.cause == other.cause,
+            (Self::RecordDigest(own), Self::RecordDigest(other)) => {
+                let week = |request: &RecordDigest| {
+                    let week = &request.digest.week;
+                    (week.week.clone(), week.time_zone.clone())
+                };
+                week(own) == week(other)
+            }
+            // What counts as one cause changes what every scan finds. A digest tells it in a revision.
+            (Self::RecordDigest(_), _) | (_, Self::RecordDigest(_)) => false,
+            _ => self.based_on().is_some() && other.based_on().is_some(),
         }
     }
 
@@ -277,6 +304,16 @@ pub struct AliasCauses {
     pub reason: Option<String>,
     /// The ledger's last row when the aliases were looked up.
     pub based_on: u64,
+}
+
+/// The digest of a week was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordDigest {
+    pub actor: Id,
+    /// The ledger's last row when the revision before was looked up.
+    pub based_on: u64,
+    pub digest: Digest,
 }
 
 /// One cause and what it counts as.

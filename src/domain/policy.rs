@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use serde::{Deserialize, Serialize};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
     entry::canonical,
@@ -23,6 +24,7 @@ mod reader;
 pub struct Policy {
     pub recurring: Recurring,
     pub escalation: Escalation,
+    pub digest: Digest,
     /// By name.
     pub channels: BTreeMap<Id, Channel>,
     /// All that match count.
@@ -42,6 +44,24 @@ impl Default for Recurring {
     fn default() -> Self {
         Self { threshold: 3, window_hours: 168 }
     }
+}
+
+/// How the weekly digest is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Digest {
+    /// The zone its weeks, days and hours are in.
+    #[serde(serialize_with = "zone_name")]
+    pub time_zone: Tz,
+}
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self { time_zone: Tz::UTC }
+    }
+}
+
+fn zone_name<S: Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(zone.name())
 }
 
 /// When a trigger holds.

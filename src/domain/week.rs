@@ -35,6 +35,14 @@ impl FromStr for WeekNumber {
     }
 }
 
+/// A time zone by its IANA name.
+///
+/// # Errors
+/// Says that there is none.
+pub fn zone(name: &str) -> Result<Tz, String> {
+    name.parse().map_err(|_| format!("{name:?} is not an IANA time zone such as Europe/Berlin or UTC"))
+}
+
 impl Week {
     pub fn new(number: WeekNumber, zone: Tz) -> Self {
         Self { week: number.0, zone }

@@ -245,17 +245,14 @@ impl From<Declined> for LakeError {
     }
 }
 
-/// Whether what a request was computed from has changed: another scan of the same cause, or other aliases.
+/// Whether what a request was computed from has changed: another scan of the same cause, other aliases, another digest of
+/// the same week.
 fn outdated(request: &Request, recorded: &[(u64, Request)], deciding: &[AuditRow]) -> bool {
     let Some(based_on) = request.based_on() else { return false };
-    let touches = |other: &Request| match (request, other) {
-        (Request::EvaluateRecurrence(own), Request::EvaluateRecurrence(other)) => own.cause == other.cause,
-        _ => true,
-    };
     // Two of them in one commit: the second has not seen the first.
     let in_this_commit = deciding.iter().filter_map(|row| parse_entry(row).ok());
-    recorded.iter().any(|(seq, other)| *seq > based_on && touches(other))
-        || in_this_commit.filter(|entry| entry.request.based_on().is_some()).any(|entry| touches(&entry.request))
+    recorded.iter().any(|(seq, other)| *seq > based_on && request.overtaken_by(other))
+        || in_this_commit.map(|entry| entry.request).any(|other| request.overtaken_by(&other))
 }
 
 fn parse_entry(row: &AuditRow) -> Result<Entry> {

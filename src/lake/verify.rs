@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use super::{
     Lake, LakeError, Result,
-    log::AddFile,
+    log::{AddFile, FileStats, Log},
     projector,
     rebuild::{Comparison, compare},
-    table::Rows,
+    table::{Rows, Table},
 };
 use crate::{
     domain::{
-        chain::{GENESIS_HASH, Head, entry_hash},
+        chain::{Head, entry_hash},
         entry::Entry,
     },
     tables::{catalog::AUDIT_LOG, from_batch, project::audit_row, rows::AuditRow},
@@ -58,6 +58,8 @@ pub enum Witness {
     Given,
     /// A checkpoint whose signature was verified.
     Checkpoint,
+    /// The digest before.
+    Digest,
     /// The commits of the table itself.
     DeltaLog,
 }
@@ -106,6 +108,7 @@ impl fmt::Display for Witness {
         f.write_str(match self {
             Self::Given => "the given head",
             Self::Checkpoint => "the signed checkpoint",
+            Self::Digest => "the digest before",
             Self::DeltaLog => "the table's own commit log",
         })
     }
@@ -136,6 +139,12 @@ struct Link {
     entry_hash: String,
 }
 
+impl Link {
+    fn head(&self) -> Head {
+        Head { seq: self.seq, hash: self.entry_hash.clone() }
+    }
+}
+
 /// Reads the whole log, and every projected table if the log is intact. `remembered` are heads from earlier days.
 ///
 /// # Errors
@@ -147,17 +156,60 @@ pub async fn verify(
 ) -> Result<Verification> {
     let table = lake.table(AUDIT_LOG);
     let log = table.log().await?;
+    let (links, mut tampering) = read(&table, &log, 0, &progress).await?;
+    tampering.extend(check_chain(&links, &Head::genesis()));
+    let head = links.last().map_or_else(Head::genesis, Link::head);
+    let in_log = log.head.as_ref().map(|head| (head.chain.clone(), Witness::DeltaLog));
+    for (remembered, witness) in in_log.into_iter().chain(remembered) {
+        tampering.extend(check_head(&links, &remembered, witness));
+    }
+    let mut projections = Vec::new();
+    if tampering.is_empty() {
+        projector::project(lake, |_, _| {}).await?;
+        projections = compare(lake, head.seq, progress).await?;
+        tampering.extend(projections.iter().filter(|table| !table.equal()).cloned().map(Tampering::Projection));
+    }
+    Ok(Verification { rows: links.len() as u64, head, projections, tampering })
+}
+
+/// Reads the log from a trusted head on: that its row still stands there, and every row after it. Projected tables are not
+/// compared.
+///
+/// # Errors
+/// The store's. Damage is a finding, not an error.
+pub async fn verify_after(lake: &Lake, trusted: &Head, witness: Witness) -> Result<Verification> {
+    let table = lake.table(AUDIT_LOG);
+    let log = table.log().await?;
+    let (mut links, mut tampering) = read(&table, &log, trusted.seq, &|_, _| {}).await?;
+    tampering.extend(check_head(&links, trusted, witness));
+    let in_log = log.head.as_ref().map(|head| head.chain.clone());
+    tampering.extend(in_log.and_then(|head| check_head(&links, &head, Witness::DeltaLog)));
+    let head = links.last().map_or_else(|| trusted.clone(), Link::head);
+    links.retain(|link| link.seq > trusted.seq);
+    tampering.extend(check_chain(&links, trusted));
+    Ok(Verification { rows: links.len() as u64, head, projections: Vec::new(), tampering })
+}
+
+/// The links of the rows from `from` on, in order, and what is wrong with the rows themselves.
+async fn read(
+    table: &Table,
+    log: &Log,
+    from: u64,
+    progress: &impl Fn(u64, u64),
+) -> Result<(Vec<Link>, Vec<Tampering>)> {
     let columns: Vec<&str> = AUDIT_LOG.columns.iter().map(|column| column.name).collect();
-    let total: u64 = log.files.values().filter_map(|file| file.parse_stats().num_records).sum();
+    let mut files: Vec<(&AddFile, FileStats)> = log.files.values().map(|file| (file, file.parse_stats())).collect();
+    files.retain(|(_, stats)| stats.max_u64("seq").is_none_or(|last| last >= from));
+    files.sort_by_key(|(_, stats)| stats.min_u64("seq"));
+    let total: u64 = files.iter().filter_map(|(_, stats)| stats.num_records).sum();
     let mut tampering = Vec::new();
     let mut links = Vec::new();
-    let mut files: Vec<&AddFile> = log.files.values().collect();
-    files.sort_by_key(|file| file.parse_stats().min_u64("seq"));
-    for file in files {
+    for (file, _) in files {
         for batch in table.read(&[file], &columns, Rows::All).await? {
             // Row by row where a column holds what its type does not allow, so that the row can be named.
             for row in 0..batch.num_rows() {
                 match from_batch::<AuditRow>(&batch.slice(row, 1)).map(|mut rows| rows.pop()) {
+                    Ok(Some(row)) if row.seq < from => {}
                     Ok(Some(row)) => {
                         tampering.extend(check_row(&row));
                         links.push(Link { seq: row.seq, prev_hash: row.prev_hash, entry_hash: row.entry_hash });
@@ -172,19 +224,7 @@ pub async fn verify(
         }
     }
     links.sort_by(|a, b| (a.seq, &a.entry_hash).cmp(&(b.seq, &b.entry_hash)));
-    tampering.extend(check_chain(&links));
-    let head = links.last().map_or_else(Head::genesis, |last| Head { seq: last.seq, hash: last.entry_hash.clone() });
-    let in_log = log.head.as_ref().map(|head| (head.chain.clone(), Witness::DeltaLog));
-    for (remembered, witness) in in_log.into_iter().chain(remembered) {
-        tampering.extend(check_head(&links, &remembered, witness));
-    }
-    let mut projections = Vec::new();
-    if tampering.is_empty() {
-        projector::project(lake, |_, _| {}).await?;
-        projections = compare(lake, head.seq, progress).await?;
-        tampering.extend(projections.iter().filter(|table| !table.equal()).cloned().map(Tampering::Projection));
-    }
-    Ok(Verification { rows: links.len() as u64, head, projections, tampering })
+    Ok((links, tampering))
 }
 
 fn seq_of(batch: &arrow::array::RecordBatch, row: usize) -> u64 {
@@ -235,11 +275,13 @@ fn columns_differing(row: &AuditRow, entry: &Entry) -> Result<Vec<String>, LakeE
         .collect())
 }
 
-fn check_chain(links: &[Link]) -> Vec<Tampering> {
+/// `links` must follow `start` without gaps.
+fn check_chain(links: &[Link], start: &Head) -> Vec<Tampering> {
     let mut found = Vec::new();
     let mut before: Option<&Link> = None;
     for link in links {
-        let (expected_seq, expected_hash) = before.map_or((1, GENESIS_HASH), |b| (b.seq + 1, b.entry_hash.as_str()));
+        let (expected_seq, expected_hash) =
+            before.map_or((start.seq + 1, start.hash.as_str()), |b| (b.seq + 1, b.entry_hash.as_str()));
         if before.is_some_and(|before| before.seq == link.seq) {
             let same = before.is_some_and(|before| before.entry_hash == link.entry_hash);
             found.push(if same { Tampering::Duplicate { seq: link.seq } } else { Tampering::Fork { seq: link.seq } });

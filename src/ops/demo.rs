@@ -1,4 +1,4 @@
-//! The demo: a lake with six weeks of invented history and six real-shaped reports. The same bytes every time.
+//! The demo: a lake with six weeks of invented history, six real-shaped reports and the digest of the last week. The same bytes every time.
 
 pub mod history;
 
@@ -10,14 +10,16 @@ use std::sync::{
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use super::{OpsError, open_ledger, prepare, recurrence, settle};
+use super::{OpsError, digest, open_ledger, prepare, recurrence, settle};
 use crate::{
     analytics::engine::Engine,
     domain::{
+        digest::Digest,
         entry::{Entry, Request},
         problems::Problem,
         redact::Redactor,
         time::Timestamp,
+        week::Week,
         words::Interface,
     },
     lake::{Context, Lake, LakeError, ledger, ledger::Recorded},
@@ -57,6 +59,19 @@ impl From<LakeError> for DemoError {
 /// How often the demo's schedule looks for recurring issues.
 const SCANS: TimeDelta = TimeDelta::days(7);
 
+/// How long after the end of a week the demo's schedule makes its digest.
+const DIGEST_AFTER: TimeDelta = TimeDelta::hours(7);
+
+/// What a demo made.
+#[derive(Debug)]
+pub struct Demo {
+    pub lake: Lake,
+    /// Every report, in the order they were made.
+    pub recorded: Vec<Recorded>,
+    /// Of the week the demo plays in.
+    pub digest: Digest,
+}
+
 /// A clock that stands where it was put.
 #[derive(Debug, Clone)]
 struct StageClock(Arc<AtomicI64>);
@@ -81,7 +96,7 @@ pub async fn make(
     seed: u64,
     redactor: &Redactor,
     progress: impl Fn(usize, usize),
-) -> Result<(Lake, Vec<Recorded>), DemoError> {
+) -> Result<Demo, DemoError> {
     let clock = StageClock(Arc::new(AtomicI64::new(as_of.micros())));
     let reading = clock.clone();
     let now = move || reading.now(as_of);
@@ -120,10 +135,14 @@ pub async fn make(
     }
     clock.set(clock.now(as_of).max(as_of));
     recurrence::scan(&lake, Engine::Local(&lake), &ledger, None).await?;
+    settle(&lake).await?;
+    // On Monday morning the week is summed up.
+    let week = Week::of(clock.now(as_of), lake.context.policy.digest.time_zone);
+    clock.set(week.end().plus(DIGEST_AFTER));
+    let made = digest::make(&lake, Engine::Local(&lake), &ledger, week).await?;
     drop(ledger);
     committer.finished().await;
-    settle(&lake).await?;
-    Ok((lake, recorded))
+    Ok(Demo { lake, recorded, digest: made.digest })
 }
 
 /// Invented incidents have no place among real ones.

@@ -9,13 +9,14 @@ use serde::Serialize;
 use super::{
     Row, TableDef,
     rows::{
-        AuditRow, CauseAlias, EscalationEvent, IncidentState, PracticeCheck, PreventiveAction, RecurrenceEvent,
-        RootCause, RunbookStep, TimelineEvent,
+        AuditRow, CauseAlias, DigestRow, EscalationEvent, IncidentState, PracticeCheck, PreventiveAction,
+        RecurrenceEvent, RootCause, RunbookStep, TimelineEvent,
     },
     to_batch,
 };
 use crate::domain::{
     chain::entry_hash,
+    digest::Digest,
     entry::{Entry, EpisodeChange, EvaluateRecurrence, PreventionChange, Request, canonical},
     ids::{Id, IncidentId, RequestKey, sha256_hex},
     incident::{Incident, report_events},
@@ -93,6 +94,7 @@ fn actions(request: &Request) -> Vec<AuditAction> {
         Request::EvaluateRecurrence(_) => vec![AuditAction::Detect],
         Request::AliasCauses(_) => vec![AuditAction::Classify],
         Request::AdoptPrevention(_) => vec![AuditAction::Prevent],
+        Request::RecordDigest(_) => vec![AuditAction::Summarize],
     }
 }
 
@@ -145,6 +147,7 @@ pub struct Projections {
     pub recurrence_events: Vec<RecurrenceEvent>,
     pub cause_aliases: Vec<CauseAlias>,
     pub preventive_actions: Vec<PreventiveAction>,
+    pub digests: Vec<DigestRow>,
 }
 
 impl Projections {
@@ -165,7 +168,7 @@ impl Projections {
                 self.add_checks(entry, id, report);
             }
         }
-        self.add_causes(entry)
+        self.add_rest(entry)
     }
 
     fn add_events(&mut self, entry: &Entry, id: IncidentId) -> Result<(), serde_json::Error> {
@@ -270,7 +273,7 @@ impl Projections {
         Ok(())
     }
 
-    fn add_causes(&mut self, entry: &Entry) -> Result<(), serde_json::Error> {
+    fn add_rest(&mut self, entry: &Entry) -> Result<(), serde_json::Error> {
         let mut action = |ordinal: i32, at: Timestamp, cause: &str, change: &PreventionChange| {
             self.preventive_actions.push(PreventiveAction {
                 seq: entry.seq,
@@ -311,6 +314,7 @@ impl Projections {
                     });
                 }
             }
+            Request::RecordDigest(request) => self.digests.push(digest_row(entry, &request.digest)?),
             _ => {}
         }
         Ok(())
@@ -331,9 +335,23 @@ impl Projections {
             name if name == RecurrenceEvent::TABLE.name => to_batch(&self.recurrence_events),
             name if name == CauseAlias::TABLE.name => to_batch(&self.cause_aliases),
             name if name == PreventiveAction::TABLE.name => to_batch(&self.preventive_actions),
+            name if name == DigestRow::TABLE.name => to_batch(&self.digests),
             _ => Ok(RecordBatch::new_empty(table.arrow_schema())),
         }
     }
+}
+
+fn digest_row(entry: &Entry, digest: &Digest) -> Result<DigestRow, serde_json::Error> {
+    Ok(DigestRow {
+        seq: entry.seq,
+        recorded_at: entry.recorded_at,
+        week: digest.week.week.clone(),
+        time_zone: digest.week.time_zone.clone(),
+        week_start: digest.week.start,
+        week_end: digest.week.end,
+        revision: i32::try_from(digest.revision).unwrap_or(i32::MAX),
+        content: canonical(digest)?,
+    })
 }
 
 fn recurrence_event(

@@ -26,7 +26,7 @@ table! {
         /// By which way it came in: cli, demo, scan.
         interface: Interface,
         /// What was done: INVESTIGATE, RCA, REMEDIATE, VALIDATE, ACKNOWLEDGE, ESCALATE, CLOSE, REOPEN, CORRECT, SUPPRESS,
-        /// DETECT, CLASSIFY, PREVENT; comma-separated.
+        /// DETECT, CLASSIFY, PREVENT, SUMMARIZE; comma-separated.
         action: String,
         /// Which operation was asked for, such as record_report.
         request_kind: String,

@@ -5,6 +5,7 @@ mod audit;
 mod capabilities;
 mod concurrency;
 mod demo;
+mod digest;
 mod faults;
 mod layouts;
 mod peers;

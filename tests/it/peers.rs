@@ -3,19 +3,11 @@
 use std::{fs, path::Path, process::Command};
 
 use datafusion::common::ScalarValue;
-use ops_runbook::{
-    analytics,
-    domain::time::Timestamp,
-    lake::{
-        log::{CommitNote, RemoveFile},
-        table::{Draft, Put},
-    },
-    tables::{catalog, from_batch, rows::AuditRow, to_batch},
-};
+use ops_runbook::{analytics, domain::time::Timestamp, tables::catalog};
 use serde_json::Value;
 use tempfile::tempdir;
 
-use crate::support::{batches, digest, lake_at, ok};
+use crate::support::{batches, digest, lake_at, ok, tamper};
 
 fn peer(script: &str, lake: &Path) -> Value {
     let python = std::env::var("OPS_RUNBOOK_TEST_PYTHON")
@@ -79,33 +71,6 @@ fn asked(folder: &Path) -> Value {
     Value::Object(queries.collect())
 }
 
-/// One character of an entry in the middle.
-fn tamper(folder: &Path) {
-    let lake = lake_at(folder);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let table = lake.table(catalog::AUDIT_LOG);
-        let log = table.log().await.unwrap();
-        let mut rows: Vec<AuditRow> = Vec::new();
-        for batch in batches(&lake, catalog::AUDIT_LOG).await {
-            rows.extend(from_batch::<AuditRow>(&batch).unwrap());
-        }
-        rows[30].entry = rows[30].entry.replacen("job", "jab", 1);
-        let adds = vec![table.write_file(&to_batch(&rows).unwrap(), true).await.unwrap()];
-        let removes = log.files.values().map(|file| RemoveFile {
-            path: file.path.clone(),
-            deletion_timestamp: Some(0),
-            data_change: true,
-            extended_file_metadata: None,
-            partition_values: None,
-            size: None,
-        });
-        let note = CommitNote::new(lake.context.uuid(), 0);
-        let draft = Draft { operation: "WRITE", adds, removes: removes.collect(), projected_to: None, note };
-        assert_eq!(table.commit(&log, &draft).await.unwrap(), Put::Committed);
-    });
-}
-
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -124,7 +89,7 @@ fn lakes(folder: &Path) -> [std::path::PathBuf; 2] {
     let [intact, tampered] = ["intact", "tampered"].map(|name| folder.join(name));
     ok(&intact, &["demo"]);
     copy(&intact, &tampered);
-    tamper(&tampered);
+    tamper(&tampered, 30);
     ok(&intact, &["maintain"]);
     [intact, tampered]
 }

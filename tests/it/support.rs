@@ -11,9 +11,14 @@ use arrow::{
 };
 use ops_runbook::{
     domain::{redact::Redactor, words::Interface},
-    lake::{Context, Lake, ledger::Submission, table::Rows},
+    lake::{
+        Context, Lake,
+        ledger::Submission,
+        log::{CommitNote, RemoveFile},
+        table::{Draft, Put, Rows},
+    },
     ops,
-    tables::TableDef,
+    tables::{TableDef, catalog::AUDIT_LOG, from_batch, rows::AuditRow, to_batch},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -129,6 +134,33 @@ fn cell(column: &dyn Array, row: usize) -> String {
         DataType::Timestamp(..) => column.as_primitive::<TimestampMicrosecondType>().value(row).to_string(),
         other => panic!("no digest for {other}"),
     }
+}
+
+/// One character of the entry of a row, counted from 0.
+pub fn tamper(folder: &Path, row: usize) {
+    let lake = lake_at(folder);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let table = lake.table(AUDIT_LOG);
+        let log = table.log().await.unwrap();
+        let mut rows: Vec<AuditRow> = Vec::new();
+        for batch in batches(&lake, AUDIT_LOG).await {
+            rows.extend(from_batch::<AuditRow>(&batch).unwrap());
+        }
+        rows[row].entry = rows[row].entry.replacen("job", "jab", 1);
+        let adds = vec![table.write_file(&to_batch(&rows).unwrap(), true).await.unwrap()];
+        let removes = log.files.values().map(|file| RemoveFile {
+            path: file.path.clone(),
+            deletion_timestamp: Some(0),
+            data_change: true,
+            extended_file_metadata: None,
+            partition_values: None,
+            size: None,
+        });
+        let note = CommitNote::new(lake.context.uuid(), 0);
+        let draft = Draft { operation: "WRITE", adds, removes: removes.collect(), projected_to: None, note };
+        assert_eq!(table.commit(&log, &draft).await.unwrap(), Put::Committed);
+    });
 }
 
 /// The lake says of itself that it is whole, and a rebuild finds nothing to do.

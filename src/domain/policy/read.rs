@@ -6,12 +6,13 @@ use regex::Regex;
 use toml::de::DeTable;
 
 use super::{
-    Channel, Policy, Recurring, Route,
+    Channel, Digest, Policy, Recurring, Route,
     reader::{Place, Reader, SECRETS_HINT},
 };
 use crate::domain::{
     ids::Id,
     problems::{Problem, child, did_you_mean, quote},
+    week,
     words::{ChannelKind, Severity, Trigger},
 };
 
@@ -45,11 +46,12 @@ pub fn policy(text: &str) -> Result<Policy, Vec<Problem>> {
 impl Reader<'_> {
     fn policy(&mut self, document: &DeTable) -> Policy {
         let root = Place { table: document, pointer: "", offset: 0 };
-        self.only(root, &["recurring", "escalation", "channels", "routes"]);
+        self.only(root, &["recurring", "escalation", "digest", "channels", "routes"]);
         let mut policy = Policy::default();
         let mut names = Vec::new();
         self.table(root, "recurring", |reader, place| policy.recurring = reader.recurring(place));
         self.table(root, "escalation", |reader, place| reader.escalation(place, &mut policy));
+        self.table(root, "digest", |reader, place| policy.digest = reader.digest(place));
         self.table(root, "channels", |reader, place| names = reader.channels(place, &mut policy.channels));
         self.routes(root, &names, &mut policy.routes);
         policy
@@ -61,6 +63,22 @@ impl Reader<'_> {
         Recurring {
             threshold: self.integer(place, "threshold", 2..=1_000_000).unwrap_or(default.threshold),
             window_hours: self.integer(place, "window_hours", 1..=8760).unwrap_or(default.window_hours),
+        }
+    }
+
+    fn digest(&mut self, place: Place) -> Digest {
+        self.only(place, &["time_zone"]);
+        let default = Digest::default();
+        let Some((value, pointer)) = place.get("time_zone") else { return default };
+        let Some(name) = self.text_of(value, &pointer) else { return default };
+        match week::zone(&name) {
+            Ok(time_zone) => Digest { time_zone },
+            Err(_) => {
+                let message = format!("{} is not a time zone", quote(&name));
+                let hint = "use a name of the IANA database, such as Europe/Berlin or UTC";
+                self.problem(value.span().start, &pointer, message, Some(hint.into()));
+                default
+            }
         }
     }
 

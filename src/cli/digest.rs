@@ -1,0 +1,146 @@
+//! `digest`: what a week was like.
+
+use std::path::{Path, PathBuf};
+
+use chrono_tz::Tz;
+use clap::{Args, ValueEnum};
+
+use super::{
+    commands::Outcome,
+    exit::{Code, Failure},
+    output::Output,
+};
+use crate::{
+    analytics::engine::Engine,
+    domain::{
+        digest::Digest,
+        week::{self, Week, WeekNumber},
+    },
+    lake::Lake,
+    ops::{self, digest::Standing},
+    render::digest::{html::html, markdown::markdown, slack::slack, text::text},
+};
+
+#[derive(Debug, Args)]
+pub struct DigestArgs {
+    /// ISO week, such as 2026-W08; the last one that is over unless given. Of a week that is not over a preview is made, and
+    /// nothing recorded
+    #[arg(long, value_name = "WEEK")]
+    week: Option<WeekNumber>,
+    /// IANA name of the time zone that the week, its days and hours are in, such as Europe/Berlin; the configuration's
+    /// unless given
+    #[arg(long, value_name = "ZONE", value_parser = week::zone)]
+    tz: Option<Tz>,
+    /// How to print it; several are separated by commas. Unless given: text, or with --out all of them
+    #[arg(long, value_delimiter = ',')]
+    format: Vec<DigestFormat>,
+    /// Write a file per format into this folder, such as digest-2026-W08.html; a file of the same week is replaced
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DigestFormat {
+    /// For a terminal
+    Text,
+    /// For a wiki
+    Markdown,
+    /// One self-contained page with charts, for a browser or a mail client
+    Html,
+    /// Everything, as `schema digest` describes it
+    Json,
+    /// A message of Slack blocks, as a webhook takes it
+    Slack,
+}
+
+impl DigestFormat {
+    fn file(self, digest: &Digest) -> String {
+        let zone = match digest.week.time_zone.as_str() {
+            "UTC" => String::new(),
+            zone => format!("-{}", zone.replace('/', "-")),
+        };
+        let end = match self {
+            Self::Text => "txt",
+            Self::Markdown => "md",
+            Self::Html => "html",
+            Self::Json => "json",
+            Self::Slack => "slack.json",
+        };
+        format!("digest-{}{zone}.{end}", digest.week.week)
+    }
+
+    /// Ends with a line break.
+    fn render(self, digest: &Digest, width: usize) -> Result<String, Failure> {
+        let mut rendered = match self {
+            Self::Text => text(digest, width),
+            Self::Markdown => markdown(digest),
+            Self::Html => html(digest),
+            Self::Json => serde_json::to_string(digest).map_err(std::io::Error::from)?,
+            Self::Slack => slack(digest).to_string(),
+        };
+        if !rendered.ends_with('\n') {
+            rendered.push('\n');
+        }
+        Ok(rendered)
+    }
+}
+
+pub async fn run(args: &DigestArgs, lake: &Lake, output: &Output) -> Outcome {
+    ops::existing_lake(lake).await?;
+    let zone = args.tz.unwrap_or(lake.context.policy.digest.time_zone);
+    let now = lake.context.now();
+    let week = args.week.map_or_else(|| Week::last_complete(now, zone), |number| Week::new(number, zone));
+    if week.start() > now {
+        let reason = format!("the week begins at {}", week.start());
+        return Err(Failure::Unusable { what: format!("--week {week}"), reason });
+    }
+    let (ledger, committer) = ops::open_ledger(lake).await?;
+    let made = ops::digest::make(lake, Engine::Local(lake), &ledger, week).await;
+    drop(ledger);
+    committer.finished().await;
+    let made = made?;
+    output.problem(&standing(&made.digest, made.standing));
+    print(&made.digest, args, output)?;
+    Ok(if made.digest.audit.intact { Code::Success } else { Code::Damaged })
+}
+
+fn standing(digest: &Digest, standing: Standing) -> String {
+    let week = &digest.week.week;
+    match standing {
+        Standing::Recorded(seq) => format!("recorded as revision {} of {week}, audit log row {seq}", digest.revision),
+        Standing::Known(seq) => format!(
+            "nothing changed: revision {} of {week} was recorded at {}, audit log row {seq}",
+            digest.revision, digest.made_at
+        ),
+        Standing::Preview => {
+            format!("a preview, not recorded: {week} is not over before {}", digest.week.end)
+        }
+    }
+}
+
+fn print(digest: &Digest, args: &DigestArgs, output: &Output) -> Result<(), Failure> {
+    let Some(folder) = &args.out else {
+        let formats: &[DigestFormat] = match args.format.as_slice() {
+            [] if output.json => &[DigestFormat::Json],
+            [] => &[DigestFormat::Text],
+            formats => formats,
+        };
+        for format in formats {
+            output.text(&format.render(digest, output.width())?)?;
+        }
+        return Ok(());
+    };
+    let formats = if args.format.is_empty() { DigestFormat::value_variants() } else { &args.format };
+    write(digest, folder, formats, output)
+}
+
+/// One file per format.
+fn write(digest: &Digest, folder: &Path, formats: &[DigestFormat], output: &Output) -> Result<(), Failure> {
+    /// Columns of a text file.
+    const WIDTH: usize = 100;
+    std::fs::create_dir_all(folder).map_err(|source| Failure::Write { what: folder.display().to_string(), source })?;
+    for format in formats {
+        output.document(&format.render(digest, WIDTH)?, Some(&folder.join(format.file(digest))))?;
+    }
+    Ok(())
+}
