@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 use ops_runbook::{
+    analytics::engine::Engine,
     domain::{
         cause,
         entry::Entry,
@@ -16,6 +17,7 @@ use ops_runbook::{
             Missing, RecordRootCause, ReopenIncident, ResolveEscalation, SuppressEscalation,
         },
         time::Timestamp,
+        week::Week,
         words::{Confidence, Interface, LogKind, Status, Trigger},
     },
     lake::{
@@ -23,7 +25,7 @@ use ops_runbook::{
         ledger::{self, Ledger, Submission},
         maintenance, projector, rebuild, verify,
     },
-    ops::{self, OpsError, causes, recurrence},
+    ops::{self, OpsError, causes, digest, recurrence},
     tables::{
         catalog::{AUDIT_LOG, PROJECTIONS},
         rows::{EscalationEvent, IncidentState},
@@ -49,6 +51,8 @@ enum Step {
     /// Two of the causes become one, or one is split off again.
     Alias(bool, u8, u8),
     Scan,
+    /// The digest of the week everything happened in.
+    Digest,
 }
 
 const CAUSES: [&str; 4] = ["executor out of memory", "token expired", "schema of the source changed", "unknown"];
@@ -131,6 +135,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (any::<u8>(), 0_u8..8, 0_u8..40).prop_map(|(kind, incident, detail)| Step::Take(kind, incident, detail)),
         2 => (any::<bool>(), 0_u8..3, 0_u8..3).prop_map(|(merge, one, other)| Step::Alias(merge, one, other)),
         1 => Just(Step::Scan),
+        1 => Just(Step::Digest),
     ]
 }
 
@@ -203,6 +208,12 @@ async fn run(steps: Vec<Step>) {
                     again.recurring.is_empty() && again.alerts.is_empty(),
                     "a scan of what is known says nothing new"
                 );
+            }
+            Step::Digest => {
+                let week = Week::of(now, chrono_tz::Tz::UTC);
+                let made = digest::make(&lake, Engine::Local(&lake), &open.0, week).await.unwrap();
+                let again = digest::make(&lake, Engine::Local(&lake), &open.0, week).await.unwrap();
+                assert!(matches!(again.standing, digest::Standing::Known(_)) && again.digest == made.digest);
             }
             Step::Reopen => {
                 drop(open.0);
