@@ -1,10 +1,13 @@
 //! SQL over the lake: the tables, the views of `sql/views`, the queries of `sql`, one session in UTC.
 
 pub mod engine;
+pub mod header;
 pub mod recurrence;
+pub mod row;
+pub mod snapshot;
 pub mod weekly;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -19,9 +22,10 @@ use datafusion::{
 use deltalake::DeltaTable;
 
 use crate::{
-    lake::{Lake, LakeError, projector},
+    lake::{Lake, LakeError},
     tables::catalog,
 };
+use snapshot::Snapshot;
 
 macro_rules! sql_files {
     ($($name:literal),* $(,)?) => { &[$(($name, include_str!(concat!("../sql/", $name, ".sql")))),*] };
@@ -61,8 +65,20 @@ const QUERIES: &[(&str, &str)] = sql_files![
     "cause_impact",
     "cause_occurrences",
     "cause_others",
+    "cause_ranking",
+    "check_results",
+    "daily_counts",
+    "durations",
+    "escalation_outcomes",
+    "hourly_counts",
+    "on_call_load",
+    "open_incidents_ageing",
+    "prevention_effect",
     "recurrence",
     "recurrence_members",
+    "recurring_in_week",
+    "repeat_offenders",
+    "weekly_counts",
 ];
 
 /// Names and bodies of the views.
@@ -127,15 +143,7 @@ pub async fn query_with(
     name_or_sql: &str,
     parameters: &[(&str, ScalarValue)],
 ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
-    projector::project(lake, |_, _| {}).await?;
-    let sql = queries().find(|(name, _)| *name == name_or_sql).map_or(name_or_sql, |(_, sql)| sql);
-    let session = session();
-    let statement = session.state().sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
-    register(&session, lake, &statement).await?;
-    let frame = frame(&session, statement, parameters).await?;
-    let schema = Arc::new(frame.schema().as_arrow().clone());
-    let batches = frame.collect().await.map_err(QueryError::Run)?;
-    Ok((schema, batches))
+    Snapshot::of(lake).await?.run(name_or_sql, parameters).await
 }
 
 /// A read-only statement over what the session knows, its parameters replaced by their values.
@@ -160,19 +168,25 @@ fn session() -> SessionContext {
     let mut config = SessionConfig::new();
     config.options_mut().execution.time_zone = Some("UTC".into());
     let session = SessionContext::new_with_config(config);
-    session.register_udf(ScalarUDF::clone(&datafusion_spark::function::hash::sha2()));
+    for function in [
+        datafusion_spark::function::hash::sha2(),
+        datafusion_spark::function::datetime::from_utc_timestamp(),
+        datafusion_spark::function::datetime::unix_micros(),
+    ] {
+        session.register_udf(ScalarUDF::clone(&function));
+    }
     session
 }
 
 /// Makes the tables and views that a statement needs known, those below views first.
-async fn register(session: &SessionContext, lake: &Lake, statement: &Statement) -> Result<(), QueryError> {
+async fn register(session: &SessionContext, lake: Option<&Lake>, statement: &Statement) -> Result<(), QueryError> {
     let state = session.state();
     for reference in state.resolve_table_references(statement).map_err(QueryError::Sql)? {
         let name = reference.table();
         if reference.schema().is_some() || session.table_exist(name).unwrap_or(false) {
             continue;
         }
-        if let Some(def) = catalog::all().find(|def| def.name == name) {
+        if let Some((def, lake)) = catalog::all().find(|def| def.name == name).zip(lake) {
             // Our own reader goes first: what is damaged is refused here, before anybody takes it for empty.
             let version = lake.table(def).log().await?.version;
             let mut table = DeltaTable::new(lake.log_store(def.name)?);
@@ -191,6 +205,40 @@ async fn register(session: &SessionContext, lake: &Lake, statement: &Statement) 
         }
     }
     Ok(())
+}
+
+/// The tables and views that a statement names, without those below the views.
+///
+/// # Errors
+/// [`QueryError::Sql`] when the text is no statement.
+pub fn references(sql: &str) -> Result<BTreeSet<String>, QueryError> {
+    let state = session().state();
+    let statement = state.sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
+    let names = state.resolve_table_references(&statement).map_err(QueryError::Sql)?;
+    Ok(names.iter().map(|name| name.table().to_owned()).collect())
+}
+
+/// Names and bodies of the views, each after those it is made of.
+///
+/// # Errors
+/// [`QueryError::Sql`] when a body is no statement.
+pub fn views_in_order() -> Result<Vec<(&'static str, &'static str)>, QueryError> {
+    let mut waiting = Vec::new();
+    for (name, sql) in views() {
+        waiting.push((name, sql, references(sql)?));
+    }
+    let mut ordered: Vec<(&str, &str)> = Vec::new();
+    while !waiting.is_empty() {
+        let names: BTreeSet<&str> = waiting.iter().map(|(name, ..)| *name).collect();
+        let (ready, rest): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(_, _, needs)| !needs.iter().any(|need| names.contains(need.as_str())));
+        if ready.is_empty() {
+            return Err(LakeError::Corrupt("views are made of each other".into()).into());
+        }
+        ordered.extend(ready.into_iter().map(|(name, sql, _)| (name, sql)));
+        waiting = rest;
+    }
+    Ok(ordered)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::common::ScalarValue;
 use serde::de::DeserializeOwned;
 
-use super::{QueryError, query_with};
+use super::{QueryError, query_with, snapshot::Snapshot};
 use crate::{
     domain::time::Timestamp,
     lake::{Lake, LakeError},
@@ -17,6 +17,8 @@ use crate::{
 pub enum Engine<'a> {
     /// DataFusion in this process, over the lake's files.
     Local(&'a Lake),
+    /// DataFusion in this process, over the lake as it stood at one moment.
+    Snapshot(&'a Snapshot<'a>),
 }
 
 /// A value of a named parameter.
@@ -40,12 +42,12 @@ impl Engine<'_> {
         name_or_sql: &str,
         parameters: &[(String, Value)],
     ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
+        let scalars = || -> Vec<(&str, ScalarValue)> {
+            parameters.iter().map(|(name, value)| (name.as_str(), value.into())).collect()
+        };
         match self {
-            Self::Local(lake) => {
-                let parameters: Vec<(&str, ScalarValue)> =
-                    parameters.iter().map(|(name, value)| (name.as_str(), value.into())).collect();
-                query_with(lake, name_or_sql, &parameters).await
-            }
+            Self::Local(lake) => query_with(lake, name_or_sql, &scalars()).await,
+            Self::Snapshot(snapshot) => snapshot.run(name_or_sql, &scalars()).await,
         }
     }
 

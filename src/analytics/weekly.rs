@@ -1,23 +1,345 @@
-use super::{QueryError, engine::Engine};
-use crate::domain::{
-    digest::{Figures, OpenIncident},
-    time::Timestamp,
-    week::Week,
+//! The queries about a week, read into the digest's figures. The order of every list is made here.
+
+use std::{cmp::Reverse, collections::BTreeMap};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{
+    QueryError,
+    engine::{Engine, Parameters, Value},
+    header::Header,
+    queries,
+    recurrence::{aliases, prevention_steps},
+    row::QueryRow,
+    snapshot::Snapshot,
 };
+use crate::{
+    domain::{
+        digest::{
+            CauseRank, CheckResult, DailyCount, Duration, EscalationOutcome, Figures, HourlyCount, NEW_CAUSE_WEEKS,
+            OnCallLoad, OpenIncident, PreventionEffect, PreventiveStep, RecurringIssue, RepeatOffender, WeeklyCount,
+            open::{Considered, OpenBase, merge_open},
+        },
+        ids::IncidentId,
+        prevention::Step,
+        recurrence::{current_aliases, issue::Issue},
+        time::Timestamp,
+        week::Week,
+        words::{Dimension, EpisodeEvent, Severity},
+    },
+    lake::LakeError,
+};
+
+/// How many weeks back, the digest's included, an adopted action is told of.
+const ADOPTED_WEEKS: u64 = 8;
+
+/// What all queries about a week take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeekParameters {
     pub week: Week,
-    pub known_from: Option<Timestamp>,
+    /// The ledger knows nothing before.
+    pub known_from: Timestamp,
 }
+
 impl WeekParameters {
-    pub fn new(week: Week, known_from: Option<Timestamp>) -> Self {
-        Self { week, known_from }
+    /// The value of a parameter of a query; `None` for one that is not about the week.
+    pub fn value(&self, query: &str, parameter: &str) -> Option<Value> {
+        let start = |weeks_before: u64| Some(Value::Timestamp(self.week.earlier(weeks_before).start()));
+        match parameter {
+            "week_start" => start(0),
+            "week_end" => Some(self.week.end().into()),
+            "week_1_start" => start(1),
+            "week_2_start" => start(2),
+            "week_3_start" => start(3),
+            "week_4_start" => start(4),
+            "time_zone" => Some(self.week.zone().name().into()),
+            "known_from" => Some(self.known_from.into()),
+            "since" if query == PreventionEffect::QUERY => start(ADOPTED_WEEKS - 1),
+            "since" => start(NEW_CAUSE_WEEKS),
+            _ => None,
+        }
+    }
+
+    /// What a query takes of them.
+    fn of(&self, query: &str) -> Parameters {
+        let header = queries().find(|(name, _)| *name == query).map(|(_, sql)| Header::of(sql)).unwrap_or_default();
+        let value = |parameter: &str| Some((parameter.to_owned(), self.value(query, parameter)?));
+        header.parameters.iter().filter_map(|parameter| value(&parameter.name)).collect()
     }
 }
-pub struct OpenBase {
-    pub open: Vec<OpenIncident>,
-    pub known_until: Timestamp,
-    pub known_seq: u64,
+
+/// A row of `sql/recurring_in_week.sql`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+pub struct RecurringRow {
+    pub episode_id: String,
+    pub incident_id: IncidentId,
+    pub cause: String,
+    pub event: EpisodeEvent,
+    pub is_new: bool,
+    pub occurrences: u64,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    /// An [`Issue`] as JSON.
+    pub detail: String,
 }
-pub async fn figures(_: Engine<'_>, _: &WeekParameters, _: Option<&OpenBase>) -> Result<Figures, QueryError> {
-    Ok(Figures::default())
+
+/// When the ledger took its first row; `None` while it is empty.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn known_from(engine: Engine<'_>) -> Result<Option<Timestamp>, QueryError> {
+    #[derive(Deserialize)]
+    struct First {
+        recorded_at: Timestamp,
+    }
+    let first: Vec<First> = engine.rows("SELECT recorded_at FROM audit_log WHERE seq = 1", &[]).await?;
+    Ok(first.first().map(|first| first.recorded_at))
 }
+
+/// Everything the queries say of a week. On this machine they all see the lake as it stood at one moment. An earlier digest's
+/// open incidents spare reading the states of older ones; one of a later week is left alone.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn figures(engine: Engine<'_>, at: &WeekParameters, base: Option<&OpenBase>) -> Result<Figures, QueryError> {
+    let snapshot;
+    let engine = match engine {
+        Engine::Local(lake) => {
+            snapshot = Snapshot::of(lake).await?;
+            Engine::Snapshot(&snapshot)
+        }
+        other => other,
+    };
+    Ok(Figures {
+        counts: weekly_counts(engine, at).await?,
+        days: daily_counts(engine, at).await?,
+        hours: hourly_counts(engine, at).await?,
+        durations: durations(engine, at).await?,
+        load: on_call_load(engine, at).await?,
+        offenders: repeat_offenders(engine, at).await?,
+        causes: cause_ranking(engine, at).await?,
+        recurring: recurring_in_week(engine, at).await?,
+        prevention: prevention_effect(engine, at).await?,
+        open: open_incidents(engine, at, base).await?,
+        escalations: escalation_outcomes(engine, at).await?,
+        checks: check_results(engine, at).await?,
+    })
+}
+
+/// By dimension; severities by urgency, other values by incidents, the most first.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn weekly_counts(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<WeeklyCount>, QueryError> {
+    let mut rows: Vec<WeeklyCount> = rows(engine, at).await?;
+    for row in &mut rows {
+        row.median_before = row.median_before.map(rounded);
+    }
+    rows.sort_by(|a, b| {
+        let urgency = |row: &WeeklyCount| match row.dimension {
+            Dimension::Severity => Reverse(row.value.parse::<Severity>().ok()),
+            _ => Reverse(None),
+        };
+        let key = |row: &WeeklyCount| (row.dimension, urgency(row), Reverse(row.incidents), Reverse(row.previous));
+        key(a).cmp(&key(b)).then_with(|| a.value.cmp(&b.value))
+    });
+    Ok(rows)
+}
+
+/// By day and type.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn daily_counts(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<DailyCount>, QueryError> {
+    let mut rows: Vec<DailyCount> = rows(engine, at).await?;
+    rows.sort_by_key(|row| (row.day, row.incident_type));
+    Ok(rows)
+}
+
+/// By weekday and hour.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn hourly_counts(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<HourlyCount>, QueryError> {
+    let mut rows: Vec<HourlyCount> = rows(engine, at).await?;
+    rows.sort_by_key(|row| (row.weekday, row.hour));
+    Ok(rows)
+}
+
+/// By week, the oldest first, and measure. Seconds to three places.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn durations(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<Duration>, QueryError> {
+    let mut rows: Vec<Duration> = rows(engine, at).await?;
+    for row in &mut rows {
+        (row.p50_s, row.p95_s) = (row.p50_s.map(rounded), row.p95_s.map(rounded));
+    }
+    rows.sort_by_key(|row| (row.week_start, row.measure));
+    Ok(rows)
+}
+
+/// Business hours, evening, night.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn on_call_load(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<OnCallLoad>, QueryError> {
+    let mut rows: Vec<OnCallLoad> = rows(engine, at).await?;
+    rows.sort_by_key(|row| row.band);
+    Ok(rows)
+}
+
+/// The one with the most incidents in the week first, then with the most before.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn repeat_offenders(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<RepeatOffender>, QueryError> {
+    let mut rows: Vec<RepeatOffender> = rows(engine, at).await?;
+    rows.sort_by(|a, b| {
+        let most = |row: &RepeatOffender| (Reverse(row.incidents), Reverse(row.incidents_before));
+        let name =
+            |row: &RepeatOffender| (row.workspace_id.clone(), row.resource_kind.clone(), row.resource_id.clone());
+        most(a).cmp(&most(b)).then_with(|| name(a).cmp(&name(b)))
+    });
+    Ok(rows)
+}
+
+/// By rank; of the same rank, the one that was more frequent in the week before first.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn cause_ranking(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<CauseRank>, QueryError> {
+    let mut rows: Vec<CauseRank> = rows(engine, at).await?;
+    rows.sort_by(|a, b| {
+        (a.rank, Reverse(a.previous_incidents), &a.cause).cmp(&(b.rank, Reverse(b.previous_incidents), &b.cause))
+    });
+    Ok(rows)
+}
+
+/// Those that are open first, the largest first. Actions in the order in which they were recommended, with their state at the
+/// end of the week.
+///
+/// # Errors
+/// [`QueryError`], also when the recorded detail of an issue cannot be read.
+pub async fn recurring_in_week(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<RecurringIssue>, QueryError> {
+    let rows: Vec<RecurringRow> = rows(engine, at).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let aliases = aliases(engine).await?;
+    let aliases = current_aliases(&aliases);
+    let mut steps = prevention_steps(engine).await?;
+    steps.retain(|step| step.occurred_at < at.week.end());
+    let mut issues = Vec::new();
+    for row in rows {
+        issues.push(issue(row, &aliases, &steps)?);
+    }
+    issues.sort_by(|a, b| {
+        let key = |issue: &RecurringIssue| {
+            (issue.event == EpisodeEvent::Closed, Reverse(issue.occurrences), Reverse(issue.last_at))
+        };
+        key(a).cmp(&key(b)).then_with(|| a.episode_id.cmp(&b.episode_id))
+    });
+    Ok(issues)
+}
+
+/// `steps` in the order in which they were recorded.
+fn issue(row: RecurringRow, aliases: &BTreeMap<&str, &str>, steps: &[Step]) -> Result<RecurringIssue, QueryError> {
+    let detail: Issue = serde_json::from_str(&row.detail).map_err(LakeError::from)?;
+    let counts_as = |cause: &str| aliases.get(cause).map_or_else(|| cause.to_owned(), |&cause| cause.to_owned());
+    let cause = counts_as(&row.cause);
+    let actions = detail.actions.into_iter().map(|action| {
+        let latest = steps.iter().rev().find(|step| step.action == action.name && counts_as(&step.cause) == cause);
+        PreventiveStep {
+            state: latest.map_or(action.state, |step| step.state),
+            action: action.name,
+            title: action.title,
+        }
+    });
+    Ok(RecurringIssue {
+        actions: actions.collect(),
+        episode_id: row.episode_id,
+        incident_id: row.incident_id,
+        cause: row.cause,
+        event: row.event,
+        is_new: row.is_new,
+        occurrences: row.occurrences,
+        first_at: row.first_at,
+        last_at: row.last_at,
+        root_cause: detail.root_cause,
+    })
+}
+
+/// The one that was adopted last first.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn prevention_effect(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<PreventionEffect>, QueryError> {
+    let mut rows: Vec<PreventionEffect> = rows(engine, at).await?;
+    for row in &mut rows {
+        row.days_after = rounded(row.days_after);
+    }
+    rows.sort_by(|a, b| {
+        (Reverse(a.adopted_at), &a.cause, &a.action).cmp(&(Reverse(b.adopted_at), &b.cause, &b.action))
+    });
+    Ok(rows)
+}
+
+/// The one that was reported first comes first.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn open_incidents(
+    engine: Engine<'_>,
+    at: &WeekParameters,
+    base: Option<&OpenBase>,
+) -> Result<Vec<OpenIncident>, QueryError> {
+    let end = at.week.end();
+    let base = base.filter(|base| base.until <= end && base.seq > 0);
+    let known_until = base.map(|base| base.until).or_else(|| Timestamp::from_micros(0));
+    let known_seq = base.and_then(|base| i64::try_from(base.seq).ok()).unwrap_or(0);
+    let mut parameters = at.of(Considered::QUERY);
+    parameters.extend(known_until.map(|until| ("known_until".into(), until.into())));
+    parameters.push(("known_seq".into(), Value::Int(known_seq)));
+    let considered: Vec<Considered> = engine.rows(Considered::QUERY, &parameters).await?;
+    Ok(merge_open(base.map_or(&[], |base| &base.open), end, considered))
+}
+
+/// The most severe first, then by trigger.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn escalation_outcomes(
+    engine: Engine<'_>,
+    at: &WeekParameters,
+) -> Result<Vec<EscalationOutcome>, QueryError> {
+    let mut rows: Vec<EscalationOutcome> = rows(engine, at).await?;
+    for row in &mut rows {
+        row.acknowledge_p50_s = row.acknowledge_p50_s.map(rounded);
+    }
+    rows.sort_by_key(|row| (Reverse(row.severity), row.trigger));
+    Ok(rows)
+}
+
+/// By week, the oldest first, category and status.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn check_results(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<CheckResult>, QueryError> {
+    let mut rows: Vec<CheckResult> = rows(engine, at).await?;
+    rows.sort_by(|a, b| (a.week_start, &a.category, a.status).cmp(&(b.week_start, &b.category, b.status)));
+    Ok(rows)
+}
+
+async fn rows<T: QueryRow>(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<T>, QueryError> {
+    engine.rows(T::QUERY, &at.of(T::QUERY)).await
+}
+
+/// To three places: engines differ in the last digits.
+fn rounded(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests;

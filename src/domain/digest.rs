@@ -17,6 +17,7 @@ use super::{
     },
 };
 
+pub mod open;
 pub mod revision;
 pub mod summary;
 
@@ -182,7 +183,7 @@ pub struct Duration {
     pub p50_s: Option<f64>,
     /// Their 95th percentile, seconds, interpolated.
     pub p95_s: Option<f64>,
-    /// How many are not over by the end of the digest's week.
+    /// How many began and are not over by the end of the digest's week, of incidents that are not resolved by then.
     pub open: u64,
     /// How many were set aside because the clocks disagree.
     pub clock_skew: u64,
@@ -316,11 +317,11 @@ pub struct EscalationOutcome {
     pub unrouted: u64,
     /// Evaluations that held and were kept quiet: suppressed, or told too recently.
     pub suppressed: u64,
-    /// Of those that fired, acknowledged by somebody.
+    /// Of those that fired, acknowledged by somebody; some of them may be over since.
     pub acknowledged: u64,
     /// Of those that fired, over: cleared, or resolved by somebody.
     pub resolved: u64,
-    /// Of those that fired, still open.
+    /// Of those that fired, still open: neither over, nor acknowledged, nor suppressed.
     pub open: u64,
     /// Median time from firing to acknowledgement of those acknowledged, seconds.
     pub acknowledge_p50_s: Option<f64>,

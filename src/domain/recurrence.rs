@@ -14,6 +14,7 @@ pub mod pattern;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ids::IncidentId, time::Timestamp};
@@ -63,7 +64,7 @@ pub struct Alias {
 }
 
 /// One time that a cause came: all incidents about one job run, else one incident. A row of `sql/cause_occurrences.sql`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Occurrence {
     /// After merges and splits.
     pub cause: String,
@@ -76,7 +77,7 @@ pub struct Occurrence {
 }
 
 /// A stretch of time in which a cause was recurring. A row of `sql/recurrence.sql`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Episode {
     /// After merges and splits.
     pub cause: String,
@@ -93,7 +94,7 @@ pub struct Episode {
 }
 
 /// How often a cause came, and how close it was to recurring. A row of `sql/cause_counts.sql`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CauseCount {
     /// After merges and splits.
     pub cause: String,

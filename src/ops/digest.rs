@@ -8,12 +8,13 @@ use super::{OpsError, settle};
 use crate::{
     analytics::{
         engine::{Engine, Value},
-        weekly::{self, OpenBase, WeekParameters},
+        weekly::{self, WeekParameters},
     },
     domain::{
         chain::Head,
         digest::{
             AuditProof, DIGEST_VERSION, Digest, Figures, Freshness, Revised, WeekSpan,
+            open::OpenBase,
             revision::differences,
             summary::{changed, decisions},
         },
@@ -207,12 +208,13 @@ async fn proof(lake: &Lake, before: Option<&Digest>) -> Result<AuditProof, OpsEr
 }
 
 async fn figures(lake: &Lake, engine: Engine<'_>, week: Week, recorded: &Recorded) -> Result<Figures, OpsError> {
-    let parameters = WeekParameters::new(week, known_from(lake).await?);
+    let known_from = known_from(lake).await?.unwrap_or(week.end());
+    let parameters = WeekParameters { week, known_from };
     let base = match &recorded.base {
         Some((_, digest)) => Some(OpenBase {
             open: digest.figures.open.clone(),
-            known_until: digest.week.end,
-            known_seq: last_recorded_before(lake, digest.week.end.plus(-MAX_AHEAD)).await?,
+            until: digest.week.end,
+            seq: last_recorded_before(lake, digest.week.end.plus(-MAX_AHEAD)).await?,
         }),
         None => None,
     };

@@ -13,7 +13,10 @@ use std::{
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use ops_runbook::{
-    analytics::engine::Engine,
+    analytics::{
+        engine::Engine,
+        weekly::{WeekParameters, figures},
+    },
     domain::{
         digest::{Digest, OpenIncident},
         ids::{Id, IncidentId},
@@ -360,11 +363,9 @@ async fn a_digest_that_follows_another_finds_the_same_open_incidents() {
         assert!(follow_up.len() >= 2 && matches!(following.standing, Standing::Recorded(_) | Standing::Known(_)));
         // In another lake with the same reports nobody made a digest before.
         let alone = {
-            let parameters = ops_runbook::analytics::weekly::WeekParameters::new(
-                last,
-                ops::digest::known_from(&staged.lake).await.unwrap(),
-            );
-            ops_runbook::analytics::weekly::figures(Engine::Local(&staged.lake), &parameters, None).await.unwrap()
+            let known_from = ops::digest::known_from(&staged.lake).await.unwrap().unwrap();
+            let parameters = WeekParameters { week: last, known_from };
+            figures(Engine::Local(&staged.lake), &parameters, None).await.unwrap()
         };
         assert_eq!(open_ids(&following.digest.figures.open), open_ids(&alone.open), "seed {seed}");
         assert_eq!(following.digest.figures, alone, "seed {seed}");

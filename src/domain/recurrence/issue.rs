@@ -1,5 +1,6 @@
 //! Everything that a recurrence alert shows, as data. As JSON it is `recurrence_events.detail`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -23,7 +24,7 @@ const MAX_CHARS: usize = 1_000;
 const MAX_NAME_CHARS: usize = 200;
 
 /// An incident of an episode, with its finding that counts. A row of `sql/recurrence_members.sql`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Member {
     pub cause: String,
     /// The first occurrence of its episode.
@@ -39,6 +40,7 @@ pub struct Member {
     pub resource_name: Option<String>,
     /// Empty when nothing was recorded.
     #[serde(rename = "resource_attributes", deserialize_with = "attributes")]
+    #[schemars(with = "Option<String>")]
     pub attributes: Attributes,
     pub confidence: Confidence,
     pub workspace_id: String,
@@ -46,7 +48,7 @@ pub struct Member {
 }
 
 /// How long incidents with a cause took to resolve, and all others. The row of `sql/cause_impact.sql`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Impact {
     /// Resolved incidents with the cause whose duration is known.

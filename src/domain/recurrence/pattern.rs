@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::issue::{Member, shorten};
@@ -16,7 +17,7 @@ const MAX_FACTS: usize = 8;
 const MAX_CHARS: usize = 120;
 
 /// Another resource to compare with. A row of `sql/cause_others.sql`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct OtherResource {
     pub workspace_id: String,
     pub resource_kind: String,
@@ -24,6 +25,7 @@ pub struct OtherResource {
     pub resource_name: Option<String>,
     /// Empty when nothing was recorded.
     #[serde(rename = "resource_attributes", deserialize_with = "attributes")]
+    #[schemars(with = "Option<String>")]
     pub attributes: Attributes,
     pub found_at: Timestamp,
 }

@@ -1,0 +1,133 @@
+-- What:       how long it took to detect, acknowledge, mitigate and resolve the incidents reported in a week, and in each
+--             of the four before, as far as it was over at :week_end. The durations are those of views/incidents.sql.
+--             Weeks that ended before the ledger knew anything are left out.
+-- Grain:      one row per known week and measure, also without incidents.
+-- Parameters: :week_start    TIMESTAMP; the first moment of the week.
+--             :week_end      TIMESTAMP; the first moment after the week. What happened then or later is not over.
+--             :week_1_start  TIMESTAMP; the first moment of the week before.
+--             :week_2_start  TIMESTAMP; the first moment of the second week before.
+--             :week_3_start  TIMESTAMP; the first moment of the third week before.
+--             :week_4_start  TIMESTAMP; the first moment of the fourth week before.
+--             :known_from    TIMESTAMP; the ledger knows nothing before. A week that ends then or earlier is unknown.
+-- Columns:
+--   week_start  the first moment of the week.
+--   measure     detect: impact start to detection. acknowledge: report to the first explicit acknowledgement.
+--               mitigate: detection to the first successful REMEDIATE or VERIFY. resolve: report to the first resolution.
+--   n           how many durations are known.
+--   p50_s       their median, seconds; null when there are none.
+--   p95_s       their 95th percentile, seconds, interpolated; null when there are none.
+--   open        how many began and are not over, of incidents that are not resolved. What was resolved without it, such
+--               as an incident that nobody acknowledged, is neither known nor open.
+--   clock_skew  how many are set aside because they would be negative.
+WITH reported AS (
+  SELECT
+    CASE
+      WHEN reported_at >= :week_start THEN 0
+      WHEN reported_at >= :week_1_start THEN 1
+      WHEN reported_at >= :week_2_start THEN 2
+      WHEN reported_at >= :week_3_start THEN 3
+      ELSE 4
+    END AS week,
+    reported_at,
+    impact_started_at,
+    detected_at,
+    acknowledged_at,
+    mitigated_at,
+    first_resolved_at,
+    time_to_detect_s,
+    time_to_acknowledge_s,
+    time_to_mitigate_s,
+    time_to_resolve_s
+  FROM incidents
+  WHERE
+    reported_at >= :week_4_start
+    AND reported_at < :week_end
+),
+measures AS (
+  SELECT measure
+  FROM (VALUES ('detect'), ('acknowledge'), ('mitigate'), ('resolve')) AS names (measure)
+),
+measured AS (
+  SELECT
+    reported.week,
+    measures.measure,
+    reported.first_resolved_at,
+    CASE measures.measure
+      WHEN 'detect' THEN reported.impact_started_at
+      WHEN 'mitigate' THEN reported.detected_at
+      ELSE reported.reported_at
+    END AS began_at,
+    CASE measures.measure
+      WHEN 'detect' THEN reported.detected_at
+      WHEN 'acknowledge' THEN reported.acknowledged_at
+      WHEN 'mitigate' THEN reported.mitigated_at
+      ELSE reported.first_resolved_at
+    END AS ended_at,
+    CASE measures.measure
+      WHEN 'detect' THEN reported.time_to_detect_s
+      WHEN 'acknowledge' THEN reported.time_to_acknowledge_s
+      WHEN 'mitigate' THEN reported.time_to_mitigate_s
+      ELSE reported.time_to_resolve_s
+    END AS seconds
+  FROM reported
+  CROSS JOIN measures
+),
+judged AS (
+  SELECT
+    week,
+    measure,
+    CASE WHEN ended_at < :week_end THEN seconds END AS seconds,
+    coalesce(
+      began_at < :week_end
+      AND (ended_at IS NULL OR ended_at >= :week_end)
+      AND (first_resolved_at IS NULL OR first_resolved_at >= :week_end),
+      FALSE
+    ) AS is_open,
+    coalesce(began_at IS NOT NULL AND ended_at < :week_end AND seconds IS NULL, FALSE) AS is_skewed
+  FROM measured
+),
+weeks AS (
+  SELECT
+    week,
+    CASE week
+      WHEN 0 THEN :week_end > :known_from
+      WHEN 1 THEN :week_start > :known_from
+      WHEN 2 THEN :week_1_start > :known_from
+      WHEN 3 THEN :week_2_start > :known_from
+      ELSE :week_3_start > :known_from
+    END AS is_known
+  FROM (VALUES (0), (1), (2), (3), (4)) AS numbers (week)
+),
+figures AS (
+  SELECT
+    weeks.week,
+    measures.measure,
+    CAST(count(judged.seconds) AS BIGINT) AS n,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY judged.seconds) AS p50_s,
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY judged.seconds) AS p95_s,
+    CAST(count(*) FILTER (WHERE judged.is_open) AS BIGINT) AS open,
+    CAST(count(*) FILTER (WHERE judged.is_skewed) AS BIGINT) AS clock_skew
+  FROM weeks
+  CROSS JOIN measures
+  LEFT JOIN judged
+    ON
+      judged.week = weeks.week
+      AND judged.measure = measures.measure
+  WHERE weeks.is_known
+  GROUP BY weeks.week, measures.measure
+)
+SELECT
+  CASE week
+    WHEN 0 THEN :week_start
+    WHEN 1 THEN :week_1_start
+    WHEN 2 THEN :week_2_start
+    WHEN 3 THEN :week_3_start
+    ELSE :week_4_start
+  END AS week_start,
+  measure,
+  n,
+  p50_s,
+  p95_s,
+  open,
+  clock_skew
+FROM figures

@@ -1,0 +1,118 @@
+-- What:       alerts that fired in a week, and what had become of them by its end, by trigger and severity. An alert that
+--             fires anew is the same alert; its severity and routes are those with which it fired last in the week. This
+--             program sends nothing yet: sent and failed are null.
+-- Grain:      one row per trigger and severity with an alert that fired, or with an evaluation kept quiet.
+-- Parameters: :week_start  TIMESTAMP; the first moment of the week.
+--             :week_end    TIMESTAMP; the first moment after the week. What happened then or later is not looked at.
+-- Columns:
+--   trigger            missing-evidence, partial-checks, security-finding, recurring, access-issue.
+--   severity           LOW, MEDIUM, HIGH, CRITICAL.
+--   fired              how many alerts fired: people were to be told.
+--   unrouted           how many of these no route led anywhere.
+--   suppressed         how many evaluations held and were kept quiet, because somebody had suppressed the alert or people
+--                      had been told too recently. Somebody's suppressing an alert is not an evaluation.
+--   acknowledged       how many of those that fired somebody acknowledged after they first did; some may be over since.
+--   resolved           how many of those that fired are over: cleared, or resolved by somebody.
+--   open               how many of those that fired are neither over, nor acknowledged, nor suppressed.
+--   acknowledge_p50_s  the median time from an alert's first firing in the week to its acknowledgement, of those
+--                      acknowledged, seconds; null when there are none.
+--   sent, failed       deliveries that succeeded, and that failed for good; null while nothing is sent.
+WITH events AS (
+  SELECT
+    dedup_key,
+    trigger,
+    severity,
+    event,
+    status,
+    routes,
+    reason,
+    occurred_at,
+    row_number() OVER (
+      PARTITION BY dedup_key
+      ORDER BY seq ASC NULLS LAST, ordinal ASC NULLS LAST
+    ) AS position,
+    row_number() OVER (
+      PARTITION BY dedup_key
+      ORDER BY seq DESC NULLS LAST, ordinal DESC NULLS LAST
+    ) AS age_rank
+  FROM escalation_events
+  WHERE
+    occurred_at >= :week_start
+    AND occurred_at < :week_end
+    AND status IS NOT NULL
+),
+firings AS (
+  SELECT
+    dedup_key,
+    min(position) AS first_position,
+    max(position) AS last_position
+  FROM events
+  WHERE event = 'fired'
+  GROUP BY dedup_key
+),
+acknowledgements AS (
+  SELECT
+    events.dedup_key,
+    min(events.position) AS acknowledged_position
+  FROM events
+  INNER JOIN firings
+    ON firings.dedup_key = events.dedup_key
+  WHERE
+    events.event = 'acknowledged'
+    AND events.position > firings.first_position
+  GROUP BY events.dedup_key
+),
+alerts AS (
+  SELECT
+    told.trigger,
+    told.severity,
+    1 AS fired,
+    CASE WHEN coalesce(told.routes, '[]') = '[]' THEN 1 ELSE 0 END AS unrouted,
+    0 AS suppressed,
+    CASE WHEN acknowledged.occurred_at IS NOT NULL THEN 1 ELSE 0 END AS acknowledged,
+    CASE WHEN latest.status = 'resolved' THEN 1 ELSE 0 END AS resolved,
+    CASE WHEN latest.status = 'open' THEN 1 ELSE 0 END AS open,
+    CAST(unix_micros(acknowledged.occurred_at) - unix_micros(first_told.occurred_at) AS DOUBLE) / 1e6 AS acknowledge_s
+  FROM firings
+  INNER JOIN events AS first_told
+    ON first_told.dedup_key = firings.dedup_key AND first_told.position = firings.first_position
+  INNER JOIN events AS told
+    ON told.dedup_key = firings.dedup_key AND told.position = firings.last_position
+  INNER JOIN events AS latest
+    ON latest.dedup_key = firings.dedup_key AND latest.age_rank = 1
+  LEFT JOIN acknowledgements
+    ON acknowledgements.dedup_key = firings.dedup_key
+  LEFT JOIN events AS acknowledged
+    ON
+      acknowledged.dedup_key = acknowledgements.dedup_key
+      AND acknowledged.position = acknowledgements.acknowledged_position
+  UNION ALL
+  SELECT
+    trigger,
+    severity,
+    0 AS fired,
+    0 AS unrouted,
+    1 AS suppressed,
+    0 AS acknowledged,
+    0 AS resolved,
+    0 AS open,
+    CAST(NULL AS DOUBLE) AS acknowledge_s
+  FROM events
+  WHERE
+    event = 'suppressed'
+    AND reason NOT LIKE 'suppressed by %'
+)
+SELECT
+  trigger,
+  severity,
+  CAST(sum(fired) AS BIGINT) AS fired,
+  CAST(sum(unrouted) AS BIGINT) AS unrouted,
+  CAST(sum(suppressed) AS BIGINT) AS suppressed,
+  CAST(sum(acknowledged) AS BIGINT) AS acknowledged,
+  CAST(sum(resolved) AS BIGINT) AS resolved,
+  CAST(sum(open) AS BIGINT) AS open,
+  percentile_cont(0.5) WITHIN GROUP (ORDER BY acknowledge_s) AS acknowledge_p50_s,
+  CAST(NULL AS BIGINT) AS sent,
+  CAST(NULL AS BIGINT) AS failed
+FROM alerts
+GROUP BY trigger, severity

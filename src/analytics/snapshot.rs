@@ -1,0 +1,69 @@
+//! A lake as it stood at one moment: the projection is brought up once, each table is opened once, and whatever is asked is
+//! answered from the same rows.
+
+use std::{fmt, sync::Arc};
+
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use datafusion::{common::ScalarValue, datasource::MemTable, prelude::SessionContext};
+
+use super::{DIALECT, QueryError, frame, queries, register, session};
+use crate::{
+    lake::{Lake, projector},
+    tables::catalog,
+};
+
+/// Tables and views, opened when they are asked for first. What is recorded after [`Self::of`] may be missing.
+pub struct Snapshot<'a> {
+    session: SessionContext,
+    lake: Option<&'a Lake>,
+}
+
+impl fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("lake", &self.lake).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Snapshot<'a> {
+    /// The lake after the projection has caught up: whoever wrote before sees what they wrote.
+    ///
+    /// # Errors
+    /// The projection's.
+    pub async fn of(lake: &'a Lake) -> Result<Self, QueryError> {
+        projector::project(lake, |_, _| {}).await?;
+        Ok(Self { session: session(), lake: Some(lake) })
+    }
+
+    /// Rows of tables by name; a table that is not among them is empty.
+    ///
+    /// # Errors
+    /// When the batches of a table have different schemas.
+    pub fn of_rows(mut rows: impl FnMut(&str) -> Vec<RecordBatch>) -> Result<Self, QueryError> {
+        let session = session();
+        for def in catalog::all() {
+            let batches = rows(def.name);
+            let schema = batches.first().map_or_else(|| def.arrow_schema(), RecordBatch::schema);
+            let table = MemTable::try_new(schema, vec![batches]).map_err(QueryError::Run)?;
+            session.register_table(def.name, Arc::new(table)).map_err(QueryError::Run)?;
+        }
+        Ok(Self { session, lake: None })
+    }
+
+    /// The rows of a read-only statement. A name of [`queries`] stands for its text.
+    ///
+    /// # Errors
+    /// [`QueryError`], also when a parameter has no value.
+    pub async fn run(
+        &self,
+        name_or_sql: &str,
+        parameters: &[(&str, ScalarValue)],
+    ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
+        let sql = queries().find(|(name, _)| *name == name_or_sql).map_or(name_or_sql, |(_, sql)| sql);
+        let statement = self.session.state().sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
+        register(&self.session, self.lake, &statement).await?;
+        let frame = frame(&self.session, statement, parameters).await?;
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let batches = frame.collect().await.map_err(QueryError::Run)?;
+        Ok((schema, batches))
+    }
+}
