@@ -19,7 +19,7 @@ use std::{
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    domain::{policy::Policy, redact::Redactor, time::Timestamp},
+    domain::{digest::schema, policy::Policy, problems::report_schema, redact::Redactor, time::Timestamp},
     lake::{Context, Lake, maintenance},
 };
 use exit::Failure;
@@ -100,7 +100,7 @@ enum Command {
     Maintain(MaintainArgs),
     /// Run one read-only SQL statement over the lake's tables and views
     Sql(SqlArgs),
-    /// Print the shapes of reports and tables
+    /// Print the shapes of reports, digests and tables
     #[command(subcommand)]
     Schema(SchemaCommand),
     /// Print a completion script for a shell
@@ -148,6 +148,8 @@ enum RowFormat {
 enum SchemaCommand {
     /// The JSON Schema of a report
     Report,
+    /// The JSON Schema of a weekly digest
+    Digest,
     /// The tables of the lake and every column
     Tables {
         #[arg(long, default_value = "markdown")]
@@ -231,7 +233,8 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Rebuild => commands::rebuild(&lake()?, output).await,
         Command::Maintain(args) => commands::maintain(&lake()?, args, output).await,
         Command::Sql(args) => commands::sql(&lake()?, args, output).await,
-        Command::Schema(SchemaCommand::Report) => commands::schema_report(output),
+        Command::Schema(SchemaCommand::Report) => commands::schema(report_schema(), output),
+        Command::Schema(SchemaCommand::Digest) => commands::schema(&schema::schema(), output),
         Command::Schema(SchemaCommand::Tables { format }) => commands::schema_tables(*format, output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     analytics,
     domain::{
-        problems::{Problem, report_schema},
+        problems::Problem,
         redact::Redactor,
         words::{AlertEvent, EpisodeEvent, Interface},
     },
@@ -447,8 +447,8 @@ fn with_text(
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-pub fn schema_report(output: &Output) -> Outcome {
-    output.text(&format!("{:#}", report_schema()))?;
+pub fn schema(schema: &Value, output: &Output) -> Outcome {
+    output.text(&format!("{schema:#}"))?;
     Ok(Code::Success)
 }
 

@@ -5,12 +5,14 @@
 //! for. [`summary`] makes sentences of them; [`revision`] tells two versions apart.
 
 use chrono::NaiveDate;
+use chrono_tz::Tz;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     ids::IncidentId,
     time::Timestamp,
+    week::Week,
     words::{
         AgeBand, CheckStatus, Dimension, EpisodeEvent, HourBand, IncidentType, Measure, PreventionState, Severity,
         Trigger,
@@ -19,6 +21,7 @@ use super::{
 
 pub mod open;
 pub mod revision;
+pub mod schema;
 pub mod summary;
 
 /// Version of the digest's shape, in every digest.
@@ -341,15 +344,52 @@ pub struct CheckResult {
     pub checks: u64,
 }
 
+impl WeekSpan {
+    /// The zone the week is in; UTC where the name says nothing.
+    pub fn zone(&self) -> Tz {
+        self.time_zone.parse().unwrap_or(Tz::UTC)
+    }
+
+    /// The week as the calendar has it.
+    pub fn calendar(&self) -> Week {
+        Week::of(self.start, self.zone())
+    }
+}
+
 impl Figures {
     /// Incidents reported in the week.
     pub fn incidents(&self) -> u64 {
         self.total().map_or(0, |total| total.incidents)
     }
 
+    /// How long something took, of the incidents reported in one week.
+    pub fn duration(&self, week: Week, measure: Measure) -> Option<&Duration> {
+        let start = week.start();
+        self.durations.iter().find(|duration| duration.week_start == start && duration.measure == measure)
+    }
+
+    /// What a cause is in the words of its latest finding, where the figures have them.
+    pub fn root_cause(&self, cause: &str) -> Option<&str> {
+        let ranked = self.causes.iter().find(|ranked| ranked.cause == cause).map(|ranked| ranked.root_cause.as_str());
+        let recurring = || self.recurring.iter().find(|issue| issue.cause == cause);
+        ranked.or_else(|| Some(recurring()?.root_cause.as_str()))
+    }
+
     /// The row about all incidents.
     pub fn total(&self) -> Option<&WeeklyCount> {
         self.counts.iter().find(|count| count.dimension == Dimension::Total)
+    }
+}
+
+impl Duration {
+    /// The median, seconds, where there are enough to have one.
+    pub fn p50_known_s(&self) -> Option<f64> {
+        self.p50_s.filter(|_| self.n >= LEAST_FOR_MEDIAN)
+    }
+
+    /// The 95th percentile, seconds, where there are enough to have one.
+    pub fn p95_known_s(&self) -> Option<f64> {
+        self.p95_s.filter(|_| self.n >= LEAST_FOR_P95)
     }
 }
 
@@ -371,6 +411,21 @@ impl AgeBand {
 /// `part` of `whole` in percent, unless `whole` is too small for that to say anything.
 pub fn percent(part: u64, whole: u64) -> Option<f64> {
     (whole >= LEAST_FOR_PERCENT).then(|| part as f64 * 100.0 / whole as f64)
+}
+
+/// ` (14 %)`, or nothing where a percentage would say nothing.
+pub fn in_percent(part: u64, whole: u64) -> String {
+    match percent(part, whole) {
+        None => String::new(),
+        Some(percent) if part > 0 && percent < 1.0 => " (under 1 %)".into(),
+        Some(percent) if part < whole && percent > 99.0 => " (over 99 %)".into(),
+        Some(percent) => format!(" ({percent:.0} %)"),
+    }
+}
+
+/// `4 of 28 (14 %)`
+pub fn share(part: u64, whole: u64) -> String {
+    format!("{part} of {whole}{}", in_percent(part, whole))
 }
 
 #[cfg(test)]

@@ -84,3 +84,28 @@ impl JsonSchema for Timestamp {
         json_schema!({ "type": "string", "format": "date-time" })
     }
 }
+
+/// Seconds for people, in the two largest units: `14m 29s`, `3h 5m`, `2d 4h`, `0s`. `None` for what is no number.
+pub fn spelled(seconds: f64) -> Option<String> {
+    if !seconds.is_finite() {
+        return None;
+    }
+    let sign = if seconds < 0.0 { "−" } else { "" };
+    let length = seconds.abs();
+    if length > 0.0 && length < 1.0 {
+        return Some(format!("{sign}<1s"));
+    }
+    // Saturates, which is what a duration of more seconds than that deserves.
+    let whole = length.round() as u64;
+    let (days, hours, minutes) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60);
+    let parts = match (days, hours, minutes, whole % 60) {
+        (0, 0, 0, seconds) => [(seconds, "s"), (0, "")],
+        (0, 0, minutes, seconds) => [(minutes, "m"), (seconds, "s")],
+        (0, hours, minutes, _) => [(hours, "h"), (minutes, "m")],
+        (days, hours, ..) => [(days, "d"), (hours, "h")],
+    };
+    Some(match parts {
+        [(large, unit), (0, _)] => format!("{sign}{large}{unit}"),
+        [(large, unit), (small, smaller)] => format!("{sign}{large}{unit} {small}{smaller}"),
+    })
+}

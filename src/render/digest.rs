@@ -1,20 +1,18 @@
+//! The weekly digest as text, Markdown and Slack blocks. JSON is the digest itself.
+//!
+//! [`outline`] says what stands in it, section by section; [`text`] and [`markdown`] lay that out. [`slack`] holds the
+//! opening and what matters most, within the platform's limits. [`words`] is what all of them call things.
+
 pub mod html {
     pub fn html(_: &crate::domain::digest::Digest) -> String {
         String::new()
     }
 }
-pub mod markdown {
-    pub fn markdown(_: &crate::domain::digest::Digest) -> String {
-        String::new()
-    }
-}
-pub mod text {
-    pub fn text(_: &crate::domain::digest::Digest, _: usize) -> String {
-        String::new()
-    }
-}
-pub mod slack {
-    pub fn slack(_: &crate::domain::digest::Digest) -> serde_json::Value {
-        serde_json::Value::Null
-    }
-}
+pub mod markdown;
+mod outline;
+pub mod slack;
+pub mod text;
+pub mod words;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Many rows as an aligned table, one per line.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::plain::{NA, columns, cut, duration, line, na};
@@ -132,17 +134,23 @@ fn time_taken(incident: &IncidentLine, as_of: Timestamp) -> String {
 }
 
 pub(super) struct Column {
-    title: &'static str,
+    title: Cow<'static, str>,
     /// How far it may shrink; `None`: not at all.
     least: Option<usize>,
+    /// Numbers stand to the right.
+    right: bool,
 }
 
-pub(super) fn fixed(title: &'static str) -> Column {
-    Column { title, least: None }
+pub(super) fn fixed(title: impl Into<Cow<'static, str>>) -> Column {
+    Column { title: title.into(), least: None, right: false }
 }
 
-pub(super) fn flexible(title: &'static str, least: usize) -> Column {
-    Column { title, least: Some(least) }
+pub(super) fn flexible(title: impl Into<Cow<'static, str>>, least: usize) -> Column {
+    Column { title: title.into(), least: Some(least), right: false }
+}
+
+pub(super) fn number(title: impl Into<Cow<'static, str>>) -> Column {
+    Column { title: title.into(), least: None, right: true }
 }
 
 const GAP: usize = 2;
@@ -153,24 +161,28 @@ pub(super) fn table<const N: usize>(
     rows: impl Iterator<Item = [String; N]>,
     width: usize,
 ) -> String {
-    let rows: Vec<[String; N]> = rows.collect();
-    let mut widths: [usize; N] = std::array::from_fn(|index| {
-        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| columns(cell));
-        header.get(index).map_or(0, |column| columns(column.title)).max(cells.max().unwrap_or(0))
-    });
-    shrink(&mut widths, &header, width);
+    lay_out(&header, &rows.map(Vec::from).collect::<Vec<_>>(), width)
+}
 
-    let titles = header.iter().map(|column| column.title);
+/// A table with as many columns as its header.
+pub(super) fn lay_out(header: &[Column], rows: &[Vec<String>], width: usize) -> String {
+    let widest = |(index, column): (usize, &Column)| {
+        let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| columns(cell));
+        columns(&column.title).max(cells.max().unwrap_or(0))
+    };
+    let mut widths: Vec<usize> = header.iter().enumerate().map(widest).collect();
+    shrink(&mut widths, header, width);
+
     let mut text = String::new();
-    write_line(&mut text, titles, &widths);
-    for row in &rows {
-        write_line(&mut text, row.iter().map(String::as_str), &widths);
+    write_line(&mut text, header.iter().map(|column| &*column.title), header, &widths);
+    for row in rows {
+        write_line(&mut text, row.iter().map(String::as_str), header, &widths);
     }
     text
 }
 
-fn shrink<const N: usize>(widths: &mut [usize; N], header: &[Column; N], width: usize) {
-    let gaps = GAP * N.saturating_sub(1);
+fn shrink(widths: &mut [usize], header: &[Column], width: usize) {
+    let gaps = GAP * header.len().saturating_sub(1);
     // No flexible column needs more than the whole line, which also bounds the loop below.
     for (column, header) in widths.iter_mut().zip(header) {
         if let Some(least) = header.least {
@@ -188,15 +200,21 @@ fn shrink<const N: usize>(widths: &mut [usize; N], header: &[Column; N], width: 
     }
 }
 
-fn write_line<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>, widths: &[usize]) {
+fn write_line<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>, header: &[Column], widths: &[usize]) {
     let start = text.len();
-    for (cell, width) in cells.zip(widths) {
+    for ((cell, column), width) in cells.zip(header).zip(widths) {
         if text.len() > start {
             text.extend(std::iter::repeat_n(' ', GAP));
         }
         let cell = cut(cell, *width);
+        let room = width.saturating_sub(columns(&cell));
+        if column.right {
+            text.extend(std::iter::repeat_n(' ', room));
+        }
         text.push_str(&cell);
-        text.extend(std::iter::repeat_n(' ', width.saturating_sub(columns(&cell))));
+        if !column.right {
+            text.extend(std::iter::repeat_n(' ', room));
+        }
     }
     text.truncate(text.trim_end_matches(' ').len());
     text.push('\n');

@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt::Display};
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::domain::time;
+
 /// What stands for an unknown value.
 pub const NA: &str = "n/a";
 
@@ -88,29 +90,9 @@ pub fn na(value: Option<impl Display>) -> String {
     value.map_or_else(|| NA.to_owned(), |value| value.to_string())
 }
 
-/// Seconds for people, in the two largest units: `14m 29s`, `3h 5m`, `2d 4h`, `0s`.
+/// Seconds for people, as [`time::spelled`] tells them, or `n/a`.
 pub fn duration(seconds: Option<f64>) -> String {
-    let Some(seconds) = seconds.filter(|seconds| seconds.is_finite()) else {
-        return NA.to_owned();
-    };
-    let sign = if seconds < 0.0 { "−" } else { "" };
-    let length = seconds.abs();
-    if length > 0.0 && length < 1.0 {
-        return format!("{sign}<1s");
-    }
-    // Saturates, which is what a duration of more seconds than that deserves.
-    let whole = length.round() as u64;
-    let (days, hours, minutes) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60);
-    let parts = match (days, hours, minutes, whole % 60) {
-        (0, 0, 0, seconds) => [(seconds, "s"), (0, "")],
-        (0, 0, minutes, seconds) => [(minutes, "m"), (seconds, "s")],
-        (0, hours, minutes, _) => [(hours, "h"), (minutes, "m")],
-        (days, hours, ..) => [(days, "d"), (hours, "h")],
-    };
-    match parts {
-        [(large, unit), (0, _)] => format!("{sign}{large}{unit}"),
-        [(large, unit), (small, smaller)] => format!("{sign}{large}{unit} {small}{smaller}"),
-    }
+    na(seconds.and_then(time::spelled))
 }
 
 #[cfg(test)]

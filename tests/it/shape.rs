@@ -163,6 +163,7 @@ fn the_command_line_says_the_same_as_ever() {
         &["sql"],
         &["schema"],
         &["schema", "report"],
+        &["schema", "digest"],
         &["schema", "tables"],
         &["completions"],
     ] {
@@ -174,6 +175,7 @@ fn the_command_line_says_the_same_as_ever() {
     insta::assert_snapshot!("help", environment);
     insta::assert_snapshot!("ddl", ok(folder.path(), &["schema", "tables", "--format", "ddl"]));
     insta::assert_snapshot!("report_schema", ok(folder.path(), &["schema", "report"]));
+    insta::assert_snapshot!("digest_schema", ok(folder.path(), &["schema", "digest"]));
 }
 
 #[test]

@@ -1,0 +1,131 @@
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::domain::{digest::sample, ids::IncidentId};
+
+fn between(change: impl FnOnce(&mut Figures)) -> Vec<String> {
+    let before = sample::eventful().figures;
+    let mut after = before.clone();
+    change(&mut after);
+    differences(&before, &after)
+}
+
+#[test]
+fn nothing_is_told_where_nothing_changed() {
+    assert_eq!(between(|_| {}), [""; 0]);
+}
+
+#[test]
+fn a_difference_is_told_with_what_was() {
+    let check = |change: fn(&mut Figures), told: &[&str]| assert_eq!(between(change), told);
+    check(|figures| figures.counts[0].incidents = 24, &["Incidents: 24, was 23."]);
+    check(
+        |figures| (figures.counts[1].incidents, figures.counts[1].previous) = (16, None),
+        &["Incidents, type job-failure: 16, was 15; the week before n/a, was 9."],
+    );
+    check(
+        |figures| figures.open[1].incident_id = IncidentId::from_ordinal(42),
+        &["INC-1042 was added to the open incidents.", "INC-1031 is no longer among the open incidents."],
+    );
+    check(
+        |figures| figures.durations[19].p50_s = Some(7000.0),
+        &["Time, to resolve in 2026-W08: p50 1h 56m, was 1h 52m."],
+    );
+    check(
+        |figures| figures.durations[19].p50_s = Some(6720.25),
+        &["Time, to resolve in 2026-W08: p50 changed in detail."],
+    );
+    check(
+        |figures| figures.recurring[0].actions[0].state = crate::domain::words::PreventionState::Adopted,
+        &[
+            "rec-0123456789abcdef “Job retry policies not configured (max_retries=0)”: “bundle-retries” adopted, was proposed.",
+        ],
+    );
+    check(|figures| figures.offenders.swap(0, 1), &["The order of the repeat offenders changed."]);
+    check(
+        |figures| figures.checks.truncate(30),
+        &[
+            "Reliability PARTIAL in 2026-W08 is no longer among the check results.",
+            "Reliability PASS in 2026-W08 is no longer among the check results.",
+            "Security FAIL in 2026-W08 is no longer among the check results.",
+            "1 more change in the check results.",
+        ],
+    );
+}
+
+#[test]
+fn a_whole_week_that_changed_is_told_in_few_sentences() {
+    let (few, many) = (sample::eventful().figures, sample::huge().figures);
+    for told in [differences(&few, &many), differences(&many, &few), differences(&Figures::default(), &few)] {
+        assert!(told.len() <= 60, "{}", told.len());
+        assert!(told.iter().all(|sentence| sentence.chars().count() < 700), "{told:#?}");
+    }
+}
+
+/// Every place in a document where something can change.
+fn places(value: &Value, at: String, found: &mut Vec<String>) {
+    found.push(at.clone());
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| places(value, format!("{at}/{name}"), found));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(n, value)| places(value, format!("{at}/{n}"), found));
+        }
+        _ => {}
+    }
+}
+
+/// Another value of the same kind, or none.
+fn change(value: &mut Value, number: usize) {
+    match value {
+        Value::Array(items) if items.is_empty() => {}
+        Value::Array(items) => {
+            let (at, to) = (number % items.len(), number / 7 % items.len());
+            match number % 3 {
+                0 => items.swap(at, to),
+                1 => drop(items.remove(at)),
+                _ => items.push(items[at].clone()),
+            }
+        }
+        Value::Number(_) => *value = if number.is_multiple_of(4) { Value::Null } else { number.into() },
+        Value::String(text) if number.is_multiple_of(2) => text.push('x'),
+        Value::String(text) => *text = format!("2026-0{}-11T00:00:00Z", number % 9 + 1),
+        Value::Bool(flag) => *flag = !*flag,
+        Value::Null => *value = number.into(),
+        Value::Object(_) => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn whatever_changed_is_told(changes in proptest::collection::vec((any::<proptest::sample::Index>(), 0usize..500), 1..4)) {
+        let before = sample::eventful().figures;
+        let mut document = serde_json::to_value(&before).unwrap();
+        for (place, number) in changes {
+            let mut found = Vec::new();
+            places(&document, String::new(), &mut found);
+            change(document.pointer_mut(&found[place.index(found.len())]).unwrap(), number);
+        }
+        // Not every change leaves figures behind.
+        let Ok(after) = serde_json::from_value::<Figures>(document) else { return Ok(()) };
+        let told = differences(&before, &after);
+        prop_assert_eq!(told.is_empty(), before == after);
+        prop_assert!(told.iter().all(|sentence| sentence.ends_with('.')));
+    }
+}
+
+#[test]
+fn a_change_in_every_list_is_told() {
+    let before = sample::eventful().figures;
+    let document = serde_json::to_value(&before).unwrap();
+    for list in document.as_object().unwrap().keys() {
+        let mut document = document.clone();
+        document[list].as_array_mut().unwrap().remove(0);
+        let after = serde_json::from_value(document).unwrap();
+        assert_eq!(differences(&before, &after).len(), 1, "{list}");
+    }
+}

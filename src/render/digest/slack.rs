@@ -1,0 +1,281 @@
+//! The digest's opening and what matters most as a Slack message of Block Kit blocks.
+//!
+//! What came from outside stands in `plain_text` objects only, which know no markup, mention or link; `mrkdwn` holds our own
+//! words. Every text is escaped as Slack asks, and cut where it is too long.
+
+use serde_json::{Value, json};
+
+use super::words;
+use crate::{
+    domain::{
+        digest::{Decision, Digest, LEAST_FOR_MEDIAN, RecurringIssue, share},
+        words::{HourBand, Measure},
+    },
+    render::plain::{NA, cut, duration, line, na},
+};
+
+/// Characters of a header.
+const MOST_HEADER: usize = 150;
+/// Characters of a section's text.
+const MOST_SECTION: usize = 3_000;
+/// Characters of the message as JSON.
+const MOST_MESSAGE: usize = 13_000;
+/// What is kept free for the head of the audit log, which closes the message.
+const CLOSING: usize = 1_500;
+/// Columns of a name.
+const MOST_NAME: usize = 90;
+/// Columns of a sentence.
+const MOST_SENTENCE: usize = 300;
+/// Items of one list.
+const MOST_ITEMS: usize = 8;
+
+/// The message: `text` for where blocks are not shown, and `blocks`.
+pub fn slack(digest: &Digest) -> Value {
+    let week = &digest.week;
+    let title = format!("Incident digest {}", line(&week.week));
+    let mut message = Message::default();
+    message.add([json!({ "type": "header", "text": plain(&title, MOST_HEADER) })]);
+    let made = words::moment(digest.made_at, week.zone());
+    message.add([context(&format!(
+        "{}. Time zone: {}. Revision {}, made {made}.",
+        words::span(week),
+        cut(&line(&week.time_zone), MOST_NAME),
+        digest.revision
+    ))]);
+    message.list("What changed", digest.changed.iter().map(|said| sentence(said)).collect());
+    let decisions = words::decisions(digest);
+    if decisions.is_empty() {
+        message.add([section("Nothing needs a decision.")]);
+    }
+    message.list("What needs a decision", decisions.iter().map(|needed| decision(needed)).collect());
+    if let Some(revised) = &digest.revised {
+        let differences = revised.differences.iter().map(|said| sentence(said)).collect();
+        message.list(&format!("Since revision {}", revised.revision), differences);
+    }
+    let figures = &digest.figures;
+    if figures.incidents() > 0 || !figures.escalations.is_empty() {
+        let about = format!(
+            "Of incidents reported in the week. p50 is the median, n/a below n = {LEAST_FOR_MEDIAN}. {}",
+            definitions()
+        );
+        message.add([
+            json!({ "type": "divider" }),
+            json!({ "type": "section", "fields": key_figures(digest) }),
+            context(&about),
+        ]);
+    }
+    message.list("Recurring issues", figures.recurring.iter().map(recurring).collect());
+    let open = words::oldest(&figures.open).into_iter().map(|open| {
+        let age = duration(Some(open.age_hours * 3600.0));
+        format!("{} ({age}, {}): {}", open.incident_id, open.incident_type, named(&open.title))
+    });
+    message.list("Open at the end of the week", open.collect());
+    if !figures.open.is_empty() {
+        message.add([context(&format!(
+            "{} open: {}. Age: from the report to the end of the week.",
+            figures.open.len(),
+            words::ages(&figures.open)
+        ))]);
+    }
+    message.close(digest);
+    json!({ "text": fallback(digest), "blocks": message.blocks })
+}
+
+fn decision(needed: &Decision) -> String {
+    let command = needed.command.as_deref().map(|command| format!("\n   {}", sentence(command)));
+    sentence(&needed.text) + &command.unwrap_or_default()
+}
+
+fn recurring(issue: &RecurringIssue) -> String {
+    let actions: Vec<String> =
+        issue.actions.iter().map(|action| format!("{} {}", named(&action.action), action.state)).collect();
+    let actions = match actions.as_slice() {
+        [] => "no preventive action is known".into(),
+        actions => cut(&actions.join(", "), MOST_SENTENCE).into_owned(),
+    };
+    let incidents = if issue.occurrences == 1 { "incident" } else { "incidents" };
+    format!("{} ({}, {} {incidents}): {actions}", named(&issue.root_cause), words::state(issue), issue.occurrences)
+}
+
+/// Blocks, as long as there is room for them.
+#[derive(Default)]
+struct Message {
+    blocks: Vec<Value>,
+    characters: usize,
+    left_out: bool,
+}
+
+impl Message {
+    /// Adds blocks that belong together, unless the message would get too long.
+    fn add<const N: usize>(&mut self, blocks: [Value; N]) {
+        let characters: usize = blocks.iter().map(|block| block.to_string().chars().count() + 1).sum();
+        if self.characters + characters > MOST_MESSAGE - CLOSING {
+            self.left_out = true;
+            return;
+        }
+        self.characters += characters;
+        self.blocks.extend(blocks);
+    }
+
+    /// A title and its items, one per line, as many as fit; nothing without items.
+    fn list(&mut self, title: &str, items: Vec<String>) {
+        if !items.is_empty() {
+            self.add([titled(title), listed(&items)]);
+        }
+    }
+
+    /// The head of the audit log, and where the rest is: always there.
+    fn close(&mut self, digest: &Digest) {
+        let audit = &digest.audit;
+        let hash = cut(&line(&audit.head_hash), 64).into_owned();
+        let proof = words::proof(audit);
+        let mut text = format!("Audit log: {proof} Head: row {}, entry_hash {hash}.", audit.head_seq);
+        if self.left_out {
+            text.push_str(" Something was left out of this message.");
+        }
+        if let Some(command) = words::whole(&digest.week) {
+            text.push_str(&format!(" Everything: {}", cut(&line(&command), 200)));
+        }
+        self.blocks.push(context(&text));
+    }
+}
+
+/// Shown in notifications. Our own words and numbers only.
+fn fallback(digest: &Digest) -> String {
+    let incidents = match digest.figures.incidents() {
+        0 => "no incidents".into(),
+        1 => "1 incident".into(),
+        incidents => format!("{incidents} incidents"),
+    };
+    let decisions = match words::decisions(digest).len() {
+        0 => "nothing needs a decision".into(),
+        1 => "1 point needs a decision".into(),
+        points => format!("{points} points need a decision"),
+    };
+    let week = escaped(&line(&digest.week.week), 40);
+    format!("Incident digest {}: {incidents}, {decisions}.", without_markup(&week))
+}
+
+/// Key figures, two in a row.
+fn key_figures(digest: &Digest) -> Vec<Value> {
+    let figures = &digest.figures;
+    let total = figures.total();
+    let previous = na(total.and_then(|total| total.previous));
+    let median = total.map_or_else(|| NA.into(), words::median_before);
+    let this = digest.week.calendar();
+    let p50 = |measure: Measure| {
+        let (now, before) = (figures.duration(this, measure), figures.duration(this.earlier(1), measure));
+        let open = now.map_or_else(String::new, |now| format!(", {} open", now.open));
+        format!("p50 {}{open}; week before {}", words::p50_with_n(now), words::p50_with_n(before))
+    };
+    let [fired, unrouted, suppressed, acknowledged, ..] = words::alert_sums(figures);
+    let night = figures.load.iter().find(|load| load.band == HourBand::Night);
+    let alerts = figures.load.iter().map(|load| load.alerts).sum();
+    let at_night = night.map_or_else(|| NA.into(), |night| share(night.alerts, alerts));
+    let new = figures.causes.iter().filter(|cause| cause.is_new).count();
+    [
+        ("Incidents", format!("{}; week before {previous}, median of 4 before {median}", figures.incidents())),
+        ("Alerts", format!("{fired} fired, {unrouted} unrouted, {acknowledged} acknowledged, {suppressed} suppressed")),
+        (words::measure(Measure::Acknowledge).0, p50(Measure::Acknowledge)),
+        (words::measure(Measure::Resolve).0, p50(Measure::Resolve)),
+        ("Causes", format!("{} known, {new} new", figures.causes.len())),
+        ("Alerts at night", format!("{at_night}, {}", words::band(HourBand::Night).1)),
+    ]
+    .map(|(what, value)| json!({ "type": "mrkdwn", "text": format!("*{what}*\n{value}"), "verbatim": true }))
+    .into()
+}
+
+fn definitions() -> String {
+    [Measure::Acknowledge, Measure::Resolve]
+        .map(|measure| {
+            let (what, definition) = words::measure(measure);
+            format!("{what}: {definition}.")
+        })
+        .join(" ")
+}
+
+/// Our own words, in bold.
+fn titled(title: &str) -> Value {
+    json!({ "type": "section", "text": { "type": "mrkdwn", "text": format!("*{title}*"), "verbatim": true } })
+}
+
+/// Items, one per line, as many as fit.
+fn listed(items: &[String]) -> Value {
+    // Escaping makes text longer: what is counted is what is sent. A line that says how many are missing fits too.
+    let room = MOST_SECTION - 40;
+    let mut lines: Vec<String> = Vec::new();
+    let mut used = 0;
+    for item in items.iter().take(MOST_ITEMS) {
+        let item = format!("• {}", escaped(item, MOST_SECTION));
+        used += item.chars().count() + 1;
+        if used > room {
+            break;
+        }
+        lines.push(item);
+    }
+    let more = items.len() - lines.len();
+    if more > 0 {
+        lines.push(format!("… and {more} more"));
+    }
+    json!({ "type": "section", "text": { "type": "plain_text", "text": lines.join("\n"), "emoji": false } })
+}
+
+fn section(text: &str) -> Value {
+    json!({ "type": "section", "text": plain(text, MOST_SECTION) })
+}
+
+fn context(text: &str) -> Value {
+    json!({ "type": "context", "elements": [plain(text, MOST_SECTION)] })
+}
+
+fn plain(text: &str, most: usize) -> Value {
+    json!({ "type": "plain_text", "text": escaped(text, most), "emoji": false })
+}
+
+fn named(text: &str) -> String {
+    match line(text.trim()) {
+        text if text.is_empty() => NA.into(),
+        text => format!("“{}”", cut(&text, MOST_NAME)),
+    }
+}
+
+fn sentence(text: &str) -> String {
+    cut(&line(text.trim()), MOST_SENTENCE).into_owned()
+}
+
+/// At most so many characters once `&`, `<` and `>` are spelled as Slack asks; never cut inside of one of those. A mention of
+/// everybody loses its `@`, whatever is made of the text on its way.
+fn escaped(text: &str, most: usize) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut used = 0;
+    let mut characters = text.char_indices().peekable();
+    while let Some((at, character)) = characters.next() {
+        let mut bytes = [0; 4];
+        let spelled = match character {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '@' if is_everybody(&text[at + 1..]) => "＠",
+            _ => character.encode_utf8(&mut bytes),
+        };
+        let length = spelled.chars().count();
+        let left = if characters.peek().is_some() { 1 } else { 0 };
+        if used + length + left > most {
+            shown.push('…');
+            break;
+        }
+        shown.push_str(spelled);
+        used += length;
+    }
+    shown
+}
+
+fn is_everybody(text: &str) -> bool {
+    let begins = |name: &&str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    ["here", "channel", "everyone", "group"].iter().any(begins)
+}
+
+/// For text that Slack takes for its markup.
+fn without_markup(text: &str) -> String {
+    text.chars().filter(|character| !matches!(character, '*' | '_' | '~' | '`' | '@' | '#')).collect()
+}

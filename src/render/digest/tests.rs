@@ -1,0 +1,277 @@
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::{markdown::markdown, slack::slack, text::text};
+use crate::{
+    domain::digest::{
+        Decision, Digest, Revised, sample,
+        summary::{changed, decisions},
+    },
+    render::{
+        example::{assert_safe, hostile_text},
+        plain::{self, columns},
+    },
+};
+
+fn all() -> [Digest; 4] {
+    [summarized(sample::eventful()), summarized(sample::empty()), sample::hostile(), summarized(sample::huge())]
+}
+
+/// With the sentences that are made of its figures.
+fn summarized(mut digest: Digest) -> Digest {
+    digest.changed = changed(&digest.week, &digest.figures);
+    digest.decisions = decisions(&digest.week, &digest.figures);
+    digest
+}
+
+/// A digest all of whose text from outside is harmless, and else as the hostile one.
+fn harmless() -> Digest {
+    let document = serde_json::to_string(&sample::hostile()).unwrap();
+    let hostile = serde_json::to_string(sample::HOSTILE).unwrap();
+    serde_json::from_str(&document.replace(&hostile, "\"harmless\"")).unwrap()
+}
+
+#[test]
+fn an_eventful_week() {
+    let digest = summarized(sample::eventful());
+    insta::assert_snapshot!("eventful_text_80", text(&digest, 80));
+    insta::assert_snapshot!("eventful_text_120", text(&digest, 120));
+    insta::assert_snapshot!("eventful_markdown", markdown(&digest));
+    insta::assert_snapshot!("eventful_slack", format!("{:#}", slack(&digest)));
+}
+
+#[test]
+fn a_week_without_incidents() {
+    let digest = summarized(sample::empty());
+    insta::assert_snapshot!("empty_text", text(&digest, 80));
+    insta::assert_snapshot!("empty_markdown", markdown(&digest));
+    insta::assert_snapshot!("empty_slack", format!("{:#}", slack(&digest)));
+    assert!(text(&digest, 80).lines().count() < 40);
+}
+
+#[test]
+fn hostile_names_are_shown_and_do_nothing() {
+    let digest = sample::hostile();
+    insta::assert_snapshot!("hostile_text", text(&digest, 100));
+    insta::assert_snapshot!("hostile_markdown", markdown(&digest));
+    assert_safe(&text(&digest, 100));
+    assert_safe(&markdown(&digest));
+}
+
+#[test]
+fn hostile_names_add_no_line() {
+    let lines = |text: String| text.lines().count();
+    assert_eq!(lines(markdown(&sample::hostile())), lines(markdown(&harmless())));
+    // So wide that the prose has its greatest width: only prose differs, and no table does.
+    let tables = |digest: &Digest| text(digest, 120).lines().filter(|line| line.contains("INC-10")).count();
+    assert_eq!(tables(&sample::hostile()), tables(&harmless()));
+}
+
+#[test]
+fn a_terminal_line_is_never_too_long_but_for_what_is_to_be_copied() {
+    for digest in all() {
+        let commands: Vec<String> =
+            super::words::decisions(&digest).iter().filter_map(|one| one.command.clone()).collect();
+        for width in 80..=120 {
+            for line in text(&digest, width).lines() {
+                let copied =
+                    line.contains(&digest.audit.head_hash) || commands.iter().any(|command| line.contains(command));
+                assert!(columns(line) <= width || copied, "{width}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn very_many_of_everything_are_counted() {
+    let digest = sample::huge();
+    let (text, markdown) = (text(&digest, 120), markdown(&digest));
+    for shown in [&text, &markdown] {
+        assert!(shown.len() < 200_000, "{}", shown.len());
+        assert!(shown.lines().count() < 400, "{}", shown.lines().count());
+        for more in
+            ["9975 more open incidents", "975 more repeat offenders", "975 more causes", "475 more recurring issues"]
+        {
+            assert!(shown.contains(&format!("{more} are not shown.")), "{more}");
+        }
+    }
+    check_limits(&slack(&digest));
+    assert!(slack(&digest).to_string().contains("… and 9992 more"));
+}
+
+#[test]
+fn a_week_with_a_change_of_clocks_says_so() {
+    let mut digest = sample::empty();
+    let zone = chrono_tz::Tz::Europe__Berlin;
+    let week = crate::domain::week::Week::new("2026-W13".parse().unwrap(), zone);
+    digest.week.week = week.to_string();
+    (digest.week.start, digest.week.end, digest.week.hours) = (week.start(), week.end(), week.hours());
+    let told = "Monday 2026-03-23 00:00 CET to Monday 2026-03-30 00:00 CEST (167 hours: clocks change)";
+    assert!(text(&digest, 120).contains(told), "{}", text(&digest, 120));
+    assert!(markdown(&digest).contains(told));
+    assert!(slack(&digest).to_string().contains(told));
+}
+
+#[test]
+fn a_log_that_is_not_intact_is_told_first() {
+    let mut digest = sample::eventful();
+    digest.audit.intact = false;
+    digest.audit.problems = vec!["Row 17 was altered.".into()];
+    let first = "The audit log is NOT INTACT: 1 problem was found.";
+    for shown in [text(&digest, 100), markdown(&digest)] {
+        assert!(shown.contains(&format!("1. {first}")), "{shown}");
+        assert!(shown.contains("Row 17 was altered."));
+    }
+    assert!(slack(&digest).to_string().contains(&format!("• {first}")));
+}
+
+#[test]
+fn small_numbers_show_no_percentage_and_no_percentile() {
+    let mut digest = sample::eventful();
+    for duration in &mut digest.figures.durations {
+        duration.n = 2;
+    }
+    digest.figures.load.iter_mut().for_each(|load| load.incidents = 3);
+    digest.figures.offenders[0].runs = Some(19);
+    digest.figures.escalations.iter_mut().for_each(|row| row.acknowledged = 2);
+    for shown in [text(&digest, 120), markdown(&digest)] {
+        assert!(!shown.contains(" %)"), "{shown}");
+        assert!(shown.contains("4 of 19"));
+        let row = shown.lines().find(|line| line.contains("Time to resolve") && line.contains("n/a (n=2)")).unwrap();
+        assert_eq!(row.matches("n/a").count(), 3, "{row}");
+        let row = shown.lines().rfind(|line| line.contains("HIGH") && line.contains("recurring")).unwrap();
+        assert!(row.contains("n/a"), "{row}");
+    }
+}
+
+/// Everything Slack sets a limit to.
+fn check_limits(message: &Value) {
+    assert!(message.to_string().chars().count() <= 13_000, "{}", message.to_string().chars().count());
+    let blocks = message["blocks"].as_array().unwrap();
+    assert!(!blocks.is_empty() && blocks.len() <= 50);
+    let length = |text: &Value| text["text"].as_str().unwrap().chars().count();
+    for block in blocks {
+        match block["type"].as_str().unwrap() {
+            "header" => assert!((1..=150).contains(&length(&block["text"]))),
+            "section" => {
+                let fields = block["fields"].as_array().cloned().unwrap_or_default();
+                assert!(fields.len() <= 10 && fields.iter().all(|field| (1..=2_000).contains(&length(field))));
+                assert!(!fields.is_empty() || (1..=3_000).contains(&length(&block["text"])));
+            }
+            "context" => {
+                let elements = block["elements"].as_array().unwrap();
+                assert!(elements.len() <= 10 && elements.iter().all(|text| (1..=3_000).contains(&length(text))));
+            }
+            "divider" => {}
+            other => panic!("{other}"),
+        }
+    }
+    assert!(message["text"].as_str().unwrap().chars().count() <= 300);
+    check_harmless(message, "");
+}
+
+/// No text can ping, link, or mark up, wherever it stands.
+fn check_harmless(value: &Value, kind: &str) {
+    match value {
+        Value::Object(fields) => {
+            let kind = fields.get("type").and_then(Value::as_str).unwrap_or("mrkdwn");
+            fields.values().for_each(|value| check_harmless(value, kind));
+        }
+        Value::Array(items) => items.iter().for_each(|value| check_harmless(value, kind)),
+        Value::String(text) => {
+            assert!(!text.contains(['<', '>']), "{text}");
+            let bare = text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "");
+            assert!(!bare.contains('&'), "{text}");
+            for everybody in ["@here", "@channel", "@everyone", "@group"] {
+                assert!(!text.to_lowercase().contains(everybody), "{text}");
+            }
+            assert_safe(text);
+            // In our own words only the titles of figures are marked up.
+            if kind == "mrkdwn" {
+                let marks = text.chars().filter(|character| "*_~`@#".contains(*character)).count();
+                assert!(marks == 0 || marks == 2 && text.starts_with('*'), "{text}");
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn slack_is_within_its_limits() {
+    for digest in all() {
+        check_limits(&slack(&digest));
+    }
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    let pieces = proptest::sample::select(vec![
+        "<!channel>",
+        "<@U012>",
+        "<#C012|x>",
+        "@here",
+        "@Channel!",
+        "&",
+        "<",
+        ">",
+        "*b*",
+        "_i_",
+        "~s~",
+        "`c`",
+        "日",
+        "é",
+        " word ",
+        "\n",
+        "https://e.test",
+        "\u{202e}",
+    ]);
+    prop_oneof![
+        hostile_text(),
+        (proptest::collection::vec(pieces, 0..30), 1usize..20)
+            .prop_map(|(pieces, times)| pieces.concat().repeat(times)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_is_in_it_a_message_is_within_limits(text in any_text(), many in 0usize..40) {
+        let mut digest = sample::eventful();
+        digest.figures.recurring = digest.figures.recurring.iter().cycle().take(many).cloned().collect();
+        digest.figures.open = digest.figures.open.iter().cycle().take(many).cloned().collect();
+        digest.changed = vec![text.clone(); many];
+        digest.decisions = vec![Decision { text: text.clone(), command: Some(text.clone()) }; many];
+        digest.revised = Some(Revised { revision: 1, made_at: digest.made_at, differences: vec![text.clone(); many] });
+        digest.audit.head_hash = text.clone();
+        (digest.week.week, digest.week.time_zone) = (text.clone(), text.clone());
+        for issue in &mut digest.figures.recurring {
+            issue.root_cause = text.clone();
+            issue.actions.iter_mut().for_each(|action| action.action = text.clone());
+        }
+        digest.figures.open.iter_mut().for_each(|open| open.title = text.clone());
+        let message = slack(&digest);
+        check_limits(&message);
+        // What the message must not go without.
+        prop_assert!(message.to_string().contains("Audit log: "));
+    }
+
+    #[test]
+    fn whatever_is_in_it_text_and_markdown_are_safe(text in any_text(), width in 0usize..200) {
+        let mut digest = sample::eventful();
+        digest.changed = vec![text.clone()];
+        digest.decisions = vec![Decision { text: text.clone(), command: Some(text.clone()) }];
+        digest.audit.problems = vec![text.clone()];
+        digest.audit.head_hash = text.clone();
+        (digest.week.week, digest.week.time_zone) = (text.clone(), text.clone());
+        digest.figures.open.iter_mut().for_each(|open| (open.title, open.resource_name) = (text.clone(), Some(text.clone())));
+        let shown = markdown(&digest);
+        assert_safe(&shown);
+        let columned = super::text::text(&digest, width);
+        assert_safe(&columned);
+        prop_assert!(columned.lines().all(|line| columns(line) <= width.max(80) || line.contains("ops-runbook") || line.trim() == plain::line(&text).trim()));
+        prop_assert_eq!(shown.lines().count(), {
+            digest.changed = vec!["x".into()];
+            markdown(&digest).lines().count()
+        });
+    }
+}
