@@ -5,6 +5,7 @@ pub mod header;
 pub mod recurrence;
 pub mod row;
 pub mod snapshot;
+pub mod warehouse;
 pub mod weekly;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -22,6 +23,7 @@ use datafusion::{
 use deltalake::DeltaTable;
 
 use crate::{
+    databricks::statements::StatementError,
     lake::{Lake, LakeError},
     tables::catalog,
 };
@@ -107,6 +109,8 @@ pub enum QueryError {
     Run(#[source] DataFusionError),
     #[error(transparent)]
     Lake(#[from] LakeError),
+    #[error(transparent)]
+    Warehouse(#[from] StatementError),
 }
 
 impl QueryError {
@@ -122,6 +126,7 @@ impl QueryError {
             }
             Self::Run(_) => None,
             Self::Lake(error) => error.hint(),
+            Self::Warehouse(error) => error.hint(),
         }
     }
 }

@@ -3,11 +3,13 @@
 mod audit;
 mod commands;
 mod digest;
+mod engine;
 mod escalations;
 mod exit;
 mod incident;
 mod input;
 mod output;
+mod query;
 mod recurrence;
 mod runbook;
 
@@ -98,6 +100,12 @@ enum Command {
     Rebuild,
     /// Compact tables, write checkpoints, remove what is out of use. One at a time on a lake
     Maintain(MaintainArgs),
+    /// Ask the questions that this program asks itself: counts, durations, causes, recurrence
+    #[command(subcommand)]
+    Query(query::QueryCommand),
+    /// Print the views for a catalog
+    #[command(subcommand)]
+    Views(query::ViewsCommand),
     /// Run one read-only SQL statement over the lake's tables and views
     Sql(SqlArgs),
     /// Print the shapes of reports, digests and tables
@@ -232,6 +240,8 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,
         Command::Maintain(args) => commands::maintain(&lake()?, args, output).await,
+        Command::Query(command) => query::run(command, lake, output).await,
+        Command::Views(command) => query::views(command, output),
         Command::Sql(args) => commands::sql(&lake()?, args, output).await,
         Command::Schema(SchemaCommand::Report) => commands::schema(report_schema(), output),
         Command::Schema(SchemaCommand::Digest) => commands::schema(&schema::schema(), output),

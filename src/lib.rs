@@ -13,7 +13,7 @@
 //!  project into typed tables, exactly once            [lake::projector, tables::project]
 //!        │
 //!        ▼
-//!  sql/*.sql on DataFusion                            [analytics]  what recurs comes back in as a request of its own
+//!  sql/*.sql on DataFusion, or on a SQL warehouse     [analytics, databricks]  what recurs comes back in as a request of its own
 //!        │
 //!        ▼
 //!  text, Markdown, shell, JSON, CSV                   [render, cli]
@@ -24,6 +24,7 @@
 //! - [`cli`] asks: arguments in, [`ops`] called, results printed, exit codes
 //! - [`ops`] is the only async orchestration: what the binary can do, without a word about how it is shown
 //! - [`analytics`] plans SQL over the lake's tables and views
+//! - [`databricks`] speaks to a workspace: SQL on a warehouse
 //! - [`lake`] is the only code that writes: the Delta log, the ledger, projections, upkeep, proof
 //! - [`render`] makes text for people from rows; pure
 //! - [`tables`] describes every row once, and computes rows from ledger entries; pure
@@ -44,6 +45,7 @@
 
 pub mod analytics;
 pub mod cli;
+pub mod databricks;
 pub mod domain;
 pub mod lake;
 pub mod ops;

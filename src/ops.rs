@@ -5,12 +5,14 @@
 //! - [`escalations`] evaluates triggers when nobody handed in anything new
 //! - [`digest`] tells what a week was like
 //! - [`demo`] makes a lake of invented history
+//! - [`warehouse`] makes sure that a warehouse reads this lake
 
 pub mod causes;
 pub mod demo;
 pub mod digest;
 pub mod escalations;
 pub mod recurrence;
+pub mod warehouse;
 
 use std::sync::Arc;
 
@@ -69,6 +71,8 @@ pub enum OpsError {
     NoCause(String),
     #[error("there is no recurring issue {0:?} in this lake")]
     NoEpisode(String),
+    #[error("the warehouse's tables are not this lake's: row {0} of the audit log is not the same there")]
+    OtherLake(u64),
     /// A request about causes that cannot be right, and what to do.
     #[error("{0}")]
     Refused(Refusal),

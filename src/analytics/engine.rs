@@ -6,7 +6,7 @@ use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::common::ScalarValue;
 use serde::de::DeserializeOwned;
 
-use super::{QueryError, query_with, snapshot::Snapshot};
+use super::{QueryError, queries, query_with, snapshot::Snapshot, warehouse::Warehouse};
 use crate::{
     domain::time::Timestamp,
     lake::{Lake, LakeError},
@@ -19,6 +19,8 @@ pub enum Engine<'a> {
     Local(&'a Lake),
     /// DataFusion in this process, over the lake as it stood at one moment.
     Snapshot(&'a Snapshot<'a>),
+    /// A SQL warehouse, over the same tables and views in its catalog.
+    Warehouse(&'a Warehouse),
 }
 
 /// A value of a named parameter.
@@ -33,7 +35,7 @@ pub enum Value {
 pub type Parameters = Vec<(String, Value)>;
 
 impl Engine<'_> {
-    /// The rows of a query. A name of [`super::queries`] stands for its text.
+    /// The rows of a query. A name of [`super::queries`] stands for its text. A warehouse sees what was projected before.
     ///
     /// # Errors
     /// [`QueryError`], also when a parameter has no value.
@@ -48,6 +50,10 @@ impl Engine<'_> {
         match self {
             Self::Local(lake) => query_with(lake, name_or_sql, &scalars()).await,
             Self::Snapshot(snapshot) => snapshot.run(name_or_sql, &scalars()).await,
+            Self::Warehouse(warehouse) => {
+                let sql = queries().find(|(name, _)| *name == name_or_sql).map_or(name_or_sql, |(_, sql)| sql);
+                Ok(warehouse.query(sql, parameters).await?)
+            }
         }
     }
 

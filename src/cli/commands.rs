@@ -5,7 +5,7 @@ use std::{borrow::Cow, path::Path};
 use arrow::{
     array::{Array, ArrayRef, RecordBatch, StringArray},
     compute::cast,
-    datatypes::{DataType, Field, Schema},
+    datatypes::{DataType, Field, Schema, SchemaRef},
     util::{display::FormatOptions, pretty::pretty_format_batches_with_options},
 };
 use chrono::TimeDelta;
@@ -390,9 +390,23 @@ pub async fn maintain(lake: &Lake, args: &MaintainArgs, output: &Output) -> Outc
 
 pub async fn sql(lake: &Lake, args: &SqlArgs, output: &Output) -> Outcome {
     let (schema, batches) = analytics::query(lake, &args.query).await?;
+    print_rows(schema, batches, args.format, output)?;
+    Ok(Code::Success)
+}
+
+/// Rows as `--format` says, or as JSON Lines when `--json` is given.
+///
+/// # Errors
+/// [`Failure::Output`].
+pub fn print_rows(
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+    format: RowFormat,
+    output: &Output,
+) -> Result<(), Failure> {
     let mut text = Vec::new();
     let wrong = |error: arrow::error::ArrowError| Failure::Output(std::io::Error::other(error));
-    match if output.json { RowFormat::Json } else { args.format } {
+    match if output.json { RowFormat::Json } else { format } {
         RowFormat::Json => {
             let mut writer = arrow::json::WriterBuilder::new()
                 .with_explicit_nulls(true)
@@ -419,8 +433,7 @@ pub async fn sql(lake: &Lake, args: &SqlArgs, output: &Output) -> Outcome {
             text.extend(pretty_format_batches_with_options(&shown, &options).map_err(wrong)?.to_string().bytes());
         }
     }
-    output.text(&String::from_utf8_lossy(&text))?;
-    Ok(Code::Success)
+    Ok(output.text(&String::from_utf8_lossy(&text))?)
 }
 
 /// Names and cells of text made safe by `safe`.

@@ -7,6 +7,10 @@ use serde_json::json;
 use super::output::Output;
 use crate::{
     analytics::QueryError,
+    databricks::{
+        error::ApiError,
+        statements::{Cancelled, StatementError},
+    },
     domain::redact::Redactor,
     lake::LakeError,
     ops::{OpsError, demo::DemoError},
@@ -22,17 +26,21 @@ Exit codes:
   3  the input or the configuration was refused; nothing was recorded
   4  there is no such lake, incident, alert, cause, row, table, view or version
   5  the lake is damaged, or audit verify found tampering
-  6  somebody else is at it, or the outcome is unknown: run the same again";
+  6  somebody else is at it, or the outcome is unknown: run the same again
+  130  interrupted; what ran on a warehouse was cancelled";
 
-/// Documented in [`HELP`]; 2 is clap's.
+/// Documented in [`HELP`]; 2 is clap's too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     Success = 0,
     Failure = 1,
+    Usage = 2,
     Refused = 3,
     NotFound = 4,
     Damaged = 5,
     TryAgain = 6,
+    /// 128 + SIGINT, as shells have it.
+    Interrupted = 130,
 }
 
 impl From<Code> for ExitCode {
@@ -59,18 +67,42 @@ pub enum Failure {
     Write { what: String, source: io::Error },
     #[error(transparent)]
     NoVersion(#[from] NoVersion),
+    #[error("there is no query or view {0:?}")]
+    NoQuery(String),
+    /// Already told, problem by problem.
+    #[error("the parameters of {query} are wrong; nothing was run")]
+    Parameters { query: String },
     /// Already told, problem by problem.
     #[error("the input was refused; nothing was recorded")]
     Refused,
     #[error("somebody else maintains this lake until {0}")]
     Busy(crate::domain::time::Timestamp),
+    /// Settings that a warehouse needs, and how each is given.
+    #[error("a warehouse needs {}", .0.join(", "))]
+    Settings(Vec<String>),
+    #[error("interrupted; {}", became_of(*.0))]
+    Interrupted(Cancelled),
     #[error("the output could not be written")]
     Output(#[from] io::Error),
+}
+
+fn became_of(Cancelled { cancelled, unknown }: Cancelled) -> String {
+    match (cancelled, unknown) {
+        (0, 0) => "nothing ran on the warehouse".into(),
+        (_, 0) => format!("statements on the warehouse that were cancelled: {cancelled}"),
+        _ => format!("statements that may still run on the warehouse: {unknown}; cancelled: {cancelled}"),
+    }
 }
 
 impl From<LakeError> for Failure {
     fn from(error: LakeError) -> Self {
         Self::Ops(error.into())
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        QueryError::Warehouse(error.into()).into()
     }
 }
 
@@ -98,11 +130,21 @@ impl Failure {
 
     fn code(&self) -> Code {
         match (self, self.ops()) {
-            (Self::Refused | Self::Config { .. } | Self::Unusable { .. } | Self::Ops(OpsError::Refused(_)), _) => {
+            (
+                Self::Refused
+                | Self::Config { .. }
+                | Self::Parameters { .. }
+                | Self::Unusable { .. }
+                | Self::Ops(OpsError::Refused(_) | OpsError::OtherLake(_)),
+                _,
+            ) => {
                 return Code::Refused;
             }
             (Self::Busy(_), _) => return Code::TryAgain,
-            (Self::NoVersion(_), _)
+            (Self::Settings(_), _) => return Code::Usage,
+            (Self::Interrupted(_), _) => return Code::Interrupted,
+            (_, Some(OpsError::Query(QueryError::Warehouse(error)))) => return warehouse_code(error),
+            (Self::NoVersion(_) | Self::NoQuery(_), _)
             | (
                 _,
                 Some(
@@ -141,7 +183,15 @@ impl Failure {
                 Some("what is there is never overwritten; give another file with --out".into())
             }
             (Self::NoVersion(_), _) => Some("`ops-runbook runbook list` shows the incidents and their versions".into()),
+            (Self::NoQuery(_), _) => Some("`ops-runbook query list` shows which there are".into()),
+            (Self::Parameters { query }, _) => Some(format!("`ops-runbook query show {query}` says what they mean")),
             (Self::Busy(_), _) => Some("run it again later; nothing depends on when it runs".into()),
+            (Self::Settings(_), _) => Some(
+                "the token is taken from the environment only; arguments are shown to everybody on a machine".into(),
+            ),
+            (Self::Interrupted(left), _) if left.unknown > 0 => {
+                Some("the warehouse's query history shows what still runs, and can cancel it".into())
+            }
             (_, Some(OpsError::NoIncident(_))) => Some("`ops-runbook incident list` shows which there are".into()),
             (Self::Config { .. }, _) => Some("repair it, or point --config at another one".into()),
             (_, Some(OpsError::NoAlert(_))) => {
@@ -153,9 +203,25 @@ impl Failure {
             }
             (_, Some(OpsError::Refused(refusal))) => Some(refusal.hint.clone()),
             (_, Some(OpsError::NoAuditRow(_))) => Some("`ops-runbook audit list` shows which there are".into()),
+            (_, Some(OpsError::OtherLake(_))) => Some(
+                "--catalog and --schema must hold the tables of --lake; `schema tables --format ddl` makes them".into(),
+            ),
             (_, Some(OpsError::Query(error))) => error.hint(),
             _ => self.lake().and_then(LakeError::hint),
         }
+    }
+}
+
+fn warehouse_code(error: &StatementError) -> Code {
+    match error {
+        _ if error.is_refusal() => Code::Refused,
+        StatementError::Api(ApiError::Refused(_)) => Code::Refused,
+        StatementError::Api(ApiError::NotFound(_)) => Code::NotFound,
+        StatementError::Api(ApiError::Throttled(_) | ApiError::Unreachable(_))
+        | StatementError::Cancelled { .. }
+        | StatementError::Closed { .. }
+        | StatementError::Incomplete { .. } => Code::TryAgain,
+        _ => Code::Failure,
     }
 }
 

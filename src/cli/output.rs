@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -107,6 +108,19 @@ impl Output {
     /// Columns to fill: the terminal's, or 120 in a pipe.
     pub fn width(&self) -> usize {
         console::Term::stdout().size_checked().map_or(120, |(_, columns)| columns.into())
+    }
+
+    /// Something that turns, what is being done, and for how long, on a terminal; nothing anywhere else.
+    pub fn spinner(&self) -> ProgressBar {
+        if !io::stderr().is_terminal() {
+            return ProgressBar::hidden();
+        }
+        let spinner = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
+            spinner.set_style(style);
+        }
+        spinner.enable_steady_tick(Duration::from_millis(120));
+        spinner
     }
 
     /// A bar on a terminal, nothing anywhere else.

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{
     commands::{self, Outcome},
+    engine::{self, EngineArgs},
     exit::Code,
     incident::take,
     output::Output,
@@ -31,6 +32,8 @@ pub enum RecurrenceCommand {
         /// As if it were that moment, RFC 3339; now unless given
         #[arg(long, value_name = "TIME")]
         as_of: Option<Timestamp>,
+        #[command(flatten)]
+        engine: EngineArgs,
     },
     /// List recurring issues, the latest first
     List {
@@ -98,7 +101,9 @@ pub struct Who {
 
 pub async fn run(command: &RecurrenceCommand, lake: &Lake, redactor: &Redactor, output: &Output) -> Outcome {
     match command {
-        RecurrenceCommand::Scan { as_of } => scan(lake, *as_of, output).await,
+        RecurrenceCommand::Scan { as_of, engine } => {
+            engine::with(engine, lake, output, async |engine| scan(lake, engine, *as_of, output).await).await
+        }
         RecurrenceCommand::List { all, limit } => list(lake, *all, *limit, output).await,
         RecurrenceCommand::Show { episode } => show(lake, episode, output).await,
         RecurrenceCommand::Adopt(step) => {
@@ -111,10 +116,10 @@ pub async fn run(command: &RecurrenceCommand, lake: &Lake, redactor: &Redactor, 
     }
 }
 
-async fn scan(lake: &Lake, as_of: Option<Timestamp>, output: &Output) -> Outcome {
+async fn scan(lake: &Lake, engine: Engine<'_>, as_of: Option<Timestamp>, output: &Output) -> Outcome {
     ops::existing_lake(lake).await?;
     let (ledger, committer) = ops::open_ledger(lake).await?;
-    let found = ops::recurrence::scan(lake, Engine::Local(lake), &ledger, as_of).await?;
+    let found = ops::recurrence::scan(lake, engine, &ledger, as_of).await?;
     drop(ledger);
     committer.finished().await;
     if output.json {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::TimeDelta;
 use serde::Deserialize;
 
-use super::{Consequences, OpsError, projections_of, rows, settle};
+use super::{Consequences, OpsError, projections_of, rows, settle, warehouse};
 use crate::{
     analytics::{self, engine::Engine},
     domain::{
@@ -54,6 +54,7 @@ pub async fn scan(
     ledger: &Ledger,
     as_of: Option<Timestamp>,
 ) -> Result<Consequences, OpsError> {
+    warehouse::agree(lake, engine).await?;
     run(lake, engine, ledger, Scope::All(as_of.unwrap_or_else(|| lake.context.now()))).await
 }
 

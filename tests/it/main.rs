@@ -3,12 +3,14 @@
 
 mod audit;
 mod capabilities;
+mod cases;
 mod concurrency;
 mod demo;
 mod digest;
 mod faults;
 mod layouts;
 mod peers;
+mod query;
 mod record;
 mod recurrence;
 mod runbook;
@@ -17,3 +19,4 @@ mod shape;
 mod steps;
 mod support;
 mod tampering;
+mod warehouse;

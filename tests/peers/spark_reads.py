@@ -24,7 +24,7 @@ PARAMETERS = {
 }
 
 
-def start(scratch):
+def start(scratch, more=None):
     folder = os.environ.get("OPS_RUNBOOK_SPARK_JARS")
     jars = sorted(Path(folder).glob("*.jar")) if folder else []
     if not jars:
@@ -45,6 +45,7 @@ def start(scratch):
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.databricks.delta.snapshotPartitions": "1",
+        **(more or {}),
     }
     builder = SparkSession.builder.master("local[2]").appName("ops-runbook tests")
     for key, value in settings.items():

@@ -1,0 +1,180 @@
+//! A Databricks workspace, through its REST API.
+//!
+//! - here: the client, who it is, and how requests are sent and sent again
+//! - [`error`]: what a workspace answers when it does not do what it was asked
+//! - [`statements`] runs SQL on a warehouse
+//!
+//! Everything sent so far only reads, so every request may be sent again after any error. Whoever adds one that writes has to
+//! give it an idempotency token, or to find out first whether it was done.
+
+pub mod error;
+pub mod statements;
+
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable};
+use bytes::Bytes;
+use reqwest::{Method, header, redirect};
+use serde::{Serialize, de::DeserializeOwned};
+use url::{Host, Url};
+
+use error::{ApiError, Attempt};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long an answer may take, its body included.
+const ANSWER: Duration = Duration::from_secs(90);
+/// How often a request is sent again.
+const RETRIES: usize = 5;
+/// A workspace that asks to wait for longer than this is not waited for.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// What shows who somebody is. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl FromStr for Token {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        match text {
+            "" => Err("the token is empty".into()),
+            _ if text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Self(text.to_owned())),
+            _ => Err("the token holds white space or something that is not ASCII".into()),
+        }
+    }
+}
+
+/// Where a workspace is: `https://` and a host. Without encryption on this machine only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace(Url);
+
+impl fmt::Display for Workspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+impl FromStr for Workspace {
+    type Err = String;
+
+    /// A host alone means `https://`; a path, as a browser shows it, is dropped.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let mut url = Url::parse(&full).map_err(|error| format!("the workspace is not a URL: {error}"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("the workspace's URL holds a name or a password; the token goes into DATABRICKS_TOKEN".into());
+        }
+        let is_local = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
+            Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+            None => return Err("the workspace's URL names no host".into()),
+        };
+        match url.scheme() {
+            "https" => {}
+            "http" if is_local => {}
+            _ => return Err("a token is sent by https:// only".into()),
+        }
+        url.set_path("/");
+        url.set_query(None);
+        url.set_fragment(None);
+        Ok(Self(url))
+    }
+}
+
+/// Speaks to one workspace as one user.
+#[derive(Debug, Clone)]
+pub struct Client {
+    workspace: Workspace,
+    token: Token,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// Makes no request.
+    ///
+    /// # Errors
+    /// [`ApiError::Unreachable`] when this machine cannot make encrypted connections.
+    pub fn new(workspace: Workspace, token: Token) -> Result<Self, ApiError> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("ops-runbook/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .timeout(ANSWER)
+            // The API redirects nobody; a page to log in at is not an answer.
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(ApiError::Unreachable)?;
+        Ok(Self { workspace, token, http })
+    }
+
+    pub fn workspace(&self) -> &Workspace {
+        &self.workspace
+    }
+
+    /// Where the body of the answer says nothing.
+    async fn post_unanswered(&self, path: &[&str]) -> Result<(), ApiError> {
+        self.send(Method::POST, path, None::<&()>).await.map(drop)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ApiError> {
+        read(&self.send(Method::GET, path, None::<&()>).await?)
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, ApiError> {
+        read(&self.send(Method::POST, path, Some(body)).await?)
+    }
+
+    /// Sends until there is an answer that another attempt would not change.
+    async fn send(&self, method: Method, path: &[&str], body: Option<&impl Serialize>) -> Result<Bytes, ApiError> {
+        let mut url = self.workspace.0.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.clear().push("api").extend(path);
+        }
+        let body = body.map(serde_json::to_vec).transpose().map_err(ApiError::unexpected)?;
+        let attempt = || async {
+            let mut request = self.http.request(method.clone(), url.clone()).bearer_auth(&self.token.0);
+            if let Some(body) = &body {
+                request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
+            }
+            Attempt::of(request.send().await).await
+        };
+        attempt
+            .retry(backoff().with_max_times(RETRIES))
+            .when(|failed| failed.again)
+            .adjust(|failed, pause| {
+                // No pause: enough attempts were made.
+                let pause = pause?;
+                match failed.retry_after {
+                    Some(asked) if asked > LONGEST_WAIT => None,
+                    Some(asked) => Some(asked + pause),
+                    None => Some(pause),
+                }
+            })
+            .await
+            .map_err(|failed| failed.error)
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(answer).map_err(|error| ApiError::not_json(answer, error))
+}
+
+/// 0.2 s, 0.4 s … 10 s, each up to twice as long: many that wait do not come back at once.
+fn backoff() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(10))
+        .with_jitter()
+}
+
+#[cfg(test)]
+mod tests;

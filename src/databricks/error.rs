@@ -1,0 +1,134 @@
+//! What a workspace answers when it does not do what it was asked.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{StatusCode, header};
+use serde::Deserialize;
+
+/// Characters kept of what a workspace says.
+const KEPT: usize = 600;
+
+/// Why a request was not answered. Texts are the workspace's own, cut to a few hundred characters.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error("the workspace does not accept the token: {0}")]
+    Unauthorised(String),
+    #[error("the workspace does not allow this: {0}")]
+    Forbidden(String),
+    #[error("the workspace knows no such thing: {0}")]
+    NotFound(String),
+    #[error("the workspace refuses the request: {0}")]
+    Refused(String),
+    #[error("the workspace has too much to do: {0}")]
+    Throttled(String),
+    #[error("the workspace cannot be reached")]
+    Unreachable(#[source] reqwest::Error),
+    #[error("the workspace gives an unexpected answer: {0}")]
+    Unexpected(String),
+}
+
+impl ApiError {
+    pub(super) fn unexpected(what: impl ToString) -> Self {
+        Self::Unexpected(cut(&what.to_string()))
+    }
+
+    /// A page of a proxy, or an answer of which a part is missing.
+    pub(super) fn not_json(body: &[u8], error: serde_json::Error) -> Self {
+        let start = String::from_utf8_lossy(body.get(..120).unwrap_or(body)).into_owned();
+        Self::Unexpected(format!("{error}, in {start:?}"))
+    }
+
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Unauthorised(_) => {
+                "give a token that has not expired in DATABRICKS_TOKEN, and its workspace in DATABRICKS_HOST"
+            }
+            Self::Forbidden(_) => {
+                "the token's owner needs CAN USE on the warehouse, USE CATALOG, USE SCHEMA, and SELECT on tables and views"
+            }
+            Self::NotFound(_) => "look at --warehouse-id, --catalog and --schema",
+            Self::Refused(_) => "look at --warehouse-id, and at what the workspace says",
+            Self::Throttled(_) => "run it again later; nothing was changed",
+            Self::Unreachable(_) => "look at DATABRICKS_HOST and at the network; nothing was changed",
+            Self::Unexpected(_) => {
+                "DATABRICKS_HOST is a workspace's own URL, such as https://adb-1234567890123456.7.azuredatabricks.net"
+            }
+        };
+        Some(hint.into())
+    }
+}
+
+/// One attempt that failed.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub error: ApiError,
+    /// Another attempt may succeed.
+    pub again: bool,
+    /// How long the workspace asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// How errors are answered.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Body {
+    error_code: serde_json::Value,
+    message: String,
+}
+
+impl Attempt {
+    /// The body of a success, or what to make of anything else.
+    pub async fn of(sent: Result<reqwest::Response, reqwest::Error>) -> Result<Bytes, Self> {
+        let response = sent.map_err(Self::broken)?;
+        let status = response.status();
+        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        // Seconds, as this API sends them; a date is treated as if nothing was said.
+        let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let body = response.bytes().await.map_err(Self::broken)?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let text = said(status, &body);
+        let again = matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::BAD_GATEWAY
+                | StatusCode::GATEWAY_TIMEOUT
+        );
+        let error = match status {
+            StatusCode::UNAUTHORIZED => ApiError::Unauthorised(text),
+            StatusCode::FORBIDDEN => ApiError::Forbidden(text),
+            StatusCode::NOT_FOUND => ApiError::NotFound(text),
+            _ if again => ApiError::Throttled(text),
+            _ if status.is_client_error() => ApiError::Refused(text),
+            _ => ApiError::Unexpected(text),
+        };
+        Err(Self { error, again, retry_after })
+    }
+
+    fn broken(error: reqwest::Error) -> Self {
+        // What cannot be sent at all will not be sent next time.
+        let again = !error.is_builder();
+        Self { error: ApiError::Unreachable(error.without_url()), again, retry_after: None }
+    }
+}
+
+fn said(status: StatusCode, body: &[u8]) -> String {
+    match serde_json::from_slice::<Body>(body) {
+        Ok(Body { error_code, message }) if !message.is_empty() => match error_code {
+            serde_json::Value::String(code) => cut(&format!("{code}: {message}")),
+            _ => cut(&message),
+        },
+        _ => status.to_string(),
+    }
+}
+
+/// The beginning of a text that somebody else chose the length of.
+pub(super) fn cut(text: &str) -> String {
+    match text.char_indices().nth(KEPT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,214 @@
+//! Two that speak the API.
+//!
+//! BrickHouse is an emulator that knows nothing of this program, with a small SQL: one plain SELECT at a time, no CTE, no subquery,
+//! at most one join. That is what `analytics::recurrence` sends beside the files of `sql/`. The files themselves, with their
+//! parameters, go to Spark behind an API of our own.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    datatypes::Float64Type,
+    util::{
+        display::{ArrayFormatter, FormatOptions},
+        pretty::pretty_format_batches,
+    },
+};
+use ops_runbook::{
+    analytics::{
+        self, QueryError,
+        engine::{Engine, Parameters},
+        queries,
+        recurrence::{aliases, prevention_steps},
+        warehouse::Warehouse,
+    },
+    databricks::{Client, statements::StatementError},
+    domain::time::Timestamp,
+};
+use serde_json::Value;
+use tempfile::tempdir;
+
+use super::{TOKEN, copied, err, on, parameters};
+use crate::support::{batches, lake_at, ok};
+
+/// Ends with its standard input.
+pub struct Emulator {
+    process: Child,
+    ready: Value,
+}
+
+impl Emulator {
+    /// `script` over a lake, by the Python that the variable names.
+    pub fn start(python: &str, script: &str, lake: &Path) -> Self {
+        let python = std::env::var(python)
+            .expect("the emulators need their Python environments: run the tests by tests/run, which makes them");
+        let root = env!("CARGO_MANIFEST_DIR");
+        let mut command = Command::new(python);
+        command.arg(format!("{root}/tests/peers/{script}")).arg(lake).arg(format!("{root}/sql"));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut said = process.stderr.take().unwrap();
+        let said = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            let _ = said.read_to_end(&mut text);
+            String::from_utf8_lossy(&text).into_owned()
+        });
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let Ok(ready) = serde_json::from_str(&line) else { panic!("{script}: {}", said.join().unwrap()) };
+        Self { process, ready }
+    }
+
+    pub fn ready(&self, name: &str) -> &str {
+        self.ready[name].as_str().unwrap()
+    }
+
+    pub fn warehouse(&self) -> Warehouse {
+        let text = |name: &str| self.ready(name).to_owned();
+        let client = Client::new(text("url").parse().unwrap(), TOKEN.parse().unwrap()).unwrap();
+        Warehouse::new(client, text("warehouse_id"), text("catalog"), text("schema"), Box::new(|_| {}))
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
+}
+
+fn brickhouse(lake: &Path) -> Emulator {
+    Emulator::start("OPS_RUNBOOK_TEST_BRICKHOUSE", "brickhouse_serves.py", lake)
+}
+
+/// Cells as text, doubles to six places, rows in an order of their own: an answer without ORDER BY has none.
+fn sorted(batches: &[RecordBatch]) -> Vec<String> {
+    let mut rows = Vec::new();
+    for batch in batches {
+        let cells: Vec<ArrayFormatter<'_>> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &FormatOptions::new().with_null("NULL")).unwrap())
+            .collect();
+        for row in 0..batch.num_rows() {
+            let cell = |(column, cells): (&ArrayRef, &ArrayFormatter<'_>)| match column
+                .as_primitive_opt::<Float64Type>()
+                .filter(|column| !column.is_null(row))
+            {
+                Some(column) => format!("{:.6}", column.value(row)),
+                None => cells.value(row).to_string(),
+            };
+            rows.push(batch.columns().iter().zip(&cells).map(cell).collect::<Vec<_>>().join(" | "));
+        }
+    }
+    rows.sort_unstable();
+    rows
+}
+
+fn shown(batches: &[RecordBatch]) -> String {
+    pretty_format_batches(batches).unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emulator_of_the_api_gives_the_same_answers() {
+    let folder = tempdir().unwrap();
+    ok(folder.path(), &["demo"]);
+    let lake = lake_at(folder.path());
+    let causes = recorded_causes(&lake).await;
+    ok(folder.path(), &["causes", "merge", &causes[0], "--into", &causes[1], "--reason", "it's \\ the same; --"]);
+    let emulator = brickhouse(folder.path());
+    let warehouse = emulator.warehouse();
+    let (here, there) = (Engine::Local(&lake), Engine::Warehouse(&warehouse));
+
+    let declared = aliases(there).await.unwrap();
+    assert_eq!((declared.len(), &declared), (1, &aliases(here).await.unwrap()));
+    let steps = prevention_steps(there).await.unwrap();
+    assert_eq!(steps, prevention_steps(here).await.unwrap());
+    assert!(!steps.is_empty());
+
+    let as_of: Timestamp = "2026-02-20T12:00:00.000001Z".parse().unwrap();
+    let given: Parameters = vec![("as_of".into(), as_of.into()), ("cause".into(), causes[2].as_str().into())];
+    for (sql, names) in [
+        ("SELECT seq, found_at, root_cause, cause_summary FROM root_causes WHERE found_at <= :as_of ORDER BY seq", 1),
+        (
+            "SELECT seq, found_at FROM root_causes WHERE found_at <= :as_of AND cause_fingerprint = :cause ORDER BY seq",
+            2,
+        ),
+        ("SELECT seq, reason, actor, recorded_at FROM cause_aliases ORDER BY seq", 0),
+        ("SELECT seq, incidents, first_at, detail FROM recurrence_events ORDER BY seq", 0),
+    ] {
+        let (_, found) = there.run(sql, &given[..names]).await.unwrap();
+        let (_, expected) = here.run(sql, &given[..names]).await.unwrap();
+        assert!(expected.iter().any(|batch| batch.num_rows() > 0), "{sql}");
+        assert_eq!(shown(&found), shown(&expected), "{sql}");
+    }
+}
+
+/// What the emulator cannot do, it refuses as the API would: in a success.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emulator_of_the_api_refuses_in_a_success() {
+    let folder = tempdir().unwrap();
+    ok(folder.path(), &["demo"]);
+    let emulator = brickhouse(folder.path());
+    let warehouse = emulator.warehouse();
+    let there = Engine::Warehouse(&warehouse);
+    let as_of: Timestamp = "2026-02-20T12:00:00Z".parse().unwrap();
+    let refused =
+        |outcome: Result<_, QueryError>| matches!(outcome, Err(QueryError::Warehouse(StatementError::Failed { .. })));
+    assert!(refused(there.run("SELECT x FROM nowhere", &[]).await));
+    for (name, sql) in queries() {
+        assert!(there.run(name, &parameters(sql, as_of, "a")).await.is_err(), "{name} is understood now: compare it");
+    }
+}
+
+async fn recorded_causes(lake: &ops_runbook::lake::Lake) -> Vec<String> {
+    use ops_runbook::tables::{Row, from_batch, rows::RootCause};
+    let mut causes = std::collections::BTreeSet::new();
+    for batch in batches(lake, RootCause::TABLE).await {
+        causes.extend(from_batch::<RootCause>(&batch).unwrap().into_iter().filter_map(|row| row.cause_fingerprint));
+    }
+    causes.into_iter().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_file_of_sql_says_the_same_on_spark_behind_the_api() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("lake");
+    ok(&path, &["demo"]);
+    let lake = lake_at(&path);
+    let emulator = Emulator::start("OPS_RUNBOOK_TEST_PYTHON", "spark_statements.py", &path);
+    let warehouse = emulator.warehouse();
+    let (here, there) = (Engine::Local(&lake), Engine::Warehouse(&warehouse));
+    let as_of: Timestamp = "2026-02-20T12:00:00Z".parse().unwrap();
+    let mut rows = 0;
+    for (name, sql) in queries() {
+        let parameters = parameters(sql, as_of, "code:executor_oom");
+        let expected = sorted(&here.run(name, &parameters).await.unwrap().1);
+        assert_eq!(sorted(&there.run(name, &parameters).await.unwrap().1), expected, "{name}");
+        rows += expected.len();
+    }
+    assert!(rows > 20, "{rows}");
+    let recorded = analytics::recurrence::recorded(there).await.unwrap();
+    assert!(recorded.len() > 2);
+    assert_eq!(recorded, analytics::recurrence::recorded(here).await.unwrap());
+
+    let copy = folder.path().join("copy");
+    copied(&path, &copy);
+    let config = folder.path().join("less.toml");
+    fs::write(&config, "[recurring]\nthreshold = 2\nwindow_hours = 100\n").unwrap();
+    let scan = ["recurrence", "scan", "--as-of", "2026-02-20T12:00:00Z", "--config", config.to_str().unwrap()];
+    let before = super::recorded(&copy).len();
+    ok(&copy, &scan);
+    let place = ["warehouse_id", "catalog", "schema"].map(|name| emulator.ready(name));
+    let place = ["--warehouse-id", place[0], "--catalog", place[1], "--schema", place[2]];
+    let output = on(emulator.ready("url"), &path, &[&scan[..], &place[..]].concat()).output().unwrap();
+    assert!(output.status.success(), "{}", err(&output));
+    let found = super::recorded(&path);
+    assert!(found.len() > before, "{} and {before}", found.len());
+    assert_eq!(found, super::recorded(&copy));
+}

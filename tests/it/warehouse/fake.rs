@@ -1,0 +1,233 @@
+//! A workspace at a socket that runs statements: as a script says, or over a lake as Databricks would.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::{DataType, SchemaRef},
+    util::display::{ArrayFormatter, FormatOptions},
+};
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, Method, Response, StatusCode, Uri},
+};
+use datafusion::common::ScalarValue;
+use ops_runbook::{
+    analytics,
+    databricks::{Client, statements::Statements},
+    domain::time::Timestamp,
+};
+use serde_json::{Value, json};
+
+use crate::support::lake_at;
+
+pub const TOKEN: &str = "not-a-real-token";
+const STATEMENTS: &str = "/api/2.0/sql/statements";
+
+/// A request as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// `POST /api/…`
+    pub line: String,
+    pub body: Value,
+    pub agent: String,
+}
+
+/// What to answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub retry_after: Option<&'static str>,
+    pub body: String,
+    /// The connection ends in the middle of the body.
+    pub is_cut: bool,
+}
+
+impl From<Value> for Reply {
+    fn from(body: Value) -> Self {
+        Self { status: 200, retry_after: None, body: body.to_string(), is_cut: false }
+    }
+}
+
+pub fn error(status: u16, code: &str, message: &str) -> Reply {
+    Reply { status, ..json!({ "error_code": code, "message": message }).into() }
+}
+
+/// How the statement `id` stands.
+pub fn stands(state: &str) -> Value {
+    json!({ "statement_id": "one", "status": { "state": state } })
+}
+
+/// A statement that found rows, of which the first chunk comes along.
+pub fn found(columns: &[(&str, &str)], total: usize, chunks: usize, rows: Value) -> Value {
+    let columns = columns.iter().enumerate().map(
+        |(position, (name, kind))| json!({ "name": name, "position": position, "type_name": kind, "type_text": kind }),
+    );
+    json!({
+        "statement_id": "one",
+        "status": { "state": "SUCCEEDED" },
+        "manifest": { "format": "JSON_ARRAY", "schema": { "column_count": columns.len(), "columns": columns.collect::<Vec<_>>() },
+                      "total_chunk_count": chunks, "total_row_count": total, "truncated": false },
+        "result": { "chunk_index": 0, "row_offset": 0, "row_count": rows.as_array().unwrap().len(), "data_array": rows },
+    })
+}
+
+enum Plan {
+    /// One reply after the other, the last for ever.
+    Script(Vec<Reply>),
+    Lake(PathBuf),
+}
+
+/// A workspace that lives as long as the runtime.
+#[derive(Clone)]
+pub struct Fake {
+    pub url: String,
+    requests: Arc<Mutex<Vec<Request>>>,
+    plan: Arc<Plan>,
+}
+
+impl Fake {
+    pub async fn script<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Self {
+        Self::start(Plan::Script(replies.into_iter().map(Into::into).collect())).await
+    }
+
+    /// Answers from the tables of a lake.
+    pub async fn over(lake: &Path) -> Self {
+        Self::start(Plan::Lake(lake.into())).await
+    }
+
+    async fn start(plan: Plan) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let fake = Self { url, requests: Arc::default(), plan: Arc::new(plan) };
+        let router = Router::new().fallback(answer).with_state(fake.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        fake
+    }
+
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.requests().into_iter().map(|request| request.line).collect()
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(self.url.parse().unwrap(), TOKEN.parse().unwrap()).unwrap()
+    }
+
+    pub fn statements(&self) -> Statements {
+        Statements::new(self.client())
+    }
+}
+
+async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+    if header("authorization") != format!("Bearer {TOKEN}") {
+        return response(error(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type"));
+    }
+    let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+    let request = Request { line: format!("{method} {uri}"), body, agent: header("user-agent") };
+    let number = {
+        let mut requests = fake.requests.lock().unwrap();
+        requests.push(request.clone());
+        requests.len()
+    };
+    response(match fake.plan.as_ref() {
+        Plan::Script(_) if request.line.ends_with("/cancel") => json!({}).into(),
+        Plan::Script(replies) => replies[number.min(replies.len()) - 1].clone(),
+        Plan::Lake(lake) => run(lake, &request).await,
+    })
+}
+
+fn response(reply: Reply) -> Response<Body> {
+    let mut made = Response::builder().status(StatusCode::from_u16(reply.status).unwrap());
+    if let Some(seconds) = reply.retry_after {
+        made = made.header("retry-after", seconds);
+    }
+    let body = Bytes::from(reply.body);
+    let body = if reply.is_cut {
+        let half = body.slice(..body.len() / 2);
+        Body::from_stream(futures::stream::iter([Ok(half), Err(std::io::Error::other("the line is dead"))]))
+    } else {
+        Body::from(body)
+    };
+    made.body(body).unwrap()
+}
+
+async fn run(lake: &Path, request: &Request) -> Reply {
+    if request.line != format!("POST {STATEMENTS}") {
+        return error(404, "RESOURCE_DOES_NOT_EXIST", &request.line);
+    }
+    let parameters: Vec<(String, ScalarValue)> =
+        request.body["parameters"].as_array().unwrap().iter().map(parameter).collect();
+    let parameters: Vec<(&str, ScalarValue)> =
+        parameters.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let sql = request.body["statement"].as_str().unwrap();
+    match analytics::query_with(&lake_at(lake), sql, &parameters).await {
+        Ok((schema, batches)) => answered(&schema, &batches).into(),
+        Err(error) => json!({
+            "statement_id": "one",
+            "status": { "state": "FAILED", "error": { "error_code": "BAD_REQUEST", "message": format!("{error:?}") } },
+        })
+        .into(),
+    }
+}
+
+fn parameter(given: &Value) -> (String, ScalarValue) {
+    let text = given["value"].as_str().unwrap();
+    let value = match given["type"].as_str().unwrap() {
+        "STRING" => text.into(),
+        "INT" => ScalarValue::Int32(Some(text.parse().unwrap())),
+        "BIGINT" => ScalarValue::Int64(Some(text.parse().unwrap())),
+        "TIMESTAMP" => {
+            let at: Timestamp = text.parse().unwrap();
+            ScalarValue::TimestampMicrosecond(Some(at.micros()), Some("UTC".into()))
+        }
+        other => panic!("no parameter is of the type {other}"),
+    };
+    (given["name"].as_str().unwrap().into(), value)
+}
+
+/// As the API has it: everything is text, and timestamps are cut to milliseconds.
+fn answered(schema: &SchemaRef, batches: &[RecordBatch]) -> Value {
+    let columns: Vec<(&str, &str)> = schema
+        .fields()
+        .iter()
+        .map(|field| {
+            let kind = match field.data_type() {
+                DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "STRING",
+                DataType::Int64 | DataType::UInt64 => "LONG",
+                DataType::Int32 => "INT",
+                DataType::Float64 => "DOUBLE",
+                DataType::Boolean => "BOOLEAN",
+                DataType::Date32 => "DATE",
+                DataType::Timestamp(..) => "TIMESTAMP",
+                other => panic!("no column is of the type {other}"),
+            };
+            (field.name().as_str(), kind)
+        })
+        .collect();
+    let mut rows = Vec::new();
+    let options = FormatOptions::new()
+        .with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S%.3fZ"))
+        .with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.3fZ"));
+    for batch in batches {
+        let cells: Vec<ArrayFormatter<'_>> =
+            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        for row in 0..batch.num_rows() {
+            let cell = |(column, cells): (usize, &ArrayFormatter<'_>)| match batch.column(column).is_null(row) {
+                true => Value::Null,
+                false => cells.value(row).to_string().into(),
+            };
+            rows.push(Value::Array(cells.iter().enumerate().map(cell).collect()));
+        }
+    }
+    found(&columns, rows.len(), 1, Value::Array(rows))
+}
