@@ -1,6 +1,7 @@
--- What:       how often each cause came up to :as_of, and how close it was to recurring: the reason when it is not.
+-- What:       how often each cause came from :since to :as_of, and how close it was to recurring: the reason when it is not.
 -- Grain:      one row per cause with at least one occurrence.
--- Parameters: :as_of         TIMESTAMP; what was found later is not looked at.
+-- Parameters: :since         TIMESTAMP; what was found earlier is not looked at.
+--             :as_of         TIMESTAMP; what was found later is not looked at.
 --             :window_hours  INT, at least 1.
 -- Columns:
 --   cause           the cause, after merges and splits.
@@ -20,6 +21,7 @@ WITH findings AS (
   FROM cause_findings
   WHERE
     cause IS NOT NULL
+    AND found_at >= :since
     AND found_at <= :as_of
     AND (superseded_at IS NULL OR superseded_at > :as_of)
 ),
@@ -94,3 +96,6 @@ SELECT
 FROM causes
 INNER JOIN root_causes AS latest
   ON latest.seq = causes.last_seq
+WHERE
+  latest.found_at >= :since
+  AND latest.found_at <= :as_of

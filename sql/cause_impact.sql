@@ -1,7 +1,9 @@
 -- What:       how long incidents with :cause took to resolve, against all others: the median of time_to_resolve_s
---             (views/incidents.sql), of incidents first resolved up to :as_of whose duration is known.
+--             (views/incidents.sql), of incidents reported from :since on and first resolved up to :as_of whose duration is
+--             known.
 -- Grain:      one row.
--- Parameters: :as_of  TIMESTAMP; what was found or resolved later is not looked at.
+-- Parameters: :since  TIMESTAMP; what was found or reported earlier is not looked at.
+--             :as_of  TIMESTAMP; what was found or resolved later is not looked at.
 --             :cause  STRING, after merges and splits.
 -- Columns:
 --   resolved, others_resolved  how many incidents with the cause, and how many without.
@@ -11,6 +13,7 @@ WITH affected AS (
   FROM cause_findings
   WHERE
     cause = :cause
+    AND found_at >= :since
     AND found_at <= :as_of
     AND (superseded_at IS NULL OR superseded_at > :as_of)
 ),
@@ -22,7 +25,9 @@ durations AS (
   LEFT JOIN affected
     ON affected.incident_id = incidents.incident_id
   WHERE
-    incidents.time_to_resolve_s IS NOT NULL
+    incidents.reported_at >= :since
+    AND incidents.reported_at <= :as_of
+    AND incidents.time_to_resolve_s IS NOT NULL
     AND incidents.first_resolved_at <= :as_of
 )
 SELECT

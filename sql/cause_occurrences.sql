@@ -1,6 +1,7 @@
--- What:       occurrences of causes up to :as_of. Incidents about one job run are one occurrence.
+-- What:       occurrences of causes from :since to :as_of. Incidents about one job run are one occurrence.
 -- Grain:      one row per cause and occurrence_key.
--- Parameters: :as_of  TIMESTAMP; what was found later is not looked at.
+-- Parameters: :since  TIMESTAMP; what was found earlier is not looked at.
+--             :as_of  TIMESTAMP; what was found later is not looked at.
 -- Columns:
 --   cause           the cause, after merges and splits.
 --   occurrence_key  what the incidents of the occurrence have in common.
@@ -16,6 +17,7 @@ WITH findings AS (
   FROM cause_findings
   WHERE
     cause IS NOT NULL
+    AND found_at >= :since
     AND found_at <= :as_of
     AND (superseded_at IS NULL OR superseded_at > :as_of)
 ),
@@ -39,3 +41,6 @@ SELECT
 FROM occurrences
 INNER JOIN root_causes AS first_finding
   ON first_finding.seq = occurrences.first_seq
+WHERE
+  first_finding.found_at >= :since
+  AND first_finding.found_at <= :as_of

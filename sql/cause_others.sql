@@ -1,7 +1,8 @@
 -- What:       what the resources that had :cause can be compared with: the other resources of the same workspaces that
---             had another cause, and never this one, up to :as_of. An unknown cause is not another one.
+--             had another cause, and never this one, from :since to :as_of. An unknown cause is not another one.
 -- Grain:      one row per workspace_id, resource_kind and resource_id.
--- Parameters: :as_of  TIMESTAMP; what was found later is not looked at.
+-- Parameters: :since  TIMESTAMP; what was found earlier is not looked at.
+--             :as_of  TIMESTAMP; what was found later is not looked at.
 --             :cause  STRING, after merges and splits.
 -- Columns:
 --   workspace_id, resource_kind, resource_id  the resource.
@@ -23,6 +24,7 @@ WITH findings AS (
     cause IS NOT NULL
     AND resource_kind IS NOT NULL
     AND resource_id IS NOT NULL
+    AND found_at >= :since
     AND found_at <= :as_of
     AND (superseded_at IS NULL OR superseded_at > :as_of)
 ),

@@ -2,9 +2,12 @@
 --             Looked at are the findings that count at :as_of (views/cause_findings.sql) and name a cause. Incidents about
 --             one job run are one occurrence, at the earliest of their found_at. Consecutive occurrences at most a window
 --             apart are a session; the episode begins with the first occurrence of the session's first run of :threshold
---             within a window and lasts to the end of the session. Exact to the microsecond.
+--             within a window and lasts to the end of the session. Exact to the microsecond. Of what was found before :since
+--             nothing is known: an episode that may begin earlier says so, and incidents about one job run that were
+--             reported on both sides of :since count at the earliest on this side.
 -- Grain:      one row per episode.
--- Parameters: :as_of         TIMESTAMP; what was found later is not looked at.
+-- Parameters: :since         TIMESTAMP; what was found earlier is not looked at.
+--             :as_of         TIMESTAMP; what was found later is not looked at.
 --             :threshold     INT, at least 1.
 --             :window_hours  INT, at least 1.
 -- Columns:
@@ -13,6 +16,7 @@
 --   occurrences          how many, incidents about one job run counted once.
 --   incidents            how many incidents.
 --   is_open              false when more than a window has passed at :as_of since last_at.
+--   may_begin_earlier    true when its session begins at most a window after :since.
 --   last_incident_id     the incident of the last occurrence; here and below, of several the one with the lowest seq.
 --   first_incident_id    the incident of the first occurrence.
 --   reached_incident_id  the incident with which the threshold was reached first.
@@ -25,6 +29,7 @@ WITH findings AS (
   FROM cause_findings
   WHERE
     cause IS NOT NULL
+    AND found_at >= :since
     AND found_at <= :as_of
     AND (superseded_at IS NULL OR superseded_at > :as_of)
 ),
@@ -49,9 +54,16 @@ clocks AS (
     occurred_at - date_trunc('HOUR', occurred_at) AS rest
   FROM occurrences
 ),
+-- A run is as many occurrences as the threshold says, the last at most a window after the first. With one frame over the
+-- whole cause among them, DataFusion computes all these columns at once and not row by row.
 neighbours AS (
   SELECT
-    *,
+    cause,
+    occurred_at,
+    hours,
+    rest,
+    first_seq,
+    incidents,
     row_number() OVER by_time AS n,
     lag(hours) OVER by_time AS previous_hours,
     lag(rest) OVER by_time AS previous_rest,
@@ -59,100 +71,145 @@ neighbours AS (
     lead(rest) OVER by_time AS next_rest,
     lead(hours, CAST(:threshold AS INT) - 1) OVER by_time AS run_hours,
     lead(rest, CAST(:threshold AS INT) - 1) OVER by_time AS run_rest,
-    lead(first_seq, CAST(:threshold AS INT) - 1) OVER by_time AS run_seq
+    lead(hours, CAST(:threshold AS INT) - 2) OVER by_time AS earlier_run_hours,
+    lead(rest, CAST(:threshold AS INT) - 2) OVER by_time AS earlier_run_rest,
+    lead(first_seq, CAST(:threshold AS INT) - 1) OVER by_time AS run_seq,
+    count(*) OVER (
+      PARTITION BY cause
+      ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST
+      ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+    ) AS of_cause
   FROM clocks
   WINDOW by_time AS (PARTITION BY cause ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST)
 ),
--- A session begins after more than a window without an occurrence; a run is as many occurrences as the threshold says,
--- the last at most a window after the first. Both are named by the n of their first occurrence.
+-- A session begins after more than a window without an occurrence, and ends before one.
 steps AS (
   SELECT
     *,
     CASE
-      WHEN previous_hours IS NULL THEN n
-      WHEN hours - previous_hours > :window_hours THEN n
-      WHEN hours - previous_hours = :window_hours AND rest > previous_rest THEN n
-    END AS session_start,
+      WHEN n = 1 THEN TRUE
+      WHEN hours - previous_hours > :window_hours THEN TRUE
+      WHEN hours - previous_hours = :window_hours AND rest > previous_rest THEN TRUE
+      ELSE FALSE
+    END AS is_first,
     CASE
-      WHEN run_hours - hours < :window_hours THEN n
-      WHEN run_hours - hours = :window_hours AND run_rest <= rest THEN n
-    END AS run_start,
-    CASE
-      WHEN next_hours IS NULL THEN TRUE
+      WHEN n = of_cause THEN TRUE
       WHEN next_hours - hours > :window_hours THEN TRUE
       WHEN next_hours - hours = :window_hours AND next_rest > rest THEN TRUE
       ELSE FALSE
-    END AS is_last
+    END AS is_last,
+    CASE
+      WHEN run_hours - hours < :window_hours THEN TRUE
+      WHEN run_hours - hours = :window_hours AND run_rest <= rest THEN TRUE
+      ELSE FALSE
+    END AS begins_run,
+    CASE
+      WHEN earlier_run_hours - previous_hours < :window_hours THEN TRUE
+      WHEN earlier_run_hours - previous_hours = :window_hours AND earlier_run_rest <= previous_rest THEN TRUE
+      ELSE FALSE
+    END AS follows_run
   FROM neighbours
 ),
-running AS (
+-- What tells sessions and episodes apart; between these occurrences there are only more of the same.
+turns AS (
   SELECT
     *,
-    max(session_start) OVER (
+    max(CASE WHEN is_first THEN n END) OVER (
       PARTITION BY cause
-      ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST
+      ORDER BY n ASC NULLS LAST
       ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-    ) AS session,
-    max(run_start) OVER (
-      PARTITION BY cause
-      ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST
-      ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-    ) AS run,
-    max(run_start) OVER (
-      PARTITION BY cause
-      ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST
-      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-    ) AS earlier_run
+    ) AS session
   FROM steps
+  WHERE is_first OR is_last OR (begins_run AND NOT follows_run) OR incidents > 1
 ),
 -- An episode is what follows in a session from its first run on.
-episode_occurrences AS (
+sessions AS (
   SELECT
     *,
-    coalesce(earlier_run < session, TRUE) AS is_first
-  FROM running
-  WHERE run >= session
+    min(CASE WHEN begins_run THEN n END) OVER (PARTITION BY cause, session) AS first_n,
+    min(occurred_at) OVER (PARTITION BY cause, session) AS session_at
+  FROM turns
 ),
 episodes AS (
   SELECT
     cause,
     min(occurred_at) AS first_at,
     max(occurred_at) AS last_at,
-    CAST(count(*) AS BIGINT) AS occurrences,
-    CAST(sum(incidents) AS BIGINT) AS incidents,
-    max(CASE WHEN is_first THEN first_seq END) AS first_seq,
-    max(CASE WHEN is_first THEN run_seq END) AS run_seq,
+    CAST(max(n) - min(n) + 1 AS BIGINT) AS occurrences,
+    CAST(max(n) - min(n) + 1 + sum(incidents - 1) AS BIGINT) AS incidents,
+    max(CASE WHEN n = first_n THEN first_seq END) AS first_seq,
+    max(CASE WHEN n = first_n THEN run_seq END) AS run_seq,
     max(CASE WHEN is_last THEN first_seq END) AS last_seq,
-    max(CASE WHEN is_last THEN hours END) AS last_hours,
-    max(CASE WHEN is_last THEN rest END) AS last_rest
-  FROM episode_occurrences
+    min(session_at) AS session_at
+  FROM sessions
+  WHERE n >= first_n
   GROUP BY cause, session
 ),
-evaluation AS (
+named AS (
   SELECT
+    episodes.*,
+    kinds.kind,
+    CASE kinds.kind
+      WHEN 'first' THEN episodes.first_seq
+      WHEN 'reached' THEN episodes.run_seq
+      ELSE episodes.last_seq
+    END AS seq
+  FROM episodes
+  CROSS JOIN (VALUES ('first'), ('reached'), ('last')) AS kinds (kind)
+),
+whole AS (
+  SELECT
+    named.cause,
+    named.first_at,
+    max(named.last_at) AS last_at,
+    max(named.occurrences) AS occurrences,
+    max(named.incidents) AS incidents,
+    max(named.session_at) AS session_at,
+    max(CASE WHEN named.kind = 'last' THEN root_causes.incident_id END) AS last_incident_id,
+    max(CASE WHEN named.kind = 'first' THEN root_causes.incident_id END) AS first_incident_id,
+    max(CASE WHEN named.kind = 'reached' THEN root_causes.incident_id END) AS reached_incident_id
+  FROM named
+  INNER JOIN root_causes
+    ON root_causes.seq = named.seq
+  WHERE
+    root_causes.found_at >= :since
+    AND root_causes.found_at <= :as_of
+  GROUP BY named.cause, named.first_at
+),
+ends AS (
+  SELECT
+    *,
+    CAST(CAST(last_at AS DATE) - DATE '1970-01-01' AS BIGINT) * 24
+    + CAST(extract(HOUR FROM last_at) AS BIGINT) AS last_hours,
+    last_at - date_trunc('HOUR', last_at) AS last_rest,
+    CAST(CAST(session_at AS DATE) - DATE '1970-01-01' AS BIGINT) * 24
+    + CAST(extract(HOUR FROM session_at) AS BIGINT) AS session_hours,
+    session_at - date_trunc('HOUR', session_at) AS session_rest,
     CAST(CAST(:as_of AS DATE) - DATE '1970-01-01' AS BIGINT) * 24
-    + CAST(extract(HOUR FROM :as_of) AS BIGINT) AS hours,
-    :as_of - date_trunc('HOUR', :as_of) AS rest
+    + CAST(extract(HOUR FROM :as_of) AS BIGINT) AS as_of_hours,
+    :as_of - date_trunc('HOUR', :as_of) AS as_of_rest,
+    CAST(CAST(:since AS DATE) - DATE '1970-01-01' AS BIGINT) * 24
+    + CAST(extract(HOUR FROM :since) AS BIGINT) AS since_hours,
+    :since - date_trunc('HOUR', :since) AS since_rest
+  FROM whole
 )
 SELECT
-  episodes.cause,
-  episodes.first_at,
-  episodes.last_at,
-  episodes.occurrences,
-  episodes.incidents,
+  cause,
+  first_at,
+  last_at,
+  occurrences,
+  incidents,
   CASE
-    WHEN evaluation.hours - episodes.last_hours < :window_hours THEN TRUE
-    WHEN evaluation.hours - episodes.last_hours = :window_hours AND evaluation.rest <= episodes.last_rest THEN TRUE
+    WHEN as_of_hours - last_hours < :window_hours THEN TRUE
+    WHEN as_of_hours - last_hours = :window_hours AND as_of_rest <= last_rest THEN TRUE
     ELSE FALSE
   END AS is_open,
-  last_occurrence.incident_id AS last_incident_id,
-  first_occurrence.incident_id AS first_incident_id,
-  reached.incident_id AS reached_incident_id
-FROM episodes
-CROSS JOIN evaluation
-INNER JOIN root_causes AS first_occurrence
-  ON first_occurrence.seq = episodes.first_seq
-INNER JOIN root_causes AS reached
-  ON reached.seq = episodes.run_seq
-INNER JOIN root_causes AS last_occurrence
-  ON last_occurrence.seq = episodes.last_seq
+  CASE
+    WHEN session_hours - since_hours < :window_hours THEN TRUE
+    WHEN session_hours - since_hours = :window_hours AND session_rest <= since_rest THEN TRUE
+    ELSE FALSE
+  END AS may_begin_earlier,
+  last_incident_id,
+  first_incident_id,
+  reached_incident_id
+FROM ends

@@ -1,6 +1,7 @@
 -- What:       the incidents of the recurrence episodes that recurrence.sql finds, with the same parameters.
 -- Grain:      one row per episode and incident.
--- Parameters: :as_of         TIMESTAMP; what was found later is not looked at.
+-- Parameters: :since         TIMESTAMP; what was found earlier is not looked at.
+--             :as_of         TIMESTAMP; what was found later is not looked at.
 --             :threshold     INT, at least 1.
 --             :window_hours  INT, at least 1.
 -- Columns:
@@ -18,6 +19,7 @@ WITH findings AS (
   FROM cause_findings
   WHERE
     cause IS NOT NULL
+    AND found_at >= :since
     AND found_at <= :as_of
     AND (superseded_at IS NULL OR superseded_at > :as_of)
 ),
@@ -42,9 +44,16 @@ clocks AS (
     occurred_at - date_trunc('HOUR', occurred_at) AS rest
   FROM occurrences
 ),
+-- A run is as many occurrences as the threshold says, the last at most a window after the first. With one frame over the
+-- whole cause among them, DataFusion computes all these columns at once and not row by row.
 neighbours AS (
   SELECT
-    *,
+    cause,
+    occurred_at,
+    hours,
+    rest,
+    first_seq,
+    incidents,
     row_number() OVER by_time AS n,
     lag(hours) OVER by_time AS previous_hours,
     lag(rest) OVER by_time AS previous_rest,
@@ -52,66 +61,90 @@ neighbours AS (
     lead(rest) OVER by_time AS next_rest,
     lead(hours, CAST(:threshold AS INT) - 1) OVER by_time AS run_hours,
     lead(rest, CAST(:threshold AS INT) - 1) OVER by_time AS run_rest,
-    lead(first_seq, CAST(:threshold AS INT) - 1) OVER by_time AS run_seq
+    lead(hours, CAST(:threshold AS INT) - 2) OVER by_time AS earlier_run_hours,
+    lead(rest, CAST(:threshold AS INT) - 2) OVER by_time AS earlier_run_rest,
+    lead(first_seq, CAST(:threshold AS INT) - 1) OVER by_time AS run_seq,
+    count(*) OVER (
+      PARTITION BY cause
+      ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST
+      ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
+    ) AS of_cause
   FROM clocks
   WINDOW by_time AS (PARTITION BY cause ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST)
 ),
--- A session begins after more than a window without an occurrence; a run is as many occurrences as the threshold says,
--- the last at most a window after the first. Both are named by the n of their first occurrence.
+-- A session begins after more than a window without an occurrence, and ends before one.
 steps AS (
   SELECT
     *,
     CASE
-      WHEN previous_hours IS NULL THEN n
-      WHEN hours - previous_hours > :window_hours THEN n
-      WHEN hours - previous_hours = :window_hours AND rest > previous_rest THEN n
-    END AS session_start,
+      WHEN n = 1 THEN TRUE
+      WHEN hours - previous_hours > :window_hours THEN TRUE
+      WHEN hours - previous_hours = :window_hours AND rest > previous_rest THEN TRUE
+      ELSE FALSE
+    END AS is_first,
     CASE
-      WHEN run_hours - hours < :window_hours THEN n
-      WHEN run_hours - hours = :window_hours AND run_rest <= rest THEN n
-    END AS run_start,
-    CASE
-      WHEN next_hours IS NULL THEN TRUE
+      WHEN n = of_cause THEN TRUE
       WHEN next_hours - hours > :window_hours THEN TRUE
       WHEN next_hours - hours = :window_hours AND next_rest > rest THEN TRUE
       ELSE FALSE
-    END AS is_last
+    END AS is_last,
+    CASE
+      WHEN run_hours - hours < :window_hours THEN TRUE
+      WHEN run_hours - hours = :window_hours AND run_rest <= rest THEN TRUE
+      ELSE FALSE
+    END AS begins_run,
+    CASE
+      WHEN earlier_run_hours - previous_hours < :window_hours THEN TRUE
+      WHEN earlier_run_hours - previous_hours = :window_hours AND earlier_run_rest <= previous_rest THEN TRUE
+      ELSE FALSE
+    END AS follows_run
   FROM neighbours
 ),
-running AS (
+-- What tells sessions and episodes apart; between these occurrences there are only more of the same.
+turns AS (
   SELECT
     *,
-    max(session_start) OVER (
+    max(CASE WHEN is_first THEN n END) OVER (
       PARTITION BY cause
-      ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST
+      ORDER BY n ASC NULLS LAST
       ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-    ) AS session,
-    max(run_start) OVER (
-      PARTITION BY cause
-      ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST
-      ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
-    ) AS run,
-    max(run_start) OVER (
-      PARTITION BY cause
-      ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST
-      ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-    ) AS earlier_run
+    ) AS session
   FROM steps
+  WHERE is_first OR is_last OR (begins_run AND NOT follows_run) OR incidents > 1
 ),
 -- An episode is what follows in a session from its first run on.
-episode_occurrences AS (
+sessions AS (
   SELECT
     *,
-    coalesce(earlier_run < session, TRUE) AS is_first
-  FROM running
-  WHERE run >= session
+    min(CASE WHEN begins_run THEN n END) OVER (PARTITION BY cause, session) AS first_n,
+    min(occurred_at) OVER (PARTITION BY cause, session) AS session_at
+  FROM turns
+),
+episodes AS (
+  SELECT
+    cause,
+    min(occurred_at) AS first_at,
+    max(occurred_at) AS last_at,
+    CAST(max(n) - min(n) + 1 AS BIGINT) AS occurrences,
+    CAST(max(n) - min(n) + 1 + sum(incidents - 1) AS BIGINT) AS incidents,
+    max(CASE WHEN n = first_n THEN first_seq END) AS first_seq,
+    max(CASE WHEN n = first_n THEN run_seq END) AS run_seq,
+    max(CASE WHEN is_last THEN first_seq END) AS last_seq,
+    min(session_at) AS session_at
+  FROM sessions
+  WHERE n >= first_n
+  GROUP BY cause, session
 ),
 members AS (
   SELECT
-    cause,
-    occurrence_key,
-    min(occurred_at) OVER (PARTITION BY cause, session) AS first_at
-  FROM episode_occurrences
+    occurrences.cause,
+    occurrences.occurrence_key,
+    episodes.first_at
+  FROM occurrences
+  INNER JOIN episodes
+    ON episodes.cause = occurrences.cause
+    AND episodes.first_at <= occurrences.occurred_at
+    AND episodes.last_at >= occurrences.occurred_at
 )
 SELECT
   members.cause,
@@ -133,5 +166,6 @@ FROM members
 INNER JOIN cause_findings
   ON cause_findings.cause = members.cause AND cause_findings.occurrence_key = members.occurrence_key
 WHERE
-  cause_findings.found_at <= :as_of
+  cause_findings.found_at >= :since
+  AND cause_findings.found_at <= :as_of
   AND (cause_findings.superseded_at IS NULL OR cause_findings.superseded_at > :as_of)

@@ -215,7 +215,8 @@ pub async fn consequences(lake: &Lake, ledger: &Ledger, new: &[u64]) -> Result<C
     causes.sort_unstable();
     causes.dedup();
     if !causes.is_empty() {
-        let followed = recurrence::follow(lake, ledger, &causes).await?;
+        let found = recorded.root_causes.iter().map(|row| row.found_at).min();
+        let followed = recurrence::follow(lake, ledger, &causes, found).await?;
         recorded.escalation_events.extend(followed.alerts);
         recorded.recurrence_events.extend(followed.recurring);
     }

@@ -7,7 +7,7 @@
 --   …              all columns of root_causes.
 --   cause          the cause that cause_fingerprint counts as by cause_aliases, else cause_fingerprint; null when the
 --                  cause is unknown.
---   superseded_at  the earliest found_at of the later findings about the same incident; null when there is none.
+--   superseded_at  found_at, when there is a later finding about the same incident; else null.
 WITH ranked_aliases AS (
   SELECT
     cause_fingerprint AS alias,
@@ -24,6 +24,17 @@ aliases AS (
     counts_as
   FROM ranked_aliases
   WHERE age_rank = 1
+),
+-- Most incidents have one finding. All findings of an incident are as old as the incident: what is asked of found_at can
+-- be asked of both sides.
+revised AS (
+  SELECT
+    incident_id,
+    found_at,
+    max(seq) AS last_seq
+  FROM root_causes
+  GROUP BY incident_id, found_at
+  HAVING count(*) > 1
 )
 SELECT
   root_causes.incident_id,
@@ -50,11 +61,9 @@ SELECT
   root_causes.resource_name,
   root_causes.resource_attributes,
   coalesce(aliases.counts_as, root_causes.cause_fingerprint) AS cause,
-  min(root_causes.found_at) OVER (
-    PARTITION BY root_causes.incident_id
-    ORDER BY root_causes.seq DESC NULLS LAST
-    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-  ) AS superseded_at
+  CASE WHEN revised.last_seq > root_causes.seq THEN root_causes.found_at END AS superseded_at
 FROM root_causes
 LEFT JOIN aliases
   ON aliases.alias = root_causes.cause_fingerprint
+LEFT JOIN revised
+  ON revised.incident_id = root_causes.incident_id AND revised.found_at = root_causes.found_at

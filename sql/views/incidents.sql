@@ -6,18 +6,31 @@
 -- Parameters: none.
 -- Columns:
 --   …                      all columns of incident_states, of the row with the highest seq.
---   opened_at              when the ledger took the incident's first row.
+--   opened_at              when the ledger took the first of the incident's rows.
 --   time_to_detect_s       impact start to detection.
 --   time_to_acknowledge_s  report to the first explicit acknowledgement.
 --   time_to_mitigate_s     detection to the first successful REMEDIATE or VERIFY.
 --   time_to_resolve_s      report to the first resolution. open_seconds counts all intervals in which it was open.
 --   clock_skew             how many of the four would be negative.
-WITH states AS (
+-- Every state of an incident has the same reported_at: what is asked of it can be asked of both sides.
+WITH latest AS (
   SELECT
-    *,
-    first_value(recorded_at) OVER (PARTITION BY incident_id ORDER BY seq ASC NULLS LAST) AS opened_at,
-    row_number() OVER (PARTITION BY incident_id ORDER BY seq DESC NULLS LAST) AS age_rank
+    incident_id,
+    reported_at,
+    max(seq) AS seq,
+    min(recorded_at) AS opened_at
   FROM incident_states
+  GROUP BY incident_id, reported_at
+),
+states AS (
+  SELECT
+    incident_states.*,
+    latest.opened_at
+  FROM incident_states
+  INNER JOIN latest
+    ON latest.incident_id = incident_states.incident_id
+    AND latest.reported_at = incident_states.reported_at
+    AND latest.seq = incident_states.seq
 ),
 -- Microseconds since 1970: days, hours, minutes, whole seconds, and the digits behind the point. Printed, these may end
 -- the text (Spark) or have +00 (DuckDB) or Z (DataFusion) behind them.
@@ -73,7 +86,6 @@ clocks AS (
       AS BIGINT
     ) AS resolved_us
   FROM states
-  WHERE age_rank = 1
 ),
 durations AS (
   SELECT

@@ -1,4 +1,8 @@
 //! The queries about recurrence, read into the domain's values.
+//!
+//! [`trailing`] asks them about what was found lately, and no more than that takes.
+
+pub mod trailing;
 
 use serde::de::DeserializeOwned;
 
@@ -13,91 +17,98 @@ use crate::domain::{
         changes::RecordedEpisode,
         issue::{Impact, Member},
         pattern::OtherResource,
+        stretch::Stretch,
     },
     time::Timestamp,
 };
 
-/// The episodes that `sql/recurrence.sql` finds, of some causes or of all, by cause and time.
+/// The episodes that `sql/recurrence.sql` finds in a stretch of time, of some causes or of all, by cause and time.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn episodes(
     engine: Engine<'_>,
-    as_of: Timestamp,
+    stretch: Stretch,
     rule: Rule,
     causes: Option<&[String]>,
 ) -> Result<Vec<Episode>, QueryError> {
-    let mut found: Vec<Episode> = rows_of(engine, "recurrence", causes, with_rule(as_of, rule)).await?;
+    let mut found: Vec<Episode> = rows_of(engine, "recurrence", causes, with_rule(stretch, rule)).await?;
     found.sort_by(|a, b| (&a.cause, a.first_at).cmp(&(&b.cause, b.first_at)));
     Ok(found)
 }
 
-/// The incidents of the episodes of `causes`, by cause and seq.
+/// The incidents of the episodes of `causes` in a stretch of time, those found from `found_since` on, by cause and seq.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn members(
     engine: Engine<'_>,
-    as_of: Timestamp,
+    stretch: Stretch,
     rule: Rule,
     causes: &[String],
+    found_since: Timestamp,
 ) -> Result<Vec<Member>, QueryError> {
-    let mut found: Vec<Member> = rows_of(engine, "recurrence_members", Some(causes), with_rule(as_of, rule)).await?;
+    if causes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (sql, mut parameters) = only("recurrence_members", causes, with_rule(stretch, rule));
+    parameters.push(("found_since".into(), found_since.into()));
+    let mut found: Vec<Member> = engine.rows(&format!("{sql} AND found_at >= :found_since"), &parameters).await?;
     found.sort_by(|a, b| (&a.cause, a.seq).cmp(&(&b.cause, b.seq)));
     Ok(found)
 }
 
-/// The occurrences of `causes`, by cause, time and key.
+/// The occurrences of `causes` in a stretch of time, by cause, time and key.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn occurrences(
     engine: Engine<'_>,
-    as_of: Timestamp,
+    stretch: Stretch,
     causes: &[String],
 ) -> Result<Vec<Occurrence>, QueryError> {
-    let parameters = vec![("as_of".into(), as_of.into())];
-    let mut found: Vec<Occurrence> = rows_of(engine, "cause_occurrences", Some(causes), parameters).await?;
+    let mut found: Vec<Occurrence> = rows_of(engine, "cause_occurrences", Some(causes), within(stretch)).await?;
     found.sort_by(|a, b| {
         (&a.cause, a.occurred_at, &a.occurrence_key).cmp(&(&b.cause, b.occurred_at, &b.occurrence_key))
     });
     Ok(found)
 }
 
-/// Causes that occurred, some or all, the one that occurred last first.
+/// Causes that occurred in a stretch of time, some or all, the one that occurred last first.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn cause_counts(
     engine: Engine<'_>,
-    as_of: Timestamp,
+    stretch: Stretch,
     rule: Rule,
     causes: Option<&[String]>,
 ) -> Result<Vec<CauseCount>, QueryError> {
-    let parameters = vec![("as_of".into(), as_of.into()), ("window_hours".into(), rule.window_hours.into())];
+    let mut parameters = within(stretch);
+    parameters.push(("window_hours".into(), rule.window_hours.into()));
     let mut found: Vec<CauseCount> = rows_of(engine, "cause_counts", causes, parameters).await?;
     found.sort_by(|a, b| (b.last_at, &a.cause).cmp(&(a.last_at, &b.cause)));
     Ok(found)
 }
 
-/// The resources to compare those with, that had the cause.
+/// The resources to compare those with, that had the cause in a stretch of time.
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn others(engine: Engine<'_>, as_of: Timestamp, cause: &str) -> Result<Vec<OtherResource>, QueryError> {
-    let mut found: Vec<OtherResource> = engine.rows("cause_others", &with_cause(as_of, cause)).await?;
+pub async fn others(engine: Engine<'_>, stretch: Stretch, cause: &str) -> Result<Vec<OtherResource>, QueryError> {
+    let mut found: Vec<OtherResource> = engine.rows("cause_others", &with_cause(stretch, cause)).await?;
     found.sort_by(|a, b| {
         (&a.workspace_id, &a.resource_kind, &a.resource_id).cmp(&(&b.workspace_id, &b.resource_kind, &b.resource_id))
     });
     Ok(found)
 }
 
-/// How long incidents with the cause took to resolve, against all others.
+/// How long incidents of a stretch of time with the cause took to resolve, against all others.
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn impact(engine: Engine<'_>, as_of: Timestamp, cause: &str) -> Result<Option<Impact>, QueryError> {
-    Ok(engine.rows("cause_impact", &with_cause(as_of, cause)).await?.pop())
+pub async fn impact(engine: Engine<'_>, stretch: Stretch, cause: &str) -> Result<Option<Impact>, QueryError> {
+    Ok(engine.rows("cause_impact", &with_cause(stretch, cause)).await?.pop())
 }
 
 /// What is recorded of every episode, closed ones included.
@@ -129,16 +140,21 @@ const RECORDED: &str = "SELECT episode_id, incident_id, seq, first_seq, occurred
 const STEPS: &str = "SELECT cause_fingerprint, seq, ordinal, action, state, occurred_at FROM preventive_actions \
                      ORDER BY seq, ordinal";
 
-fn with_rule(as_of: Timestamp, rule: Rule) -> Parameters {
-    vec![
-        ("as_of".into(), as_of.into()),
-        ("threshold".into(), rule.threshold.into()),
-        ("window_hours".into(), rule.window_hours.into()),
-    ]
+fn within(stretch: Stretch) -> Parameters {
+    vec![("since".into(), stretch.since.into()), ("as_of".into(), stretch.as_of.into())]
 }
 
-fn with_cause(as_of: Timestamp, cause: &str) -> Parameters {
-    vec![("as_of".into(), as_of.into()), ("cause".into(), cause.into())]
+fn with_rule(stretch: Stretch, rule: Rule) -> Parameters {
+    let mut parameters = within(stretch);
+    parameters.push(("threshold".into(), rule.threshold.into()));
+    parameters.push(("window_hours".into(), rule.window_hours.into()));
+    parameters
+}
+
+fn with_cause(stretch: Stretch, cause: &str) -> Parameters {
+    let mut parameters = within(stretch);
+    parameters.push(("cause".into(), cause.into()));
+    parameters
 }
 
 /// One of the queries, about some causes only. The condition is on what its windows are partitioned by, so the planner

@@ -7,11 +7,11 @@ use clap::{Args, ValueEnum};
 
 use super::{
     commands::Outcome,
+    engine::{self, EngineArgs},
     exit::{Code, Failure},
     output::Output,
 };
 use crate::{
-    analytics::engine::Engine,
     domain::{
         digest::Digest,
         week::{self, Week, WeekNumber},
@@ -37,6 +37,8 @@ pub struct DigestArgs {
     /// Write a file per format into this folder, such as digest-2026-W08.html; a file of the same week is replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -95,7 +97,10 @@ pub async fn run(args: &DigestArgs, lake: &Lake, output: &Output) -> Outcome {
         return Err(Failure::Unusable { what: format!("--week {week}"), reason });
     }
     let (ledger, committer) = ops::open_ledger(lake).await?;
-    let made = ops::digest::make(lake, Engine::Local(lake), &ledger, week).await;
+    let made = engine::with(&args.engine, lake, output, async |engine| {
+        Ok(ops::digest::make(lake, engine, &ledger, week).await?)
+    })
+    .await;
     drop(ledger);
     committer.finished().await;
     let made = made?;

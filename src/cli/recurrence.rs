@@ -1,5 +1,6 @@
 //! `recurrence` and `causes`: what keeps coming back, what counts as the same, and what is done about it.
 
+use chrono::TimeDelta;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -13,7 +14,11 @@ use super::{
 use crate::{
     analytics::{self, engine::Engine},
     domain::{
-        ids::Id, recurrence::current_aliases, redact::Redactor, steps::AdoptPrevention, time::Timestamp,
+        ids::Id,
+        recurrence::{current_aliases, stretch::Stretch},
+        redact::Redactor,
+        steps::AdoptPrevention,
+        time::Timestamp,
         words::Interface,
     },
     lake::Lake,
@@ -32,6 +37,10 @@ pub enum RecurrenceCommand {
         /// As if it were that moment, RFC 3339; now unless given
         #[arg(long, value_name = "TIME")]
         as_of: Option<Timestamp>,
+        /// Look only at what was found in the last DAYS days, and at what goes on since then; four windows at least. For
+        /// jobs that run often
+        #[arg(long, value_name = "DAYS")]
+        trailing: Option<u16>,
         #[command(flatten)]
         engine: EngineArgs,
     },
@@ -101,8 +110,8 @@ pub struct Who {
 
 pub async fn run(command: &RecurrenceCommand, lake: &Lake, redactor: &Redactor, output: &Output) -> Outcome {
     match command {
-        RecurrenceCommand::Scan { as_of, engine } => {
-            engine::with(engine, lake, output, async |engine| scan(lake, engine, *as_of, output).await).await
+        RecurrenceCommand::Scan { as_of, trailing, engine } => {
+            engine::with(engine, lake, output, async |engine| scan(lake, engine, *as_of, *trailing, output).await).await
         }
         RecurrenceCommand::List { all, limit } => list(lake, *all, *limit, output).await,
         RecurrenceCommand::Show { episode } => show(lake, episode, output).await,
@@ -116,10 +125,17 @@ pub async fn run(command: &RecurrenceCommand, lake: &Lake, redactor: &Redactor, 
     }
 }
 
-async fn scan(lake: &Lake, engine: Engine<'_>, as_of: Option<Timestamp>, output: &Output) -> Outcome {
+async fn scan(
+    lake: &Lake,
+    engine: Engine<'_>,
+    as_of: Option<Timestamp>,
+    trailing: Option<u16>,
+    output: &Output,
+) -> Outcome {
+    let trailing = trailing.map(|days| TimeDelta::days(days.into()));
     ops::existing_lake(lake).await?;
     let (ledger, committer) = ops::open_ledger(lake).await?;
-    let found = ops::recurrence::scan(lake, engine, &ledger, as_of).await?;
+    let found = ops::recurrence::scan(lake, engine, &ledger, as_of, trailing).await?;
     drop(ledger);
     committer.finished().await;
     if output.json {
@@ -194,7 +210,7 @@ async fn causes_list(lake: &Lake, limit: usize, output: &Output) -> Outcome {
     let now = lake.context.now();
     let rule = ops::recurrence::rule(lake);
     ops::existing_lake(lake).await?;
-    let mut counts = analytics::recurrence::cause_counts(Engine::Local(lake), now, rule, None).await?;
+    let mut counts = analytics::recurrence::cause_counts(Engine::Local(lake), Stretch::whole(now), rule, None).await?;
     counts.truncate(limit);
     let aliases = analytics::recurrence::aliases(Engine::Local(lake)).await?;
     let aliases = current_aliases(&aliases);

@@ -191,6 +191,11 @@ fn adopted_at(steps: &[Step], action: &str) -> Option<Timestamp> {
     adoptions.max_by_key(|step| (step.seq, step.ordinal)).map(|step| step.occurred_at)
 }
 
+/// When the first of the actions that count as adopted was put in place.
+pub fn first_adoption(steps: &[Step]) -> Option<Timestamp> {
+    names(steps).into_iter().filter_map(|action| adopted_at(steps, action)).min()
+}
+
 /// The steps against `cause` and the causes that count as it by today's aliases.
 pub fn steps_against(cause: &str, steps: &[Step], aliases: &[Alias]) -> Vec<Step> {
     let current = current_aliases(aliases);

@@ -6,10 +6,12 @@
 //! - [`changes`]: what an evaluation changes in what is recorded
 //! - [`issue`]: everything an alert shows
 //! - [`pattern`]: what the affected resources have in common and the others don't
+//! - [`stretch`]: how far back a look at findings goes
 
 pub mod changes;
 pub mod issue;
 pub mod pattern;
+pub mod stretch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -87,6 +89,8 @@ pub struct Episode {
     pub incidents: u64,
     /// False when more than a window has passed since `last_at`.
     pub is_open: bool,
+    /// Its session begins where the look began: what was found before may belong to it.
+    pub may_begin_earlier: bool,
     pub first_incident_id: IncidentId,
     pub last_incident_id: IncidentId,
     /// The incident with which the threshold was reached first.
@@ -187,6 +191,7 @@ pub fn episodes(occurrences: &[Occurrence], as_of: Timestamp, rule: Rule) -> Vec
             occurrences: (session.len() - start) as u64,
             incidents: session[start..].iter().map(|occurrence| occurrence.incidents).sum(),
             is_open: rule.spans(last.occurred_at, as_of),
+            may_begin_earlier: false,
             first_incident_id: first.incident_id,
             last_incident_id: last.incident_id,
             reached_incident_id: reached.incident_id,

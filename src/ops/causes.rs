@@ -68,7 +68,7 @@ pub async fn change(
             answer => answer?,
         };
         settle(lake).await?;
-        let consequences = recurrence::follow(lake, &ledger, &touched).await?;
+        let consequences = recurrence::follow(lake, &ledger, &touched, None).await?;
         drop(ledger);
         committer.finished().await;
         return Ok((recorded, consequences));

@@ -125,7 +125,7 @@ pub async fn make(
         let now = reported_at.plus(TimeDelta::minutes(25));
         while let Some(due) = next_scan.filter(|due| *due <= now) {
             clock.set(due);
-            recurrence::scan(&lake, Engine::Local(&lake), &ledger, Some(due)).await?;
+            recurrence::scan(&lake, Engine::Local(&lake), &ledger, Some(due), None).await?;
             next_scan = Some(due.plus(SCANS));
         }
         clock.set(now);
@@ -134,7 +134,7 @@ pub async fn make(
         progress(done, total);
     }
     clock.set(clock.now(as_of).max(as_of));
-    recurrence::scan(&lake, Engine::Local(&lake), &ledger, None).await?;
+    recurrence::scan(&lake, Engine::Local(&lake), &ledger, None, None).await?;
     settle(&lake).await?;
     // On Monday morning the week is summed up.
     let week = Week::of(clock.now(as_of), lake.context.policy.digest.time_zone);

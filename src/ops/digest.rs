@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use serde::Deserialize;
 
-use super::{OpsError, settle};
+use super::{OpsError, settle, warehouse};
 use crate::{
     analytics::{
         engine::{Engine, Value},
@@ -67,6 +67,7 @@ pub enum Standing {
 /// # Errors
 /// [`OpsError`]; nothing is recorded then.
 pub async fn make(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, week: Week) -> Result<Made, OpsError> {
+    warehouse::agree(lake, engine).await?;
     for _ in 0..MAX_ROUNDS {
         let now = lake.context.now();
         settle(lake).await?;

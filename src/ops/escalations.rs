@@ -60,7 +60,7 @@ pub async fn evaluate(
     new.sort_unstable();
     settle(lake).await?;
     let recorded = projections_of(lake, &new).await?;
-    let mut consequences = recurrence::scan(lake, Engine::Local(lake), &ledger, Some(now)).await?;
+    let mut consequences = recurrence::scan(lake, Engine::Local(lake), &ledger, Some(now), None).await?;
     drop(ledger);
     committer.finished().await;
     settle(lake).await?;

@@ -12,12 +12,14 @@ use crate::{
     domain::{
         entry::{EpisodeChange, EvaluateRecurrence, PreventionChange, Request, canonical},
         ids::{Id, IncidentId, sha256_hex},
+        incident::Refusal,
         prevention,
         recurrence::{
             Alias, Episode, Occurrence, Rule,
             changes::{Change, RecordedEpisode, changes},
             current_aliases, fullest_window,
             issue::{Issue, Member, members_of},
+            stretch::{Reach, Stretch, beginning, least},
         },
         redact::Redactions,
         time::Timestamp,
@@ -27,43 +29,70 @@ use crate::{
         Lake, LakeError, ledger,
         ledger::{Ledger, Submission},
     },
-    tables::catalog::AUDIT_LOG,
+    tables::{Row, catalog::AUDIT_LOG, rows::RootCause},
 };
 
 /// How often a scan is made anew because somebody else recorded a change first.
 const MAX_ROUNDS: u32 = 50;
 /// Who finds recurring issues.
 const ACTOR: &str = "system:recurrence";
+/// What an alert says about the incidents of an episode, and against other incidents, rests on those found within so many
+/// days, or
+const TOLD_DAYS: i64 = 91;
+/// within so many windows if that is longer, before its last occurrence.
+const TOLD_WINDOWS: i32 = 12;
 
 /// What is looked at.
 #[derive(Debug, Clone, Copy)]
 enum Scope<'a> {
-    /// Every cause, up to a moment.
-    All(Timestamp),
-    /// Causes of what was just recorded, each up to the last time it occurred: what is late is judged where it falls.
-    Causes(&'a [String]),
+    /// Every cause, up to a moment. With `since`, what was over before is left alone.
+    All { since: Option<Timestamp>, as_of: Timestamp },
+    /// Causes of what was just recorded, each up to the last time it occurred: what is late is judged where it falls. With
+    /// `since`, the earliest of it, what was over long before is left alone.
+    Causes { fingerprints: &'a [String], since: Option<Timestamp> },
 }
 
-/// Looks at every cause up to `as_of`, or up to now, as `engine` sees it, and records what changed.
+/// Looks at every cause up to `as_of`, or up to now, as `engine` sees it, and records what changed. With `trailing`, only at
+/// what was found so long before, and at what goes on since then: open episodes are closed and others changed as by a
+/// look at everything, but an episode that was over before is not found any more. Incidents about one job run that were
+/// reported more than a window apart, and on both sides of that moment, count at the later.
 ///
 /// # Errors
-/// [`OpsError`]; what was recorded until then stays, and another scan goes on from there.
+/// [`OpsError`]; what was recorded until then stays, and another scan goes on from there. [`OpsError::Refused`] when
+/// `trailing` is too short.
 pub async fn scan(
     lake: &Lake,
     engine: Engine<'_>,
     ledger: &Ledger,
     as_of: Option<Timestamp>,
+    trailing: Option<TimeDelta>,
 ) -> Result<Consequences, OpsError> {
     warehouse::agree(lake, engine).await?;
-    run(lake, engine, ledger, Scope::All(as_of.unwrap_or_else(|| lake.context.now()))).await
+    let least = least(rule(lake));
+    if trailing.is_some_and(|trailing| trailing < least) {
+        return Err(OpsError::Refused(Refusal {
+            message: "so short a stretch of time says too little about what recurs".into(),
+            hint: format!("look at {} h at least, four times the window", least.num_hours()),
+        }));
+    }
+    let as_of = as_of.unwrap_or_else(|| lake.context.now());
+    let since = trailing.map(|trailing| as_of.plus(-trailing));
+    run(lake, engine, ledger, Scope::All { since, as_of }).await
 }
 
-/// Looks at the causes of what was just recorded, given by their fingerprints before merges.
+/// Looks at causes, given by their fingerprints before merges: at all that is known of them, or, when what was just recorded
+/// about them was found at `found` or later, no further back than that takes.
 ///
 /// # Errors
 /// As [`scan`].
-pub async fn follow(lake: &Lake, ledger: &Ledger, fingerprints: &[String]) -> Result<Consequences, OpsError> {
-    run(lake, Engine::Local(lake), ledger, Scope::Causes(fingerprints)).await
+pub async fn follow(
+    lake: &Lake,
+    ledger: &Ledger,
+    fingerprints: &[String],
+    found: Option<Timestamp>,
+) -> Result<Consequences, OpsError> {
+    let since = found.map(|found| found.plus(-least(rule(lake))));
+    run(lake, Engine::Local(lake), ledger, Scope::Causes { fingerprints, since }).await
 }
 
 async fn run(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, scope: Scope<'_>) -> Result<Consequences, OpsError> {
@@ -132,23 +161,47 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
     let current = current_aliases(&aliases);
     let now = |cause: &str| current.get(cause).map_or_else(|| cause.to_owned(), |now| (*now).to_owned());
     let horizon = match scope {
-        Scope::All(as_of) => as_of,
+        Scope::All { as_of, .. } => as_of,
         // A report may be a little ahead of our clock.
-        Scope::Causes(_) => lake.context.now().plus(TimeDelta::hours(24)),
+        Scope::Causes { .. } => lake.context.now().plus(TimeDelta::hours(24)),
     };
     let wanted: Option<Vec<String>> = match scope {
-        Scope::All(_) => None,
-        Scope::Causes(fingerprints) => {
+        Scope::All { .. } => None,
+        Scope::Causes { fingerprints, .. } => {
             let causes: BTreeSet<String> = fingerprints.iter().map(|cause| now(cause)).collect();
             Some(causes.into_iter().collect())
         }
     };
     let wanted = wanted.as_deref();
     let looked_at = |cause: &String| wanted.is_none_or(|wanted| wanted.contains(cause));
-    let mut episodes: Vec<Episode> = analytics::recurrence::episodes(engine, horizon, rule, wanted).await?;
-    let stepped: BTreeSet<String> = all_steps.iter().map(|step| now(&step.cause)).filter(looked_at).collect();
-    let causes: Vec<String> = wanted.map_or_else(|| stepped.iter().cloned().collect(), <[String]>::to_vec);
-    let occurrences: Vec<Occurrence> = analytics::recurrence::occurrences(engine, horizon, &causes).await?;
+    let (Scope::All { since, .. } | Scope::Causes { since, .. }) = scope;
+    let reach = match since {
+        None => Reach::back_to(beginning(), wanted, []),
+        Some(since) => {
+            let causes_now: Vec<String> = recorded.iter().map(|known| now(&known.cause)).collect();
+            Reach::back_to(since, wanted, causes_now.iter().map(String::as_str).zip(&recorded))
+        }
+    };
+    let earliest = earliest_found(lake).await?.unwrap_or(horizon);
+    let mut episodes: Vec<Episode> =
+        analytics::recurrence::trailing::episodes_within(engine, horizon, rule, &reach, earliest).await?;
+    let mut adopted: BTreeMap<String, Timestamp> = BTreeMap::new();
+    for cause in all_steps.iter().map(|step| now(&step.cause)).filter(looked_at).collect::<BTreeSet<_>>() {
+        if let Some(at) = prevention::first_adoption(&prevention::steps_against(&cause, &all_steps, &aliases)) {
+            adopted.insert(cause, at);
+        }
+    }
+    let causes: Vec<String> = wanted.map_or_else(|| adopted.keys().cloned().collect(), <[String]>::to_vec);
+    // Whether an action worked is told by what came since it was adopted; the incident that says so is the last before.
+    let last_known =
+        recorded.iter().filter(|known| adopted.contains_key(&now(&known.cause))).map(|known| known.last_at);
+    let looked_back_to = match scope {
+        Scope::All { since: None, .. } => Some(beginning()),
+        Scope::All { .. } => adopted.values().copied().chain(last_known).min(),
+        Scope::Causes { .. } => reach.of.values().chain(adopted.values()).copied().min(),
+    };
+    let stretch = Stretch { since: looked_back_to.unwrap_or(horizon), as_of: horizon };
+    let occurrences: Vec<Occurrence> = analytics::recurrence::occurrences(engine, stretch, &causes).await?;
     let of =
         |cause: &str| -> Vec<Occurrence> { occurrences.iter().filter(|one| one.cause == cause).cloned().collect() };
     let known = |cause: &str| -> Vec<RecordedEpisode> {
@@ -156,8 +209,8 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
     };
     // Each cause up to the last time it occurred, or was looked at.
     let as_of = |cause: &str| match scope {
-        Scope::All(as_of) => as_of,
-        Scope::Causes(_) => {
+        Scope::All { as_of, .. } => as_of,
+        Scope::Causes { .. } => {
             let looked = known(cause).iter().map(|known| known.occurred_at).max();
             let occurred = of(cause).last().map(|last| last.occurred_at);
             looked.max(occurred).unwrap_or_else(|| lake.context.now())
@@ -193,7 +246,7 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
         })
     };
     let mut advanced: BTreeMap<String, Vec<PreventionChange>> = BTreeMap::new();
-    for cause in stepped {
+    for cause in adopted.into_keys() {
         let steps = prevention::steps_against(&cause, &all_steps, &aliases);
         for step in prevention::advance(&steps, &of(&cause), as_of(&cause), rule) {
             let change = PreventionChange { action: id(&step.action)?, state: step.state, note: Some(step.note) };
@@ -208,11 +261,19 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
         let told = open.and_then(|open| known(cause).into_iter().find(|known| known.last_at == open.last_at));
         changed.extend(told.zip(open).map(|(told, open)| Change::again(&told, open)));
     }
-    let moved: Vec<String> = changed.iter().filter(|change| change.found.is_some()).map(|c| c.cause.clone()).collect();
-    let members: Vec<Member> = analytics::recurrence::members(engine, horizon, rule, &moved).await?;
+    let steps_of = |change: &Change| prevention::steps_against(&change.cause, &all_steps, &aliases);
+    let told_since = |change: &Change| told_since(change, &steps_of(change), rule);
+    let found: Vec<&Change> = changed.iter().filter(|change| change.found.is_some()).collect();
+    let moved: Vec<String> = found.iter().map(|change| change.cause.clone()).collect();
+    // An episode is the same from its first occurrence on; incidents about one job run may be a little older.
+    let since = found.iter().map(|change| change.first_at.plus(-rule.window())).min().unwrap_or(horizon);
+    let found_since = found.iter().map(|change| told_since(change)).min().unwrap_or(horizon);
+    let stretch = Stretch { since, as_of: horizon };
+    let members: Vec<Member> = analytics::recurrence::members(engine, stretch, rule, &moved, found_since).await?;
     for change in &changed {
-        let steps = prevention::steps_against(&change.cause, &all_steps, &aliases);
-        let issue = issue(lake, engine, horizon, rule, change, &members, &steps).await?;
+        let steps = steps_of(change);
+        let told = Stretch { since: told_since(change), as_of: horizon };
+        let issue = issue(lake, engine, told, rule, change, &members, &steps).await?;
         let mut prevention = advanced.remove(&change.cause).unwrap_or_default();
         prevention.extend(proposals(&issue, &steps, change)?);
         let follows = recorded.iter().find(|known| known.episode_id == change.episode_id).map(|known| known.seq);
@@ -242,11 +303,25 @@ fn id(text: &str) -> Result<Id, LakeError> {
     Id::new(text).map_err(|why| LakeError::Corrupt(format!("{text:?} {why}")))
 }
 
-/// Everything the alert shows; of what is not found any more, what it showed last.
+/// When the earliest finding was found, or a little before. `None` when there is none.
+async fn earliest_found(lake: &Lake) -> Result<Option<Timestamp>, LakeError> {
+    let log = lake.table(RootCause::TABLE).log().await?;
+    let found = log.files.values().map(|file| file.parse_stats().min_time("found_at").unwrap_or_else(beginning));
+    Ok(found.min())
+}
+
+/// From when on the incidents count that an alert tells of: those since an action was adopted in any case.
+fn told_since(change: &Change, steps: &[prevention::Step], rule: Rule) -> Timestamp {
+    let back = TimeDelta::days(TOLD_DAYS).max(rule.window() * TOLD_WINDOWS);
+    let recent = change.last_at.plus(-back);
+    prevention::first_adoption(steps).map_or(recent, |adopted| adopted.min(recent))
+}
+
+/// Everything the alert shows of what was found within `told`; of what is not found any more, what it showed last.
 async fn issue(
     lake: &Lake,
     engine: Engine<'_>,
-    horizon: Timestamp,
+    told: Stretch,
     rule: Rule,
     change: &Change,
     members: &[Member],
@@ -258,15 +333,15 @@ async fn issue(
             episode_id: String,
             detail: String,
         }
-        let told: Vec<Told> = rows(lake, "SELECT episode_id, detail FROM recurring_issues").await?;
-        let told = told.into_iter().find(|told| told.episode_id == change.episode_id);
+        let before: Vec<Told> = rows(lake, "SELECT episode_id, detail FROM recurring_issues").await?;
+        let before = before.into_iter().find(|before| before.episode_id == change.episode_id);
         let lost = || LakeError::Corrupt(format!("nothing was told of episode {}", change.episode_id));
-        let told = told.ok_or_else(lost)?;
-        return Ok(serde_json::from_str(&told.detail).map_err(LakeError::from)?);
+        return Ok(serde_json::from_str(&before.ok_or_else(lost)?.detail).map_err(LakeError::from)?);
     };
-    let own: Vec<Member> = members_of(episode, members).cloned().collect();
-    let others = analytics::recurrence::others(engine, horizon, &change.cause).await?;
-    let impact = analytics::recurrence::impact(engine, horizon, &change.cause).await?;
+    let own: Vec<Member> =
+        members_of(episode, members).filter(|member| member.found_at >= told.since).cloned().collect();
+    let others = analytics::recurrence::others(engine, told, &change.cause).await?;
+    let impact = analytics::recurrence::impact(engine, told, &change.cause).await?;
     Ok(Issue::new(episode, rule, &own, &others, impact, steps))
 }
 

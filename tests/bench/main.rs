@@ -1,7 +1,13 @@
 //! Benchmarks: `cargo bench`. Every ratio is between figures measured in this one run, on one disk, with fsync on.
 //!
-//! Arguments choose: `cargo bench -- append group cold verify`. `OPS_RUNBOOK_BENCH_SMALL=1` runs a tenth.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
+//! Arguments choose: `cargo bench -- append group cold analytics`. `OPS_RUNBOOK_BENCH_SMALL=1` runs a tenth.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stdout)]
+
+mod analytics;
+mod generate;
+#[allow(dead_code)]
+#[path = "../it/support.rs"]
+mod support;
 
 use std::{
     path::Path,
@@ -243,6 +249,11 @@ fn timed(lake: &Path, arguments: &[String]) -> (Duration, u64) {
 #[tokio::main]
 async fn main() {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if let [first, rest @ ..] = chosen.as_slice()
+        && first == analytics::ASK
+    {
+        return analytics::ask(rest).await;
+    }
     let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|one| one == name);
     if wanted("append") {
         append().await;
@@ -252,5 +263,8 @@ async fn main() {
     }
     if wanted("cold") {
         cold().await;
+    }
+    if wanted("analytics") {
+        analytics::run().await;
     }
 }

@@ -54,7 +54,9 @@ fn asked(folder: &Path) -> Value {
     let lake = lake_at(folder);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let as_of: Timestamp = "2026-02-20T12:00:00Z".parse().unwrap();
+    let since: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let parameters = [
+        ("since", ScalarValue::TimestampMicrosecond(Some(since.micros()), Some("UTC".into()))),
         ("as_of", ScalarValue::TimestampMicrosecond(Some(as_of.micros()), Some("UTC".into()))),
         ("threshold", 3.into()),
         ("window_hours", 168.into()),

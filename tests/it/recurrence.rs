@@ -15,6 +15,7 @@ use ops_runbook::{
         recurrence::{
             self as definition, Finding, Rule,
             issue::{Impact, Issue},
+            stretch::{Stretch, beginning},
         },
         time::Timestamp,
     },
@@ -33,14 +34,14 @@ fn time(text: &str) -> Timestamp {
 }
 
 async fn issues(lake: &Lake, as_of: Timestamp, rule: Rule) -> Vec<Issue> {
-    let found = episodes(Engine::Local(lake), as_of, rule, None).await.unwrap();
+    let found = episodes(Engine::Local(lake), Stretch::whole(as_of), rule, None).await.unwrap();
     let causes: Vec<String> = found.iter().map(|episode| episode.cause.clone()).collect();
-    let all = members(Engine::Local(lake), as_of, rule, &causes).await.unwrap();
+    let all = members(Engine::Local(lake), Stretch::whole(as_of), rule, &causes, beginning()).await.unwrap();
     let mut issues = Vec::new();
     for episode in &found {
         let own: Vec<_> = definition::issue::members_of(episode, &all).cloned().collect();
-        let others = others(Engine::Local(lake), as_of, &episode.cause).await.unwrap();
-        let impact = impact(Engine::Local(lake), as_of, &episode.cause).await.unwrap();
+        let others = others(Engine::Local(lake), Stretch::whole(as_of), &episode.cause).await.unwrap();
+        let impact = impact(Engine::Local(lake), Stretch::whole(as_of), &episode.cause).await.unwrap();
         issues.push(Issue::new(episode, rule, &own, &others, impact, &[]));
     }
     issues
@@ -56,7 +57,7 @@ async fn the_examples_are_a_recurring_issue_from_the_third_on() {
     let third = time("2026-02-17T01:15:00Z");
     let before = Timestamp::from_micros(third.micros() - 1).unwrap();
     assert_eq!(issues(&lake, before, Rule::DEFAULT).await, []);
-    let counts = cause_counts(Engine::Local(&lake), before, Rule::DEFAULT, None).await.unwrap();
+    let counts = cause_counts(Engine::Local(&lake), Stretch::whole(before), Rule::DEFAULT, None).await.unwrap();
     assert_eq!((counts[0].fullest_window, counts[0].latest_window), (2, 2));
 
     let raised = issues(&lake, third, Rule::DEFAULT).await;
@@ -122,16 +123,20 @@ async fn over_delta_tables_the_queries_say_what_the_definition_says() {
     let causes: Vec<String> =
         expected.chunk_by(|a, b| a.cause == b.cause).map(|group| group[0].cause.clone()).collect();
     assert_eq!(causes.len(), 3);
-    assert_eq!(occurrences(Engine::Local(&lake), as_of, &causes).await.unwrap(), expected);
+    assert_eq!(occurrences(Engine::Local(&lake), Stretch::whole(as_of), &causes).await.unwrap(), expected);
     assert_eq!(
-        occurrences(Engine::Local(&lake), as_of, &causes[..1]).await.unwrap().last().map(|one| &one.cause),
+        occurrences(Engine::Local(&lake), Stretch::whole(as_of), &causes[..1])
+            .await
+            .unwrap()
+            .last()
+            .map(|one| &one.cause),
         Some(&causes[0])
     );
     let mut seen = 0;
     for rule in [Rule::DEFAULT, Rule { threshold: 2, window_hours: 24 }, Rule { threshold: 4, window_hours: 100 }] {
-        let found = episodes(Engine::Local(&lake), as_of, rule, None).await.unwrap();
+        let found = episodes(Engine::Local(&lake), Stretch::whole(as_of), rule, None).await.unwrap();
         assert_eq!(found, definition::episodes(&expected, as_of, rule), "{rule:?}");
-        let all = members(Engine::Local(&lake), as_of, rule, &causes).await.unwrap();
+        let all = members(Engine::Local(&lake), Stretch::whole(as_of), rule, &causes, beginning()).await.unwrap();
         assert_eq!(all.len() as u64, found.iter().map(|episode| episode.incidents).sum::<u64>());
         seen += found.len();
     }
@@ -163,7 +168,7 @@ async fn the_impact_is_a_median_of_what_was_resolved_by_then() {
     ok(&path, &["record", file.to_str().unwrap()]);
     let lake = lake_at(&path);
     let later = time("2026-02-20T00:00:00Z");
-    let found = episodes(Engine::Local(&lake), later, Rule::DEFAULT, None).await.unwrap();
+    let found = episodes(Engine::Local(&lake), Stretch::whole(later), Rule::DEFAULT, None).await.unwrap();
     let measured = |resolved, median, others, others_median| Impact {
         resolved,
         median_s: Some(median),
@@ -171,9 +176,15 @@ async fn the_impact_is_a_median_of_what_was_resolved_by_then() {
         others_median_s: Some(others_median),
     };
     let cause = &found[0].cause;
-    assert_eq!(impact(Engine::Local(&lake), later, cause).await.unwrap(), Some(measured(3, 900.0, 2, 200.0)));
+    assert_eq!(
+        impact(Engine::Local(&lake), Stretch::whole(later), cause).await.unwrap(),
+        Some(measured(3, 900.0, 2, 200.0))
+    );
     let meanwhile = time("2026-02-11T12:36:00Z");
-    assert_eq!(impact(Engine::Local(&lake), meanwhile, cause).await.unwrap(), Some(measured(2, 750.0, 2, 200.0)));
+    assert_eq!(
+        impact(Engine::Local(&lake), Stretch::whole(meanwhile), cause).await.unwrap(),
+        Some(measured(2, 750.0, 2, 200.0))
+    );
     let text = recurring::alert(&issues(&lake, later, Rule::DEFAULT).await[0]);
     let told =
         "Cost Impact: median time to resolve (first resolved − reported) 15m (n=3); all other incidents 3m 20s (n=2)\n";

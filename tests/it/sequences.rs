@@ -202,8 +202,8 @@ async fn run(steps: Vec<Step>) {
             Step::Scan => {
                 let causes: Vec<String> =
                     CAUSES[..3].iter().map(|words| cause::identify(None, words).unwrap().fingerprint).collect();
-                recurrence::follow(&lake, &open.0, &causes).await.unwrap();
-                let again = recurrence::follow(&lake, &open.0, &causes).await.unwrap();
+                recurrence::follow(&lake, &open.0, &causes, None).await.unwrap();
+                let again = recurrence::follow(&lake, &open.0, &causes, Some(now)).await.unwrap();
                 assert!(
                     again.recurring.is_empty() && again.alerts.is_empty(),
                     "a scan of what is known says nothing new"

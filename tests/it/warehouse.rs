@@ -22,7 +22,10 @@ use ops_runbook::{
         error::ApiError,
         statements::{Answer, Cancelled, Parameter, State, Statement, StatementError},
     },
-    domain::{recurrence::Rule, time::Timestamp},
+    domain::{
+        recurrence::{Rule, stretch::Stretch},
+        time::Timestamp,
+    },
 };
 use serde_json::{Value, json};
 use tempfile::tempdir;
@@ -271,6 +274,7 @@ fn parameters(sql: &str, as_of: Timestamp, cause: &str) -> Parameters {
             ("threshold", _) => 3.into(),
             ("window_hours", _) => 168.into(),
             ("cause", _) => cause.into(),
+            ("since", _) => Stretch::whole(as_of).since.into(),
             (name, "TIMESTAMP") if name.contains("end") => as_of.into(),
             (_, "TIMESTAMP") => week_before.into(),
             (_, "STRING") => "UTC".into(),
@@ -290,18 +294,19 @@ async fn the_queries_about_recurrence_say_the_same_on_a_warehouse() {
     let warehouse = warehouse(&fake);
     let (here, there) = (Engine::Local(&lake), Engine::Warehouse(&warehouse));
     let as_of: Timestamp = "2026-02-20T00:00:00Z".parse().unwrap();
-    let episodes = recurrence::episodes(here, as_of, Rule::DEFAULT, None).await.unwrap();
+    let whole = Stretch::whole(as_of);
+    let episodes = recurrence::episodes(here, whole, Rule::DEFAULT, None).await.unwrap();
     let is_odd = |at: Timestamp| at.micros() % 1_000 != 0;
     assert!(episodes.iter().any(|episode| is_odd(episode.first_at) || is_odd(episode.last_at)), "{episodes:?}");
-    assert_eq!(recurrence::episodes(there, as_of, Rule::DEFAULT, None).await.unwrap(), episodes);
+    assert_eq!(recurrence::episodes(there, whole, Rule::DEFAULT, None).await.unwrap(), episodes);
     let causes: Vec<String> = episodes.iter().map(|episode| episode.cause.clone()).collect();
     assert_eq!(
-        recurrence::members(there, as_of, Rule::DEFAULT, &causes).await.unwrap(),
-        recurrence::members(here, as_of, Rule::DEFAULT, &causes).await.unwrap()
+        recurrence::members(there, whole, Rule::DEFAULT, &causes, whole.since).await.unwrap(),
+        recurrence::members(here, whole, Rule::DEFAULT, &causes, whole.since).await.unwrap()
     );
     assert_eq!(
-        recurrence::occurrences(there, as_of, &causes).await.unwrap(),
-        recurrence::occurrences(here, as_of, &causes).await.unwrap()
+        recurrence::occurrences(there, whole, &causes).await.unwrap(),
+        recurrence::occurrences(here, whole, &causes).await.unwrap()
     );
     assert_eq!(recurrence::recorded(there).await.unwrap(), recurrence::recorded(here).await.unwrap());
     assert_eq!(recurrence::aliases(there).await.unwrap(), recurrence::aliases(here).await.unwrap());

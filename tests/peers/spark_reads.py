@@ -17,6 +17,7 @@ import reading
 
 # tests/it/peers.rs asks the same. As literals: the parser of Delta's extension drops the parameters of session.sql.
 PARAMETERS = {
+    "since": "TIMESTAMP '2026-01-01 00:00:00'",
     "as_of": "TIMESTAMP '2026-02-20 12:00:00'",
     "threshold": "3",
     "window_hours": "168",

@@ -234,6 +234,7 @@ pub(crate) mod tests {
             occurrences: one_per_occurrence(members).len() as u64,
             incidents: members.len() as u64,
             is_open: true,
+            may_begin_earlier: false,
             first_incident_id: first.incident_id,
             last_incident_id: last.incident_id,
             reached_incident_id: last.incident_id,

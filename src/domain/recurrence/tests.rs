@@ -153,19 +153,6 @@ pub(crate) fn cases() -> Vec<Case> {
             as_of: at(week + 3),
             ..case("closed a microsecond later", incidents("a", &[0, 1, 2]), &["a 0h..0h+2 3/3 closed"])
         },
-        Case {
-            as_of: at(2),
-            ..case(
-                "a revision from later on does not count yet",
-                vec![
-                    finding(1, 1, "", Some("a"), at(0)),
-                    finding(2, 2, "", Some("a"), at(1)),
-                    finding(3, 3, "", Some("a"), at(2)),
-                    finding(4, 3, "", Some("b"), at(3)),
-                ],
-                &["a 0h..0h+2 3/3 open"],
-            )
-        },
         case("two causes are two", two_causes(), &[]),
         Case {
             aliases: vec![alias(9, "b", "a")],

@@ -16,6 +16,7 @@ fn found(cause: &str, first: i64, last: i64, is_open: bool) -> Episode {
         occurrences: (last - first + 1) as u64,
         incidents: (last - first + 1) as u64,
         is_open,
+        may_begin_earlier: false,
         first_incident_id: incident(first as u64 + 1),
         last_incident_id: incident(last as u64 + 1),
         reached_incident_id: incident(first as u64 + 3),
