@@ -1,0 +1,80 @@
+// Opens pages in a browser and says what is wrong with them: node digest.mjs MODULES SHOTS PAGE.html…
+//
+// MODULES is the folder whose node_modules hold what package.json names, SHOTS the one for the pictures. The browser is
+// Chromium, at $CHROMIUM or where Debian has it.
+import { createRequire } from 'node:module';
+import { mkdirSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const [modules, shots, ...pages] = process.argv.slice(2);
+const require = createRequire(pathToFileURL(join(resolve(modules), 'package.json')));
+const { chromium } = require('playwright-core');
+const axe = require.resolve('axe-core/axe.min.js');
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox'],
+});
+const problems = [];
+
+/// What is drawn outside of its chart, or not at all. Runs in the page.
+function charts() {
+  const found = [];
+  for (const svg of document.querySelectorAll('svg')) {
+    const name = svg.querySelector('title')?.textContent || 'a chart without a title';
+    const box = svg.getBoundingClientRect();
+    if (box.width < 200 || box.height < 80) found.push(`${name} is only ${box.width} by ${box.height}`);
+    const [, , width, height] = svg.getAttribute('viewBox').split(' ').map(Number);
+    for (const text of svg.querySelectorAll('text')) {
+      const { x, y, width: w, height: h } = text.getBBox();
+      if (x < -1 || y < -1 || x + w > width + 1 || y + h > height + 1) {
+        found.push(`${name}: "${text.textContent}" is outside, at ${x},${y} to ${x + w},${y + h}`);
+      }
+    }
+    if (!svg.querySelector('desc')?.textContent) found.push(`${name} has no description`);
+    if (!svg.closest('figure')?.querySelector('details table td')) found.push(`${name} has no table behind it`);
+  }
+  return found;
+}
+
+async function visit(page, name, width, scheme) {
+  const wrong = (text) => problems.push(`${name} at ${width} px, ${scheme}: ${text}`);
+  const context = await browser.newContext({
+    viewport: { width, height: 900 },
+    colorScheme: scheme,
+    deviceScaleFactor: width < 500 ? 2 : 1,
+  });
+  const tab = await context.newPage();
+  tab.on('console', (message) => message.type() === 'error' && wrong(`console: ${message.text()}`));
+  tab.on('pageerror', (error) => wrong(`error: ${error.message}`));
+  tab.on('dialog', (dialog) => { wrong(`dialog: ${dialog.message()}`); dialog.dismiss(); });
+  const url = pathToFileURL(resolve(page)).href;
+  tab.on('request', (request) => request.url() !== url && wrong(`asks for ${request.url()}`));
+  await tab.goto(url, { waitUntil: 'load' });
+
+  for (const open of [false, true]) {
+    await tab.evaluate((open) => document.querySelectorAll('details').forEach((one) => { one.open = open; }), open);
+    const wide = await tab.evaluate(() => document.documentElement.scrollWidth);
+    if (wide > width) wrong(`is ${wide} px wide${open ? ' with the tables open' : ''}`);
+    if (!open) await tab.screenshot({ path: join(shots, `${name}-${width}-${scheme}.png`), fullPage: true });
+  }
+  for (const text of await tab.evaluate(charts)) wrong(text);
+  if (!(await tab.evaluate(() => document.querySelector('h1')?.textContent))) wrong('has no heading');
+  await tab.addScriptTag({ path: axe });
+  const { violations } = await tab.evaluate(() => window.axe.run());
+  for (const one of violations) wrong(`${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => node.html).join(' ')}`);
+  await context.close();
+}
+
+mkdirSync(shots, { recursive: true });
+for (const page of pages) {
+  for (const width of [320, 380, 1100]) {
+    for (const scheme of ['light', 'dark']) await visit(page, basename(page, '.html'), width, scheme);
+  }
+}
+await browser.close();
+if (problems.length > 0) {
+  console.error(problems.join('\n'));
+  process.exitCode = 1;
+}
