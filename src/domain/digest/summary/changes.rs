@@ -253,12 +253,12 @@ fn effective(week: &WeekSpan, figures: &Figures) -> Option<String> {
 fn open(_: &WeekSpan, figures: &Figures) -> Option<String> {
     let open = oldest(figures);
     let Some(oldest) = open.first() else {
-        return Some("No incident reported by the end of the week is still open.".into());
+        return Some("No incident was open at the end of the week.".into());
     };
     let (id, age) = (oldest.incident_id, age(oldest));
     Some(match open.len() {
-        1 => format!("1 incident is still open: {id}, {age} old at the end of the week."),
-        count => format!("{count} incidents are still open; the oldest is {id}, {age} old at the end of the week."),
+        1 => format!("1 incident was open at the end of the week: {id}, {age} old."),
+        count => format!("{count} incidents were open at the end of the week; the oldest is {id}, {age} old."),
     })
 }
 

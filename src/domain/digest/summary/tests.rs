@@ -65,11 +65,11 @@ fn the_total_is_compared_with_what_is_known() {
 }
 
 #[test]
-fn a_quiet_week_says_so_and_what_is_still_open() {
+fn a_quiet_week_says_so_and_what_was_open() {
     let (week, all) = eventful();
     assert_eq!(
         changed(&week, &Figures::default()),
-        ["There were no incidents in 2026-W08.", "No incident reported by the end of the week is still open."]
+        ["There were no incidents in 2026-W08.", "No incident was open at the end of the week."]
     );
     let mut figures = Figures { counts: all.counts[..1].to_vec(), open: all.open, ..Figures::default() };
     figures.counts[0].incidents = 0;
@@ -78,7 +78,7 @@ fn a_quiet_week_says_so_and_what_is_still_open() {
         [
             "There were no incidents in 2026-W08.",
             "The week before had 14, the median of the four weeks before is 12.5.",
-            "2 incidents are still open; the oldest is INC-1019, 16d 8h old at the end of the week.",
+            "3 incidents were open at the end of the week; the oldest is INC-1019, 16d 8h old.",
         ]
     );
     assert_eq!(decisions(&week, &Figures::default()), []);
@@ -190,7 +190,7 @@ fn an_action_that_works_is_news_for_some_weeks_and_not_for_ever() {
     assert_eq!(told("2026-01-22T09:00:00Z").as_deref(), Some(works));
     assert_eq!(
         told("2026-01-12T09:00:00Z").as_deref(),
-        Some("No incident reported by the end of the week is still open.")
+        Some("No incident was open at the end of the week.")
     );
 }
 
