@@ -1,5 +1,6 @@
-//! SQL warehouses: the API's answers as they were recorded, the same queries with the same answers, and what is cancelled.
+//! SQL warehouses: the same queries with the same answers, through the library and through the binary.
 
+mod api;
 mod emulators;
 mod fake;
 
@@ -7,8 +8,7 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output, Stdio},
-    sync::Mutex,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use ops_runbook::{
@@ -17,10 +17,6 @@ use ops_runbook::{
         engine::{Engine, Parameters},
         queries, recurrence,
         warehouse::Warehouse,
-    },
-    databricks::{
-        error::ApiError,
-        statements::{Answer, Cancelled, Parameter, State, Statement, StatementError},
     },
     domain::{
         recurrence::{Rule, stretch::Stretch},
@@ -31,188 +27,7 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::support::{EXAMPLES, binary, example, json_lines, lake_at, ok, report, run};
-use fake::{Fake, Reply, TOKEN, error, found, stands};
-
-const STATEMENT: Statement<'_> =
-    Statement { warehouse_id: "wh", catalog: "ops", schema: "runbook", sql: "SELECT 1", parameters: &[] };
-
-async fn answer_to<R: Into<Reply>>(replies: impl IntoIterator<Item = R>) -> Result<Answer, StatementError> {
-    Fake::script(replies).await.statements().run(STATEMENT, |_| {}).await
-}
-
-async fn refusal<R: Into<Reply>>(reply: R) -> StatementError {
-    answer_to([reply]).await.unwrap_err()
-}
-
-#[tokio::test]
-async fn a_statement_is_asked_about_until_it_ends_and_read_chunk_by_chunk() {
-    let chunk = |index, rows| json!({ "chunk_index": index, "row_offset": 2 * index, "data_array": rows });
-    let first = found(&[("n", "LONG"), ("text", "STRING")], 5, 3, json!([["1", "a"], ["2", null]]));
-    let script = [
-        stands("PENDING"),
-        stands("RUNNING"),
-        first,
-        chunk(1, json!([["3", "c"], ["4", "d"]])),
-        chunk(2, json!([["5", "e"]])),
-    ];
-    let fake = Fake::script(script).await;
-    let told = Mutex::new(Vec::new());
-    let parameters = [
-        Parameter { name: "cause".into(), value: "a'b".into(), kind: "STRING" },
-        Parameter { name: "n".into(), value: "3".into(), kind: "INT" },
-    ];
-    let statement = Statement { parameters: &parameters, ..STATEMENT };
-    let tell = |state: &State| told.lock().unwrap().push(state.to_string());
-    let answer = fake.statements().run(statement, tell).await.unwrap();
-    assert_eq!(answer.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["n", "text"]);
-    let rows: Value = answer.rows.iter().cloned().collect();
-    assert_eq!(rows, json!([["1", "a"], ["2", null], ["3", "c"], ["4", "d"], ["5", "e"]]));
-    assert_eq!(*told.lock().unwrap(), ["PENDING", "PENDING", "RUNNING"]);
-
-    let at = "/api/2.0/sql/statements";
-    let lines = ["POST ", "GET /one", "GET /one", "GET /one/result/chunks/1", "GET /one/result/chunks/2"];
-    assert_eq!(fake.lines(), lines.map(|line| line.replacen(' ', &format!(" {at}"), 1)));
-    assert_eq!(
-        fake.requests()[0].body,
-        json!({
-            "warehouse_id": "wh", "catalog": "ops", "schema": "runbook", "statement": "SELECT 1",
-            "parameters": [{ "name": "cause", "value": "a'b", "type": "STRING" }, { "name": "n", "value": "3", "type": "INT" }],
-            "wait_timeout": "5s", "on_wait_timeout": "CONTINUE", "disposition": "INLINE", "format": "JSON_ARRAY",
-        })
-    );
-    assert!(fake.requests().iter().all(|request| request.agent.starts_with("ops-runbook/")));
-}
-
-#[tokio::test]
-async fn a_failure_in_a_success_is_a_failure() {
-    let error = json!({ "error_code": "BAD_REQUEST", "message": "[TABLE_OR_VIEW_NOT_FOUND] `x` cannot be found. SQLSTATE: 42P01" });
-    let failed =
-        json!({ "statement_id": "one", "status": { "state": "FAILED", "error": error, "sql_state": "42P01" } });
-    let refused = refusal(failed).await;
-    assert!(refused.is_refusal());
-    assert_eq!(
-        refused.to_string(),
-        "the warehouse failed: [TABLE_OR_VIEW_NOT_FOUND] `x` cannot be found. SQLSTATE: 42P01"
-    );
-    let silent = refusal(stands("FAILED")).await;
-    assert!(!silent.is_refusal());
-    assert_eq!(silent.to_string(), "the warehouse failed: it does not say why");
-    assert!(matches!(refusal(stands("CANCELED")).await, StatementError::Cancelled { id } if id == "one"));
-    assert!(matches!(refusal(stands("CLOSED")).await, StatementError::Closed { id } if id == "one"));
-    let odd = refusal(stands("LOST")).await.to_string();
-    assert_eq!(odd, "the workspace gives an unexpected answer: a statement in the state LOST");
-}
-
-#[tokio::test]
-async fn a_part_of_an_answer_is_never_taken_for_all_of_it() {
-    let whole = || found(&[("n", "LONG")], 2, 1, json!([["1"], ["2"]]));
-    assert_eq!(answer_to([whole()]).await.unwrap().rows.len(), 2);
-    let with = |pointer: &str, value: Value| {
-        let mut changed = whole();
-        *changed.pointer_mut(pointer).unwrap() = value;
-        changed
-    };
-    let truncated = refusal(with("/manifest/truncated", json!(true))).await;
-    assert!(matches!(truncated, StatementError::Truncated { rows: 2 }));
-    let fewer = refusal(with("/manifest/total_row_count", json!(3))).await;
-    assert!(matches!(fewer, StatementError::Incomplete { expected: 3, got: 2 }));
-    let linked =
-        refusal(with("/result", json!({ "external_links": [{ "external_link": "https://example.test" }] }))).await;
-    assert!(matches!(linked, StatementError::Incomplete { expected: 2, got: 0 }));
-    for odd in [
-        with("/manifest", Value::Null),
-        with("/result/data_array", json!([["1"], ["2", "3"]])),
-        with("/result/data_array", json!([["1"], [2]])),
-        with("/status", Value::Null),
-    ] {
-        let found = refusal(odd.clone()).await;
-        assert!(matches!(found, StatementError::Api(ApiError::Unexpected(_))), "{odd}: {found}");
-    }
-    let mut two = with("/manifest/total_chunk_count", json!(2));
-    let wrong = json!({ "chunk_index": 0, "data_array": [["1"], ["2"]] });
-    let again = answer_to([two.clone(), wrong]).await.unwrap_err();
-    assert!(again.to_string().contains("another chunk than 1"), "{again}");
-    *two.pointer_mut("/manifest/total_row_count").unwrap() = json!(4);
-    let gone = answer_to([two.into(), error(404, "NOT_FOUND", "the result is not there any more")]).await.unwrap_err();
-    assert!(matches!(gone, StatementError::Api(ApiError::NotFound(_))), "{gone}");
-}
-
-#[tokio::test]
-async fn every_refusal_says_what_to_do() {
-    let page = |status| Reply { status, body: "<!doctype html><title>Sign in</title>".into(), ..json!(null).into() };
-    let mut cut: Reply = found(&[("n", "LONG")], 1, 1, json!([["1"]])).into();
-    cut.body.truncate(cut.body.len() / 2);
-    for (reply, expected) in [
-        (error(401, "X", "expired"), "the workspace does not accept the token: X: expired"),
-        (
-            error(403, "PERMISSION_DENIED", "no CAN USE"),
-            "the workspace does not allow this: PERMISSION_DENIED: no CAN USE",
-        ),
-        (error(404, "NOT_FOUND", "wh"), "the workspace knows no such thing: NOT_FOUND: wh"),
-        (
-            error(400, "INVALID_PARAMETER_VALUE", "wh is not a valid endpoint id"),
-            "the workspace refuses the request: INVALID_PARAMETER_VALUE: wh is not a valid endpoint id",
-        ),
-        (page(403), "the workspace does not allow this: 403 Forbidden"),
-        (page(500), "the workspace gives an unexpected answer: 500 Internal Server Error"),
-        (page(302), "the workspace gives an unexpected answer: 302 Found"),
-        (
-            page(200),
-            "the workspace gives an unexpected answer: expected value at line 1 column 1, in \"<!doctype html>",
-        ),
-        (cut, "the workspace gives an unexpected answer: EOF while parsing"),
-    ] {
-        let refused = refusal(reply.clone()).await;
-        assert!(refused.to_string().starts_with(expected), "{reply:?}: {refused}");
-        assert!(refused.hint().is_some());
-    }
-}
-
-#[tokio::test]
-async fn who_is_asked_to_wait_waits_and_asks_again() {
-    let whole: Reply = found(&[("n", "LONG")], 1, 1, json!([["1"]])).into();
-    let busy = |status, retry_after| Reply { retry_after, ..error(status, "REQUEST_LIMIT_EXCEEDED", "slow down") };
-    let started = Instant::now();
-    let fake =
-        Fake::script([busy(429, Some("1")), busy(503, None), Reply { is_cut: true, ..whole.clone() }, whole]).await;
-    assert_eq!(fake.statements().run(STATEMENT, |_| {}).await.unwrap().rows.len(), 1);
-    assert_eq!(fake.lines().len(), 4);
-    assert!(started.elapsed() > Duration::from_millis(1_600), "{:?}", started.elapsed());
-
-    let started = Instant::now();
-    let refused = refusal(busy(429, Some("86400"))).await;
-    assert!(
-        matches!(&refused, StatementError::Api(ApiError::Throttled(text)) if text.contains("slow down")),
-        "{refused}"
-    );
-    assert!(started.elapsed() < Duration::from_secs(5), "a day is too long to wait");
-}
-
-#[tokio::test]
-async fn a_workspace_that_is_not_there_is_given_up() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut fake = Fake::script([stands("FAILED")]).await;
-    fake.url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let failed = fake.statements().run(STATEMENT, |_| {}).await.unwrap_err();
-    assert!(matches!(failed, StatementError::Api(ApiError::Unreachable(_))), "{failed}");
-}
-
-#[tokio::test]
-async fn what_is_under_way_is_cancelled_and_nothing_else() {
-    let fake = Fake::script([stands("PENDING"), stands("RUNNING")]).await;
-    let statements = fake.statements();
-    let waited = tokio::time::timeout(Duration::from_millis(700), statements.run(STATEMENT, |_| {})).await;
-    assert!(waited.is_err());
-    assert_eq!(statements.cancel_all().await, Cancelled { cancelled: 1, unknown: 0 });
-    assert_eq!(fake.lines().last().unwrap(), "POST /api/2.0/sql/statements/one/cancel");
-    assert_eq!(statements.cancel_all().await, Cancelled::default());
-
-    let done = Fake::script([stands("PENDING"), found(&[("n", "LONG")], 0, 0, json!([]))]).await;
-    let statements = done.statements();
-    statements.run(STATEMENT, |_| {}).await.unwrap();
-    assert_eq!(statements.cancel_all().await, Cancelled::default());
-}
+use fake::{Fake, TOKEN, error, found, stands};
 
 fn warehouse(fake: &Fake) -> Warehouse {
     Warehouse::new(fake.client(), "wh".into(), "ops".into(), "runbook".into(), Box::new(|_| {}))

@@ -46,11 +46,13 @@ pub struct Reply {
     pub body: String,
     /// The connection ends in the middle of the body.
     pub is_cut: bool,
+    /// Milliseconds until it is answered.
+    pub after: u64,
 }
 
 impl From<Value> for Reply {
     fn from(body: Value) -> Self {
-        Self { status: 200, retry_after: None, body: body.to_string(), is_cut: false }
+        Self { status: 200, retry_after: None, body: body.to_string(), is_cut: false, after: 0 }
     }
 }
 
@@ -139,11 +141,13 @@ async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, headers: Hea
         requests.push(request.clone());
         requests.len()
     };
-    response(match fake.plan.as_ref() {
+    let reply = match fake.plan.as_ref() {
         Plan::Script(_) if request.line.ends_with("/cancel") => json!({}).into(),
         Plan::Script(replies) => replies[number.min(replies.len()) - 1].clone(),
         Plan::Lake(lake) => run(lake, &request).await,
-    })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(reply.after)).await;
+    response(reply)
 }
 
 fn response(reply: Reply) -> Response<Body> {

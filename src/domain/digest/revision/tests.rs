@@ -129,3 +129,40 @@ fn a_change_in_every_list_is_told() {
         assert_eq!(differences(&before, &after).len(), 1, "{list}");
     }
 }
+
+/// A change of a field that no sentence names would be taken for another order.
+#[test]
+fn every_field_is_named() {
+    let before = sample::eventful().figures;
+    let document = serde_json::to_value(&before).unwrap();
+    let mut found = Vec::new();
+    places(&document, String::new(), &mut found);
+    let fields = found.iter().filter(|at| {
+        at.split('/').nth(2) == Some("0") && !matches!(document.pointer(at), Some(Value::Array(_) | Value::Object(_)))
+    });
+    let mut checked = 0;
+    for at in fields {
+        let others =
+            ["x", "2026-01-11T00:00:00Z", "2026-01-11", "INC-7777", "resolved", "closed", "deprecation", "FAIL"];
+        let others = others.into_iter().chain([
+            "over-30-days",
+            "LOW",
+            "recurring",
+            "adopted",
+            "proposed",
+            "category",
+            "mitigate",
+            "night",
+        ]);
+        let others = others.map(Value::from).chain([Value::Bool(false), Value::Bool(true), 7.into(), 7.5.into()]);
+        let after = others.filter_map(|other| {
+            let mut document = document.clone();
+            *document.pointer_mut(at).unwrap() = other;
+            serde_json::from_value::<Figures>(document).ok().filter(|after| *after != before)
+        });
+        let told = differences(&before, &after.into_iter().next().unwrap_or_else(|| panic!("nothing else fits {at}")));
+        assert!(!told.iter().any(|told| told.starts_with("The order")), "{at}: {told:?}");
+        checked += 1;
+    }
+    assert!(checked > 80, "{checked}");
+}

@@ -188,10 +188,7 @@ fn an_action_that_works_is_news_for_some_weeks_and_not_for_ever() {
     };
     let works = "“health-rule” works against “Instance quota exceeded in eu-west-1”: 0 incidents in the 28d since it was adopted, 4 in the 28 days before.";
     assert_eq!(told("2026-01-22T09:00:00Z").as_deref(), Some(works));
-    assert_eq!(
-        told("2026-01-12T09:00:00Z").as_deref(),
-        Some("No incident was open at the end of the week.")
-    );
+    assert_eq!(told("2026-01-12T09:00:00Z").as_deref(), Some("No incident was open at the end of the week."));
 }
 
 #[test]
