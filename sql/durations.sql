@@ -86,6 +86,22 @@ judged AS (
     coalesce(began_at IS NOT NULL AND ended_at < :week_end AND seconds IS NULL, FALSE) AS is_skewed
   FROM measured
 ),
+-- The 95th percentile lies between two of the durations in order: 95 hundredths of the way from the first to the last. What
+-- engines interpolate themselves differs in the seventh digit.
+ranked AS (
+  SELECT
+    *,
+    row_number() OVER (PARTITION BY week, measure ORDER BY seconds ASC NULLS LAST) AS position,
+    (count(seconds) OVER (PARTITION BY week, measure) - 1) * 95 AS way
+  FROM judged
+),
+placed AS (
+  SELECT
+    *,
+    CASE WHEN (position - 1) * 100 <= way AND position * 100 > way THEN seconds END AS below_s,
+    CASE WHEN (position - 2) * 100 <= way AND (position - 1) * 100 > way THEN seconds END AS above_s
+  FROM ranked
+),
 weeks AS (
   SELECT
     week,
@@ -102,17 +118,19 @@ figures AS (
   SELECT
     weeks.week,
     measures.measure,
-    CAST(count(judged.seconds) AS BIGINT) AS n,
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY judged.seconds) AS p50_s,
-    percentile_cont(0.95) WITHIN GROUP (ORDER BY judged.seconds) AS p95_s,
-    CAST(count(*) FILTER (WHERE judged.is_open) AS BIGINT) AS open,
-    CAST(count(*) FILTER (WHERE judged.is_skewed) AS BIGINT) AS clock_skew
+    CAST(count(placed.seconds) AS BIGINT) AS n,
+    median(placed.seconds) AS p50_s,
+    max(placed.below_s) AS below_s,
+    max(placed.above_s) AS above_s,
+    CAST(max(placed.way) % 100 AS DOUBLE) / 100 AS share,
+    CAST(count(*) FILTER (WHERE placed.is_open) AS BIGINT) AS open,
+    CAST(count(*) FILTER (WHERE placed.is_skewed) AS BIGINT) AS clock_skew
   FROM weeks
   CROSS JOIN measures
-  LEFT JOIN judged
+  LEFT JOIN placed
     ON
-      judged.week = weeks.week
-      AND judged.measure = measures.measure
+      placed.week = weeks.week
+      AND placed.measure = measures.measure
   WHERE weeks.is_known
   GROUP BY weeks.week, measures.measure
 )
@@ -127,7 +145,7 @@ SELECT
   measure,
   n,
   p50_s,
-  p95_s,
+  below_s + (coalesce(above_s, below_s) - below_s) * share AS p95_s,
   open,
   clock_skew
 FROM figures

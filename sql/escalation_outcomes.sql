@@ -111,7 +111,7 @@ SELECT
   CAST(sum(acknowledged) AS BIGINT) AS acknowledged,
   CAST(sum(resolved) AS BIGINT) AS resolved,
   CAST(sum(open) AS BIGINT) AS open,
-  percentile_cont(0.5) WITHIN GROUP (ORDER BY acknowledge_s) AS acknowledge_p50_s,
+  median(acknowledge_s) AS acknowledge_p50_s,
   CAST(NULL AS BIGINT) AS sent,
   CAST(NULL AS BIGINT) AS failed
 FROM alerts

@@ -3,7 +3,7 @@
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::de::DeserializeOwned;
 
-use super::weekly::RecurringRow;
+use super::weekly::recurring::RecurringRow;
 use crate::domain::{
     digest::{
         CauseRank, CheckResult, DailyCount, Duration, EscalationOutcome, HourlyCount, OnCallLoad, PreventionEffect,

@@ -62,8 +62,10 @@ impl<'a> Snapshot<'a> {
         let statement = self.session.state().sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
         register(&self.session, self.lake, &statement).await?;
         let frame = frame(&self.session, statement, parameters).await?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let planned = Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await.map_err(QueryError::Run)?;
+        // What is planned and what comes may differ in how texts are laid out.
+        let schema = batches.first().map_or(planned, RecordBatch::schema);
         Ok((schema, batches))
     }
 }

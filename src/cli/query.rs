@@ -1,5 +1,13 @@
 //! `query` and `views`: the questions of `sql/`, asked by people, and the views as statements for a catalog.
 
+use std::{io, sync::Arc};
+
+use arrow::{
+    array::RecordBatch,
+    compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch},
+    datatypes::SchemaRef,
+    error::ArrowError,
+};
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -151,11 +159,20 @@ async fn ask(args: &RunArgs, lake: &Lake, output: &Output) -> Outcome {
     let engine = Engine::Local(lake);
     let header = Header::of(sql);
     let parameters = parameters(name, &header.parameters, args, lake, engine, output).await?;
-    let asked = if kind == "view" { name.to_owned() } else { format!("(\n{sql}\n) AS asked") };
-    let sql = format!("SELECT * FROM {asked} ORDER BY ALL ASC NULLS LAST");
-    let (schema, batches) = engine.run(&sql, &parameters).await?;
-    print_rows(schema, batches, args.format, output)?;
+    let asked = if kind == "view" { format!("SELECT * FROM {name}") } else { name.to_owned() };
+    let (schema, batches) = engine.run(&asked, &parameters).await?;
+    let rows = ordered(&schema, &batches).map_err(|error| Failure::Output(io::Error::other(error)))?;
+    print_rows(schema, vec![rows], args.format, output)?;
     Ok(Code::Success)
+}
+
+/// All rows, by their columns from the first one on. No engine promises an order, and the same question is printed alike.
+fn ordered(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+    let rows = concat_batches(schema, batches)?;
+    let options = Some(SortOptions { descending: false, nulls_first: false });
+    let columns: Vec<SortColumn> =
+        rows.columns().iter().map(|values| SortColumn { values: Arc::clone(values), options }).collect();
+    take_record_batch(&rows, &lexsort_to_indices(&columns, None)?)
 }
 
 /// A value for every parameter: given, or what it is otherwise. Everything that is wrong is told.

@@ -1,0 +1,124 @@
+//! The digest's page in a real browser: it renders without errors, fetches nothing, fits a phone and is accessible.
+
+use std::{fs, path::Path, process::Command};
+
+use ops_runbook::{
+    domain::{
+        digest::{Digest, Figures},
+        ids::IncidentId,
+    },
+    render::digest::html::html,
+};
+use serde_json::Value;
+use tempfile::tempdir;
+
+const HOSTILE: &str =
+    "</script><img src=x onerror=alert(1)> [x](javascript:alert(1)) | d\r\n# \u{1b}[31m\u{202e}f\u{0}&amp;\"'";
+
+fn eventful() -> Digest {
+    serde_json::from_str(include_str!("../../src/domain/digest/sample.json")).unwrap()
+}
+
+fn empty() -> Digest {
+    let changed = vec!["There were no incidents.".into()];
+    Digest { changed, decisions: Vec::new(), revised: None, figures: Figures::default(), ..eventful() }
+}
+
+/// Text from outside that means harm, or is one long word.
+fn poisoned(text: &str) -> Digest {
+    fn poison(value: &mut Value, text: &str) {
+        const FIELDS: [&str; 9] = [
+            "title",
+            "root_cause",
+            "resource_name",
+            "resource_id",
+            "workspace_id",
+            "resource_kind",
+            "action",
+            "text",
+            "command",
+        ];
+        match value {
+            Value::Object(fields) => fields.iter_mut().for_each(|(name, value)| match name.as_str() {
+                name if FIELDS.contains(&name) && value.is_string() => *value = text.into(),
+                "changed" | "differences" => *value = vec![text].into(),
+                _ => poison(value, text),
+            }),
+            Value::Array(items) => items.iter_mut().for_each(|item| poison(item, text)),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(eventful()).unwrap();
+    poison(&mut value, text);
+    serde_json::from_value(value).unwrap()
+}
+
+fn huge() -> Digest {
+    let mut digest = eventful();
+    let figures = &mut digest.figures;
+    figures.open = figures.open.iter().cycle().take(10_000).cloned().collect();
+    figures.open.iter_mut().zip(1..).for_each(|(open, n)| open.incident_id = IncidentId::from_ordinal(n));
+    figures.causes = figures.causes.iter().cycle().take(1_000).cloned().collect();
+    figures.offenders = figures.offenders.iter().cycle().take(1_000).cloned().collect();
+    figures.days.iter_mut().for_each(|day| day.incidents *= 1_000_000_007);
+    figures.hours.iter_mut().for_each(|hour| hour.incidents *= 1_000_000_007);
+    figures.durations.iter_mut().for_each(|row| row.p50_s = row.p50_s.map(|seconds| seconds * 1e9));
+    digest
+}
+
+/// What is wrong with the pages in a folder; nothing if all is well. Pictures of them are put beside them.
+fn visit(folder: &Path) -> Result<(), String> {
+    let modules = std::env::var("OPS_RUNBOOK_TEST_BROWSER")
+        .expect("the browser needs its modules: run the tests by tests/run, which fetches them");
+    let mut pages: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    pages.sort();
+    let output = Command::new("node")
+        .arg(format!("{}/tests/browser/digest.mjs", env!("CARGO_MANIFEST_DIR")))
+        .arg(modules)
+        .arg(folder.join("pictures"))
+        .args(pages)
+        .output()
+        .unwrap();
+    output.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_browser_finds_nothing_wrong_with_the_page() {
+    let folder = tempdir().unwrap();
+    for (name, digest) in [
+        ("eventful", eventful()),
+        ("empty", empty()),
+        ("hostile", poisoned(HOSTILE)),
+        ("long-words", poisoned(&"W".repeat(5_000))),
+        ("huge", huge()),
+    ] {
+        fs::write(folder.path().join(format!("{name}.html")), html(&digest)).unwrap();
+    }
+    visit(folder.path()).unwrap();
+}
+
+#[test]
+fn the_browser_notices_what_is_wrong() {
+    let folder = tempdir().unwrap();
+    let page = html(&eventful());
+    for (name, from, to) in [
+        ("script", "</main>", "<script>throw new Error('thrown')</script></main>"),
+        ("request", "</main>", "<img alt=\"\" src=\"file:///no/such/picture.png\"></main>"),
+        ("wide", "</main>", "<div style=\"width: 999px\">wide</div></main>"),
+        ("language", "<html lang=\"en\">", "<html>"),
+        ("outside", ">W08</text>", ">W08 and much more that leads out of the chart</text>"),
+    ] {
+        assert!(page.contains(from), "{name}");
+        fs::write(folder.path().join(format!("{name}.html")), page.replacen(from, to, 1)).unwrap();
+    }
+    let wrong = visit(folder.path()).unwrap_err();
+    for told in [
+        "script at 380 px, light: error: thrown",
+        "request at 380 px, light: asks for file:///no/such/picture.png",
+        "wide at 380 px, light: is ",
+        "language at 380 px, light: html-has-lang",
+        "outside at 380 px, light: Incidents by day and type: \"W08 and",
+    ] {
+        assert!(wrong.contains(told), "{told:?} is not among:\n{wrong}");
+    }
+}

@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod audit;
+mod browser;
 mod capabilities;
 mod cases;
 mod concurrency;
 mod demo;
 mod digest;
 mod faults;
+mod histories;
 mod layouts;
 mod peers;
 mod query;

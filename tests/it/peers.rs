@@ -2,14 +2,20 @@
 
 use std::{fs, path::Path, process::Command};
 
-use datafusion::common::ScalarValue;
-use ops_runbook::{analytics, domain::time::Timestamp, tables::catalog};
-use serde_json::Value;
+use ops_runbook::{
+    analytics::{
+        self,
+        engine::{Engine, Value},
+        header::Header,
+    },
+    tables::catalog,
+};
+use serde_json::Value as Json;
 use tempfile::tempdir;
 
 use crate::support::{batches, digest, lake_at, ok, tamper};
 
-fn peer(script: &str, lake: &Path) -> Value {
+fn peer(script: &str, lake: &Path) -> Json {
     let python = std::env::var("OPS_RUNBOOK_TEST_PYTHON")
         .expect("the peers need their Python environment: run the tests by tests/run, which makes it");
     let root = env!("CARGO_MANIFEST_DIR");
@@ -24,23 +30,23 @@ fn peer(script: &str, lake: &Path) -> Value {
 }
 
 /// Rows and digest of every table as this binary reads them.
-fn ours(folder: &Path) -> Value {
+fn ours(folder: &Path) -> Json {
     let lake = lake_at(folder);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let tables = catalog::all().map(|def| {
         let (rows, digest) = digest(&runtime.block_on(batches(&lake, def)));
         (def.name.to_owned(), serde_json::json!({ "rows": rows, "digest": digest }))
     });
-    Value::Object(tables.collect())
+    Json::Object(tables.collect())
 }
 
-fn audit_findings(found: &Value) -> u64 {
+fn audit_findings(found: &Json) -> u64 {
     let audits = found["audits"].as_object().unwrap();
     assert_eq!(audits.len(), ops_runbook::analytics::audits().count());
     audits.values().map(|rows| rows.as_u64().unwrap()).sum()
 }
 
-fn check_views(folder: &Path, found: &Value) {
+fn check_views(folder: &Path, found: &Json) {
     let views = found["views"].as_object().unwrap();
     assert_eq!(views.len(), ops_runbook::analytics::views().count());
     for (view, rows) in views {
@@ -50,27 +56,38 @@ fn check_views(folder: &Path, found: &Value) {
 }
 
 /// Rows and digest of every query with parameters, as this binary answers it. The parameters are tests/peers/spark_reads.py's.
-fn asked(folder: &Path) -> Value {
+fn asked(folder: &Path) -> Json {
     let lake = lake_at(folder);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let as_of: Timestamp = "2026-02-20T12:00:00Z".parse().unwrap();
-    let since: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-    let parameters = [
-        ("since", ScalarValue::TimestampMicrosecond(Some(since.micros()), Some("UTC".into()))),
-        ("as_of", ScalarValue::TimestampMicrosecond(Some(as_of.micros()), Some("UTC".into()))),
-        ("threshold", 3.into()),
-        ("window_hours", 168.into()),
+    let at = |text: &str| Value::Timestamp(text.parse().unwrap());
+    let parameters: [(&str, Value); 15] = [
+        ("as_of", at("2026-02-20T12:00:00Z")),
+        ("threshold", Value::Int(3)),
+        ("window_hours", Value::Int(168)),
         ("cause", "code:executor_oom".into()),
+        ("week_start", at("2026-02-15T23:00:00Z")),
+        ("week_end", at("2026-02-22T23:00:00Z")),
+        ("week_1_start", at("2026-02-08T23:00:00Z")),
+        ("week_2_start", at("2026-02-01T23:00:00Z")),
+        ("week_3_start", at("2026-01-25T23:00:00Z")),
+        ("week_4_start", at("2026-01-18T23:00:00Z")),
+        ("time_zone", "Europe/Berlin".into()),
+        ("since", at("2025-11-16T23:00:00Z")),
+        ("known_from", at("2026-02-01T00:00:00Z")),
+        ("known_until", at("1970-01-01T00:00:00Z")),
+        ("known_seq", Value::Int(0)),
     ];
     let queries = analytics::queries().map(|(name, sql)| {
-        let own: Vec<_> =
-            parameters.iter().filter(|(parameter, _)| sql.contains(&format!(":{parameter}"))).cloned().collect();
-        let (_, batches) = runtime.block_on(analytics::query_with(&lake, name, &own)).unwrap();
+        let takes = Header::of(sql).parameters;
+        let own = parameters.iter().filter(|(parameter, _)| takes.iter().any(|it| it.name == *parameter));
+        let own: Vec<(String, Value)> =
+            own.map(|(parameter, value)| ((*parameter).to_owned(), value.clone())).collect();
+        let (_, batches) = runtime.block_on(Engine::Local(&lake).run(name, &own)).unwrap();
         let (rows, digest) = digest(&batches);
         assert!(rows > 0, "{name} finds nothing to compare");
         (name.to_owned(), serde_json::json!({ "rows": rows, "digest": digest }))
     });
-    Value::Object(queries.collect())
+    Json::Object(queries.collect())
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -90,6 +107,8 @@ fn copy(from: &Path, to: &Path) {
 fn lakes(folder: &Path) -> [std::path::PathBuf; 2] {
     let [intact, tampered] = ["intact", "tampered"].map(|name| folder.join(name));
     ok(&intact, &["demo"]);
+    let adopted = ["recurrence", "adopt", "code:executor_oom", "job-memory", "--at", "2026-02-04T00:00:00Z"];
+    ok(&intact, &adopted);
     copy(&intact, &tampered);
     tamper(&tampered, 30);
     ok(&intact, &["maintain"]);

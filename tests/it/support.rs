@@ -7,7 +7,7 @@ use std::{
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
-    datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType},
+    datatypes::{DataType, Date32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType},
 };
 use ops_runbook::{
     domain::{redact::Redactor, words::Interface},
@@ -131,6 +131,7 @@ fn cell(column: &dyn Array, row: usize) -> String {
         DataType::Int32 => column.as_primitive::<Int32Type>().value(row).to_string(),
         DataType::Float64 => format!("{:016x}", column.as_primitive::<Float64Type>().value(row).to_bits()),
         DataType::Boolean => column.as_boolean().value(row).to_string(),
+        DataType::Date32 => column.as_primitive::<Date32Type>().value_as_date(row).unwrap().to_string(),
         DataType::Timestamp(..) => column.as_primitive::<TimestampMicrosecondType>().value(row).to_string(),
         other => panic!("no digest for {other}"),
     }

@@ -46,8 +46,9 @@ def digest(table):
     """A digest that does not depend on the order of the rows.
 
     A row's text is its values in column order, joined by U+001F: null is U+2400, text as it is, integers in decimal,
-    true or false, timestamps as microseconds since 1970, doubles as the 16 hex digits of their IEEE 754 bits. The first 8 bytes of each text's SHA-256, as big-endian
-    numbers, are added modulo 2^64; the sum is printed as 16 hex digits.
+    true or false, timestamps as microseconds since 1970, dates as 2026-02-16, doubles as the 16 hex digits of their IEEE
+    754 bits. The first 8 bytes of each text's SHA-256, as big-endian numbers, are added modulo 2^64; the sum is printed
+    as 16 hex digits.
     """
     total = 0
     for batch in table.to_batches(max_chunksize=8192):
@@ -66,6 +67,8 @@ def cells(column):
         values = [None if value is None else struct.pack(">d", value).hex() for value in column.to_pylist()]
     elif pa.types.is_boolean(kind):
         values = [None if value is None else str(value).lower() for value in column.to_pylist()]
+    elif pa.types.is_date32(kind):
+        values = [None if value is None else value.isoformat() for value in column.to_pylist()]
     elif pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
         values = column.to_pylist()
     else:

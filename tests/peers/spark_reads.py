@@ -17,11 +17,22 @@ import reading
 
 # tests/it/peers.rs asks the same. As literals: the parser of Delta's extension drops the parameters of session.sql.
 PARAMETERS = {
-    "since": "TIMESTAMP '2026-01-01 00:00:00'",
     "as_of": "TIMESTAMP '2026-02-20 12:00:00'",
     "threshold": "3",
     "window_hours": "168",
     "cause": "'code:executor_oom'",
+    # 2026-W08 in Berlin
+    "week_start": "TIMESTAMP '2026-02-15 23:00:00'",
+    "week_end": "TIMESTAMP '2026-02-22 23:00:00'",
+    "week_1_start": "TIMESTAMP '2026-02-08 23:00:00'",
+    "week_2_start": "TIMESTAMP '2026-02-01 23:00:00'",
+    "week_3_start": "TIMESTAMP '2026-01-25 23:00:00'",
+    "week_4_start": "TIMESTAMP '2026-01-18 23:00:00'",
+    "time_zone": "'Europe/Berlin'",
+    "since": "TIMESTAMP '2025-11-16 23:00:00'",
+    "known_from": "TIMESTAMP '2026-02-01 00:00:00'",
+    "known_until": "TIMESTAMP '1970-01-01 00:00:00'",
+    "known_seq": "0",
 }
 
 

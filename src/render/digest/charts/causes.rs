@@ -44,7 +44,7 @@ pub fn chart(title: &str, causes: &[CauseBar]) -> Option<Markup> {
         let length = |count: u64| (count as f64 / highest as f64 * f64::from(LONGEST)).round() as i32;
         for (cause, place) in causes.iter().zip(0..) {
             let top = TOP + place * ROW;
-            write(canvas, &fit(&cause.name, f64::from(WIDTH), TEXT_SIZE), (0, top + 8), Align::Left, Ink::Text)?;
+            write(canvas, &fit(&cause.name, f64::from(WIDTH - 1), TEXT_SIZE), (1, top + 8), Align::Left, Ink::Text)?;
             bar(canvas, (top + 17, 11), length(cause.incidents), Ink::Main)?;
             let new = if cause.is_new { ", new" } else { "" };
             let label = format!("{}{new}", short(cause.incidents));

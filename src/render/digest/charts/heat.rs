@@ -31,7 +31,7 @@ pub fn chart(title: &str, hours: &Hours) -> Option<Markup> {
     let telling = Telling { id: "chart-hours", title, description: &description };
     draw(&telling, bottom + 48, |canvas| {
         for (day, name) in WEEKDAYS.iter().enumerate() {
-            write(canvas, name, (0, middle(day, DOWN, TOP)), Align::Left, Ink::Faint)?;
+            write(canvas, name, (1, middle(day, DOWN, TOP)), Align::Left, Ink::Faint)?;
         }
         for hour in [0, 6, 12, 18, 23] {
             write(canvas, &format!("{hour:02}"), (middle(hour, ACROSS, LEFT), bottom + 10), Align::Middle, Ink::Faint)?;

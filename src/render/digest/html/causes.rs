@@ -71,8 +71,7 @@ pub fn prevention(figures: &Figures, calendar: &Calendar) -> Markup {
     if figures.prevention.is_empty() {
         return nothing("prevention", title, "No preventive action was adopted.");
     }
-    let columns =
-        [text("Action"), word("State"), word("Adopted"), number("28 days before"), number("Days after, of 28")];
+    let columns = [text("Action"), word("State"), word("Adopted"), number("28 days before"), number("28 days after")];
     let shown = figures.prevention.iter().take(SHOWN).map(|effect| effect_row(effect, figures, calendar));
     let body = html! {
         (stacked(title, &columns, rows(shown)))

@@ -40,9 +40,8 @@ fn incidents(figures: &Figures) -> Markup {
         1 => "the one of the four weeks before that is known".to_owned(),
         known => format!("the {known} of the four weeks before that are known"),
     };
-    let notes =
-        html! { "reported in the week; " (previous) " the week before" br; (before) " is the median of " (weeks) };
-    tile("Incidents", count(figures.incidents()), notes)
+    let notes = html! { (previous) " the week before" br; (before) " is the median of " (weeks) };
+    tile("Incidents reported", count(figures.incidents()), notes)
 }
 
 fn open(figures: &Figures) -> Markup {
