@@ -4,8 +4,6 @@ pub mod recurring;
 
 use std::cmp::Reverse;
 
-use serde::Deserialize;
-
 use super::{
     QueryError,
     engine::{Engine, Parameters, Value},
@@ -51,7 +49,7 @@ impl WeekParameters {
             "time_zone" => Some(self.week.zone().name().into()),
             "known_from" => Some(self.known_from.into()),
             "since" if query == PreventionEffect::QUERY => start(ADOPTED_WEEKS - 1),
-            "since" => start(NEW_CAUSE_WEEKS),
+            "since" if query == CauseRank::QUERY => start(NEW_CAUSE_WEEKS),
             _ => None,
         }
     }
@@ -62,19 +60,6 @@ impl WeekParameters {
         let value = |parameter: &str| Some((parameter.to_owned(), self.value(query, parameter)?));
         header.parameters.iter().filter_map(|parameter| value(&parameter.name)).collect()
     }
-}
-
-/// When the ledger took its first row; `None` while it is empty.
-///
-/// # Errors
-/// [`QueryError`].
-pub async fn known_from(engine: Engine<'_>) -> Result<Option<Timestamp>, QueryError> {
-    #[derive(Deserialize)]
-    struct First {
-        recorded_at: Timestamp,
-    }
-    let first: Vec<First> = engine.rows("SELECT recorded_at FROM audit_log WHERE seq = 1", &[]).await?;
-    Ok(first.first().map(|first| first.recorded_at))
 }
 
 /// Everything the queries say of a week. On this machine they all see the lake as it stood at one moment. An earlier digest's

@@ -15,19 +15,21 @@ use serde_json::json;
 use super::{
     RowFormat,
     commands::{Outcome, print_rows},
+    engine::{self, EngineArgs},
     exit::{Code, Failure},
     output::Output,
 };
 use crate::{
     analytics::{
         self,
-        engine::{Engine, Parameters, Value},
+        engine::{Parameters, Value},
         header::{Header, Parameter, body},
-        weekly::{self, WeekParameters},
+        weekly::WeekParameters,
     },
     domain::{
+        recurrence::stretch::beginning,
         time::Timestamp,
-        week::{Week, WeekNumber},
+        week::{Week, WeekNumber, zone},
     },
     lake::Lake,
     ops,
@@ -46,8 +48,8 @@ pub enum QueryCommand {
     /// Run a query or view
     ///
     /// Parameters that are not given: those about a week follow from --week and --tz, as_of from --as-of, threshold and
-    /// window_hours from the configuration, known_from from the first row of the ledger; a list of open incidents is made
-    /// from the whole history. The rows are ordered by their columns, from the first one on.
+    /// window_hours from the configuration, known_from from the earliest report; since is the beginning of time where the query
+    /// is not about a week, and a list of open incidents is made from the whole history. The rows are ordered by their columns, from the first one on.
     Run(RunArgs),
 }
 
@@ -61,15 +63,17 @@ pub struct RunArgs {
     /// ISO week such as 2026-W08; the last one that is over unless given
     #[arg(long, value_name = "WEEK")]
     week: Option<WeekNumber>,
-    /// The time zone that weeks, days and hours are in
-    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
-    tz: Tz,
+    /// The time zone that weeks, days and hours are in; the configuration's unless given
+    #[arg(long, value_name = "ZONE", value_parser = zone)]
+    tz: Option<Tz>,
     /// As if it were that moment, RFC 3339; now unless given
     #[arg(long, value_name = "TIME")]
     as_of: Option<Timestamp>,
     /// How to print the rows
     #[arg(long, default_value = "table")]
     format: RowFormat,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,14 +90,6 @@ pub enum ViewsCommand {
         #[arg(long)]
         or_replace: bool,
     },
-}
-
-/// A time zone by its IANA name.
-///
-/// # Errors
-/// Says what a name looks like.
-pub fn zone(text: &str) -> Result<Tz, String> {
-    text.parse().map_err(|_| format!("{text:?} is not an IANA time zone such as Europe/Berlin"))
 }
 
 /// Name, kind, text. Queries first.
@@ -156,11 +152,11 @@ fn list(output: &Output) -> Outcome {
 async fn ask(args: &RunArgs, lake: &Lake, output: &Output) -> Outcome {
     let (name, kind, sql) = find(&args.name)?;
     ops::existing_lake(lake).await?;
-    let engine = Engine::Local(lake);
     let header = Header::of(sql);
-    let parameters = parameters(name, &header.parameters, args, lake, engine, output).await?;
+    let parameters = parameters(name, &header.parameters, args, lake, output).await?;
     let asked = if kind == "view" { format!("SELECT * FROM {name}") } else { name.to_owned() };
-    let (schema, batches) = engine.run(&asked, &parameters).await?;
+    let (schema, batches) =
+        engine::with(&args.engine, lake, output, async |engine| Ok(engine.run(&asked, &parameters).await?)).await?;
     let rows = ordered(&schema, &batches).map_err(|error| Failure::Output(io::Error::other(error)))?;
     print_rows(schema, vec![rows], args.format, output)?;
     Ok(Code::Success)
@@ -181,7 +177,6 @@ async fn parameters(
     takes: &[Parameter],
     args: &RunArgs,
     lake: &Lake,
-    engine: Engine<'_>,
     output: &Output,
 ) -> Result<Parameters, Failure> {
     let mut problems = Vec::new();
@@ -203,9 +198,9 @@ async fn parameters(
         }
     }
     let now = args.as_of.unwrap_or_else(|| lake.context.now());
-    let is_missing = |name: &str| takes.iter().any(|it| it.name == name) && !values.iter().any(|(it, _)| it == name);
-    let known_from = if is_missing("known_from") { weekly::known_from(engine).await?.unwrap_or(now) } else { now };
-    let week = args.week.map_or_else(|| Week::last_complete(now, args.tz), |week| Week::new(week, args.tz));
+    let zone = args.tz.unwrap_or(lake.context.policy.digest.time_zone);
+    let week = args.week.map_or_else(|| Week::last_complete(now, zone), |week| Week::new(week, zone));
+    let known_from = ops::digest::known_from(lake).await?.unwrap_or(week.end());
     let at = WeekParameters { week, known_from };
     let rule = ops::recurrence::rule(lake);
     for parameter in takes {
@@ -218,7 +213,7 @@ async fn parameters(
             "window_hours" => Some(rule.window_hours.into()),
             "known_until" => Timestamp::from_micros(0).map(Value::from),
             "known_seq" => Some(Value::Int(0)),
-            name => at.value(query, name),
+            name => at.value(query, name).or_else(|| (name == "since").then(|| beginning().into())),
         };
         match value {
             Some(value) => values.push((parameter.name.clone(), value)),

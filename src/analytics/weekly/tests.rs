@@ -93,12 +93,16 @@ async fn with_any_older_list_the_open_incidents_are_those_of_the_whole_history()
         let earlier = rng.random_range(0..=number);
         let seq = rng.random_range(1..=states.len());
         let open = open_at(&states[..seq], earlier, None).await;
-        let base = OpenBase { until: week(earlier).week.end(), seq: seq as u64, open };
+        // Up to the first row that says that an incident was resolved later than the older list is of.
+        let until = week(earlier).week.end();
+        let says_more = |state: &IncidentState| state.resolved_at.is_some_and(|resolved| resolved >= until);
+        let seq = states[..seq].iter().position(says_more).unwrap_or(seq) as u64;
+        let base = OpenBase { until, seq, open };
         let whole = open_at(&states, number, None).await;
         assert_eq!(open_at(&states, number, Some(&base)).await, whole, "seed {seed}");
-        carried += base.open.len();
+        carried += if seq > 0 { base.open.len() } else { 0 };
     }
-    assert!(carried > 200, "the older lists hold too little: {carried}");
+    assert!(carried > 50, "the older lists hold too little: {carried}");
 }
 
 #[test]
