@@ -12,6 +12,7 @@ mod faults;
 mod histories;
 mod layouts;
 mod peers;
+mod pruning;
 mod query;
 mod record;
 mod recurrence;

@@ -331,9 +331,9 @@ async fn a_lake_without_findings_has_no_episodes_and_no_impact() {
 #[tokio::test]
 async fn a_look_at_what_was_found_lately_finds_all_that_goes_on_since() {
     let (mut seen, mut cut) = (0, 0);
-    for seed in 0..6 {
+    for seed in 0..3 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let rule = Rule { threshold: rng.random_range(1..=4), window_hours: [5, 24, 168][rng.random_range(0..3)] };
+        let rule = Rule { threshold: rng.random_range(1..=3), window_hours: [5, 24, 168][rng.random_range(0..3)] };
         let (mut findings, mut aliases) = (Vec::new(), Vec::new());
         for number in 1..=40 {
             let (more_findings, more_aliases) = long_history(&mut rng, number, rule);
@@ -351,7 +351,7 @@ async fn a_look_at_what_was_found_lately_finds_all_that_goes_on_since() {
         let as_of = findings.iter().map(|finding| finding.found_at).max().unwrap();
         let whole = recurrence::episodes(&recurrence::occurrences(&findings, &aliases, as_of), as_of, rule);
 
-        for windows in [4, 6, 9, 14] {
+        for windows in [4, 9] {
             let since = as_of.plus(-(rule.window() * windows));
             let expected: Vec<Episode> = whole.iter().filter(|one| one.last_at >= since).cloned().collect();
             let reach = Reach::back_to(since, None, []);
@@ -367,21 +367,26 @@ async fn a_look_at_what_was_found_lately_finds_all_that_goes_on_since() {
             assert_eq!(of_some, expected, "seed {seed}, {rule:?}, {windows} windows, some causes");
         }
     }
-    assert!(seen > 300 && cut > 50, "the histories hold too little: {seen} episodes, {cut} of them from before");
+    assert!(seen > 100 && cut > 20, "the histories hold too little: {seen} episodes, {cut} of them from before");
 }
 
-/// Twenty windows of reports. Incidents about one job run are at most a window apart.
+/// Reports of up to twenty windows, most of them less than a window after the one before. Incidents about one job run are at
+/// most a window apart.
 fn long_history(rng: &mut ChaCha8Rng, number: u64, rule: Rule) -> (Vec<Finding>, Vec<Alias>) {
     let (mut findings, aliases) = any_history(rng, number, rule);
     let window = i64::from(rule.window_hours) * 3_600_000_000;
     let mut moved: BTreeMap<String, Timestamp> = BTreeMap::new();
+    let mut last = rng.random_range(0..8) * window;
     for finding in &mut findings {
         let incident = finding.incident_id.to_string();
-        let odd = [0, 0, -1, 1, rng.random_range(0..window)][rng.random_range(0..5)];
+        let odd = rng.random_range(-1..=1);
         let run = moved.get(&finding.occurrence_key).copied();
         let fresh = match run {
             Some(first) => Timestamp::from_micros(first.micros() + rng.random_range(0..=window)).unwrap(),
-            None => recurrence::tests::at(rng.random_range(0..40) * window / 2 + odd),
+            None => {
+                last += [window / 3, window / 2, window, window + odd, 2 * window][rng.random_range(0..5)];
+                recurrence::tests::at(last)
+            }
         };
         finding.found_at = *moved.entry(incident).or_insert(fresh);
         moved.entry(finding.occurrence_key.clone()).or_insert(finding.found_at);

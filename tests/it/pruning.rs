@@ -1,0 +1,78 @@
+//! A question about some weeks reads the files of those weeks.
+
+use std::{fs, path::Path};
+
+use datafusion::common::ScalarValue;
+use ops_runbook::{analytics, domain::time::Timestamp, lake::Lake};
+use tempfile::tempdir;
+
+use crate::support::{lake_at, ok, report};
+
+/// Three reports in each of four months: a file of every table a month.
+fn four_months(lake: &Path) {
+    for month in 1..=4 {
+        let reports = (1..=3).map(|day| {
+            let mut one = report(&format!("r{month}-{day}"));
+            one["incident"]["reported_at"] = format!("2026-0{month}-0{day}T12:00:00Z").into();
+            one["timeline"] = serde_json::json!([]);
+            format!("{one}\n")
+        });
+        let file = lake.with_extension("jsonl");
+        fs::write(&file, reports.collect::<String>()).unwrap();
+        ok(lake, &["record", file.to_str().unwrap()]);
+    }
+}
+
+fn moment(text: &str) -> ScalarValue {
+    let at: Timestamp = text.parse().unwrap();
+    ScalarValue::TimestampMicrosecond(Some(at.micros()), Some("UTC".into()))
+}
+
+/// How many files each scan of a Delta table has read, the largest number first. Tables with one file don't tell.
+async fn files_read(lake: &Lake, sql: &str, parameters: &[(&str, ScalarValue)]) -> Vec<usize> {
+    let (_, batches) = analytics::query_with(lake, &format!("EXPLAIN ANALYZE\n{sql}"), parameters).await.unwrap();
+    let text = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
+    let counts = text.split("count_files_scanned=").skip(1);
+    let mut counts: Vec<usize> =
+        counts.map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()).collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    counts
+}
+
+#[tokio::test]
+async fn a_filter_on_time_goes_through_views_and_queries_down_to_the_files() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("lake");
+    four_months(&path);
+    let lake = lake_at(&path);
+    let april = "TIMESTAMP '2026-03-15 00:00:00'";
+    for (sql, all, some) in [
+        ("SELECT incident_id, opened_at FROM incidents", vec![4, 4], vec![1, 1]),
+        ("SELECT incident_id, superseded_at FROM cause_findings", vec![4, 4], vec![1, 1]),
+    ] {
+        let time = if sql.contains("incidents") { "reported_at" } else { "found_at" };
+        let no_empty = |counts: Vec<usize>| counts.into_iter().filter(|count| *count > 0).collect::<Vec<_>>();
+        assert_eq!(no_empty(files_read(&lake, sql, &[]).await), all, "{sql}");
+        let filtered = format!("{sql} WHERE {time} >= {april}");
+        assert_eq!(no_empty(files_read(&lake, &filtered, &[]).await), some, "{filtered}");
+    }
+    for name in
+        ["recurrence", "recurrence_members", "cause_counts", "cause_occurrences", "cause_impact", "cause_others"]
+    {
+        let (_, sql) = analytics::queries().find(|(known, _)| *known == name).unwrap();
+        let most = async |since: &str| {
+            let parameters = [
+                ("since", moment(since)),
+                ("as_of", moment("2026-05-01T00:00:00Z")),
+                ("threshold", 3.into()),
+                ("window_hours", 168.into()),
+                ("cause", "any".into()),
+            ];
+            let own: Vec<_> =
+                parameters.into_iter().filter(|(parameter, _)| sql.contains(&format!(":{parameter}"))).collect();
+            files_read(&lake, sql, &own).await.first().copied()
+        };
+        assert_eq!(most("1700-01-01T00:00:00Z").await, Some(4), "{name} reads everything it is asked about");
+        assert_eq!(most("2026-03-15T00:00:00Z").await, Some(1), "{name} reads no more than it is asked about");
+    }
+}

@@ -1,0 +1,51 @@
+"""Spark with Delta's jars on this machine's processors: the repository's own SQL files, parameters as literals."""
+
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+import benchmark
+
+
+def start(scratch):
+    jars = sorted(Path(os.environ["OPS_RUNBOOK_SPARK_JARS"]).glob("*.jar"))
+    settings = {
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.maxResultSize": "4g",
+        "spark.driver.memory": "8g",
+        "spark.jars": ",".join(str(jar) for jar in jars),
+        "spark.local.dir": scratch,
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "8",
+        "spark.sql.warehouse.dir": scratch,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+    }
+    builder = SparkSession.builder.master("local[2]").appName("ops-runbook benchmarks")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+def answers(lake, views, question, text):
+    session = start(tempfile.mkdtemp(prefix="ops-runbook-spark-"))
+    for name in benchmark.TABLES:
+        session.read.format("delta").load(str(lake / name)).createOrReplaceTempView(name)
+    for name, select in views.items():
+        session.sql(select).createOrReplaceTempView(name)
+    statement = benchmark.bound(text, "TIMESTAMP")
+    engine = f"Spark {session.version}, delta-spark {version('delta-spark')}"
+    return engine, lambda: session.sql(statement).toArrow()
+
+
+if __name__ == "__main__":
+    benchmark.main(answers)
