@@ -1,13 +1,13 @@
-// Opens pages in a browser and says what is wrong with them: node digest.mjs MODULES SHOTS PAGE.html…
+// Opens pages in a browser and says what is wrong with them: node digest.mjs MODULES SHOTS WIDTHS PAGE.html…
 //
-// MODULES is the folder whose node_modules hold what package.json names, SHOTS the one for the pictures. The browser is
-// Chromium, at $CHROMIUM or where Debian has it.
+// MODULES is the folder whose node_modules hold what package.json names, SHOTS the one for the pictures, WIDTHS
+// such as 320,380. The browser is Chromium, at $CHROMIUM or where Debian has it.
 import { createRequire } from 'node:module';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [modules, shots, ...pages] = process.argv.slice(2);
+const [modules, shots, widths, ...pages] = process.argv.slice(2);
 const require = createRequire(pathToFileURL(join(resolve(modules), 'package.json')));
 const { chromium } = require('playwright-core');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
@@ -70,8 +70,8 @@ async function visit(page, name, width, scheme) {
 
 mkdirSync(shots, { recursive: true });
 for (const page of pages) {
-  for (const width of [320, 380, 1100]) {
-    for (const scheme of width === 320 ? ['light'] : ['light', 'dark']) await visit(page, basename(page, '.html'), width, scheme);
+  for (const width of widths.split(',').map(Number)) {
+    for (const scheme of width === 380 ? ['light', 'dark'] : ['light']) await visit(page, basename(page, '.html'), width, scheme);
   }
 }
 await browser.close();

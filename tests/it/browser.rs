@@ -1,6 +1,10 @@
 //! The digest's page in a real browser: it renders without errors, fetches nothing, fits a phone and is accessible.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use ops_runbook::{
     domain::{
@@ -60,31 +64,38 @@ fn huge() -> Digest {
     figures.open.iter_mut().zip(1..).for_each(|(open, n)| open.incident_id = IncidentId::from_ordinal(n));
     figures.causes = figures.causes.iter().cycle().take(1_000).cloned().collect();
     figures.offenders = figures.offenders.iter().cycle().take(1_000).cloned().collect();
-    figures.days.iter_mut().for_each(|day| day.incidents *= 1_000_000_007);
-    figures.hours.iter_mut().for_each(|hour| hour.incidents *= 1_000_000_007);
-    figures.durations.iter_mut().for_each(|row| row.p50_s = row.p50_s.map(|seconds| seconds * 1e9));
+    figures.days.iter_mut().for_each(|day| day.incidents *= 100_003);
+    figures.hours.iter_mut().for_each(|hour| hour.incidents *= 1_003);
+    figures.durations.iter_mut().for_each(|row| row.p50_s = row.p50_s.map(|seconds| seconds * 1e4));
     digest
 }
 
-/// What is wrong with the pages in a folder; nothing if all is well. Pictures of them are put beside them.
-fn visit(folder: &Path) -> Result<(), String> {
+/// What is wrong with the pages in a folder at some widths; nothing if all is well. Pictures of them are put beside them.
+fn visit(folder: &Path, widths: &str) -> Result<(), String> {
     let modules = std::env::var("OPS_RUNBOOK_TEST_BROWSER")
         .expect("the browser needs its modules: run the tests by tests/run, which fetches them");
-    let mut pages: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut pages: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "html")).collect();
     pages.sort();
     let output = Command::new("node")
         .arg(format!("{}/tests/browser/digest.mjs", env!("CARGO_MANIFEST_DIR")))
         .arg(modules)
         .arg(folder.join("pictures"))
+        .arg(widths)
         .args(pages)
         .output()
         .unwrap();
     output.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// Pages and pictures are kept in `$OPS_RUNBOOK_TEST_PICTURES`, if that is set.
 #[test]
 fn a_browser_finds_nothing_wrong_with_the_page() {
-    let folder = tempdir().unwrap();
+    let temporary = tempdir().unwrap();
+    let kept = std::env::var("OPS_RUNBOOK_TEST_PICTURES");
+    let folder = kept.map_or_else(|_| temporary.path().to_owned(), PathBuf::from);
+    fs::create_dir_all(&folder).unwrap();
     for (name, digest) in [
         ("eventful", eventful()),
         ("empty", empty()),
@@ -92,9 +103,9 @@ fn a_browser_finds_nothing_wrong_with_the_page() {
         ("long-words", poisoned(&"W".repeat(5_000))),
         ("huge", huge()),
     ] {
-        fs::write(folder.path().join(format!("{name}.html")), html(&digest)).unwrap();
+        fs::write(folder.join(format!("{name}.html")), html(&digest)).unwrap();
     }
-    visit(folder.path()).unwrap();
+    visit(&folder, "320,380,1100").unwrap();
 }
 
 #[test]
@@ -111,7 +122,7 @@ fn the_browser_notices_what_is_wrong() {
         assert!(page.contains(from), "{name}");
         fs::write(folder.path().join(format!("{name}.html")), page.replacen(from, to, 1)).unwrap();
     }
-    let wrong = visit(folder.path()).unwrap_err();
+    let wrong = visit(folder.path(), "380").unwrap_err();
     for told in [
         "script at 380 px, light: error: thrown",
         "request at 380 px, light: asks for file:///no/such/picture.png",

@@ -79,7 +79,6 @@ fn draw(telling: &Telling<'_>, height: i32, paint: impl FnOnce(&Canvas<'_>) -> D
 enum Align {
     Left,
     Middle,
-    Right,
 }
 
 /// Text whose vertical middle is at the point.
@@ -95,7 +94,6 @@ fn style(align: Align, ink: Ink, weight: FontStyle) -> TextStyle<'static> {
     let across = match align {
         Align::Left => HPos::Left,
         Align::Middle => HPos::Center,
-        Align::Right => HPos::Right,
     };
     // The backend divides the size by 1.24.
     let font = ("sans-serif", TEXT_SIZE * 1.24).into_font().style(weight);
@@ -108,6 +106,7 @@ fn grid(chart: &mut ChartContext<'_, SVGBackend<'_>, Cartesian2d<Axis, Axis>>) -
         .configure_mesh()
         .disable_x_mesh()
         .axis_style(TRANSPARENT)
+        .set_all_tick_mark_size(2)
         .bold_line_style(Ink::Grid.color())
         .y_label_style(style(Align::Left, Ink::Faint, FontStyle::Normal))
         .draw()

@@ -36,13 +36,13 @@ pub struct DaysOfWeek {
     pub days: Vec<Day>,
 }
 
-const LEFT: i32 = 32;
+const LEFT: i32 = 35;
 const BOTTOM: i32 = 34;
 const PLOT: i32 = 140;
 /// A bar and the gap after it.
 const DAY: i32 = 9;
 const GAP: i32 = 2;
-const WEEK: i32 = 7 * DAY + 3;
+const WEEK: i32 = 7 * DAY + 2;
 
 /// Weeks from the earliest to the digest's own, which is marked. `None` if nothing happened in any of them.
 pub fn chart(title: &str, weeks: &[DaysOfWeek]) -> Option<Markup> {
@@ -115,7 +115,7 @@ fn plot(canvas: &Canvas<'_>, top: i32, weeks: &[DaysOfWeek], types: &[(usize, In
                 }
             }
         }
-        name(canvas, week, number + 1 == weeks.len(), (LEFT + left + (WEEK - 5) / 2, floor))?;
+        name(canvas, week, number + 1 == weeks.len(), (LEFT + left + (WEEK - 4) / 2, floor))?;
     }
     Ok(())
 }

@@ -29,7 +29,8 @@ pub fn chart(title: &str, hours: &Hours) -> Option<Markup> {
     );
     let bottom = TOP + 7 * DOWN;
     let telling = Telling { id: "chart-hours", title, description: &description };
-    draw(&telling, bottom + 48, |canvas| {
+    let height = bottom + 30 + (levels(most) as i32 / legend_columns(most) + 1) * 18;
+    draw(&telling, height, |canvas| {
         for (day, name) in WEEKDAYS.iter().enumerate() {
             write(canvas, name, (1, middle(day, DOWN, TOP)), Align::Left, Ink::Faint)?;
         }
@@ -65,19 +66,24 @@ fn square(canvas: &Canvas<'_>, (x, y): (i32, i32), level: Option<usize>) -> Draw
     canvas.draw(&Rectangle::new([(left, top), (left + side, top + side)], filled(ink)))
 }
 
+/// All levels stand in one row while their ranges are short.
+fn legend_columns(most: u64) -> i32 {
+    if most < 1_000 { Ink::LEVELS as i32 + 1 } else { 3 }
+}
+
 fn legend(canvas: &Canvas<'_>, most: u64, y: i32) -> Drawn {
-    let count = levels(most);
-    let step = (WIDTH - LEFT) / (count as i32 + 1);
+    let (count, columns) = (levels(most), legend_columns(most));
     let edge = |level: u64| (u128::from(most) * u128::from(level) / u128::from(count)) as u64;
     for place in 0..=count {
-        let left = LEFT + place as i32 * step;
+        let (column, row) = (place as i32 % columns, place as i32 / columns);
+        let (left, y) = (column * (WIDTH / columns), y + row * 18);
         let (from, to) = match place {
             0 => (0, 0),
             place => (edge(place - 1) + 1, edge(place)),
         };
-        square(canvas, (left + 6, y), level(to, most))?;
+        square(canvas, (left + 7, y), level(to, most))?;
         let range = if from == to { short(to) } else { format!("{}–{}", short(from), short(to)) };
-        write(canvas, &range, (left + 17, y), Align::Left, Ink::Text)?;
+        write(canvas, &range, (left + 18, y), Align::Left, Ink::Text)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 
-use crate::render::plain::{columns, cut};
+use crate::render::plain::{columns, cut, duration};
 
 /// An axis with ticks at chosen values.
 #[derive(Debug)]
@@ -129,6 +129,11 @@ pub fn short(count: u64) -> String {
     if tenth == 0 || whole >= 100 { format!("{whole}{name}") } else { format!("{whole}.{tenth}{name}") }
 }
 
+/// `15m`, `2h`, `30d`: in days alone from one day on, many of them as [`short`] tells counts.
+pub fn short_duration(seconds: f64) -> String {
+    if seconds < 86_400.0 { duration(Some(seconds)) } else { format!("{}d", short((seconds / 86_400.0) as u64)) }
+}
+
 /// Text of at most so many units of width, cut if it must be. Errs on the side of too short: how wide text becomes depends
 /// on fonts that are not known here.
 pub fn fit(text: &str, width: f64, size: f64) -> String {
@@ -202,6 +207,18 @@ mod tests {
         check(250_900, "250k");
         check(2_000_000, "2M");
         check(u64::MAX, "18446744T");
+    }
+
+    #[test]
+    fn ticks_of_long_durations_are_short_too() {
+        fn check(seconds: f64, shown: &str) {
+            assert_eq!(short_duration(seconds), shown, "{seconds}");
+        }
+        check(0.0, "0s");
+        check(900.0, "15m");
+        check(7_200.0, "2h");
+        check(2_592_000.0, "30d");
+        check(1.5e12, "17.3Md");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use plotters::prelude::{ChartBuilder, Circle, PathElement, Polygon};
 use super::{
     Align, Canvas, Drawn, TEXT_SIZE, Telling, WIDTH, draw, filled, grid,
     ink::Ink,
-    scale::{Axis, duration_ticks, fit, short},
+    scale::{Axis, duration_ticks, fit, short, short_duration},
     write, write_bold,
 };
 use crate::render::plain::{NA, duration};
@@ -24,7 +24,7 @@ pub struct ResolveWeek {
     pub p95_s: Option<f64>,
 }
 
-const LEFT: i32 = 40;
+const LEFT: i32 = 44;
 const TOP: i32 = 38;
 const PLOT: i32 = 140;
 const BOTTOM: i32 = 50;
@@ -42,12 +42,11 @@ pub fn chart(title: &str, weeks: &[ResolveWeek]) -> Option<Markup> {
     let telling = Telling { id: "chart-resolve", title, description: &description };
     draw(&telling, TOP + PLOT + BOTTOM, |canvas| {
         legend(canvas)?;
-        let label = |tick| fit(&duration(Some(tick)), f64::from(LEFT - 4), TEXT_SIZE);
         let mut chart = ChartBuilder::on(canvas)
             .margin_top(TOP)
             .x_label_area_size(BOTTOM)
             .y_label_area_size(LEFT)
-            .build_cartesian_2d(Axis::bare(WIDTH - LEFT), Axis::ticked(duration_ticks(most), label))?;
+            .build_cartesian_2d(Axis::bare(WIDTH - LEFT), Axis::ticked(duration_ticks(most), axis_label))?;
         grid(&mut chart)?;
 
         let column = (WIDTH - LEFT) / weeks.len().max(1) as i32;
@@ -69,7 +68,10 @@ pub fn chart(title: &str, weeks: &[ResolveWeek]) -> Option<Markup> {
 
 /// The label of the median stands below its point and that of the percentile above: they never meet.
 fn points(canvas: &Canvas<'_>, week: &ResolveWeek, x: i32, column: i32, height: impl Fn(f64) -> i32) -> Drawn {
-    let label = |seconds: f64| fit(&duration(Some(seconds)), f64::from(column), TEXT_SIZE);
+    let label = |seconds: f64| {
+        let full = duration(Some(seconds));
+        if fit(&full, f64::from(column), TEXT_SIZE) == full { full } else { short_duration(seconds) }
+    };
     match week.p50_s {
         Some(p50) => {
             canvas.draw(&Circle::new((x, height(p50)), 4, filled(Ink::Main)))?;
@@ -93,6 +95,10 @@ fn name(canvas: &Canvas<'_>, week: &ResolveWeek, own: bool, x: i32, column: i32)
     name(canvas, &week.label, (x, y + 10), Align::Middle, Ink::Text)?;
     let n = week.n.map_or_else(|| NA.to_owned(), |n| format!("n={}", short(n)));
     write(canvas, &fit(&n, f64::from(column), TEXT_SIZE), (x, y + 24), Align::Middle, Ink::Faint)
+}
+
+fn axis_label(seconds: f64) -> String {
+    fit(&short_duration(seconds), f64::from(LEFT - 5), TEXT_SIZE)
 }
 
 fn legend(canvas: &Canvas<'_>) -> Drawn {

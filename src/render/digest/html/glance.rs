@@ -37,10 +37,9 @@ fn incidents(figures: &Figures) -> Markup {
     let before = na(total.and_then(|total| total.median_before).map(decimal));
     let weeks = match total.map_or(0, |total| total.weeks_before) {
         0 | 4 => "the four weeks before".to_owned(),
-        1 => "the one of the four weeks before that is known".to_owned(),
-        known => format!("the {known} of the four weeks before that are known"),
+        known => format!("the four weeks before, of which {known} can be told"),
     };
-    let notes = html! { (previous) " the week before" br; (before) " is the median of " (weeks) };
+    let notes = html! { "week before: " (previous) br; "median of " (weeks) ": " (before) };
     tile("Incidents reported", count(figures.incidents()), notes)
 }
 

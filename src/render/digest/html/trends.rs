@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{
     SHOWN,
     calendar::Calendar,
-    section, series,
+    nothing, section, series,
     table::{Group, cell, dense, more, number, rows, table, text, with_note, word},
     values::{count, duration, measure_definition, said},
 };
@@ -25,7 +25,12 @@ use crate::{
 };
 
 pub fn trends(digest: &Digest, calendar: &Calendar) -> Markup {
+    let title = "Five weeks in charts";
     let figures = &digest.figures;
+    if figures.days.is_empty() && figures.hours.is_empty() && figures.causes.is_empty() && figures.durations.is_empty()
+    {
+        return nothing("trends", title, "No incidents are known that could be drawn.");
+    }
     let body = html! {
         div.charts {
             (by_day(figures, calendar))
@@ -34,7 +39,7 @@ pub fn trends(digest: &Digest, calendar: &Calendar) -> Markup {
             (hours(figures))
         }
     };
-    section("trends", "Five weeks in charts", None, body)
+    section("trends", title, None, body)
 }
 
 /// A chart with its definition and its data; one sentence where there is nothing to draw.
