@@ -1,4 +1,8 @@
 //! SQL over the lake: the tables, the views of `sql/views`, the queries of `sql`, one session in UTC.
+//!
+//! - [`engine`] is where a query runs, [`snapshot`] the lake as it stood at one moment
+//! - [`header`] is what a file of `sql/` says of itself, [`row`] which type its rows are read into
+//! - [`recurrence`], [`weekly`] read the queries about recurrence and about a week
 
 pub mod engine;
 pub mod header;

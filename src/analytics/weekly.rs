@@ -49,7 +49,7 @@ impl WeekParameters {
             "time_zone" => Some(self.week.zone().name().into()),
             "known_from" => Some(self.known_from.into()),
             "since" if query == PreventionEffect::QUERY => start(ADOPTED_WEEKS - 1),
-            "since" if query == CauseRank::QUERY => start(NEW_CAUSE_WEEKS),
+            "since" if [CauseRank::QUERY, recurring::RecurringRow::QUERY].contains(&query) => start(NEW_CAUSE_WEEKS),
             _ => None,
         }
     }
