@@ -77,12 +77,10 @@ fn the_same_week_again_is_the_same_digest() {
     assert!(first.figures.incidents() > 0 && !first.changed.is_empty());
     assert_eq!((first.audit.intact, first.audit.verified_after), (true, 0));
     let before = rows(&lake, "audit_log");
-    for format in ["text", "markdown", "html", "json", "slack"] {
-        let arguments = ["digest", "--week", "2026-W08", "--format", format];
-        let [one, two] = [run(&lake, &arguments), run(&lake, &arguments)];
-        assert!(String::from_utf8_lossy(&two.stderr).contains("nothing changed: revision 1 of 2026-W08"));
-        assert!(one.stdout == two.stdout && one.stdout.len() > 100, "{format}");
-    }
+    let arguments = ["digest", "--week", "2026-W08", "--format", "text,markdown,html,json,slack"];
+    let [one, two] = [run(&lake, &arguments), run(&lake, &arguments)];
+    assert!(String::from_utf8_lossy(&two.stderr).contains("nothing changed: revision 1 of 2026-W08"));
+    assert!(one.stdout == two.stdout && one.stdout.len() > 10_000);
     assert_eq!((rows(&lake, "audit_log"), rows(&lake, "digests")), (before, 1));
     assert_intact(&lake, 6);
 }
@@ -202,7 +200,7 @@ fn a_digest_of_a_tampered_log_says_so() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     record(&lake, &[reported("a", "2026-02-17T10:00:00Z"), reported("b", "2026-02-18T10:00:00Z")]);
-    tamper(&lake, 0);
+    tamper(&lake, 1);
     let output = run(&lake, &["digest", "--week", "2026-W08"]);
     assert_eq!(output.status.code(), Some(5));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -298,7 +296,7 @@ fn open_ids(open: &[OpenIncident]) -> Vec<(IncidentId, String)> {
 #[tokio::test]
 async fn a_digest_that_follows_another_finds_the_same_open_incidents() {
     let mut open_in_the_end = 0;
-    for seed in 0..6 {
+    for seed in 0..2 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let folder = tempdir().unwrap();
         let staged = Staged::at(folder.path());
@@ -310,9 +308,9 @@ async fn a_digest_that_follows_another_finds_the_same_open_incidents() {
         let (ledger, committer) = ops::open_ledger(&staged.lake).await.unwrap();
         let mut count = 0;
         let mut follow_up = Vec::new();
-        // Three weeks, a step every three hours, a digest on the Monday or Tuesday after each week.
-        for step in 1..=(3 * 7 * 8) {
-            let now = minutes(step * 180);
+        // Three weeks, a step every six hours, a digest on the Monday or Tuesday after each week.
+        for step in 1..=(3 * 7 * 4) {
+            let now = minutes(step * 360);
             staged.set(now);
             let incident = IncidentId::from_ordinal(rng.random_range(1..=count.max(1)));
             let actor = Id::new("user:dice").unwrap();
@@ -352,7 +350,7 @@ async fn a_digest_that_follows_another_finds_the_same_open_incidents() {
                 let _ = ledger.submit(submission).await;
             }
             let over = Week::last_complete(now, week.zone());
-            if over.start() >= start && !follow_up.contains(&over.to_string()) && rng.random_range(0..8) == 0 {
+            if over.start() >= start && !follow_up.contains(&over.to_string()) && rng.random_range(0..4) == 0 {
                 follow_up.push(over.to_string());
                 make(&staged.lake, Engine::Local(&staged.lake), &ledger, over).await.unwrap();
             }
@@ -373,5 +371,5 @@ async fn a_digest_that_follows_another_finds_the_same_open_incidents() {
         drop(ledger);
         committer.finished().await;
     }
-    assert!(open_in_the_end > 20, "{open_in_the_end}: there is little to compare");
+    assert!(open_in_the_end > 10, "{open_in_the_end}: there is little to compare");
 }

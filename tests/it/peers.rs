@@ -110,7 +110,7 @@ fn lakes(folder: &Path) -> [std::path::PathBuf; 2] {
     let adopted = ["recurrence", "adopt", "code:executor_oom", "job-memory", "--at", "2026-02-04T00:00:00Z"];
     ok(&intact, &adopted);
     copy(&intact, &tampered);
-    tamper(&tampered, 30);
+    tamper(&tampered, 1);
     ok(&intact, &["maintain"]);
     [intact, tampered]
 }

@@ -21,7 +21,7 @@ fn queries_are_listed_and_shown_without_a_lake() {
         text.contains("weekly_counts  (query)\n    incidents reported in a week, by one dimension at a time"),
         "{text}"
     );
-    assert!(text.contains("    parameters: as_of TIMESTAMP, cause STRING\n"), "{text}");
+    assert!(text.contains("    parameters: since TIMESTAMP, as_of TIMESTAMP, cause STRING\n"), "{text}");
     assert!(text.contains("open_incidents  (view)"));
     let listed = json_lines(folder.path(), &["query", "list"]);
     let names: Vec<&Value> = listed.iter().map(|one| &one["name"]).collect();

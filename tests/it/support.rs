@@ -137,8 +137,8 @@ fn cell(column: &dyn Array, row: usize) -> String {
     }
 }
 
-/// One character of the entry of a row, counted from 0.
-pub fn tamper(folder: &Path, row: usize) {
+/// Changes one character of the entry of a report's row, by its seq.
+pub fn tamper(folder: &Path, seq: u64) {
     let lake = lake_at(folder);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -148,7 +148,9 @@ pub fn tamper(folder: &Path, row: usize) {
         for batch in batches(&lake, AUDIT_LOG).await {
             rows.extend(from_batch::<AuditRow>(&batch).unwrap());
         }
-        rows[row].entry = rows[row].entry.replacen("job", "jab", 1);
+        let row = rows.iter_mut().find(|row| row.seq == seq).unwrap();
+        let altered = row.entry.replacen("job", "jab", 1);
+        assert_ne!(std::mem::replace(&mut row.entry, altered.clone()), altered);
         let adds = vec![table.write_file(&to_batch(&rows).unwrap(), true).await.unwrap()];
         let removes = log.files.values().map(|file| RemoveFile {
             path: file.path.clone(),
