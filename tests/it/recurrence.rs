@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use chrono::TimeDelta;
 use datafusion::common::ScalarValue;
 use ops_runbook::{
     analytics::{
@@ -17,9 +18,15 @@ use ops_runbook::{
             issue::{Impact, Issue},
             stretch::{Stretch, beginning},
         },
+        redact::Redactor,
         time::Timestamp,
+        words::Interface,
     },
-    lake::Lake,
+    lake::{
+        Lake,
+        ledger::{Ledger, Submission},
+    },
+    ops,
     render::recurring,
     tables::{Row, from_batch, rows::RootCause},
 };
@@ -27,7 +34,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::tempdir;
 
-use crate::support::{EXAMPLES, batches, example, lake_at, ok, report};
+use crate::support::{EXAMPLES, batches, example, lake_at, ok, report, run};
 
 fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -213,4 +220,68 @@ async fn a_parameter_without_a_value_is_an_error() {
             .await
             .is_err()
     );
+}
+
+/// Reports by the day; a fresh one for each, at noon. The second part of the name is the cause.
+fn on_day(n: usize, day: i64, cause: &str) -> Submission {
+    let mut one = report(&format!("r{n}"));
+    let at = time("2026-01-01T12:00:00Z").plus(TimeDelta::days(day));
+    one["incident"]["reported_at"] = at.to_string().into();
+    one["timeline"] = serde_json::json!([]);
+    one["rca"]["root_cause"] = cause.into();
+    let bytes = serde_json::to_vec(&one).unwrap();
+    ops::prepare(&bytes, &Redactor::new(None), at.plus(TimeDelta::days(90)), Interface::Cli).unwrap()
+}
+
+/// What is recorded of every episode, without when it was.
+async fn standing(lake: &Lake) -> Vec<(String, String, u64, Timestamp, Timestamp)> {
+    let rows = recorded(Engine::Local(lake)).await.unwrap();
+    rows.into_iter()
+        .map(|row| (row.episode_id, row.event.to_string(), row.occurrences, row.first_at, row.last_at))
+        .collect()
+}
+
+#[tokio::test]
+async fn trailing_scans_record_what_whole_scans_record() {
+    let folder = tempdir().unwrap();
+    let lakes = ["whole", "trailing"].map(|name| lake_at(&folder.path().join(name)));
+    // Day of the report, cause; a scan follows wherever the day is followed by one. A session that goes on for longer than
+    // four windows, one that ends, one that comes back, and one that a late report joins.
+    let steady = (0..19).map(|n| (n * 3, "executor out of memory"));
+    let ended = [2, 3, 4].map(|day| (day, "token expired"));
+    let back = [40, 41, 42, 58].map(|day| (day, "token expired"));
+    let joined = [30, 31, 32, 45, 46, 47].map(|day| (day, "schema of the source changed"));
+    let mut reports: Vec<(i64, &str)> = steady.chain(ended).chain(back).chain(joined).collect();
+    reports.sort_unstable();
+    // It comes last, though it is of day 38.
+    reports.push((38, "schema of the source changed"));
+    let mut opened = Vec::new();
+    for lake in &lakes {
+        lake.init().await.unwrap();
+        opened.push(Ledger::open(lake).await.unwrap());
+    }
+    for (n, part) in reports.chunks(4).enumerate() {
+        let as_of = time("2026-01-02T00:00:00Z")
+            .plus(TimeDelta::days(part.iter().map(|(day, _)| *day).max().unwrap().max(n as i64 * 7)));
+        for ((lake, (ledger, _)), trailing) in lakes.iter().zip(&opened).zip([None, Some(TimeDelta::days(28))]) {
+            for (at, (day, cause)) in part.iter().enumerate() {
+                ledger.submit(on_day(n * 4 + at, *day, cause)).await.unwrap();
+            }
+            ops::recurrence::scan(lake, Engine::Local(lake), ledger, Some(as_of), trailing).await.unwrap();
+        }
+        assert_eq!(standing(&lakes[1]).await, standing(&lakes[0]).await, "after {part:?}, as of {as_of}");
+    }
+    let found = standing(&lakes[1]).await;
+    assert!(found.len() >= 4 && found.iter().any(|episode| episode.2 == 19), "{found:?}");
+}
+
+#[test]
+fn a_trailing_scan_of_less_than_four_windows_is_refused() {
+    let folder = tempdir().unwrap();
+    ok(folder.path(), &["init"]);
+    ok(folder.path(), &["recurrence", "scan", "--trailing", "28"]);
+    let refused = run(folder.path(), &["recurrence", "scan", "--trailing", "27"]);
+    assert_eq!(refused.status.code(), Some(3));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("672 h at least"), "{told}");
 }

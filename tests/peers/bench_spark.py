@@ -1,6 +1,7 @@
 """Spark with Delta's jars on this machine's processors: the repository's own SQL files, parameters as literals."""
 
 import os
+import re
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +37,13 @@ def start(scratch):
     return session
 
 
+def peak():
+    """Of the JVM, which is not a child whose memory is accounted here."""
+    jvm = SparkSession.getActiveSession().sparkContext._gateway.proc.pid
+    status = Path(f"/proc/{jvm}/status").read_text(encoding="utf-8")
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])
+
+
 def answers(lake, views, question, text):
     session = start(tempfile.mkdtemp(prefix="ops-runbook-spark-"))
     for name in benchmark.TABLES:
@@ -48,4 +56,4 @@ def answers(lake, views, question, text):
 
 
 if __name__ == "__main__":
-    benchmark.main(answers)
+    benchmark.main(answers, peak)

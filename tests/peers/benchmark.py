@@ -20,9 +20,10 @@ TABLES = ["cause_aliases", "incident_states", "root_causes"]
 VIEWS = ["cause_findings", "incidents"]
 
 
-def main(answers):
+def main(answers, peak=lambda: 0):
     """Calls answers(lake, views, question, text), which returns the engine's name and a function that answers with an Arrow
-    table; asks that one time more than the command line says, and prints how long it took and what came."""
+    table; asks that one time more than the command line says, and prints how long it took and what came. peak() returns the
+    peak memory, KiB, of a child that does the work."""
     if len(sys.argv) != 5:
         sys.exit("usage: bench_ENGINE.py LAKE REPOSITORY QUESTION RUNS")
     lake, root, question, runs = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
@@ -41,7 +42,7 @@ def main(answers):
     if any(summary != summaries[0] for summary in summaries):
         sys.exit(f"{engine} does not always answer alike")
     with result:
-        print(json.dumps({"engine": engine, "walls": walls, **summaries[0]}), file=result)
+        print(json.dumps({"engine": engine, "walls": walls, "peak": peak(), **summaries[0]}), file=result)
 
 
 def bound(text, timestamp):

@@ -69,18 +69,23 @@ async fn begun(engine: Engine<'_>, since: Timestamp, rule: Rule) -> Result<BTree
     Ok(begun.into_iter().filter(|session| session.may_begin_earlier).map(|session| session.cause).collect())
 }
 
-/// When the sessions began that go on at or after each cause's moment: looked for from further and further back.
+/// When the sessions began that go on at or after each cause's moment, or some moment before: looked for from further and
+/// further back.
 async fn beginnings(
     engine: Engine<'_>,
     rule: Rule,
     edges: &BTreeMap<String, Timestamp>,
     earliest: Timestamp,
 ) -> Result<BTreeMap<String, Timestamp>, QueryError> {
-    let (mut open, mut known): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        edges.clone().into_iter().partition(|(_, edge)| *edge > earliest);
+    let mut known = BTreeMap::new();
+    let mut open = edges.clone();
     let mut back = least(rule);
     while let Some((first, last)) = open.values().min().copied().zip(open.values().max()) {
-        let since = first.plus(-back).max(earliest);
+        let since = first.plus(-back);
+        if since <= earliest {
+            known.extend(open.into_keys().map(|cause| (cause, since)));
+            break;
+        }
         let stretch = Stretch { since, as_of: last.plus(rule.window()) };
         let found = episodes(engine, stretch, sessions(rule), named(&causes(&open))).await?;
         let mut of_cause: BTreeMap<&str, Vec<&Episode>> = BTreeMap::new();
@@ -88,14 +93,9 @@ async fn beginnings(
             of_cause.entry(&session.cause).or_default().push(session);
         }
         open.retain(|cause, edge| {
-            let own = of_cause.remove(cause.as_str()).unwrap_or_default();
-            match beginning_of(own, *edge, since, earliest) {
-                Some(beginning) => {
-                    known.insert(cause.clone(), beginning);
-                    false
-                }
-                None => true,
-            }
+            let beginning = beginning_of(of_cause.remove(cause.as_str()).unwrap_or_default(), *edge);
+            known.extend(beginning.map(|beginning| (cause.clone(), beginning)));
+            beginning.is_none()
         });
         back = back * 2;
     }

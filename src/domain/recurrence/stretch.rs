@@ -70,17 +70,12 @@ impl Reach {
 }
 
 /// From when on the sessions that go on at or after the moment `edge` are to be looked at, as far as `sessions` tell, those
-/// of one cause in a look that began at `since`. `None`: one of them may begin before that.
-pub fn beginning_of<'a>(
-    sessions: impl IntoIterator<Item = &'a Episode>,
-    edge: Timestamp,
-    since: Timestamp,
-    earliest: Timestamp,
-) -> Option<Timestamp> {
+/// of one cause in some look. `None`: one of them may begin before that look.
+pub fn beginning_of<'a>(sessions: impl IntoIterator<Item = &'a Episode>, edge: Timestamp) -> Option<Timestamp> {
     let reaching =
         sessions.into_iter().filter(|session| session.last_at >= edge).min_by_key(|session| session.first_at);
     match reaching {
-        Some(session) if session.may_begin_earlier && since > earliest => None,
+        Some(session) if session.may_begin_earlier => None,
         Some(session) => Some(session.first_at.min(edge)),
         None => Some(edge),
     }
