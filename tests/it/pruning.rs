@@ -3,10 +3,14 @@
 use std::{fs, path::Path};
 
 use datafusion::common::ScalarValue;
-use ops_runbook::{analytics, domain::time::Timestamp, lake::Lake};
+use ops_runbook::{
+    analytics::{self, engine::Value, header::Header, weekly::WeekParameters},
+    domain::{time::Timestamp, week::Week},
+    lake::Lake,
+};
 use tempfile::tempdir;
 
-use crate::support::{lake_at, ok, report};
+use crate::support::{json_lines, lake_at, ok, report};
 
 /// Three reports in each of four months: a file of every table a month.
 fn four_months(lake: &Path) {
@@ -74,5 +78,34 @@ async fn a_filter_on_time_goes_through_views_and_queries_down_to_the_files() {
         };
         assert_eq!(most("1700-01-01T00:00:00Z").await, Some(4), "{name} reads everything it is asked about");
         assert_eq!(most("2026-03-15T00:00:00Z").await, Some(1), "{name} reads no more than it is asked about");
+    }
+}
+
+/// Months after the last report nothing is left to read: neither for the figures of a week nor, after an earlier digest, for
+/// what is open.
+#[tokio::test]
+async fn the_queries_about_a_week_read_no_files_from_long_before() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("lake");
+    four_months(&path);
+    let lake = lake_at(&path);
+    let week = Week::new("2026-W40".parse().unwrap(), chrono_tz::Tz::UTC);
+    let at = WeekParameters { week, known_from: week.earlier(30).start() };
+    let rows = json_lines(&path, &["sql", "SELECT max(seq) AS seq FROM audit_log"])[0]["seq"].as_i64().unwrap();
+    for (name, sql) in analytics::queries() {
+        let header = Header::of(sql);
+        if !header.parameters.iter().any(|parameter| parameter.name == "week_end") {
+            continue;
+        }
+        let value = |parameter: &str| match parameter {
+            "known_until" => Value::from(week.start()),
+            "known_seq" => Value::Int(rows),
+            parameter => at.value(name, parameter).unwrap(),
+        };
+        let given: Vec<(String, Value)> =
+            header.parameters.iter().map(|parameter| (parameter.name.clone(), value(&parameter.name))).collect();
+        let given: Vec<(&str, ScalarValue)> = given.iter().map(|(name, value)| (name.as_str(), value.into())).collect();
+        let read: usize = files_read(&lake, sql, &given).await.into_iter().sum();
+        assert_eq!(read, 0, "{name}");
     }
 }
