@@ -24,7 +24,7 @@ pub struct ResolveWeek {
     pub p95_s: Option<f64>,
 }
 
-const LEFT: i32 = 44;
+const LEFT: i32 = 56;
 const TOP: i32 = 38;
 const PLOT: i32 = 140;
 const BOTTOM: i32 = 50;
