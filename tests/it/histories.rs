@@ -11,6 +11,7 @@ use ops_runbook::{
     },
     domain::{
         digest::{Figures, open::OpenBase},
+        time::Timestamp,
         week::Week,
     },
     lake::{
@@ -20,7 +21,7 @@ use ops_runbook::{
     },
     tables::catalog,
 };
-use serde_json::json;
+use serde_json::{Map, Value as Json, json};
 use tempfile::tempdir;
 
 use crate::{
@@ -138,8 +139,14 @@ fn figures_are_the_same_every_time_and_with_an_older_list_of_open_incidents() {
     runtime.block_on(write(&old, &earlier));
     let then = week("2026-W09", "Europe/Berlin");
     let open = runtime.block_on(figures(Engine::Local(&old), &then, None)).unwrap().open;
-    let base = OpenBase { until: then.week.end(), seq: known, open };
-    assert!(base.open.len() > 10, "{}", base.open.len());
+    // … and of these rows those before the first that says of an incident of that list that it was resolved
+    let until = then.week.end();
+    let says_more = |row: &&Map<String, Json>| {
+        row["resolved_at"].as_str().is_some_and(|at| at.parse::<Timestamp>().unwrap() >= until)
+    };
+    let more = earlier["incident_states"].iter().filter(says_more).filter_map(|row| row["seq"].as_u64()).min();
+    let base = OpenBase { until, seq: more.map_or(known, |seq| seq - 1), open };
+    assert!(base.open.len() > 10 && base.seq > 0, "{} {}", base.open.len(), base.seq);
     assert_eq!(all, runtime.block_on(figures(Engine::Local(&lake), &at, Some(&base))).unwrap());
     // one from a later week is no help
     let later = OpenBase { until: at.week.end().plus(chrono::TimeDelta::hours(1)), ..base };
