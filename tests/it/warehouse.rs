@@ -82,7 +82,7 @@ fn history(folder: &Path) -> std::path::PathBuf {
 /// A value for every parameter that the header of a file names, by its name or else by its type.
 fn parameters(sql: &str, as_of: Timestamp, cause: &str) -> Parameters {
     let week_before = Timestamp::from_micros(as_of.micros() - 7 * 24 * 3_600_000_000).unwrap();
-    let header = regex::Regex::new(r"(?m)^--.*?:([a-z_]+)\s+(TIMESTAMP|INT|BIGINT|STRING)\b").unwrap();
+    let header = regex::Regex::new(r"(?m)^--.*?:([a-z0-9_]+)\s+(TIMESTAMP|INT|BIGINT|STRING)\b").unwrap();
     let given = header.captures_iter(sql).map(|found| {
         let value = match (&found[1], &found[2]) {
             ("as_of", _) => as_of.into(),
