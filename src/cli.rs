@@ -12,6 +12,7 @@ mod output;
 mod query;
 mod recurrence;
 mod runbook;
+mod workspace;
 
 use std::{
     path::{Path, PathBuf},

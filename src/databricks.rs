@@ -1,24 +1,30 @@
 //! A Databricks workspace, through its REST API.
 //!
-//! - here: the client, who it is, and how requests are sent and sent again
+//! - here: the client, and how requests are sent and sent again
+//! - [`auth`]: who asks, and where
 //! - [`error`]: what a workspace answers when it does not do what it was asked
+//! - [`pages`]: lists
+//! - [`jobs`] as they are deployed
 //! - [`statements`] runs SQL on a warehouse
 //!
 //! Everything sent so far only reads, so every request may be sent again after any error. Whoever adds one that writes has to
 //! give it an idempotency token, or to find out first whether it was done.
 
+pub mod auth;
 pub mod error;
+pub mod jobs;
+mod pages;
 pub mod statements;
 
-use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
-use bytes::Bytes;
 use reqwest::{Method, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
 use url::{Host, Url};
 
-use error::{ApiError, Attempt};
+use auth::{Credentials, Session};
+use error::{Answered, ApiError, Attempt};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -28,6 +34,10 @@ const ANSWER: Duration = Duration::from_secs(90);
 const RETRIES: usize = 5;
 /// A workspace that asks to wait for longer than this is not waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// The cheapest request that everybody may make.
+const WHO_AM_I: [&str; 5] = ["2.0", "preview", "scim", "v2", "Me"];
+/// The header of an answer that names its workspace.
+const WORKSPACE_ID: &str = "x-databricks-org-id";
 
 /// What shows who somebody is. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -91,11 +101,21 @@ impl FromStr for Workspace {
     }
 }
 
+impl Workspace {
+    fn endpoint(&self, path: &[&str]) -> Url {
+        let mut url = self.0.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.clear().extend(path);
+        }
+        url
+    }
+}
+
 /// Speaks to one workspace as one user.
 #[derive(Debug, Clone)]
 pub struct Client {
     workspace: Workspace,
-    token: Token,
+    session: Arc<Session>,
     http: reqwest::Client,
 }
 
@@ -104,7 +124,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ApiError::Unreachable`] when this machine cannot make encrypted connections.
-    pub fn new(workspace: Workspace, token: Token) -> Result<Self, ApiError> {
+    pub fn new(workspace: Workspace, credentials: impl Into<Credentials>) -> Result<Self, ApiError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("ops-runbook/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
@@ -113,35 +133,52 @@ impl Client {
             .redirect(redirect::Policy::none())
             .build()
             .map_err(ApiError::Unreachable)?;
-        Ok(Self { workspace, token, http })
+        Ok(Self { workspace, session: Arc::new(Session::new(credentials.into())), http })
     }
 
     pub fn workspace(&self) -> &Workspace {
         &self.workspace
     }
 
-    /// Where the body of the answer says nothing.
-    async fn post_unanswered(&self, path: &[&str]) -> Result<(), ApiError> {
-        self.send(Method::POST, path, None::<&()>).await.map(drop)
+    /// The id of the workspace, which every answer carries. `None`: this one does not.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn workspace_id(&self) -> Result<Option<String>, ApiError> {
+        let answer = self.send(Method::GET, &WHO_AM_I, &[], None::<&()>).await?;
+        let id = answer.headers.get(WORKSPACE_ID).and_then(|value| value.to_str().ok()).map(str::trim);
+        Ok(id.filter(|id| !id.is_empty()).map(str::to_owned))
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ApiError> {
-        read(&self.send(Method::GET, path, None::<&()>).await?)
+    /// Where the body of the answer says nothing.
+    async fn post_unanswered(&self, path: &[&str]) -> Result<(), ApiError> {
+        self.send(Method::POST, path, &[], None::<&()>).await.map(drop)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<T, ApiError> {
+        read(&self.send(Method::GET, path, query, None::<&()>).await?.body)
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, ApiError> {
-        read(&self.send(Method::POST, path, Some(body)).await?)
+        read(&self.send(Method::POST, path, &[], Some(body)).await?.body)
     }
 
     /// Sends until there is an answer that another attempt would not change.
-    async fn send(&self, method: Method, path: &[&str], body: Option<&impl Serialize>) -> Result<Bytes, ApiError> {
-        let mut url = self.workspace.0.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.clear().push("api").extend(path);
-        }
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&impl Serialize>,
+    ) -> Result<Answered, ApiError> {
+        let url = self.workspace.endpoint(&[&["api"], path].concat());
         let body = body.map(serde_json::to_vec).transpose().map_err(ApiError::unexpected)?;
         let attempt = || async {
-            let mut request = self.http.request(method.clone(), url.clone()).bearer_auth(&self.token.0);
+            let token = self.session.token(&self.workspace, &self.http).await?;
+            let mut request = self.http.request(method.clone(), url.clone()).bearer_auth(&token.0);
+            if !query.is_empty() {
+                request = request.query(query);
+            }
             if let Some(body) = &body {
                 request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
             }

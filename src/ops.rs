@@ -22,6 +22,7 @@ use serde::Serialize;
 
 use crate::{
     analytics::{self, QueryError},
+    databricks::error::ApiError,
     domain::{
         decide,
         entry::{Entry, Request, canonical},
@@ -61,6 +62,8 @@ pub enum OpsError {
     Commit(#[from] Arc<LakeError>),
     #[error(transparent)]
     Query(#[from] QueryError),
+    #[error(transparent)]
+    Workspace(#[from] ApiError),
     #[error("there is no incident {0} in this lake")]
     NoIncident(IncidentId),
     #[error("there is no audit log row {0} in this lake")]

@@ -5,14 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
-use super::{exit::Failure, output::Output};
+use super::{exit::Failure, output::Output, workspace};
 use crate::{
     analytics::{
         engine::Engine,
         warehouse::{Listener, Warehouse},
     },
     databricks::{
-        Client,
+        auth::AuthError,
         statements::{Cancelled, State},
     },
     lake::Lake,
@@ -21,7 +21,7 @@ use crate::{
 /// Flags of every command that asks queries which may be too much for one machine.
 #[derive(Debug, Args)]
 pub struct EngineArgs {
-    /// Where queries run. A warehouse needs its workspace in DATABRICKS_HOST and a token in DATABRICKS_TOKEN
+    /// Where queries run. A warehouse needs a workspace: DATABRICKS_HOST and DATABRICKS_TOKEN, a service principal, or a profile
     #[arg(long, default_value = "local")]
     engine: Kind,
     /// The SQL warehouse that runs them
@@ -85,45 +85,35 @@ pub fn choose<'a>(lake: &'a Lake, warehouse: Option<&'a Warehouse>) -> Engine<'a
 /// The warehouse that the arguments ask for; `None` when they ask for none. Makes no request.
 ///
 /// # Errors
-/// [`Failure::Settings`] names everything that is missing, [`Failure::Unusable`] what is there and wrong.
+/// [`Failure::Settings`] names everything that is missing, [`Failure::Auth`] what is there and wrong.
 pub fn warehouse(args: &EngineArgs, output: Output) -> Result<Option<Warehouse>, Failure> {
     if args.engine == Kind::Local {
         return Ok(None);
     }
-    let given = |value: &Option<String>| value.clone().filter(|value| !value.trim().is_empty());
-    let found = (
-        environment("DATABRICKS_HOST"),
-        environment("DATABRICKS_TOKEN"),
-        given(&args.warehouse_id),
-        given(&args.catalog),
-        given(&args.schema),
-    );
-    let (Some(host), Some(token), Some(warehouse_id), Some(catalog), Some(schema)) = found else {
-        let (host, token, warehouse_id, catalog, schema) = found;
-        let missing = [
-            (host.is_none(), "the workspace's URL in DATABRICKS_HOST"),
-            (token.is_none(), "a token in DATABRICKS_TOKEN"),
-            (warehouse_id.is_none(), "--warehouse-id (or DATABRICKS_WAREHOUSE_ID)"),
-            (catalog.is_none(), "--catalog (or OPS_RUNBOOK_CATALOG)"),
-            (schema.is_none(), "--schema (or OPS_RUNBOOK_SCHEMA)"),
-        ];
-        let missing = missing.into_iter().filter(|(is_missing, _)| *is_missing).map(|(_, name)| name.to_owned());
-        return Err(Failure::Settings(missing.collect()));
+    let mut missing = Vec::new();
+    let client = match workspace::client() {
+        Err(Failure::Auth(AuthError::Missing(names))) => {
+            missing.extend(names);
+            None
+        }
+        client => Some(client?),
     };
-    let unusable = |what: &str| {
-        let what = what.to_owned();
-        move |reason| Failure::Unusable { what, reason }
+    let mut given = |value: &Option<String>, name: &str| {
+        let value = value.clone().filter(|value| !value.trim().is_empty());
+        if value.is_none() {
+            missing.push(name.to_owned());
+        }
+        value.unwrap_or_default()
     };
-    let client = Client::new(
-        host.parse().map_err(unusable("DATABRICKS_HOST"))?,
-        token.parse().map_err(unusable("DATABRICKS_TOKEN"))?,
-    )?;
-    Ok(Some(Warehouse::new(client, warehouse_id, catalog, schema, listener(output))))
-}
-
-#[expect(clippy::disallowed_methods, reason = "as an argument, a token would be shown to everybody on the machine")]
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+    let warehouse_id = given(&args.warehouse_id, "--warehouse-id (or DATABRICKS_WAREHOUSE_ID)");
+    let catalog = given(&args.catalog, "--catalog (or OPS_RUNBOOK_CATALOG)");
+    let schema = given(&args.schema, "--schema (or OPS_RUNBOOK_SCHEMA)");
+    match client {
+        Some(client) if missing.is_empty() => {
+            Ok(Some(Warehouse::new(client, warehouse_id, catalog, schema, listener(output))))
+        }
+        _ => Err(Failure::Settings(missing)),
+    }
 }
 
 /// Shows how far a statement is, while it is under way.

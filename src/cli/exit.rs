@@ -8,6 +8,7 @@ use super::output::Output;
 use crate::{
     analytics::QueryError,
     databricks::{
+        auth::AuthError,
         error::ApiError,
         statements::{Cancelled, StatementError},
     },
@@ -77,6 +78,8 @@ pub enum Failure {
     Refused,
     #[error("somebody else maintains this lake until {0}")]
     Busy(crate::domain::time::Timestamp),
+    #[error(transparent)]
+    Auth(AuthError),
     /// Settings that a warehouse needs, and how each is given.
     #[error("a warehouse needs {}", .0.join(", "))]
     Settings(Vec<String>),
@@ -102,7 +105,7 @@ impl From<LakeError> for Failure {
 
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
-        QueryError::Warehouse(error.into()).into()
+        Self::Ops(error.into())
     }
 }
 
@@ -141,9 +144,11 @@ impl Failure {
                 return Code::Refused;
             }
             (Self::Busy(_), _) => return Code::TryAgain,
-            (Self::Settings(_), _) => return Code::Usage,
+            (Self::Settings(_) | Self::Auth(AuthError::Missing(_)), _) => return Code::Usage,
+            (Self::Auth(_), _) => return Code::Refused,
             (Self::Interrupted(_), _) => return Code::Interrupted,
             (_, Some(OpsError::Query(QueryError::Warehouse(error)))) => return warehouse_code(error),
+            (_, Some(OpsError::Workspace(error))) => return workspace_code(error),
             (Self::NoVersion(_) | Self::NoQuery(_), _)
             | (
                 _,
@@ -207,6 +212,8 @@ impl Failure {
                 "--catalog and --schema must hold the tables of --lake; `schema tables --format ddl` makes them".into(),
             ),
             (_, Some(OpsError::Query(error))) => error.hint(),
+            (_, Some(OpsError::Workspace(error))) => error.hint(),
+            (Self::Auth(error), _) => Some(error.hint()),
             _ => self.lake().and_then(LakeError::hint),
         }
     }
@@ -215,13 +222,20 @@ impl Failure {
 fn warehouse_code(error: &StatementError) -> Code {
     match error {
         _ if error.is_refusal() => Code::Refused,
-        StatementError::Api(ApiError::Refused(_)) => Code::Refused,
-        StatementError::Api(ApiError::NotFound(_)) => Code::NotFound,
-        StatementError::Api(ApiError::Throttled(_) | ApiError::Unreachable(_))
-        | StatementError::Cancelled { .. }
-        | StatementError::Closed { .. }
-        | StatementError::Incomplete { .. } => Code::TryAgain,
+        StatementError::Api(error) => workspace_code(error),
+        StatementError::Cancelled { .. } | StatementError::Closed { .. } | StatementError::Incomplete { .. } => {
+            Code::TryAgain
+        }
         _ => Code::Failure,
+    }
+}
+
+fn workspace_code(error: &ApiError) -> Code {
+    match error {
+        ApiError::Refused(_) => Code::Refused,
+        ApiError::NotFound(_) => Code::NotFound,
+        ApiError::Throttled(_) | ApiError::Unreachable(_) => Code::TryAgain,
+        ApiError::Unauthorised(_) | ApiError::Forbidden(_) | ApiError::Unexpected(_) => Code::Failure,
     }
 }
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::{StatusCode, header};
+use reqwest::{
+    StatusCode,
+    header::{self, HeaderMap},
+};
 use serde::Deserialize;
 
 /// Characters kept of what a workspace says.
@@ -42,13 +45,19 @@ impl ApiError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Unauthorised(_) => {
-                "give a token that has not expired in DATABRICKS_TOKEN, and its workspace in DATABRICKS_HOST"
+                "give a token that has not expired in DATABRICKS_TOKEN, or a service principal that exists, and the workspace \
+                 it belongs to in DATABRICKS_HOST"
             }
             Self::Forbidden(_) => {
-                "the token's owner needs CAN USE on the warehouse, USE CATALOG, USE SCHEMA, and SELECT on tables and views"
+                "whoever asks needs: for queries CAN USE on the warehouse, USE CATALOG, USE SCHEMA, and SELECT on tables and \
+                 views; for jobs CAN VIEW"
             }
-            Self::NotFound(_) => "look at --warehouse-id, --catalog and --schema",
-            Self::Refused(_) => "look at --warehouse-id, and at what the workspace says",
+            Self::NotFound(_) => {
+                "look at the ids and names that were given, such as --warehouse-id, --catalog and --schema"
+            }
+            Self::Refused(_) => {
+                "look at what the workspace says, and at the ids that were given, such as --warehouse-id"
+            }
             Self::Throttled(_) => "run it again later; nothing was changed",
             Self::Unreachable(_) => "look at DATABRICKS_HOST and at the network; nothing was changed",
             Self::Unexpected(_) => {
@@ -57,6 +66,13 @@ impl ApiError {
         };
         Some(hint.into())
     }
+}
+
+/// A success.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub headers: HeaderMap,
+    pub body: Bytes,
 }
 
 /// One attempt that failed.
@@ -78,16 +94,17 @@ struct Body {
 }
 
 impl Attempt {
-    /// The body of a success, or what to make of anything else.
-    pub async fn of(sent: Result<reqwest::Response, reqwest::Error>) -> Result<Bytes, Self> {
+    /// What was answered, or what to make of it when that is no success.
+    pub async fn of(sent: Result<reqwest::Response, reqwest::Error>) -> Result<Answered, Self> {
         let response = sent.map_err(Self::broken)?;
         let status = response.status();
-        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let headers = response.headers().clone();
+        let retry_after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         // Seconds, as this API sends them; a date is treated as if nothing was said.
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let body = response.bytes().await.map_err(Self::broken)?;
         if status.is_success() {
-            return Ok(body);
+            return Ok(Answered { headers, body });
         }
         let text = said(status, &body);
         let again = matches!(
@@ -106,6 +123,11 @@ impl Attempt {
             _ => ApiError::Unexpected(text),
         };
         Err(Self { error, again, retry_after })
+    }
+
+    /// Another attempt would end the same.
+    pub fn final_error(error: ApiError) -> Self {
+        Self { error, again: false, retry_after: None }
     }
 
     fn broken(error: reqwest::Error) -> Self {

@@ -150,7 +150,7 @@ impl Statements {
         while response.status.state.is_under_way() {
             told(&response.status.state);
             tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
-            let asked = self.client.get::<Response>(&[&PATH[..], &[&id]].concat()).await;
+            let asked = self.client.get::<Response>(&[&PATH[..], &[&id]].concat(), &[]).await;
             if !matches!(&asked, Ok(response) if response.status.state.is_under_way()) {
                 self.forget(&id);
             }
@@ -204,7 +204,7 @@ impl Statements {
         for index in 1..total_chunk_count {
             let index_text = index.to_string();
             let path = [&PATH[..], &[id, "result", "chunks", &index_text]].concat();
-            let chunk: Chunk = self.client.get(&path).await?;
+            let chunk: Chunk = self.client.get(&path, &[]).await?;
             if chunk.chunk_index != Some(index) {
                 return Err(ApiError::unexpected(format!("another chunk than {index}")).into());
             }
