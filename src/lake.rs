@@ -1,6 +1,7 @@
 //! The lake: Delta tables below one folder, and the only code that writes them.
 //!
-//! - [`store`] makes local disks durable
+//! - [`location`] says where a lake can be
+//! - [`store`] makes local disks durable; [`cloud`] speaks to object stores
 //! - [`log`] reads a Delta log without listing it
 //! - [`reader`] is Parquet's view of a data file
 //! - [`table`] writes data files and commits, and reads rows back
@@ -10,8 +11,10 @@
 //! - [`verify`] proves that nothing was changed
 //! - [`lease`], [`maintenance`] keep the tables healthy, one owner at a time
 
+pub mod cloud;
 pub mod lease;
 pub mod ledger;
+pub mod location;
 pub mod log;
 pub mod maintenance;
 pub mod projector;
@@ -24,7 +27,6 @@ pub mod verify;
 
 use std::{
     fmt,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -42,6 +44,8 @@ use crate::{
     domain::{ids::IncidentId, policy::Policy, time::Timestamp},
     tables::{TableDef, catalog},
 };
+use cloud::Variables;
+use location::Location;
 use table::Table;
 
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
@@ -53,6 +57,12 @@ pub enum LakeError {
     NoLake(String),
     #[error("{text:?} is not a place for a lake: {reason}")]
     BadLocation { text: String, reason: String },
+    /// A store that cannot be opened as things are set. Holds no secret.
+    #[error("{place} cannot be used: {reason}")]
+    BadSetting { place: String, reason: String, hint: String },
+    /// A store in which two writers could both believe that they wrote the same commit.
+    #[error("{0} does not refuse a second writer of one file")]
+    Unguarded(String),
     /// A log file that is not whole. Nothing is read past it.
     #[error("{table}/{file} is damaged: {detail}")]
     Torn { table: String, file: String, detail: String },
@@ -94,7 +104,11 @@ impl LakeError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoLake(_) => "make one with `ops-runbook init`, or point --lake at an existing one".into(),
-            Self::BadLocation { .. } => "give a folder, such as ./ops-lake".into(),
+            Self::BadLocation { .. } => location::EXAMPLES.into(),
+            Self::BadSetting { hint, .. } => hint.clone(),
+            Self::Unguarded(_) => {
+                "records could be lost there; choose a store with conditional writes: S3, Azure, Google, a local disk".into()
+            }
             Self::Torn { table, file, .. } if file.ends_with("_last_checkpoint") => {
                 format!("remove {table}/{file}; the checkpoint itself is found without it")
             }
@@ -109,9 +123,7 @@ impl LakeError {
             Self::Refused(refusal) => refusal.hint.clone(),
             Self::NoIncident(_) => "`ops-runbook incident list` shows which there are".into(),
             Self::TooBusy { .. } | Self::Fenced(_) | Self::Outdated => "try again".into(),
-            Self::Store(object_store::Error::PermissionDenied { .. }) => {
-                "check who owns the folder and whether it may be written".into()
-            }
+            Self::Store(error) => return cloud::hint(error),
             _ => return None,
         })
     }
@@ -220,6 +232,12 @@ impl Backoff {
     }
 }
 
+/// What the environment says about stores. Given from outside, so that the lake reads no environment.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    pub variables: Variables,
+}
+
 /// A lake, opened. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lake {
@@ -231,30 +249,32 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// A lake on a local folder, given as a path or a `file://` URL. Nothing is read or made yet.
+    /// A lake at a [`Location`] that needs nothing from the environment: a local folder, as a rule.
     ///
     /// # Errors
-    /// [`LakeError::BadLocation`].
+    /// As [`Self::open`].
     pub fn at(location: &str, context: Context) -> Result<Self> {
-        let bad = |reason: &str| LakeError::BadLocation { text: location.into(), reason: reason.into() };
-        let folder = match Url::parse(location) {
-            Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| bad("it is not a local path"))?,
-            Ok(url) if location.contains("://") => {
-                return Err(bad(&format!("the scheme {} is not supported; local folders are", url.scheme())));
+        Self::open(location, &Surroundings::default(), context)
+    }
+
+    /// A lake at a [`Location`]. Nothing is asked, read or made yet.
+    ///
+    /// # Errors
+    /// [`LakeError::BadLocation`], [`LakeError::BadSetting`].
+    pub fn open(location: &str, surroundings: &Surroundings, context: Context) -> Result<Self> {
+        let location: Location = location.parse()?;
+        let (root, prefix): (Arc<dyn ObjectStore>, Path) = match &location {
+            Location::Folder(folder) => {
+                let prefix = Path::from_absolute_path(folder).map_err(|error| LakeError::BadLocation {
+                    text: location.to_string(),
+                    reason: error.to_string(),
+                })?;
+                (Arc::new(store::DurableLocal::new(folder.join(".staging"))), prefix)
             }
-            _ => PathBuf::from(location),
+            Location::Catalog(_) => todo!(),
+            _ => (cloud::open(&location, &surroundings.variables, None)?, location.prefix()),
         };
-        if location.trim().is_empty() {
-            return Err(bad("it is empty"));
-        }
-        let folder = std::path::absolute(&folder).map_err(|error| bad(&error.to_string()))?;
-        if folder.exists() && !folder.is_dir() {
-            return Err(bad("it is a file"));
-        }
-        let url = Url::from_directory_path(&folder).map_err(|()| bad("it is not an absolute path"))?;
-        let root = Arc::new(store::DurableLocal::new(folder.join(".staging")));
-        let prefix = Path::from_absolute_path(&folder).map_err(|error| bad(&error.to_string()))?;
-        Ok(Self { url, root, prefix, context })
+        Ok(Self { url: location.url()?, root, prefix, context })
     }
 
     /// A lake at `url` on any store that puts if absent. `root` is rooted at the storage system's root.
@@ -266,9 +286,10 @@ impl Lake {
         &self.url
     }
 
-    /// For people: a path for a local lake, else the URL.
+    /// For people: a path for a local lake, else the URL without its last slash.
     pub fn display(&self) -> String {
-        self.url.to_file_path().map_or_else(|()| self.url.to_string(), |path| path.display().to_string())
+        let url = || self.url.as_str().trim_end_matches('/').to_owned();
+        self.url.to_file_path().map_or_else(|()| url(), |path| path.display().to_string())
     }
 
     /// The store below `name`.
