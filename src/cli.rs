@@ -9,6 +9,7 @@ mod exit;
 mod incident;
 mod input;
 mod output;
+mod place;
 mod query;
 mod recurrence;
 mod runbook;
@@ -23,7 +24,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::{
     domain::{digest::schema, policy::Policy, problems::report_schema, redact::Redactor, time::Timestamp},
-    lake::{Context, Lake, maintenance},
+    lake::{Context, maintenance},
 };
 use exit::Failure;
 use output::Output;
@@ -42,9 +43,13 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
-    /// Where the lake is: a folder or a file:// URL
+    /// Where the lake is: a folder, s3://bucket/prefix, abfss://container@account.dfs.core.windows.net/prefix,
+    /// az://container/prefix, gs://bucket/prefix or uc://catalog.schema
     #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_LAKE", default_value = "./ops-lake")]
     lake: String,
+    /// Where in storage a lake at uc:// is, below an external location; the schema's own storage unless given
+    #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_CATALOG_ROOT")]
+    catalog_root: Option<String>,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -225,12 +230,11 @@ fn configuration(given: Option<&Path>, output: &Output) -> Result<Policy, Failur
 }
 
 async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Code, Failure> {
-    let location = &cli.global.lake;
     let policy = configuration(cli.global.config.as_deref(), output)?;
-    let lake = || Lake::at(location, Context::system().with_policy(policy.clone()));
+    let lake = || place::lake(&cli.global, Context::system().with_policy(policy.clone()));
     match &cli.command {
         Command::Init => commands::init(&lake()?, output).await,
-        Command::Demo(args) => commands::demo(location, args, redactor, output).await,
+        Command::Demo(args) => commands::demo(&cli.global, args, redactor, output).await,
         Command::Record { file, artefacts } => commands::record(&lake()?, file, *artefacts, redactor, output).await,
         Command::Incident(command) => incident::run(command, &lake()?, redactor, output).await,
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,

@@ -5,6 +5,7 @@
 //! - [`error`]: what a workspace answers when it does not do what it was asked
 //! - [`pages`]: lists
 //! - [`jobs`] as they are deployed
+//! - [`storage`]: where a schema is, and credentials for it
 //! - [`statements`] runs SQL on a warehouse
 //!
 //! Everything sent so far only reads, so every request may be sent again after any error. Whoever adds one that writes has to
@@ -15,6 +16,7 @@ pub mod error;
 pub mod jobs;
 mod pages;
 pub mod statements;
+pub mod storage;
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 

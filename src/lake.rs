@@ -1,7 +1,7 @@
 //! The lake: Delta tables below one folder, and the only code that writes them.
 //!
 //! - [`location`] says where a lake can be
-//! - [`store`] makes local disks durable; [`cloud`] speaks to object stores
+//! - [`store`] makes local disks durable; [`cloud`] speaks to object stores; [`unity`] asks a workspace for one
 //! - [`log`] reads a Delta log without listing it
 //! - [`reader`] is Parquet's view of a data file
 //! - [`table`] writes data files and commits, and reads rows back
@@ -23,6 +23,7 @@ pub mod rebuild;
 pub mod scan;
 pub mod store;
 pub mod table;
+pub mod unity;
 pub mod verify;
 
 use std::{
@@ -41,12 +42,14 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
+    databricks::Client,
     domain::{ids::IncidentId, policy::Policy, time::Timestamp},
     tables::{TableDef, catalog},
 };
 use cloud::Variables;
 use location::Location;
 use table::Table;
+use unity::CatalogStore;
 
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
 
@@ -123,7 +126,7 @@ impl LakeError {
             Self::Refused(refusal) => refusal.hint.clone(),
             Self::NoIncident(_) => "`ops-runbook incident list` shows which there are".into(),
             Self::TooBusy { .. } | Self::Fenced(_) | Self::Outdated => "try again".into(),
-            Self::Store(error) => return cloud::hint(error),
+            Self::Store(error) => return unity::hint(error).or_else(|| cloud::hint(error)),
             _ => return None,
         })
     }
@@ -236,6 +239,10 @@ impl Backoff {
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     pub variables: Variables,
+    /// The workspace that knows `uc://`.
+    pub workspace: Option<Client>,
+    /// Where lakes at `uc://` are instead of in their schema's own storage: a URL.
+    pub catalog_root: Option<String>,
 }
 
 /// A lake, opened. Cheap to clone.
@@ -245,6 +252,8 @@ pub struct Lake {
     /// Rooted at the storage system's root, because delta-rs wants that one too.
     root: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// Who knows where it is, when the location does not say so.
+    catalog: Option<Arc<CatalogStore>>,
     pub context: Context,
 }
 
@@ -263,6 +272,7 @@ impl Lake {
     /// [`LakeError::BadLocation`], [`LakeError::BadSetting`].
     pub fn open(location: &str, surroundings: &Surroundings, context: Context) -> Result<Self> {
         let location: Location = location.parse()?;
+        let mut catalog = None;
         let (root, prefix): (Arc<dyn ObjectStore>, Path) = match &location {
             Location::Folder(folder) => {
                 let prefix = Path::from_absolute_path(folder).map_err(|error| LakeError::BadLocation {
@@ -271,19 +281,42 @@ impl Lake {
                 })?;
                 (Arc::new(store::DurableLocal::new(folder.join(".staging"))), prefix)
             }
-            Location::Catalog(_) => todo!(),
+            Location::Catalog(schema) => {
+                let Some(workspace) = surroundings.workspace.clone() else {
+                    return Err(LakeError::BadSetting {
+                        place: location.to_string(),
+                        reason: "no workspace is known".into(),
+                        hint: "set DATABRICKS_HOST and DATABRICKS_TOKEN".into(),
+                    });
+                };
+                let root = surroundings.catalog_root.clone();
+                let store = CatalogStore::new(schema.clone(), workspace, surroundings.variables.clone(), root);
+                let store = catalog.insert(Arc::new(store));
+                (Arc::new(unity::Shared(Arc::clone(store))), Path::default())
+            }
             _ => (cloud::open(&location, &surroundings.variables, None)?, location.prefix()),
         };
-        Ok(Self { url: location.url()?, root, prefix, context })
+        Ok(Self { url: location.url()?, root, prefix, catalog, context })
     }
 
     /// A lake at `url` on any store that puts if absent. `root` is rooted at the storage system's root.
     pub fn with_store(url: Url, root: Arc<dyn ObjectStore>, prefix: Path, context: Context) -> Self {
-        Self { url, root, prefix, context }
+        Self { url, root, prefix, catalog: None, context }
     }
 
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// The URL of the lake's files as other engines take it. Of a schema of Unity Catalog its workspace is asked.
+    ///
+    /// # Errors
+    /// The workspace's, inside the store's.
+    pub async fn storage_url(&self) -> Result<Url> {
+        match &self.catalog {
+            Some(catalog) => catalog.place().await?.url(),
+            None => Ok(self.url.clone()),
+        }
     }
 
     /// For people: a path for a local lake, else the URL without its last slash.

@@ -1,0 +1,50 @@
+// An emulator of Azure's blobs (azurite), in memory, with one container, until standard input ends.
+//
+// azure_serves.mjs MODULES CONTAINER: prints one line of JSON, {"url", "account", "key"}, once it answers. MODULES is the
+// folder of the npm packages.
+import { spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { createRequire } from "node:module";
+import { createServer } from "node:net";
+import { join, resolve } from "node:path";
+
+const [modules, container] = process.argv.slice(2);
+const azurite = join(resolve(modules), "azurite", "dist", "src", "blob");
+const { EMULATOR_ACCOUNT_NAME: account, EMULATOR_ACCOUNT_KEY_STR: key } = createRequire(import.meta.url)(
+  join(azurite, "utils", "constants.js"),
+);
+
+const port = await new Promise((found) => {
+  const server = createServer().listen(0, "127.0.0.1", () => {
+    const { port } = server.address();
+    server.close(() => found(port));
+  });
+});
+const url = `http://127.0.0.1:${port}/${account}`;
+
+async function makeContainer() {
+  const date = new Date().toUTCString();
+  const signed = `PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:${date}\nx-ms-version:2024-11-04\n/${account}/${account}/${container}\nrestype:container`;
+  const signature = createHmac("sha256", Buffer.from(key, "base64")).update(signed).digest("base64");
+  const made = await fetch(`${url}/${container}?restype=container`, {
+    method: "PUT",
+    headers: { "x-ms-date": date, "x-ms-version": "2024-11-04", authorization: `SharedKey ${account}:${signature}` },
+  });
+  if (!made.ok) throw new Error(await made.text());
+}
+
+const options = ["--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck", "--silent"];
+const emulator = spawn(
+  process.execPath,
+  [join(azurite, "main.js"), ...options, "--blobHost", "127.0.0.1", "--blobPort", `${port}`],
+  { stdio: ["ignore", "pipe", "inherit"] },
+);
+emulator.on("exit", (code) => process.exit(code ?? 1));
+process.on("exit", () => emulator.kill("SIGKILL"));
+emulator.stdout.on("data", async (said) => {
+  if (!`${said}`.includes("success")) return;
+  await makeContainer();
+  console.log(JSON.stringify({ url, account, key }));
+});
+process.stdin.resume();
+process.stdin.on("end", () => process.exit(0));
