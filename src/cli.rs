@@ -3,6 +3,7 @@
 mod audit;
 mod commands;
 mod digest;
+mod doctor;
 mod engine;
 mod escalations;
 mod exit;
@@ -13,6 +14,7 @@ mod place;
 mod query;
 mod recurrence;
 mod runbook;
+mod tables;
 mod workspace;
 
 use std::{
@@ -104,6 +106,10 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Compare every projected table with the audit log, and make those anew that differ
     Rebuild,
+    /// Prove a place fit for a lake before anything is recorded there, and look whether the lake there is well
+    ///
+    /// Writes a few small files into a folder of its own and removes them. Exit code 1 when something failed.
+    Doctor,
     /// Compact tables, write checkpoints, remove what is out of use. One at a time on a lake
     Maintain(MaintainArgs),
     /// Ask the questions that this program asks itself: counts, durations, causes, recurrence
@@ -112,6 +118,9 @@ enum Command {
     /// Print the views for a catalog
     #[command(subcommand)]
     Views(query::ViewsCommand),
+    /// Show the lake's tables in a catalog
+    #[command(subcommand)]
+    Tables(tables::TablesCommand),
     /// Run one read-only SQL statement over the lake's tables and views
     Sql(SqlArgs),
     /// Print the shapes of reports, digests and tables
@@ -244,9 +253,11 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Runbook(command) => runbook::run(&lake()?, command, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,
+        Command::Doctor => doctor::run(&lake()?, redactor, output).await,
         Command::Maintain(args) => commands::maintain(&lake()?, args, output).await,
         Command::Query(command) => query::run(command, lake, output).await,
         Command::Views(command) => query::views(command, output),
+        Command::Tables(command) => tables::run(command, &lake()?, output).await,
         Command::Sql(args) => commands::sql(&lake()?, args, output).await,
         Command::Schema(SchemaCommand::Report) => commands::schema(report_schema(), output),
         Command::Schema(SchemaCommand::Digest) => commands::schema(&schema::schema(), output),

@@ -8,8 +8,9 @@
 //! - [`storage`]: where a schema is, and credentials for it
 //! - [`statements`] runs SQL on a warehouse
 //!
-//! Everything sent so far only reads, so every request may be sent again after any error. Whoever adds one that writes has to
-//! give it an idempotency token, or to find out first whether it was done.
+//! Everything sent so far only reads, or leaves what is there as it is (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`), so every
+//! request may be sent again after any error. Whoever adds one that writes has to give it an idempotency token, or to find out
+//! first whether it was done.
 
 pub mod auth;
 pub mod error;

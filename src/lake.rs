@@ -8,10 +8,11 @@
 //! - [`ledger`] appends to the audit log: group commit, idempotence, conflicts
 //! - [`projector`] computes the other tables from it, exactly once; [`rebuild`] makes them anew
 //! - [`scan`] walks the audit log a few rows at a time
-//! - [`verify`] proves that nothing was changed
+//! - [`verify`] proves that nothing was changed; [`doctor`] that a place is fit for a lake
 //! - [`lease`], [`maintenance`] keep the tables healthy, one owner at a time
 
 pub mod cloud;
+pub mod doctor;
 pub mod lease;
 pub mod ledger;
 pub mod location;
@@ -110,7 +111,8 @@ impl LakeError {
             Self::BadLocation { .. } => location::EXAMPLES.into(),
             Self::BadSetting { hint, .. } => hint.clone(),
             Self::Unguarded(_) => {
-                "records could be lost there; choose a store with conditional writes: S3, Azure, Google, a local disk".into()
+                "records could be lost there; choose a store with conditional writes: S3, Azure, Google, a local disk"
+                    .into()
             }
             Self::Torn { table, file, .. } if file.ends_with("_last_checkpoint") => {
                 format!("remove {table}/{file}; the checkpoint itself is found without it")
@@ -271,7 +273,7 @@ impl Lake {
     /// # Errors
     /// [`LakeError::BadLocation`], [`LakeError::BadSetting`].
     pub fn open(location: &str, surroundings: &Surroundings, context: Context) -> Result<Self> {
-        let location: Location = location.parse()?;
+        let location = location.parse::<Location>()?.in_account(surroundings.variables.azure_account());
         let mut catalog = None;
         let (root, prefix): (Arc<dyn ObjectStore>, Path) = match &location {
             Location::Folder(folder) => {
@@ -340,11 +342,14 @@ impl Lake {
     /// # Errors
     /// The store's.
     pub async fn init(&self) -> Result<bool> {
-        // The audit log last: where it is, the others are.
-        let mut made = false;
-        for def in catalog::PROJECTIONS.into_iter().chain([catalog::AUDIT_LOG]) {
-            made |= self.table(def).create().await?;
+        let audit_log = self.table(catalog::AUDIT_LOG);
+        if self.url.scheme() != "file" && !audit_log.exists().await? && !doctor::refuses_second_writer(self).await? {
+            return Err(LakeError::Unguarded(self.display()));
         }
+        // The audit log last: where it is, the others are.
+        let projections = catalog::PROJECTIONS.map(|def| async { self.table(def).create().await });
+        let made = futures::future::try_join_all(projections).await?;
+        let made = audit_log.create().await? || made.contains(&true);
         Ok(made)
     }
 

@@ -266,10 +266,16 @@ pub fn say_recorded(recorded: &Recorded, output: &Output) -> Result<(), Failure>
 
 pub async fn demo(global: &Global, args: &DemoArgs, redactor: &Redactor, output: &Output) -> Outcome {
     let bar = output.progress("recording");
-    let Demo { lake, recorded, digest } = ops::demo::make(|context| place::lake(global, context), args.as_of, args.seed, redactor, |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    })
+    let Demo { lake, recorded, digest } = ops::demo::make(
+        |context| place::lake(global, context),
+        args.as_of,
+        args.seed,
+        redactor,
+        |done, total| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        },
+    )
     .await?;
     bar.finish_and_clear();
     if output.json {

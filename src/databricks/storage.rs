@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Client, error::ApiError};
 
 const SCHEMAS: [&str; 3] = ["2.1", "unity-catalog", "schemas"];
+const TABLES: [&str; 3] = ["2.1", "unity-catalog", "tables"];
 const PATH_CREDENTIALS: [&str; 3] = ["2.0", "unity-catalog", "temporary-path-credentials"];
 
 /// A schema, as far as its storage is concerned. Both are URLs.
@@ -16,6 +17,11 @@ pub struct SchemaStorage {
     pub storage_location: Option<String>,
     /// What was given when the schema was made.
     pub storage_root: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TableInfo {
+    storage_location: Option<String>,
 }
 
 /// Credentials for a path, and until when they are good.
@@ -30,11 +36,7 @@ pub struct PathCredentials {
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     /// Of Cloudflare R2 too.
-    Aws {
-        access_key_id: String,
-        secret_access_key: String,
-        session_token: String,
-    },
+    Aws { access_key_id: String, secret_access_key: String, session_token: String },
     /// A shared access signature: the query of a URL.
     AzureSas(String),
     /// A bearer token.
@@ -120,6 +122,16 @@ impl Client {
     pub async fn schema_storage(&self, catalog: &str, schema: &str) -> Result<SchemaStorage, ApiError> {
         let name = format!("{catalog}.{schema}");
         self.get(&[&SCHEMAS[..], &[&name]].concat(), &[]).await
+    }
+
+    /// Where the files of a table are: a URL.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] when there is no such table; and others.
+    pub async fn table_location(&self, catalog: &str, schema: &str, table: &str) -> Result<Option<String>, ApiError> {
+        let name = format!("{catalog}.{schema}.{table}");
+        let info: TableInfo = self.get(&[&TABLES[..], &[&name]].concat(), &[]).await?;
+        Ok(info.storage_location)
     }
 
     /// Credentials to read and write below `url`. They are given to whoever has EXTERNAL USE LOCATION on the external location.

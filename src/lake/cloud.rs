@@ -51,6 +51,11 @@ impl Variables {
         self.0.get(name).map(String::as_str)
     }
 
+    /// The storage account of locations that name none.
+    pub fn azure_account(&self) -> Option<&str> {
+        self.get("AZURE_STORAGE_ACCOUNT_NAME")
+    }
+
     fn any(&self, names: &[&str]) -> bool {
         names.iter().any(|name| self.0.contains_key(*name))
     }
@@ -73,7 +78,13 @@ impl Variables {
             "AZURE_ENDPOINT",
             "GOOGLE_BASE_URL",
         ];
-        Self(self.0.iter().filter(|(name, _)| WHERE.contains(&name.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect())
+        Self(
+            self.0
+                .iter()
+                .filter(|(name, _)| WHERE.contains(&name.as_str()))
+                .map(|(k, v)| (k.clone(), v.clone()))
+                .collect(),
+        )
     }
 }
 
@@ -90,7 +101,11 @@ pub enum Credentials {
 /// # Errors
 /// [`LakeError::BadSetting`] says which variable to set.
 pub fn open(location: &Location, variables: &Variables, given: Option<&Credentials>) -> Result<Arc<dyn ObjectStore>> {
-    let opening = Opening { location, variables: given.map_or_else(|| variables.clone(), |_| variables.without_credentials()), given };
+    let opening = Opening {
+        location,
+        variables: given.map_or_else(|| variables.clone(), |_| variables.without_credentials()),
+        given,
+    };
     match location {
         Location::S3 { bucket, r2, .. } => opening.s3(bucket, r2.as_deref()),
         Location::Azure { account, container, .. } => opening.azure(account, container),
@@ -150,20 +165,39 @@ impl Opening<'_> {
     fn allows_http(&self, names: &[&str]) -> Result<bool> {
         let mut allowed = false;
         for name in names {
-            let Some(text) = self.variables.get(name) else { continue };
-            let url = Url::parse(text).map_err(|error| self.refused(format!("{name} is not a URL: {error}"), format!("correct {name}")))?;
-            if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-                return Err(self.refused(format!("{name} holds more than an address"), format!("give the address alone in {name}")));
+            if let Some(address) = self.variables.get(name) {
+                allowed |= self.is_allowed(name, address)?;
             }
-            allowed |= match url.scheme() {
-                "https" => false,
-                "http" if is_loopback(&url) => true,
-                _ => {
-                    return Err(self.refused(format!("{name} is not encrypted"), format!("give an https:// address in {name}; http:// is for this machine only")));
-                }
-            };
         }
         Ok(allowed)
+    }
+
+    fn is_allowed(&self, name: &str, address: &str) -> Result<bool> {
+        let url = Url::parse(address)
+            .map_err(|error| self.refused(format!("{name} is not a URL: {error}"), format!("correct {name}")))?;
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+            return Err(
+                self.refused(format!("{name} holds more than an address"), format!("give the address alone in {name}"))
+            );
+        }
+        match url.scheme() {
+            "https" => Ok(false),
+            "http" if is_loopback(&url) => Ok(true),
+            _ => Err(self.refused(
+                format!("{name} is not encrypted"),
+                format!("give an https:// address in {name}; http:// is for this machine only"),
+            )),
+        }
+    }
+
+    /// Keys for emulators name an address of their own.
+    fn key_allows_http(&self) -> Result<bool> {
+        let name = "GOOGLE_SERVICE_ACCOUNT_KEY";
+        let key = self.variables.get(name).and_then(|key| serde_json::from_str::<serde_json::Value>(key).ok());
+        match key.as_ref().and_then(|key| key["gcs_base_url"].as_str()) {
+            Some(address) => self.is_allowed(&format!("gcs_base_url in {name}"), address),
+            None => Ok(false),
+        }
     }
 
     fn s3(&self, bucket: &str, r2: Option<&str>) -> Result<Arc<dyn ObjectStore>> {
@@ -235,7 +269,6 @@ impl Opening<'_> {
                     builder = builder.with_endpoint(format!("https://{name}.blob.{domain}"));
                 }
             }
-            Account::Configured if self.variables.any(&["AZURE_STORAGE_ACCOUNT_NAME"]) => {}
             Account::Configured => {
                 return Err(self.refused(
                     "it does not say in which storage account the container is",
@@ -256,6 +289,7 @@ impl Opening<'_> {
     fn google(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
         let http = self.allows_http(&["GOOGLE_BASE_URL"])?;
         let names = ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"];
+        let http = http || self.key_allows_http()?;
         if self.variables.any(&names) && self.variables.any(&["GOOGLE_SERVICE_ACCOUNT_KEY"]) {
             return Err(self.refused(
                 "GOOGLE_SERVICE_ACCOUNT and GOOGLE_SERVICE_ACCOUNT_KEY are both set",
@@ -277,7 +311,10 @@ impl Opening<'_> {
     }
 
     fn other_kind(&self) -> LakeError {
-        self.refused("the credentials that were handed out are for another kind of storage", "look at the storage credential of the external location")
+        self.refused(
+            "the credentials that were handed out are for another kind of storage",
+            "look at the storage credential of the external location",
+        )
     }
 }
 
@@ -288,7 +325,9 @@ pub fn hint(error: &object_store::Error) -> Option<String> {
     let has = |code: &str| told.contains(code);
     let local = |path: &str| path.starts_with('/');
     let text = match error {
-        Error::PermissionDenied { path, .. } if local(path) => "check who owns the folder and whether it may be written",
+        Error::PermissionDenied { path, .. } if local(path) => {
+            "check who owns the folder and whether it may be written"
+        }
         _ if has("NoSuchBucket") => "make the bucket first, or correct --lake and AWS_REGION",
         _ if has("ContainerNotFound") => "make the container first, or correct --lake and AZURE_STORAGE_ACCOUNT_NAME",
         _ if has("BareRedirect") || has("PermanentRedirect") || has("redirect without LOCATION") => {
@@ -309,8 +348,12 @@ pub fn hint(error: &object_store::Error) -> Option<String> {
             "the credentials need to read, write, list and delete there; on S3 s3:ListBucket too, without which what is not there \
              is answered as forbidden. `ops-runbook doctor` says what is missing"
         }
-        Error::Unauthenticated { .. } => "the store does not accept the credentials: look at the AWS_…, AZURE_… or GOOGLE_… variables",
-        Error::NotFound { path, .. } if !local(path) => "look whether the bucket or container exists; it is not made here",
+        Error::Unauthenticated { .. } => {
+            "the store does not accept the credentials: look at the AWS_…, AZURE_… or GOOGLE_… variables"
+        }
+        Error::NotFound { path, .. } if !local(path) => {
+            "look whether the bucket or container exists; it is not made here"
+        }
         _ => return None,
     };
     Some(text.into())

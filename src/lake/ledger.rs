@@ -598,7 +598,8 @@ impl State {
         let mut candidates: Vec<&AddFile> = self.log.files.values().collect();
         candidates.retain(|file| {
             let stats = file.parse_stats();
-            stats.min_u64("seq").is_none_or(|seq| seq < from) && keys.iter().any(|key| stats.may_hold("request_key", key))
+            stats.min_u64("seq").is_none_or(|seq| seq < from)
+                && keys.iter().any(|key| stats.may_hold("request_key", key))
         });
         let unread: Vec<_> = candidates.iter().filter(|file| !self.filters.contains_key(&file.path)).collect();
         let reading: Vec<_> = unread

@@ -74,6 +74,17 @@ impl Location {
         Url::parse(&text).map_err(|error| bad(&text, &error.to_string()))
     }
 
+    /// The same, with the storage account that the environment says where the location does not.
+    pub fn in_account(self, account: Option<&str>) -> Self {
+        match (self, account) {
+            (Self::Azure { account: Account::Configured, container, prefix }, Some(name)) => {
+                let account = Account::Named { name: name.to_owned(), domain: "core.windows.net".into() };
+                Self::Azure { account, container, prefix }
+            }
+            (location, _) => location,
+        }
+    }
+
     /// Where inside its bucket or container the lake is.
     pub fn prefix(&self) -> Path {
         match self {
@@ -147,7 +158,8 @@ impl FromStr for Location {
                 let Some((name, domain)) = host.split_once(".dfs.").filter(|_| !user.is_empty()) else {
                     return Err(bad("it is written abfss://container@account.dfs.core.windows.net/prefix"));
                 };
-                let account = Account::Named { name: named(text, "account", name)?, domain: named(text, "host", domain)? };
+                let account =
+                    Account::Named { name: named(text, "account", name)?, domain: named(text, "host", domain)? };
                 Ok(Self::Azure { account, container: named(text, "container", user)?, prefix })
             }
             "r2" => {
@@ -160,7 +172,9 @@ impl FromStr for Location {
             _ if !user.is_empty() || url.port().is_some() => Err(bad("it has a user or a port")),
             "s3" | "s3a" => Ok(Self::S3 { bucket: named(text, "bucket", host)?, r2: None, prefix }),
             "gs" => Ok(Self::Google { bucket: named(text, "bucket", host)?, prefix }),
-            "az" => Ok(Self::Azure { account: Account::Configured, container: named(text, "container", host)?, prefix }),
+            "az" => {
+                Ok(Self::Azure { account: Account::Configured, container: named(text, "container", host)?, prefix })
+            }
             _ => Err(bad(&format!("the scheme {scheme} is not supported"))),
         }
     }
@@ -184,7 +198,8 @@ fn schema(text: &str) -> Result<Location, LakeError> {
         [catalog, schema, ""] => catalog.strip_suffix('.').map_or_else(Vec::new, |catalog| vec![catalog, schema]),
         _ => Vec::new(),
     };
-    let forbidden = |name: &&str| name.trim().is_empty() || name.contains(['/', ' ']) || name.chars().any(char::is_control);
+    let forbidden =
+        |name: &&str| name.trim().is_empty() || name.contains(['/', ' ']) || name.chars().any(char::is_control);
     match parts[..] {
         [catalog, schema] if !parts.iter().any(|name| forbidden(name)) => {
             Ok(Location::Catalog(SchemaName { catalog: catalog.into(), schema: schema.into() }))
@@ -226,10 +241,7 @@ mod tests {
         check("s3a://bucket/a/../b", r#"s3://bucket/b in "b""#);
         check("gs://bucket/a", r#"gs://bucket/a in "a""#);
         check("az://container/a", r#"az://container/a in "a""#);
-        check(
-            "abfss://ops@team.dfs.core.windows.net/lake",
-            r#"abfss://ops@team.dfs.core.windows.net/lake in "lake""#,
-        );
+        check("abfss://ops@team.dfs.core.windows.net/lake", r#"abfss://ops@team.dfs.core.windows.net/lake in "lake""#);
         check(
             "r2://ops@abc123.r2.cloudflarestorage.com/lake",
             r#"r2://ops@abc123.r2.cloudflarestorage.com/lake in "lake""#,

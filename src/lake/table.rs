@@ -23,6 +23,7 @@ use parquet::{
     schema::types::ColumnPath,
 };
 use serde_json::{Map, Value, json};
+use url::Url;
 use uuid::Uuid;
 
 use super::{
@@ -115,7 +116,7 @@ impl Table {
     /// The store's.
     pub async fn create(&self) -> Result<bool> {
         // Looking first keeps a second `init` from writing anything at all.
-        if super::log::get(self.store.as_ref(), &commit_path(0)).await?.is_some() || self.has_checkpoint().await? {
+        if self.exists().await? {
             return Ok(false);
         }
         let commit_id = self.context.uuid();
@@ -139,8 +140,12 @@ impl Table {
         Ok(self.put_commit(0, join_lines(&lines), commit_id).await?.outcome() == Put::Committed)
     }
 
-    async fn has_checkpoint(&self) -> Result<bool> {
-        Ok(super::log::get(self.store.as_ref(), &super::log::last_checkpoint_path()).await?.is_some())
+    /// # Errors
+    /// The store's.
+    pub async fn exists(&self) -> Result<bool> {
+        let get = |path| async move { super::log::get(self.store.as_ref(), &path).await };
+        let (first, checkpoint) = tokio::try_join!(get(commit_path(0)), get(super::log::last_checkpoint_path()))?;
+        Ok(first.is_some() || checkpoint.is_some())
     }
 
     fn commit_info(&self, operation: &str, note: &CommitNote, now: Timestamp) -> Value {
@@ -329,7 +334,13 @@ impl Table {
     }
 }
 
-fn already_there(error: &object_store::Error) -> bool {
+/// Where a table's files are, in a lake at `lake`, without a slash at its end.
+pub fn folder_url(lake: &Url, def: &TableDef) -> String {
+    format!("{}/{}", lake.as_str().trim_end_matches('/'), def.name)
+}
+
+/// A put-if-absent was refused: by what somebody wrote, or by what an earlier attempt of its own did.
+pub(super) fn already_there(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
 }
 

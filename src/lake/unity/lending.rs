@@ -5,12 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use object_store::{
-    CredentialProvider, Result,
-    aws::AwsCredential,
-    azure::AzureCredential,
-    gcp::GcpCredential,
-};
+use object_store::{CredentialProvider, Result, aws::AwsCredential, azure::AzureCredential, gcp::GcpCredential};
 use tokio::sync::Mutex;
 use url::form_urlencoded;
 

@@ -40,7 +40,8 @@ impl Store {
     }
 
     pub fn azure() -> Self {
-        let modules = std::env::var("OPS_RUNBOOK_TEST_AZURE").expect("run the tests by tests/run, which fetches azurite");
+        let modules =
+            std::env::var("OPS_RUNBOOK_TEST_AZURE").expect("run the tests by tests/run, which fetches azurite");
         let peer = Peer::run("node", "azure_serves.mjs", &[&format!("{modules}/node_modules"), "ops"]);
         let (url, account) = (peer.ready("url"), peer.ready("account"));
         let proxy = Proxy::before(url.strip_suffix(&format!("/{account}")).unwrap());
@@ -61,7 +62,8 @@ impl Store {
 impl Stored {
     /// The lake, opened in this process.
     pub fn open(&self) -> Lake {
-        let surroundings = Surroundings { variables: self.variables.iter().cloned().collect(), ..Surroundings::default() };
+        let surroundings =
+            Surroundings { variables: self.variables.iter().cloned().collect(), ..Surroundings::default() };
         Lake::open(&self.uri, &surroundings, Context::system()).unwrap()
     }
 }

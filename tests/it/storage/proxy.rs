@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     net::TcpListener,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -10,7 +10,9 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -48,16 +50,27 @@ struct Settings {
     latency: Duration,
     faults: Faults,
     dice: ChaCha8Rng,
+    is_careless: bool,
     done: BTreeMap<&'static str, usize>,
 }
 
+/// Who may pass.
+type Guard = Box<dyn Fn(&HeaderMap) -> bool + Send + Sync>;
+
 /// Forwards to an address, on a thread of its own, as long as the process lives.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Proxy {
     /// `http://127.0.0.1:PORT`
     pub url: String,
     exchanges: Arc<Mutex<Vec<Exchange>>>,
     settings: Arc<Mutex<Settings>>,
+    guard: Arc<Mutex<Option<Guard>>>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("url", &self.url).finish_non_exhaustive()
+    }
 }
 
 impl Proxy {
@@ -70,12 +83,18 @@ impl Proxy {
             latency: Duration::ZERO,
             faults: Faults::default(),
             dice: ChaCha8Rng::seed_from_u64(11),
+            is_careless: false,
             done: BTreeMap::new(),
         };
-        let proxy = Self { url, exchanges: Arc::default(), settings: Arc::new(Mutex::new(settings)) };
+        let proxy =
+            Self { url, exchanges: Arc::default(), settings: Arc::new(Mutex::new(settings)), guard: Arc::default() };
         let (serving, target) = (proxy.clone(), target.to_owned());
         std::thread::spawn(move || {
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(serving.serve(listener, target));
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+                .block_on(serving.serve(listener, target));
         });
         proxy
     }
@@ -87,6 +106,21 @@ impl Proxy {
 
     pub fn fails(&self, faults: Faults) {
         self.settings.lock().unwrap().faults = faults;
+    }
+
+    /// Only requests with such headers are forwarded; others are answered as S3 does when credentials have ended.
+    pub fn admits(&self, guard: impl Fn(&HeaderMap) -> bool + Send + Sync + 'static) {
+        *self.guard.lock().unwrap() = Some(Box::new(guard));
+    }
+
+    /// Puts that may not overwrite overwrite, as some stores do that do not know the condition.
+    pub fn forgets_conditions(&self) {
+        self.settings.lock().unwrap().is_careless = true;
+    }
+
+    /// Requests that were not let through.
+    pub fn turned_away(&self) -> usize {
+        self.exchanges.lock().unwrap().iter().filter(|exchange| exchange.status == 403).count()
     }
 
     /// How often each thing went wrong.
@@ -112,7 +146,10 @@ impl Proxy {
             tokio::spawn(async move {
                 let service = service_fn(|request| proxy.answer(&http, &target, request));
                 // An error here is a connection that was cut on purpose.
-                let _ = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
+                let _ = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
             });
         }
     }
@@ -127,8 +164,12 @@ impl Proxy {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        let is_conditional = head.headers.contains_key(header::IF_NONE_MATCH) || head.headers.contains_key("x-goog-if-generation-match");
-        let (latency, fault) = self.roll(is_conditional);
+        let is_conditional =
+            head.headers.contains_key(header::IF_NONE_MATCH) || head.headers.contains_key("x-goog-if-generation-match");
+        let (latency, mut fault) = self.roll(is_conditional);
+        if self.guard.lock().unwrap().as_ref().is_some_and(|guard| !guard(&head.headers)) {
+            fault = "turned away";
+        }
         tokio::time::sleep(latency).await;
         let plain = |status: StatusCode| {
             let mut response = Response::new(Full::new(Bytes::from_static(b"<Error><Code>SlowDown</Code></Error>")));
@@ -136,12 +177,16 @@ impl Proxy {
             response
         };
         let response = match fault {
+            "turned away" => plain(StatusCode::FORBIDDEN),
             "busy" => plain(StatusCode::SERVICE_UNAVAILABLE),
             "conflict" => plain(StatusCode::CONFLICT),
             _ => {
                 let mut headers = head.headers.clone();
                 // Each hop has its own.
                 headers.remove(header::CONNECTION);
+                if self.settings.lock().unwrap().is_careless {
+                    headers.remove(header::IF_NONE_MATCH);
+                }
                 let sent = http.request(head.method.clone(), format!("{target}{path}")).headers(headers).body(body);
                 let answer = sent.send().await.map_err(io::Error::other)?;
                 let mut response = Response::new(Full::default());
@@ -152,7 +197,9 @@ impl Proxy {
                 let length = response.headers().get(header::CONTENT_LENGTH).cloned();
                 let bytes = answer.bytes().await.map_err(io::Error::other)?;
                 // The answer to HEAD tells the length of what it leaves out.
-                if bytes.is_empty() && let Some(length) = length {
+                if bytes.is_empty()
+                    && let Some(length) = length
+                {
                     response.headers_mut().insert(header::CONTENT_LENGTH, length);
                 }
                 *response.body_mut() = Full::new(bytes);
@@ -206,17 +253,25 @@ impl Traffic {
         let mut sorted: Vec<&Exchange> = self.0.iter().collect();
         sorted.sort_by_key(|exchange| exchange.to);
         let mut end = None;
-        sorted.into_iter().filter(|exchange| {
-            let next = end.is_none_or(|end| exchange.from >= end);
-            if next {
-                end = Some(exchange.to);
-            }
-            next
-        }).count()
+        sorted
+            .into_iter()
+            .filter(|exchange| {
+                let next = end.is_none_or(|end| exchange.from >= end);
+                if next {
+                    end = Some(exchange.to);
+                }
+                next
+            })
+            .count()
     }
 
     /// One line per request, for a failing test.
     pub fn lines(&self) -> Vec<String> {
-        self.0.iter().map(|it| format!("{} {} {} {}", it.method, it.path, it.status, if it.is_conditional { "if absent" } else { "" })).collect()
+        self.0
+            .iter()
+            .map(|it| {
+                format!("{} {} {} {}", it.method, it.path, it.status, if it.is_conditional { "if absent" } else { "" })
+            })
+            .collect()
     }
 }
