@@ -12,6 +12,8 @@ pub struct Store {
     root: String,
     pub variables: Vec<(String, String)>,
     pub proxy: Proxy,
+    /// Of Azure: a shared access signature.
+    pub sas: Option<String>,
     _peer: Peer,
 }
 
@@ -36,7 +38,7 @@ impl Store {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ]);
-        Self { root: "s3://ops".into(), variables, proxy, _peer: peer }
+        Self { root: "s3://ops".into(), variables, proxy, sas: None, _peer: peer }
     }
 
     pub fn azure() -> Self {
@@ -50,7 +52,8 @@ impl Store {
             ("AZURE_STORAGE_ACCOUNT_NAME", account),
             ("AZURE_STORAGE_ACCOUNT_KEY", peer.ready("key")),
         ]);
-        Self { root: "az://ops".into(), variables, proxy, _peer: peer }
+        let sas = Some(peer.ready("sas").to_owned());
+        Self { root: "az://ops".into(), variables, proxy, sas, _peer: peer }
     }
 
     /// A place for a lake of its own.

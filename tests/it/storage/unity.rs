@@ -9,7 +9,10 @@ use super::{
     emulators::{Store, Stored},
     workspace::{TOKEN, Workspace},
 };
-use crate::support::{Place, assert_intact, json_lines, ok, report, run};
+use crate::{
+    record::assert_examples_stand_once,
+    support::{Place, assert_intact, json_lines, ok, report, run},
+};
 
 /// A lake in the schema `main.ops`, and nobody's own credentials.
 fn lake(store: &Store, workspace: &Workspace) -> Stored {
@@ -49,6 +52,23 @@ fn credentials_are_replaced_before_they_end_in_the_middle_of_a_job() {
     assert_eq!(store.proxy.turned_away(), 0, "credentials were used after their end");
     assert_intact(&place, 1_200);
     println!("credentials asked for {} times", asked.len());
+}
+
+#[test]
+fn a_signature_that_is_lent_reads_writes_lists_and_removes_on_azure() {
+    let (store, workspace) = (Store::azure(), Workspace::lending_for(Duration::from_secs(3)));
+    let place = lake(&store, &workspace);
+    {
+        let mut books = workspace.books.lock().unwrap();
+        books.sas = store.sas.clone();
+        let location = "abfss://ops@devstoreaccount1.dfs.core.windows.net/schema";
+        books.schema = (200, json!({ "name": "ops", "storage_location": location }));
+    }
+    assert_examples_stand_once(&place);
+    ok(&place, &["maintain"]);
+    let doctor = json_lines(&place, &["doctor"]).remove(0);
+    assert_eq!(doctor["usable"], true, "{doctor:#}");
+    assert!(!doctor.to_string().contains("warning"), "{doctor:#}");
 }
 
 #[test]

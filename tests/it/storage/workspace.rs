@@ -22,6 +22,8 @@ pub struct Books {
     pub schema: (u16, Value),
     /// The answer about credentials, when it gives none.
     pub refuses: Option<(u16, Value)>,
+    /// What it lends instead of keys of S3.
+    pub sas: Option<String>,
     /// Tables that are registered, and where they are.
     pub tables: BTreeMap<String, String>,
     /// Bodies of requests for credentials.
@@ -49,6 +51,7 @@ impl Workspace {
         let books = Books {
             schema: (200, json!({ "name": "ops", "storage_location": "s3://ops/schema" })),
             refuses: None,
+            sas: None,
             tables: BTreeMap::new(),
             asked: Vec::new(),
             statements: Vec::new(),
@@ -128,13 +131,17 @@ async fn lend(workspace: &Workspace, body: &str) -> (StatusCode, Json<Value>) {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let mut books = workspace.books.lock().unwrap();
     books.under_way -= 1;
+    let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + workspace.good_for;
+    let ends = u64::try_from(ends.as_millis()).unwrap();
+    if let Some(sas) = &books.sas {
+        let answer = json!({ "azure_user_delegation_sas": { "sas_token": sas }, "expiration_time": ends });
+        return (StatusCode::OK, Json(answer));
+    }
     let key = format!("LENT{}", books.lent.len() + 1);
     books.lent.insert(key.clone(), Instant::now() + workspace.good_for);
-    let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + workspace.good_for;
     let keys = json!({
         "access_key_id": key, "secret_access_key": "hunter2hunter2", "session_token": format!("token-of-{key}"),
     });
-    let answer =
-        json!({ "aws_temp_credentials": keys, "expiration_time": ends.as_millis() as u64, "url": "s3://ops/schema" });
+    let answer = json!({ "aws_temp_credentials": keys, "expiration_time": ends, "url": "s3://ops/schema" });
     (StatusCode::OK, Json(answer))
 }
