@@ -3,15 +3,18 @@
 mod audit;
 mod commands;
 mod digest;
+mod doctor;
 mod engine;
 mod escalations;
 mod exit;
 mod incident;
 mod input;
 mod output;
+mod place;
 mod query;
 mod recurrence;
 mod runbook;
+mod tables;
 mod workspace;
 
 use std::{
@@ -23,7 +26,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::{
     domain::{digest::schema, policy::Policy, problems::report_schema, redact::Redactor, time::Timestamp},
-    lake::{Context, Lake, maintenance},
+    lake::{Context, maintenance},
 };
 use exit::Failure;
 use output::Output;
@@ -42,9 +45,13 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
-    /// Where the lake is: a folder or a file:// URL
+    /// Where the lake is: a folder, s3://bucket/prefix, abfss://container@account.dfs.core.windows.net/prefix,
+    /// az://container/prefix, gs://bucket/prefix or uc://catalog.schema
     #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_LAKE", default_value = "./ops-lake")]
     lake: String,
+    /// Where in storage a lake at uc:// is, below an external location; the schema's own storage unless given
+    #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_CATALOG_ROOT")]
+    catalog_root: Option<String>,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -99,6 +106,10 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Compare every projected table with the audit log, and make those anew that differ
     Rebuild,
+    /// Prove a place fit for a lake before anything is recorded there, and look whether the lake there is well
+    ///
+    /// Writes a few small files into a folder of its own and removes them. Exit code 1 when something failed.
+    Doctor,
     /// Compact tables, write checkpoints, remove what is out of use. One at a time on a lake
     Maintain(MaintainArgs),
     /// Ask the questions that this program asks itself: counts, durations, causes, recurrence
@@ -107,6 +118,9 @@ enum Command {
     /// Print the views for a catalog
     #[command(subcommand)]
     Views(query::ViewsCommand),
+    /// Show the lake's tables in a catalog
+    #[command(subcommand)]
+    Tables(tables::TablesCommand),
     /// Run one read-only SQL statement over the lake's tables and views
     Sql(SqlArgs),
     /// Print the shapes of reports, digests and tables
@@ -225,12 +239,11 @@ fn configuration(given: Option<&Path>, output: &Output) -> Result<Policy, Failur
 }
 
 async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Code, Failure> {
-    let location = &cli.global.lake;
     let policy = configuration(cli.global.config.as_deref(), output)?;
-    let lake = || Lake::at(location, Context::system().with_policy(policy.clone()));
+    let lake = || place::lake(&cli.global, Context::system().with_policy(policy.clone()));
     match &cli.command {
         Command::Init => commands::init(&lake()?, output).await,
-        Command::Demo(args) => commands::demo(location, args, redactor, output).await,
+        Command::Demo(args) => commands::demo(&cli.global, args, redactor, output).await,
         Command::Record { file, artefacts } => commands::record(&lake()?, file, *artefacts, redactor, output).await,
         Command::Incident(command) => incident::run(command, &lake()?, redactor, output).await,
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
@@ -240,9 +253,11 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Runbook(command) => runbook::run(&lake()?, command, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,
+        Command::Doctor => doctor::run(&lake()?, redactor, output).await,
         Command::Maintain(args) => commands::maintain(&lake()?, args, output).await,
         Command::Query(command) => query::run(command, lake, output).await,
         Command::Views(command) => query::views(command, output),
+        Command::Tables(command) => tables::run(command, &lake()?, output).await,
         Command::Sql(args) => commands::sql(&lake()?, args, output).await,
         Command::Schema(SchemaCommand::Report) => commands::schema(report_schema(), output),
         Command::Schema(SchemaCommand::Digest) => commands::schema(&schema::schema(), output),

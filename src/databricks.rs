@@ -5,16 +5,19 @@
 //! - [`error`]: what a workspace answers when it does not do what it was asked
 //! - [`pages`]: lists
 //! - [`jobs`] as they are deployed
+//! - [`storage`]: where a schema is, and credentials for it
 //! - [`statements`] runs SQL on a warehouse
 //!
-//! Everything sent so far only reads, so every request may be sent again after any error. Whoever adds one that writes has to
-//! give it an idempotency token, or to find out first whether it was done.
+//! Everything sent so far only reads, or leaves what is there as it is (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`), so every
+//! request may be sent again after any error. Whoever adds one that writes has to give it an idempotency token, or to find out
+//! first whether it was done.
 
 pub mod auth;
 pub mod error;
 pub mod jobs;
 mod pages;
 pub mod statements;
+pub mod storage;
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
 

@@ -3,6 +3,7 @@
 pub mod cause;
 pub mod chain;
 pub mod checkpoint;
+pub mod checkup;
 pub mod decide;
 pub mod digest;
 pub mod entry;

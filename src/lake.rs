@@ -1,17 +1,21 @@
 //! The lake: Delta tables below one folder, and the only code that writes them.
 //!
-//! - [`store`] makes local disks durable
+//! - [`location`] says where a lake can be
+//! - [`store`] makes local disks durable; [`cloud`] speaks to object stores; [`unity`] asks a workspace for one
 //! - [`log`] reads a Delta log without listing it
 //! - [`reader`] is Parquet's view of a data file
 //! - [`table`] writes data files and commits, and reads rows back
 //! - [`ledger`] appends to the audit log: group commit, idempotence, conflicts
 //! - [`projector`] computes the other tables from it, exactly once; [`rebuild`] makes them anew
 //! - [`scan`] walks the audit log a few rows at a time
-//! - [`verify`] proves that nothing was changed
+//! - [`verify`] proves that nothing was changed; [`doctor`] that a place is fit for a lake
 //! - [`lease`], [`maintenance`] keep the tables healthy, one owner at a time
 
+pub mod cloud;
+pub mod doctor;
 pub mod lease;
 pub mod ledger;
+pub mod location;
 pub mod log;
 pub mod maintenance;
 pub mod projector;
@@ -20,11 +24,11 @@ pub mod rebuild;
 pub mod scan;
 pub mod store;
 pub mod table;
+pub mod unity;
 pub mod verify;
 
 use std::{
     fmt,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -39,10 +43,14 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
+    databricks::Client,
     domain::{ids::IncidentId, policy::Policy, time::Timestamp},
     tables::{TableDef, catalog},
 };
+use cloud::Variables;
+use location::Location;
 use table::Table;
+use unity::CatalogStore;
 
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
 
@@ -53,6 +61,12 @@ pub enum LakeError {
     NoLake(String),
     #[error("{text:?} is not a place for a lake: {reason}")]
     BadLocation { text: String, reason: String },
+    /// A store that cannot be opened as things are set. Holds no secret.
+    #[error("{place} cannot be used: {reason}")]
+    BadSetting { place: String, reason: String, hint: String },
+    /// A store in which two writers could both believe that they wrote the same commit.
+    #[error("{0} does not refuse a second writer of one file")]
+    Unguarded(String),
     /// A log file that is not whole. Nothing is read past it.
     #[error("{table}/{file} is damaged: {detail}")]
     Torn { table: String, file: String, detail: String },
@@ -94,7 +108,12 @@ impl LakeError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoLake(_) => "make one with `ops-runbook init`, or point --lake at an existing one".into(),
-            Self::BadLocation { .. } => "give a folder, such as ./ops-lake".into(),
+            Self::BadLocation { .. } => location::EXAMPLES.into(),
+            Self::BadSetting { hint, .. } => hint.clone(),
+            Self::Unguarded(_) => {
+                "records could be lost there; choose a store with conditional writes: S3, Azure, Google, a local disk"
+                    .into()
+            }
             Self::Torn { table, file, .. } if file.ends_with("_last_checkpoint") => {
                 format!("remove {table}/{file}; the checkpoint itself is found without it")
             }
@@ -109,9 +128,7 @@ impl LakeError {
             Self::Refused(refusal) => refusal.hint.clone(),
             Self::NoIncident(_) => "`ops-runbook incident list` shows which there are".into(),
             Self::TooBusy { .. } | Self::Fenced(_) | Self::Outdated => "try again".into(),
-            Self::Store(object_store::Error::PermissionDenied { .. }) => {
-                "check who owns the folder and whether it may be written".into()
-            }
+            Self::Store(error) => return unity::hint(error).or_else(|| cloud::hint(error)),
             _ => return None,
         })
     }
@@ -220,6 +237,16 @@ impl Backoff {
     }
 }
 
+/// What the environment says about stores. Given from outside, so that the lake reads no environment.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    pub variables: Variables,
+    /// The workspace that knows `uc://`.
+    pub workspace: Option<Client>,
+    /// Where lakes at `uc://` are instead of in their schema's own storage: a URL.
+    pub catalog_root: Option<String>,
+}
+
 /// A lake, opened. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lake {
@@ -227,48 +254,77 @@ pub struct Lake {
     /// Rooted at the storage system's root, because delta-rs wants that one too.
     root: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// Who knows where it is, when the location does not say so.
+    catalog: Option<Arc<CatalogStore>>,
     pub context: Context,
 }
 
 impl Lake {
-    /// A lake on a local folder, given as a path or a `file://` URL. Nothing is read or made yet.
+    /// A lake at a [`Location`] that needs nothing from the environment: a local folder, as a rule.
     ///
     /// # Errors
-    /// [`LakeError::BadLocation`].
+    /// As [`Self::open`].
     pub fn at(location: &str, context: Context) -> Result<Self> {
-        let bad = |reason: &str| LakeError::BadLocation { text: location.into(), reason: reason.into() };
-        let folder = match Url::parse(location) {
-            Ok(url) if url.scheme() == "file" => url.to_file_path().map_err(|()| bad("it is not a local path"))?,
-            Ok(url) if location.contains("://") => {
-                return Err(bad(&format!("the scheme {} is not supported; local folders are", url.scheme())));
+        Self::open(location, &Surroundings::default(), context)
+    }
+
+    /// A lake at a [`Location`]. Nothing is asked, read or made yet.
+    ///
+    /// # Errors
+    /// [`LakeError::BadLocation`], [`LakeError::BadSetting`].
+    pub fn open(location: &str, surroundings: &Surroundings, context: Context) -> Result<Self> {
+        let location = location.parse::<Location>()?.in_account(surroundings.variables.azure_account());
+        let mut catalog = None;
+        let (root, prefix): (Arc<dyn ObjectStore>, Path) = match &location {
+            Location::Folder(folder) => {
+                let prefix = Path::from_absolute_path(folder).map_err(|error| LakeError::BadLocation {
+                    text: location.to_string(),
+                    reason: error.to_string(),
+                })?;
+                (Arc::new(store::DurableLocal::new(folder.join(".staging"))), prefix)
             }
-            _ => PathBuf::from(location),
+            Location::Catalog(schema) => {
+                let Some(workspace) = surroundings.workspace.clone() else {
+                    return Err(LakeError::BadSetting {
+                        place: location.to_string(),
+                        reason: "no workspace is known".into(),
+                        hint: "set DATABRICKS_HOST and DATABRICKS_TOKEN".into(),
+                    });
+                };
+                let root = surroundings.catalog_root.clone();
+                let store = CatalogStore::new(schema.clone(), workspace, surroundings.variables.clone(), root);
+                let store = catalog.insert(Arc::new(store));
+                (Arc::new(unity::Shared(Arc::clone(store))), Path::default())
+            }
+            _ => (cloud::open(&location, &surroundings.variables, None)?, location.prefix()),
         };
-        if location.trim().is_empty() {
-            return Err(bad("it is empty"));
-        }
-        let folder = std::path::absolute(&folder).map_err(|error| bad(&error.to_string()))?;
-        if folder.exists() && !folder.is_dir() {
-            return Err(bad("it is a file"));
-        }
-        let url = Url::from_directory_path(&folder).map_err(|()| bad("it is not an absolute path"))?;
-        let root = Arc::new(store::DurableLocal::new(folder.join(".staging")));
-        let prefix = Path::from_absolute_path(&folder).map_err(|error| bad(&error.to_string()))?;
-        Ok(Self { url, root, prefix, context })
+        Ok(Self { url: location.url()?, root, prefix, catalog, context })
     }
 
     /// A lake at `url` on any store that puts if absent. `root` is rooted at the storage system's root.
     pub fn with_store(url: Url, root: Arc<dyn ObjectStore>, prefix: Path, context: Context) -> Self {
-        Self { url, root, prefix, context }
+        Self { url, root, prefix, catalog: None, context }
     }
 
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// For people: a path for a local lake, else the URL.
+    /// The URL of the lake's files as other engines take it. Of a schema of Unity Catalog its workspace is asked.
+    ///
+    /// # Errors
+    /// The workspace's, inside the store's.
+    pub async fn storage_url(&self) -> Result<Url> {
+        match &self.catalog {
+            Some(catalog) => catalog.place().await?.url(),
+            None => Ok(self.url.clone()),
+        }
+    }
+
+    /// For people: a path for a local lake, else the URL without its last slash.
     pub fn display(&self) -> String {
-        self.url.to_file_path().map_or_else(|()| self.url.to_string(), |path| path.display().to_string())
+        let url = || self.url.as_str().trim_end_matches('/').to_owned();
+        self.url.to_file_path().map_or_else(|()| url(), |path| path.display().to_string())
     }
 
     /// The store below `name`.
@@ -286,11 +342,14 @@ impl Lake {
     /// # Errors
     /// The store's.
     pub async fn init(&self) -> Result<bool> {
-        // The audit log last: where it is, the others are.
-        let mut made = false;
-        for def in catalog::PROJECTIONS.into_iter().chain([catalog::AUDIT_LOG]) {
-            made |= self.table(def).create().await?;
+        let audit_log = self.table(catalog::AUDIT_LOG);
+        if self.url.scheme() != "file" && !audit_log.exists().await? && !doctor::refuses_second_writer(self).await? {
+            return Err(LakeError::Unguarded(self.display()));
         }
+        // The audit log last: where it is, the others are.
+        let projections = catalog::PROJECTIONS.map(|def| async { self.table(def).create().await });
+        let made = futures::future::try_join_all(projections).await?;
+        let made = audit_log.create().await? || made.contains(&true);
         Ok(made)
     }
 

@@ -7,6 +7,7 @@
 //! - [`export`]: rows of it for other programs, [`ocsf`] for those that want OCSF events
 //! - [`listing`]: many rows, one per line
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
+//! - [`checkup`]: what was found about a place for a lake
 //! - [`digest`]: one week, in every format
 //! - [`recurring`]: an issue that keeps coming back
 //! - [`runbook`]: remediation steps as blocks of shell
@@ -16,6 +17,7 @@
 
 pub mod alert;
 pub mod audit;
+pub mod checkup;
 pub mod digest;
 #[cfg(test)]
 mod example;

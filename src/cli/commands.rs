@@ -15,12 +15,12 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::{
-    DemoArgs, MaintainArgs, RowFormat, SchemaFormat, SqlArgs,
+    DemoArgs, Global, MaintainArgs, RowFormat, SchemaFormat, SqlArgs,
     exit::{Code, Failure},
     incident,
     input::{self, Input},
     output::Output,
-    runbook,
+    place, runbook,
 };
 use crate::{
     analytics,
@@ -264,12 +264,18 @@ pub fn say_recorded(recorded: &Recorded, output: &Output) -> Result<(), Failure>
     Ok(())
 }
 
-pub async fn demo(location: &str, args: &DemoArgs, redactor: &Redactor, output: &Output) -> Outcome {
+pub async fn demo(global: &Global, args: &DemoArgs, redactor: &Redactor, output: &Output) -> Outcome {
     let bar = output.progress("recording");
-    let Demo { lake, recorded, digest } = ops::demo::make(location, args.as_of, args.seed, redactor, |done, total| {
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    })
+    let Demo { lake, recorded, digest } = ops::demo::make(
+        |context| place::lake(global, context),
+        args.as_of,
+        args.seed,
+        redactor,
+        |done, total| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        },
+    )
     .await?;
     bar.finish_and_clear();
     if output.json {
@@ -298,7 +304,10 @@ pub async fn demo(location: &str, args: &DemoArgs, redactor: &Redactor, output: 
         row.seq,
         audit::entry(&row)
     ));
-    let at = if location == "./ops-lake" { String::new() } else { format!(" --lake {}", shell_word(location)) };
+    let at = match global.lake.as_str() {
+        "./ops-lake" => String::new(),
+        location => format!(" --lake {}", shell_word(location)),
+    };
     text.push_str(&format!("\nThe digest of its last week, as `digest --week {}` prints it:\n\n", digest.week.week));
     text.push_str(&text::text(&digest, output.width()));
     text.push_str(&format!(

@@ -167,6 +167,7 @@ impl Failure {
         match self.lake() {
             Some(LakeError::NoLake(_) | LakeError::NoIncident(_)) => Code::NotFound,
             Some(LakeError::Refused(_)) => Code::Refused,
+            Some(LakeError::BadLocation { .. } | LakeError::BadSetting { .. }) => Code::Usage,
             Some(LakeError::Torn { .. } | LakeError::Corrupt(_)) => Code::Damaged,
             Some(
                 LakeError::OutcomeUnknown { .. }
@@ -178,7 +179,7 @@ impl Failure {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    pub fn hint(&self) -> Option<String> {
         match (self, self.ops()) {
             (Self::Demo(DemoError::NotADemo { .. }), _) => {
                 Some("give the demo a lake of its own: ops-runbook --lake ./demo-lake demo".into())

@@ -236,9 +236,7 @@ pub fn views(command: &ViewsCommand, output: &Output) -> Outcome {
     let mut text = format!("USE CATALOG {};\nUSE SCHEMA {};\n", identifier(catalog)?, identifier(schema)?);
     let create = if *or_replace { "CREATE OR REPLACE VIEW" } else { "CREATE VIEW" };
     let mut statements = Vec::new();
-    for (name, sql) in analytics::views_in_order()? {
-        let comment = comment(&Header::of(sql).what);
-        let statement = format!("{create} {} COMMENT {comment} AS\n{}", identifier(name)?, body(sql).trim_end());
+    for (name, statement) in view_statements(create)? {
         text.push_str(&format!("\n{statement};\n"));
         statements.push(json!({ "view": name, "statement": statement }));
     }
@@ -250,8 +248,20 @@ pub fn views(command: &ViewsCommand, output: &Output) -> Outcome {
     Ok(Code::Success)
 }
 
+/// Name and statement of every view, those first that others need. What they are made from is looked for in the session's schema.
+///
+/// # Errors
+/// [`analytics::QueryError`] when a view cannot be read.
+pub fn view_statements(create: &str) -> Result<Vec<(&'static str, String)>, Failure> {
+    let views = analytics::views_in_order()?.into_iter().map(|(name, sql)| {
+        let comment = comment(&Header::of(sql).what);
+        Ok((name, format!("{create} {} COMMENT {comment} AS\n{}", identifier(name)?, body(sql).trim_end())))
+    });
+    views.collect()
+}
+
 /// A name in back quotes. A catalog takes no control characters, and nobody sees them in a statement.
-fn identifier(name: &str) -> Result<String, Failure> {
+pub fn identifier(name: &str) -> Result<String, Failure> {
     if name.trim().is_empty() || name.chars().any(char::is_control) {
         let reason = "a name is not blank and has no control characters".to_owned();
         return Err(Failure::Unusable { what: format!("{name:?}"), reason });

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, path::Path};
 use parquet::{arrow::ParquetRecordBatchStreamBuilder, bloom_filter::Sbbf};
 use rand::RngExt;
@@ -27,7 +28,7 @@ use super::{
     log::{AddFile, Commit, CommitNote, LedgerHead, Log},
     maintenance,
     reader::DataFile,
-    table::{Draft, Put, Rows, Table},
+    table::{Draft, Put, READ_AT_ONCE, Rows, Table},
 };
 use crate::{
     domain::{
@@ -346,13 +347,18 @@ impl State {
 
     async fn refresh(&mut self) -> Result<()> {
         self.table.refresh(&mut self.log).await?;
+        self.take_over_head();
+        Ok(())
+    }
+
+    /// What others have written moves the head.
+    fn take_over_head(&mut self) {
         if let Some(head) = &self.log.head {
             if head.chain != self.head.chain {
                 self.histories.clear();
             }
             self.head = head.clone();
         }
-        Ok(())
     }
 
     /// One answer per request, in order.
@@ -388,7 +394,8 @@ impl State {
             // Only another row moves the head: after somebody's maintenance what was decided and written still fits.
             let reusable = written
                 .take_if(|(decided, _)| decided.rows.first().is_some_and(|row| row.prev_hash == self.head.chain.hash));
-            self.discard(written.take()).await;
+            // What lost can never be named by a commit.
+            let lost = written.take().map(|(_, file)| file).into_iter().collect::<Vec<_>>();
             let (decided, file) = match reusable {
                 Some(reusable) => reusable,
                 None => {
@@ -398,18 +405,21 @@ impl State {
                         let seen = self.head.chain.clone();
                         self.refresh().await?;
                         if self.head.chain != seen {
+                            self.table.discard(&lost).await;
                             continue;
                         }
                     }
                     if decided.rows.is_empty() {
+                        self.table.discard(&lost).await;
                         return Ok(answers(group, &known, decided));
                     }
-                    let file = self.table.write_file(&to_batch(&decided.rows)?, true).await?;
-                    (decided, file)
+                    let batch = to_batch(&decided.rows)?;
+                    let (file, ()) = tokio::join!(self.table.write_file(&batch, true), self.table.discard(&lost));
+                    (decided, file?)
                 }
             };
             let commit = self.draft(&decided, file.clone());
-            match self.table.commit(&self.log, &commit).await? {
+            match self.table.commit_or_catch_up(&mut self.log, &commit).await? {
                 Put::Committed => {
                     self.log.apply(&Commit {
                         version: self.log.version + 1,
@@ -428,21 +438,18 @@ impl State {
                 }
                 Put::Conflict => {
                     written = Some((decided, file));
-                    let pause = rand::rng().random_range(0..=u64::from(conflicts.min(8)) * 3);
-                    tokio::time::sleep(Duration::from_millis(pause)).await;
-                    self.refresh().await?;
+                    self.take_over_head();
+                    // Whoever keeps losing steps aside, and looks again after that.
+                    if conflicts > 0 {
+                        let pause = rand::rng().random_range(0..=u64::from(conflicts.min(8)) * 3);
+                        tokio::time::sleep(Duration::from_millis(pause)).await;
+                        self.refresh().await?;
+                    }
                 }
             }
         }
-        self.discard(written).await;
+        self.table.discard(&written.map(|(_, file)| file).into_iter().collect::<Vec<_>>()).await;
         Err(LakeError::TooBusy { table: self.table.name().into(), attempts: MAX_CONFLICTS })
-    }
-
-    /// The file of an attempt that lost can never be named by a commit.
-    async fn discard(&self, written: Option<(Decided, AddFile)>) {
-        if let Some((_, file)) = written {
-            self.table.discard(&[file]).await;
-        }
     }
 
     /// Numbers, decides and chains requests onto the head; what is not legal is refused and takes no number.
@@ -588,25 +595,24 @@ impl State {
             return Ok(Vec::new());
         }
         self.filters.retain(|path, _| self.log.files.contains_key(path));
-        let mut hits = Vec::new();
-        for file in self.log.files.values() {
+        let mut candidates: Vec<&AddFile> = self.log.files.values().collect();
+        candidates.retain(|file| {
             let stats = file.parse_stats();
-            if stats.min_u64("seq").is_some_and(|seq| seq >= from)
-                || !keys.iter().any(|key| stats.may_hold("request_key", key))
-            {
-                continue;
-            }
-            let filters = match self.filters.entry(file.path.clone()) {
-                std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-                std::collections::hash_map::Entry::Vacant(entry) => entry.insert(key_filters(&self.table, file).await?),
-            };
-            let may_hold = |key: &&str| filters.is_empty() || filters.iter().any(|filter| filter.check(*key));
-            if keys.iter().any(may_hold) {
-                hits.push(file.clone());
-            }
-        }
-        let hits: Vec<&AddFile> = hits.iter().collect();
-        self.receipts(&hits, &keys, group).await
+            stats.min_u64("seq").is_none_or(|seq| seq < from)
+                && keys.iter().any(|key| stats.may_hold("request_key", key))
+        });
+        let unread: Vec<_> = candidates.iter().filter(|file| !self.filters.contains_key(&file.path)).collect();
+        let reading: Vec<_> = unread
+            .into_iter()
+            .map(|file| async { Ok::<_, LakeError>((file.path.clone(), key_filters(&self.table, file).await?)) })
+            .collect();
+        let read: Vec<_> = stream::iter(reading).buffered(READ_AT_ONCE).try_collect().await?;
+        self.filters.extend(read);
+        candidates.retain(|file| {
+            let filters = self.filters.get(&file.path).map_or(&[][..], Vec::as_slice);
+            keys.iter().any(|key| filters.is_empty() || filters.iter().any(|filter| filter.check(*key)))
+        });
+        self.receipts(&candidates, &keys, group).await
     }
 
     async fn receipts(&self, files: &[&AddFile], keys: &[&str], group: &[Pending]) -> Result<Vec<Receipt>> {

@@ -122,8 +122,12 @@ pub async fn tend(lake: &Lake, def: &'static TableDef) -> Result<Option<u64>> {
 /// # Errors
 /// As [`tend`].
 pub async fn tend_all(lake: &Lake) -> Result<()> {
-    for def in catalog::all() {
-        tend(lake, def).await?;
+    let due = catalog::all()
+        .map(|def| async move { Ok::<_, LakeError>((def, lake.table(def).log().await?.checkpoint_due())) });
+    for (def, due) in futures::future::try_join_all(due.collect::<Vec<_>>()).await? {
+        if due {
+            tend(lake, def).await?;
+        }
     }
     Ok(())
 }

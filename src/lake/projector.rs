@@ -54,11 +54,18 @@ pub async fn project(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
     while done < head {
         let last = head.min(done + CHUNK);
         let chunk = parse(entries(&audit, &audit_log, done, last).await?, done, last)?;
-        for (table, log) in &mut others {
-            if !rows(table.def, &chunk, 0)?.is_empty() {
-                *log = Some(advance(lake, table, log.take(), &chunk, last).await?);
+        // Each table is its own; only the one that speaks for all comes last.
+        let advancing = others.into_iter().map(|(table, log)| {
+            let chunk = &chunk;
+            async move {
+                let log = match rows(table.def, chunk, 0)?.is_empty() {
+                    true => log,
+                    false => Some(advance(lake, &table, log, chunk, last).await?),
+                };
+                Ok::<_, LakeError>((table, log))
             }
-        }
+        });
+        others = futures::future::try_join_all(advancing.collect::<Vec<_>>()).await?;
         lead_log = Some(advance(lake, &lead, lead_log.take(), &chunk, last).await?);
         done = last;
         progress(done, head);
@@ -109,15 +116,12 @@ async fn advance(lake: &Lake, table: &Table, log: Option<Log>, entries: &[Entry]
         }
         let note = CommitNote::new(lake.context.uuid(), 0);
         let draft = Draft { operation: "WRITE", adds, removes: Vec::new(), projected_to: Some(last), note };
-        match table.commit(&log, &draft).await? {
+        match table.commit_or_catch_up(&mut log, &draft).await? {
             Put::Committed => {
                 table.refresh(&mut log).await?;
                 return Ok(log);
             }
-            Put::Conflict => {
-                table.discard(&draft.adds).await;
-                table.refresh(&mut log).await?;
-            }
+            Put::Conflict => table.discard(&draft.adds).await,
         }
     }
     Err(LakeError::TooBusy { table: table.name().into(), attempts: MAX_CONFLICTS })

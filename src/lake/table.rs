@@ -8,7 +8,7 @@ use arrow::{
     datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType},
 };
 use chrono::SecondsFormat;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
 use parquet::{
     arrow::{
@@ -23,11 +23,12 @@ use parquet::{
     schema::types::ColumnPath,
 };
 use serde_json::{Map, Value, json};
+use url::Url;
 use uuid::Uuid;
 
 use super::{
     Backoff, Context, Lake, LakeError, Result,
-    log::{AddFile, CommitNote, Log, PROJECTION_APP_ID, RemoveFile, commit_path, read_commit},
+    log::{AddFile, Commit, CommitNote, Log, PROJECTION_APP_ID, RemoveFile, commit_path, read_commit},
     maintenance::MIN_RETENTION_HOURS,
     reader::DataFile,
 };
@@ -42,6 +43,9 @@ const ROW_GROUP_ROWS: usize = 16_384;
 /// Half of the shortest retention that `maintain` takes.
 const MAX_LOG_AGE_SECONDS: f64 = MIN_RETENTION_HOURS as f64 * 1_800.0;
 
+/// Data files that are read at the same time: of an object store, each is a round trip or more.
+pub(super) const READ_AT_ONCE: usize = 16;
+
 /// Said in every commit and every data file.
 pub const ENGINE: &str = concat!("ops-runbook/", env!("CARGO_PKG_VERSION"));
 
@@ -51,6 +55,26 @@ pub enum Put {
     Committed,
     /// Somebody else has that version.
     Conflict,
+}
+
+/// Commits that are read to find out whose one of them is.
+const LOOKED_AT: usize = 2;
+
+/// Whose commit stands under a version.
+#[derive(Debug)]
+enum Found {
+    Ours,
+    /// The one that came first, and the next where there is one.
+    Others(Vec<Commit>),
+}
+
+impl Found {
+    fn outcome(&self) -> Put {
+        match self {
+            Self::Ours => Put::Committed,
+            Self::Others(_) => Put::Conflict,
+        }
+    }
 }
 
 /// What goes into a commit.
@@ -92,7 +116,7 @@ impl Table {
     /// The store's.
     pub async fn create(&self) -> Result<bool> {
         // Looking first keeps a second `init` from writing anything at all.
-        if super::log::get(self.store.as_ref(), &commit_path(0)).await?.is_some() || self.has_checkpoint().await? {
+        if self.exists().await? {
             return Ok(false);
         }
         let commit_id = self.context.uuid();
@@ -113,11 +137,15 @@ impl Table {
                 "createdTime": now.utc().timestamp_millis(),
             }}),
         ];
-        Ok(self.put_commit(0, join_lines(&lines), commit_id).await? == Put::Committed)
+        Ok(self.put_commit(0, join_lines(&lines), commit_id).await?.outcome() == Put::Committed)
     }
 
-    async fn has_checkpoint(&self) -> Result<bool> {
-        Ok(super::log::get(self.store.as_ref(), &super::log::last_checkpoint_path()).await?.is_some())
+    /// # Errors
+    /// The store's.
+    pub async fn exists(&self) -> Result<bool> {
+        let get = |path| async move { super::log::get(self.store.as_ref(), &path).await };
+        let (first, checkpoint) = tokio::try_join!(get(commit_path(0)), get(super::log::last_checkpoint_path()))?;
+        Ok(first.is_some() || checkpoint.is_some())
     }
 
     fn commit_info(&self, operation: &str, note: &CommitNote, now: Timestamp) -> Value {
@@ -208,6 +236,35 @@ impl Table {
         if !self.is_fresh(log) {
             return Ok(Put::Conflict);
         }
+        Ok(self.put(log, draft).await?.outcome())
+    }
+
+    /// As [`Self::commit`]. After a conflict `log` has taken over whoever came first: finding out whose commit stands there
+    /// reads the next one too, so that losing costs one more round trip, not two.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub async fn commit_or_catch_up(&self, log: &mut Log, draft: &Draft) -> Result<Put> {
+        if !self.is_fresh(log) {
+            self.refresh(log).await?;
+            return Ok(Put::Conflict);
+        }
+        let read_at = self.context.now();
+        match self.put(log, draft).await? {
+            Found::Ours => Ok(Put::Committed),
+            Found::Others(commits) => {
+                commits.iter().for_each(|commit| log.apply(commit));
+                if commits.len() < LOOKED_AT {
+                    log.read_at = Some(read_at);
+                } else {
+                    self.refresh(log).await?;
+                }
+                Ok(Put::Conflict)
+            }
+        }
+    }
+
+    async fn put(&self, log: &Log, draft: &Draft) -> Result<Found> {
         let mut lines = Vec::with_capacity(2 + draft.adds.len() + draft.removes.len());
         if let Some(projected_to) = draft.projected_to {
             lines.push(json!({ "txn": { "appId": PROJECTION_APP_ID, "version": projected_to } }));
@@ -225,17 +282,22 @@ impl Table {
 
     /// Puts the same bytes under the same version until it is certain whether they stand there. Only a version that somebody
     /// else holds is a conflict: as long as it is free, an earlier attempt could still land.
-    async fn put_commit(&self, version: u64, bytes: Vec<u8>, commit_id: Uuid) -> Result<Put> {
+    async fn put_commit(&self, version: u64, bytes: Vec<u8>, commit_id: Uuid) -> Result<Found> {
         let payload = PutPayload::from(bytes);
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let mut pause = Backoff::new();
         loop {
             let outcome = self.store.put_opts(&commit_path(version), payload.clone(), options.clone()).await;
-            let Err(error) = outcome else { return Ok(Put::Committed) };
-            match read_commit(self.store.as_ref(), self.name(), version).await {
+            let Err(error) = outcome else { return Ok(Found::Ours) };
+            let (standing, next) = tokio::join!(
+                read_commit(self.store.as_ref(), self.name(), version),
+                read_commit(self.store.as_ref(), self.name(), version + 1),
+            );
+            match standing {
                 Ok(Some(commit)) => {
-                    let ours = commit.note.is_some_and(|note| note.commit_id == commit_id);
-                    return Ok(if ours { Put::Committed } else { Put::Conflict });
+                    let ours = commit.note.as_ref().is_some_and(|note| note.commit_id == commit_id);
+                    let others = || Found::Others([Some(commit), next.ok().flatten()].into_iter().flatten().collect());
+                    return Ok(if ours { Found::Ours } else { others() });
                 }
                 Err(torn @ LakeError::Torn { .. }) => return Err(torn),
                 Ok(None) | Err(_) if pause.exhausted() => {
@@ -252,27 +314,33 @@ impl Table {
     /// # Errors
     /// The store's and Parquet's.
     pub async fn read(&self, files: &[&AddFile], columns: &[&str], rows: Rows<'_>) -> Result<Vec<RecordBatch>> {
-        let mut batches = Vec::new();
-        for file in files.iter().filter(|file| rows.may_be_in(file)) {
-            let mut builder = ParquetRecordBatchStreamBuilder::new(DataFile::new(&self.store, file)).await?;
-            let groups = rows.row_groups(self.def, &mut builder).await?;
-            if groups.is_empty() {
-                continue;
-            }
-            let output = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-            if let Some(predicate) = rows.predicate(&builder) {
-                builder = builder.with_row_filter(RowFilter::new(vec![predicate]));
-            }
-            let mut stream = builder.with_row_groups(groups).with_projection(output).build()?;
-            while let Some(batch) = stream.try_next().await? {
-                batches.push(batch);
-            }
+        let files = files.iter().filter(|file| rows.may_be_in(file));
+        let reading: Vec<_> = files.map(|file| self.read_file(file, columns, rows)).collect();
+        let read: Vec<Vec<RecordBatch>> = stream::iter(reading).buffered(READ_AT_ONCE).try_collect().await?;
+        Ok(read.into_iter().flatten().collect())
+    }
+
+    async fn read_file(&self, file: &AddFile, columns: &[&str], rows: Rows<'_>) -> Result<Vec<RecordBatch>> {
+        let mut builder = ParquetRecordBatchStreamBuilder::new(DataFile::new(&self.store, file)).await?;
+        let groups = rows.row_groups(self.def, &mut builder).await?;
+        if groups.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(batches)
+        let output = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+        if let Some(predicate) = rows.predicate(&builder) {
+            builder = builder.with_row_filter(RowFilter::new(vec![predicate]));
+        }
+        Ok(builder.with_row_groups(groups).with_projection(output).build()?.try_collect().await?)
     }
 }
 
-fn already_there(error: &object_store::Error) -> bool {
+/// Where a table's files are, in a lake at `lake`, without a slash at its end.
+pub fn folder_url(lake: &Url, def: &TableDef) -> String {
+    format!("{}/{}", lake.as_str().trim_end_matches('/'), def.name)
+}
+
+/// A put-if-absent was refused: by what somebody wrote, or by what an earlier attempt of its own did.
+pub(super) fn already_there(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
 }
 

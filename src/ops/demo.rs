@@ -86,12 +86,12 @@ impl StageClock {
     }
 }
 
-/// Makes the demo lake at `location`, report by report in the order they were made. Recording it again adds nothing.
+/// Makes the demo in the lake that `open` opens, report by report in the order they were made. Recording it again adds nothing.
 ///
 /// # Errors
 /// [`DemoError`].
 pub async fn make(
-    location: &str,
+    open: impl FnOnce(Context) -> Result<Lake, LakeError>,
     as_of: Timestamp,
     seed: u64,
     redactor: &Redactor,
@@ -100,7 +100,7 @@ pub async fn make(
     let clock = StageClock(Arc::new(AtomicI64::new(as_of.micros())));
     let reading = clock.clone();
     let now = move || reading.now(as_of);
-    let lake = Lake::at(location, Context::new(Arc::new(now), seed))?;
+    let lake = open(Context::new(Arc::new(now), seed))?;
     refuse_foreign(&lake).await?;
 
     let mut documents = Vec::new();

@@ -59,6 +59,16 @@ pub fn create_table(table: &TableDef) -> String {
     text
 }
 
+/// `CREATE TABLE` for a table that is there already: a catalog takes its columns from its log, and nothing is written to it.
+/// `None`: engines would not read the location alike, because of a quote, a backslash or a control character in it.
+pub fn external_table(table: &TableDef, location: &str) -> Option<String> {
+    let is_odd = |character: char| matches!(character, '\'' | '"' | '\\') || character.is_control();
+    let comment = sql_string(table.comment());
+    (!location.contains(is_odd)).then(|| {
+        format!("CREATE TABLE IF NOT EXISTS `{}` USING DELTA\nCOMMENT {comment}\nLOCATION '{location}'", table.name)
+    })
+}
+
 /// The data dictionary's section for a table.
 pub fn markdown(table: &TableDef) -> String {
     let mut text = format!(

@@ -1,10 +1,21 @@
 //! Benchmarks: `cargo bench`. Every ratio is between figures measured in this one run, on one disk, with fsync on.
 //!
-//! Arguments choose: `cargo bench -- append group cold analytics`. `OPS_RUNBOOK_BENCH_SMALL=1` runs a tenth.
+//! Arguments choose: `cargo bench -- append group cold storage analytics`. `storage` needs `OPS_RUNBOOK_TEST_S3`, which `tests/run`
+//! sets: the Python of an S3 emulator. `OPS_RUNBOOK_BENCH_SMALL=1` runs a tenth.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod analytics;
+#[allow(dead_code)]
+#[path = "../it/storage/emulators.rs"]
+mod emulators;
 mod generate;
+#[allow(dead_code)]
+#[path = "../it/peer.rs"]
+mod peer;
+#[allow(dead_code)]
+#[path = "../it/storage/proxy.rs"]
+mod proxy;
+mod storage;
 #[allow(dead_code)]
 #[path = "../it/support.rs"]
 mod support;
@@ -92,27 +103,42 @@ async fn append() {
     let files = lake.table(AUDIT_LOG).log().await.unwrap().files.len();
     println!("live data files afterwards: {files}");
 
-    let rows: Vec<AuditRow> = {
-        let table = lake.table(AUDIT_LOG);
-        let log = table.log().await.unwrap();
-        let file = log.files.values().next().unwrap();
-        let columns: Vec<&str> = AUDIT_LOG.columns.iter().map(|column| column.name).collect();
-        let batches = table.read(&[file], &columns, ops_runbook::lake::table::Rows::All).await.unwrap();
-        from_batch(&batches[0]).unwrap()
-    };
-    write_builder(&to_batch(&rows[..1]).unwrap(), scale(1_000).max(200)).await;
-}
-
-/// delta-rs's own way, on the same kind of table and the same durable store: one row per commit.
-async fn write_builder(row: &RecordBatch, commits: usize) {
+    let commits = scale(1_000).max(200);
+    let row = one_row(&lake).await;
     let (folder, _lake) = fresh().await;
-    let root: Arc<dyn ObjectStore> = Arc::new(DurableLocal::new(folder.path().join(".staging")));
+    let root = Arc::new(DurableLocal::new(folder.path().join(".staging")));
     let location = url::Url::from_directory_path(folder.path().join("audit_log")).unwrap();
     let prefix = StorePath::from_absolute_path(folder.path().join("audit_log")).unwrap();
+    let times = write_builder(&row, commits, root, &location, prefix).await;
+    let edge = commits / 10;
+    println!("delta-rs write builder, {commits} commits of one row, same disk and fsync:");
+    let (first, last) = (percentile(&times[..edge], 50), percentile(&times[commits - edge..], 50));
+    println!("first {edge}: p50 {first:.2}  last {edge}: p50 {last:.2}  ratio {:.2}", last / first);
+}
+
+/// A row of a lake's audit log.
+async fn one_row(lake: &Lake) -> RecordBatch {
+    let table = lake.table(AUDIT_LOG);
+    let log = table.log().await.unwrap();
+    let file = log.files.values().next().unwrap();
+    let columns: Vec<&str> = AUDIT_LOG.columns.iter().map(|column| column.name).collect();
+    let batches = table.read(&[file], &columns, ops_runbook::lake::table::Rows::All).await.unwrap();
+    let rows: Vec<AuditRow> = from_batch(&batches[0]).unwrap();
+    to_batch(&rows[..1]).unwrap()
+}
+
+/// delta-rs's own way, on the same kind of table and the same kind of store: one row per commit.
+async fn write_builder(
+    row: &RecordBatch,
+    commits: usize,
+    root: Arc<dyn ObjectStore>,
+    location: &url::Url,
+    prefix: StorePath,
+) -> Vec<Duration> {
     let log_store = deltalake::logstore::default_logstore(
         Arc::new(PrefixStore::new(Arc::clone(&root), prefix)),
         root,
-        &location,
+        location,
         &deltalake::logstore::StorageConfig::default(),
     );
     let mut table = DeltaTable::new(log_store);
@@ -125,10 +151,7 @@ async fn write_builder(row: &RecordBatch, commits: usize) {
         table = table.write(vec![row.clone()]).with_commit_properties(properties).await.unwrap();
         times.push(start.elapsed());
     }
-    let edge = commits / 10;
-    println!("delta-rs write builder, {commits} commits of one row, same disk and fsync:");
-    let (first, last) = (percentile(&times[..edge], 50), percentile(&times[commits - edge..], 50));
-    println!("first {edge}: p50 {first:.2}  last {edge}: p50 {last:.2}  ratio {:.2}", last / first);
+    times
 }
 
 /// Reports a second with more and more callers.
@@ -263,6 +286,9 @@ async fn main() {
     }
     if wanted("cold") {
         cold().await;
+    }
+    if wanted("storage") {
+        storage::run().await;
     }
     if wanted("analytics") {
         analytics::run().await;

@@ -23,7 +23,7 @@ use serde_json::Value;
 use tempfile::tempdir;
 use url::Url;
 
-use crate::support::{assert_intact, binary, json_lines, report, submission};
+use crate::support::{Place, assert_intact, binary, json_lines, report, submission};
 
 const KILLS: usize = 300;
 const FILES: usize = 12;
@@ -32,13 +32,18 @@ const REPORTS_PER_FILE: usize = 40;
 #[test]
 fn three_hundred_kills_lose_nothing_that_was_acknowledged() {
     let folder = tempdir().unwrap();
-    let lake = folder.path().join("lake");
+    assert_kills_lose_nothing(&folder.path().join("lake"), KILLS, 450);
+}
+
+/// So many kills, each within so many milliseconds of the start.
+pub fn assert_kills_lose_nothing(lake: &(impl Place + ?Sized), kills_wanted: usize, longest: u64) {
+    let folder = tempdir().unwrap();
     let mut dice = ChaCha8Rng::seed_from_u64(7);
     let mut kills = 0;
     let mut rounds = 0;
     let mut acknowledged: BTreeMap<String, (u64, String)> = BTreeMap::new();
     let mut written = BTreeSet::new();
-    while kills < KILLS {
+    while kills < kills_wanted {
         let mut children: Vec<(Child, Option<usize>)> = (0..3)
             .map(|_| {
                 // Some rounds bring new reports, some send old ones again.
@@ -49,7 +54,7 @@ fn three_hundred_kills_lose_nothing_that_was_acknowledged() {
                         (0..REPORTS_PER_FILE).map(|n| format!("{}\n", report(&format!("f{number}-{n}")))).collect();
                     fs::write(&file, text).unwrap();
                 }
-                let child = binary(&lake)
+                let child = binary(lake)
                     .args(["--json", "record"])
                     .arg(file)
                     .stdout(Stdio::piped())
@@ -59,9 +64,9 @@ fn three_hundred_kills_lose_nothing_that_was_acknowledged() {
                 (child, Some(number))
             })
             .collect();
-        let maintain = binary(&lake).arg("maintain").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let maintain = binary(lake).arg("maintain").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         children.push((maintain, None));
-        std::thread::sleep(Duration::from_millis(dice.random_range(1..450)));
+        std::thread::sleep(Duration::from_millis(dice.random_range(1..longest)));
         for (child, _) in &mut children {
             if child.try_wait().unwrap().is_none() {
                 child.kill().unwrap();
@@ -87,7 +92,7 @@ fn three_hundred_kills_lose_nothing_that_was_acknowledged() {
     }
     for number in &written {
         let file = folder.path().join(format!("{number}.jsonl"));
-        for answer in json_lines(&lake, &["record", file.to_str().unwrap()]) {
+        for answer in json_lines(lake, &["record", file.to_str().unwrap()]) {
             let place = (answer["seq"].as_u64().unwrap(), answer["entry_hash"].as_str().unwrap().to_owned());
             let id = answer["request_id"].as_str().unwrap();
             if let Some(before) = acknowledged.get(id) {
@@ -100,7 +105,7 @@ fn three_hundred_kills_lose_nothing_that_was_acknowledged() {
         "too few acknowledgements to prove anything: {}",
         acknowledged.len()
     );
-    assert_intact(&lake, (written.len() * REPORTS_PER_FILE) as u64);
+    assert_intact(lake, (written.len() * REPORTS_PER_FILE) as u64);
     println!(
         "{kills} kills in {rounds} rounds, {} reports acknowledged before a kill, {} in all",
         acknowledged.len(),
@@ -208,56 +213,71 @@ async fn a_store_that_fails_in_every_way_records_everything_once() {
     let clean = lake_on(Arc::clone(&inner) as Arc<dyn ObjectStore>);
     clean.init().await.unwrap();
     let faults = Arc::new(Mutex::new(BTreeMap::new()));
-    let mut writers = Vec::new();
-    for writer in 0..WRITERS {
-        let lake = lake_on(Arc::new(Faulty {
+    let faulty = |writer| {
+        lake_on(Arc::new(Faulty {
             inner: Arc::clone(&inner),
             dice: Mutex::new(ChaCha8Rng::seed_from_u64(writer)),
             faults: Arc::clone(&faults),
-        }));
-        writers.push(tokio::spawn(async move {
-            let mut receipts = BTreeMap::new();
-            let mut ledger = None;
-            for n in 0..REPORTS {
-                // Every fourth report is sent by all writers.
-                let id = if n % 4 == 0 { format!("shared-{n}") } else { format!("w{writer}-{n}") };
-                let receipt = loop {
-                    let open: &Ledger = match &ledger {
-                        Some(open) => open,
-                        None => match Ledger::open(&lake).await {
-                            Ok((open, _)) => ledger.insert(open),
-                            Err(_) => continue,
-                        },
+        }))
+    };
+    assert_writers_record_everything_once(&clean, faulty, WRITERS, REPORTS).await;
+    let faults = faults.lock().unwrap();
+    println!("faults: {faults:?}");
+    assert!(faults.len() == 4 && faults.values().all(|count| *count > 10), "{faults:?}");
+}
+
+/// Writers in one process, each with a store of its own on one lake; some of their reports are the same. Whoever fails tries
+/// again.
+pub async fn assert_writers_record_everything_once(
+    clean: &Lake,
+    of_writer: impl Fn(u64) -> Lake,
+    writers: u64,
+    reports: usize,
+) {
+    let running: Vec<_> = (0..writers)
+        .map(|writer| {
+            let lake = of_writer(writer);
+            tokio::spawn(async move {
+                let mut receipts = BTreeMap::new();
+                let mut ledger = None;
+                for n in 0..reports {
+                    // Every fourth report is sent by all writers.
+                    let id = if n % 4 == 0 { format!("shared-{n}") } else { format!("w{writer}-{n}") };
+                    let receipt = loop {
+                        let open: &Ledger = match &ledger {
+                            Some(open) => open,
+                            None => match Ledger::open(&lake).await {
+                                Ok((open, _)) => ledger.insert(open),
+                                Err(_) => continue,
+                            },
+                        };
+                        if let Ok(recorded) = open.submit(submission(&id)).await {
+                            break recorded.receipt;
+                        }
                     };
-                    if let Ok(recorded) = open.submit(submission(&id)).await {
-                        break recorded.receipt;
+                    receipts.insert(id, receipt);
+                    if n % 10 == 0 {
+                        let _ = projector::project(&lake, |_, _| {}).await;
                     }
-                };
-                receipts.insert(id, receipt);
-                if n % 10 == 0 {
-                    let _ = projector::project(&lake, |_, _| {}).await;
+                    if n % 20 == 0 {
+                        ledger = None;
+                    }
                 }
-                if n % 20 == 0 {
-                    ledger = None;
-                }
-            }
-            receipts
-        }));
-    }
+                receipts
+            })
+        })
+        .collect();
     let mut receipts = BTreeMap::new();
-    for writer in writers {
+    for writer in running {
         for (id, receipt) in writer.await.unwrap() {
             let before = receipts.entry(id).or_insert_with(|| receipt.clone());
             assert_eq!(*before, receipt, "two answers for one request");
         }
     }
-    let verification = verify::verify(&clean, None, |_, _| {}).await.unwrap();
+    let verification = verify::verify(clean, None, |_, _| {}).await.unwrap();
     assert!(verification.intact(), "{:?}", verification.tampering);
     assert_eq!(verification.rows, receipts.len() as u64, "rows and distinct requests");
-    assert!(rebuild::rebuild(&clean, |_, _| {}).await.unwrap().iter().all(|table| !table.replaced));
-    let faults = faults.lock().unwrap();
-    println!("faults: {faults:?}");
-    assert!(faults.len() == 4 && faults.values().all(|count| *count > 10), "{faults:?}");
+    assert!(rebuild::rebuild(clean, |_, _| {}).await.unwrap().iter().all(|table| !table.replaced));
 }
 
 /// A clock that is set by hand.

@@ -5,23 +5,27 @@ use std::{fs, path::Path, process::Stdio};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{EXAMPLES, assert_intact, binary, example, json_lines, ok, report, run};
+use crate::support::{EXAMPLES, Place, assert_intact, binary, example, json_lines, ok, report, run};
 
 #[test]
 fn the_examples_recorded_twice_stand_there_once() {
     let folder = tempdir().unwrap();
+    assert_examples_stand_once(folder.path());
+}
+
+pub fn assert_examples_stand_once(lake: &(impl Place + ?Sized)) {
     let mut first = Vec::new();
     for name in EXAMPLES {
-        first.extend(json_lines(folder.path(), &["record", &example(name)]));
+        first.extend(json_lines(lake, &["record", &example(name)]));
     }
     for (name, first) in EXAMPLES.iter().zip(&first) {
         assert_eq!(first["known"], false, "{name}");
-        let mut again = json_lines(folder.path(), &["record", &example(name)]).remove(0);
+        let mut again = json_lines(lake, &["record", &example(name)]).remove(0);
         assert_eq!(again["known"], true, "{name}");
         again["known"] = false.into();
         assert_eq!(&again, first, "{name}");
     }
-    assert_intact(folder.path(), 6);
+    assert_intact(lake, 6);
     let ids: Vec<&Value> = first.iter().map(|answer| &answer["incident_id"]).collect();
     assert_eq!(json!(ids), json!(["INC-1001", "INC-1002", "INC-1003", "INC-1004", "INC-1005", "INC-1006"]));
 }
@@ -46,21 +50,25 @@ fn an_id_sent_again_with_another_content_keeps_the_first() {
 #[test]
 fn ids_are_found_again_before_and_after_compaction() {
     let folder = tempdir().unwrap();
-    let lake = folder.path().join("lake");
+    assert_ids_are_found_again(&folder.path().join("lake"));
+}
+
+pub fn assert_ids_are_found_again(lake: &(impl Place + ?Sized)) {
+    let folder = tempdir().unwrap();
     let lines = folder.path().join("many.jsonl");
     let text: String = (0..150).map(|n| format!("{}\n", report(&format!("r{n}")))).collect();
     fs::write(&lines, &text).unwrap();
-    let first = json_lines(&lake, &["record", lines.to_str().unwrap()]);
+    let first = json_lines(lake, &["record", lines.to_str().unwrap()]);
     for n in [3, 77] {
         let one = folder.path().join("one.json");
         fs::write(&one, report(&format!("single-{n}")).to_string()).unwrap();
-        ok(&lake, &["record", one.to_str().unwrap()]);
+        ok(lake, &["record", one.to_str().unwrap()]);
     }
-    ok(&lake, &["maintain"]);
-    let again = json_lines(&lake, &["record", lines.to_str().unwrap()]);
+    ok(lake, &["maintain"]);
+    let again = json_lines(lake, &["record", lines.to_str().unwrap()]);
     assert!(again.iter().all(|answer| answer["known"] == true));
     assert!(first.iter().zip(&again).all(|(a, b)| a["entry_hash"] == b["entry_hash"] && a["seq"] == b["seq"]));
-    assert_intact(&lake, 152);
+    assert_intact(lake, 152);
 }
 
 #[test]

@@ -4,12 +4,7 @@
 //! at most one join. That is what `analytics::recurrence` sends beside the files of `sql/`. The files themselves, with their
 //! parameters, go to Spark behind an API of our own.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader, Read},
-    path::Path,
-    process::{Child, Command, Stdio},
-};
+use std::{fs, path::Path};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch},
@@ -30,55 +25,30 @@ use ops_runbook::{
     databricks::{Client, Token, statements::StatementError},
     domain::time::Timestamp,
 };
-use serde_json::Value;
 use tempfile::tempdir;
 
 use super::{TOKEN, copied, err, on, parameters};
-use crate::support::{batches, lake_at, ok};
+use crate::{
+    peer::Peer,
+    support::{batches, lake_at, ok},
+};
 
-/// Ends with its standard input.
-pub struct Emulator {
-    process: Child,
-    ready: Value,
-}
+pub struct Emulator(Peer);
 
 impl Emulator {
     /// `script` over a lake, by the Python that the variable names.
     pub fn start(python: &str, script: &str, lake: &Path) -> Self {
-        let python = std::env::var(python)
-            .expect("the emulators need their Python environments: run the tests by tests/run, which makes them");
-        let root = env!("CARGO_MANIFEST_DIR");
-        let mut command = Command::new(python);
-        command.arg(format!("{root}/tests/peers/{script}")).arg(lake).arg(format!("{root}/sql"));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let mut said = process.stderr.take().unwrap();
-        let said = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = said.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
-        });
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let Ok(ready) = serde_json::from_str(&line) else { panic!("{script}: {}", said.join().unwrap()) };
-        Self { process, ready }
+        Self(Peer::start(python, script, &[lake.to_str().unwrap(), concat!(env!("CARGO_MANIFEST_DIR"), "/sql")]))
     }
 
     pub fn ready(&self, name: &str) -> &str {
-        self.ready[name].as_str().unwrap()
+        self.0.ready(name)
     }
 
     pub fn warehouse(&self) -> Warehouse {
         let text = |name: &str| self.ready(name).to_owned();
         let client = Client::new(text("url").parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap();
         Warehouse::new(client, text("warehouse_id"), text("catalog"), text("schema"), Box::new(|_| {}))
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.wait();
     }
 }
 

@@ -1,0 +1,190 @@
+//! Where Unity Catalog keeps a schema, and credentials for storage that end after a while.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Client, error::ApiError};
+
+const SCHEMAS: [&str; 3] = ["2.1", "unity-catalog", "schemas"];
+const TABLES: [&str; 3] = ["2.1", "unity-catalog", "tables"];
+const PATH_CREDENTIALS: [&str; 3] = ["2.0", "unity-catalog", "temporary-path-credentials"];
+
+/// A schema, as far as its storage is concerned. Both are URLs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SchemaStorage {
+    /// Where the schema's managed tables are.
+    pub storage_location: Option<String>,
+    /// What was given when the schema was made.
+    pub storage_root: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TableInfo {
+    storage_location: Option<String>,
+}
+
+/// Credentials for a path, and until when they are good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathCredentials {
+    pub secret: Secret,
+    /// Milliseconds since the epoch, by the workspace's clock.
+    pub expiration_time: i64,
+}
+
+/// What a store asks for. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// Of Cloudflare R2 too.
+    Aws { access_key_id: String, secret_access_key: String, session_token: String },
+    /// A shared access signature: the query of a URL.
+    AzureSas(String),
+    /// A bearer token.
+    AzureToken(String),
+    /// A bearer token.
+    Google(String),
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Aws { .. } => "Aws(…)",
+            Self::AzureSas(_) => "AzureSas(…)",
+            Self::AzureToken(_) => "AzureToken(…)",
+            Self::Google(_) => "Google(…)",
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Wanted<'a> {
+    url: &'a str,
+    operation: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    expiration_time: Option<i64>,
+    aws_temp_credentials: Option<AwsKeys>,
+    r2_temp_credentials: Option<AwsKeys>,
+    azure_user_delegation_sas: Option<Sas>,
+    azure_aad: Option<Aad>,
+    gcp_oauth_token: Option<OauthToken>,
+}
+
+#[derive(Deserialize)]
+struct AwsKeys {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: String,
+}
+
+#[derive(Deserialize)]
+struct Sas {
+    sas_token: String,
+}
+
+#[derive(Deserialize)]
+struct Aad {
+    aad_token: String,
+}
+
+#[derive(Deserialize)]
+struct OauthToken {
+    oauth_token: String,
+}
+
+impl Answer {
+    fn read(self) -> Result<PathCredentials, ApiError> {
+        let aws = |keys: AwsKeys| Secret::Aws {
+            access_key_id: keys.access_key_id,
+            secret_access_key: keys.secret_access_key,
+            session_token: keys.session_token,
+        };
+        let secret = self
+            .aws_temp_credentials
+            .or(self.r2_temp_credentials)
+            .map(aws)
+            .or_else(|| self.azure_user_delegation_sas.map(|sas| Secret::AzureSas(sas.sas_token)))
+            .or_else(|| self.azure_aad.map(|token| Secret::AzureToken(token.aad_token)))
+            .or_else(|| self.gcp_oauth_token.map(|token| Secret::Google(token.oauth_token)));
+        match (secret, self.expiration_time) {
+            (Some(secret), Some(expiration_time)) => Ok(PathCredentials { secret, expiration_time }),
+            (None, _) => Err(ApiError::Unexpected("credentials of no kind that is known here".into())),
+            (_, None) => Err(ApiError::Unexpected("credentials that do not say when they end".into())),
+        }
+    }
+}
+
+impl Client {
+    /// # Errors
+    /// [`ApiError::NotFound`] when there is no such schema, or it may not be seen; and others.
+    pub async fn schema_storage(&self, catalog: &str, schema: &str) -> Result<SchemaStorage, ApiError> {
+        let name = format!("{catalog}.{schema}");
+        self.get(&[&SCHEMAS[..], &[&name]].concat(), &[]).await
+    }
+
+    /// Where the files of a table are: a URL.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] when there is no such table; and others.
+    pub async fn table_location(&self, catalog: &str, schema: &str, table: &str) -> Result<Option<String>, ApiError> {
+        let name = format!("{catalog}.{schema}.{table}");
+        let info: TableInfo = self.get(&[&TABLES[..], &[&name]].concat(), &[]).await?;
+        Ok(info.storage_location)
+    }
+
+    /// Credentials to read and write below `url`. They are given to whoever has EXTERNAL USE LOCATION on the external location.
+    ///
+    /// # Errors
+    /// [`ApiError`]; it never quotes an answer that could hold credentials.
+    pub async fn path_credentials(&self, url: &str) -> Result<PathCredentials, ApiError> {
+        let answer: Result<Answer, ApiError> =
+            self.post(&PATH_CREDENTIALS, &Wanted { url, operation: "PATH_READ_WRITE" }).await;
+        match answer {
+            // What could not be read is quoted, and may be a secret.
+            Err(ApiError::Unexpected(_)) => {
+                Err(ApiError::Unexpected("what was given for credentials cannot be read".into()))
+            }
+            answer => answer?.read(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<PathCredentials, String> {
+        serde_json::from_str::<Answer>(text).unwrap().read().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_kind_of_credentials_is_understood_and_none_is_printed() {
+        let aws = Secret::Aws {
+            access_key_id: "hidden1".into(),
+            secret_access_key: "hidden2".into(),
+            session_token: "hidden3".into(),
+        };
+        let keys = r#"{"access_key_id":"hidden1","secret_access_key":"hidden2","session_token":"hidden3"}"#;
+        for (kind, value, secret) in [
+            ("aws_temp_credentials", keys, aws.clone()),
+            ("r2_temp_credentials", keys, aws),
+            ("azure_user_delegation_sas", r#"{"sas_token":"hidden"}"#, Secret::AzureSas("hidden".into())),
+            ("azure_aad", r#"{"aad_token":"hidden"}"#, Secret::AzureToken("hidden".into())),
+            ("gcp_oauth_token", r#"{"oauth_token":"hidden"}"#, Secret::Google("hidden".into())),
+        ] {
+            let text = format!(r#"{{"{kind}":{value},"expiration_time":1800000000000,"url":"s3://b/p"}}"#);
+            let credentials = read(&text).unwrap();
+            assert!(!format!("{credentials:?}").contains("hidden"));
+            assert_eq!(credentials, PathCredentials { secret, expiration_time: 1_800_000_000_000 });
+        }
+    }
+
+    #[test]
+    fn credentials_of_no_known_kind_or_without_an_end_are_refused() {
+        assert!(read(r#"{"expiration_time":1}"#).unwrap_err().contains("no kind that is known"));
+        let endless = read(r#"{"gcp_oauth_token":{"oauth_token":"x"}}"#).unwrap_err();
+        assert!(endless.contains("do not say when they end"), "{endless}");
+    }
+}

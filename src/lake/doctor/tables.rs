@@ -1,0 +1,182 @@
+//! The tables of a lake that is there.
+
+use deltalake::DeltaTable;
+use serde_json::Value;
+
+use super::failed;
+use crate::{
+    domain::{
+        chain::entry_hash,
+        checkup::{Check, Finding},
+    },
+    lake::{Lake, LakeError, Result, ledger, log::Log, projector::LEAD, table::Table},
+    tables::{TableDef, catalog, ddl},
+};
+
+/// What is looked at here.
+pub const CHECKS: [Check; 7] =
+    [Check::Lake, Check::Protocol, Check::Properties, Check::Columns, Check::Log, Check::Head, Check::Projection];
+
+pub async fn examine(lake: &Lake) -> Vec<Finding> {
+    let audit = lake.table(catalog::AUDIT_LOG);
+    match audit.try_log().await {
+        Ok(Some(log)) => look_at(lake, &audit, &log).await,
+        Ok(None) => {
+            let nothing = |check| Finding::not_checked(check, "there is no lake yet");
+            let first =
+                Finding::ok(Check::Lake, "there is no lake here yet; `ops-runbook init` or the first report makes one");
+            [first].into_iter().chain(CHECKS.into_iter().skip(1).map(nothing)).collect()
+        }
+        Err(error) => {
+            let nothing = |check| Finding::not_checked(check, "the audit log cannot be read");
+            let rest = CHECKS.into_iter().filter(|check| *check != Check::Log).map(nothing);
+            [failed(Check::Log, &error)].into_iter().chain(rest).collect()
+        }
+    }
+}
+
+async fn look_at(lake: &Lake, audit: &Table, log: &Log) -> Vec<Finding> {
+    let mut differences: [Vec<String>; 3] = Default::default();
+    let (mut tables, mut missing, mut checkpoints) = (0, Vec::new(), 0);
+    let mut projected = None;
+    let mut torn = None;
+    for def in catalog::all() {
+        match lake.table(def).try_log().await {
+            Ok(None) => missing.push(def.name),
+            Ok(Some(log)) => {
+                tables += 1;
+                checkpoints += usize::from(log.checkpoint.is_some());
+                if def.name == LEAD.name {
+                    projected = Some(log.projected_to);
+                }
+                match Stands::of(lake, def).await {
+                    Ok(stands) => stands.compare(def, &mut differences),
+                    Err(error) => drop(torn.get_or_insert(error)),
+                }
+            }
+            Err(error) => drop(torn.get_or_insert(error)),
+        }
+    }
+    let lake_is_whole = match missing.as_slice() {
+        [] => Finding::ok(Check::Lake, format!("{tables} tables")),
+        missing => Finding::warning(
+            Check::Lake,
+            format!("missing: {}", missing.join(", ")),
+            "`ops-runbook init` makes what is missing",
+        ),
+    };
+    let [protocols, properties, columns] = differences;
+    let compared = |check, differences: Vec<String>, same: &str, advice: &str| match differences.as_slice() {
+        [] => Finding::ok(check, same),
+        some => Finding::failed(check, some.join("; "), Some(advice.into())),
+    };
+    let whole = match torn.or(ledger::check_newest_file(audit, log).await.err()) {
+        None => Finding::ok(
+            Check::Log,
+            format!(
+                "the logs of {tables} tables were read, {checkpoints} of them from a checkpoint; the audit log is at version {}",
+                log.version
+            ),
+        ),
+        Some(error) => failed(Check::Log, &error),
+    };
+    vec![
+        lake_is_whole,
+        compared(
+            Check::Protocol,
+            protocols,
+            "reader 1, writer 2 on every table",
+            "somebody changed a table's features; other engines may not be able to read it. `ops-runbook rebuild` makes projections anew",
+        ),
+        compared(
+            Check::Properties,
+            properties,
+            "as they were made",
+            "set them back: `ops-runbook schema tables --format ddl` shows each table's",
+        ),
+        compared(
+            Check::Columns,
+            columns,
+            "as this version makes them",
+            "another version of ops-runbook made these tables; use that one, or a lake of its own",
+        ),
+        whole,
+        head(audit, log).await.unwrap_or_else(|error| failed(Check::Head, &error)),
+        projection(audit, log, projected).await.unwrap_or_else(|error| failed(Check::Projection, &error)),
+    ]
+}
+
+/// A table as its log says.
+struct Stands {
+    protocol: Value,
+    metadata: Value,
+}
+
+impl Stands {
+    async fn of(lake: &Lake, def: &'static TableDef) -> Result<Self> {
+        let mut table = DeltaTable::new(lake.log_store(def.name)?);
+        table.load().await?;
+        let state = table.snapshot()?;
+        Ok(Self {
+            protocol: serde_json::to_value(state.protocol())?,
+            metadata: serde_json::to_value(state.metadata())?,
+        })
+    }
+
+    fn compare(&self, def: &TableDef, [protocols, properties, columns]: &mut [Vec<String>; 3]) {
+        let (reader, writer) = (&self.protocol["minReaderVersion"], &self.protocol["minWriterVersion"]);
+        if (reader, writer) != (&1.into(), &2.into()) {
+            protocols.push(format!("{}: reader {reader}, writer {writer}", def.name));
+        }
+        let configuration = &self.metadata["configuration"];
+        for (name, expected) in ddl::properties(def) {
+            let found = &configuration[name];
+            if *found != expected {
+                properties.push(format!("{}: {name} is {found} instead of {expected:?}", def.name));
+            }
+        }
+        let schema = self.metadata["schemaString"].as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let expected = ddl::delta_schema(def);
+        if schema.as_ref().map(shape) != Some(shape(&expected)) {
+            columns.push(def.name.to_owned());
+        }
+    }
+}
+
+/// Name, type and whether it may be null of every column; comments may differ.
+fn shape(schema: &Value) -> Vec<(Value, Value, Value)> {
+    let fields = schema["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
+    fields.iter().map(|field| (field["name"].clone(), field["type"].clone(), field["nullable"].clone())).collect()
+}
+
+/// The newest row hashes to what the newest commit says.
+async fn head(audit: &Table, log: &Log) -> Result<Finding> {
+    let head = ledger::head(audit, log).await?.chain;
+    if head.seq == 0 {
+        return Ok(Finding::ok(Check::Head, "nothing is recorded yet"));
+    }
+    let rows = ledger::rows_between(audit, log, head.seq - 1, head.seq).await?;
+    let computed = rows.last().map(|row| entry_hash(&row.prev_hash, &row.entry));
+    let seen = format!("row {}, {}", head.seq, head.hash);
+    Ok(match (rows.as_slice(), computed) {
+        ([row], Some(hash)) if hash == row.entry_hash && hash == head.hash => Finding::ok(Check::Head, seen),
+        _ => Finding::failed(
+            Check::Head,
+            format!("{seen} is what the log says, and the row is another"),
+            LakeError::Corrupt(String::new()).hint(),
+        ),
+    })
+}
+
+async fn projection(audit: &Table, log: &Log, projected: Option<i64>) -> Result<Finding> {
+    let head = ledger::head(audit, log).await?.chain.seq;
+    let done = projected.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
+    Ok(match head.saturating_sub(done) {
+        0 => Finding::ok(Check::Projection, "every row of the audit log is in the tables"),
+        behind => Finding::warning(
+            Check::Projection,
+            format!("rows of the audit log that are not in the tables yet: {behind}"),
+            "the next command that reads or records brings them there",
+        ),
+    })
+}

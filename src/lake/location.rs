@@ -1,0 +1,289 @@
+//! Where a lake can be: text, checked, to a place. Nothing is asked, read or made here.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use object_store::path::Path;
+use url::Url;
+
+use super::LakeError;
+
+/// What may be given as a location, as hints say it.
+pub const EXAMPLES: &str = "give a folder, file://, s3://bucket/prefix, abfss://container@account.dfs.core.windows.net/prefix, \
+     az://container/prefix, gs://bucket/prefix or uc://catalog.schema";
+
+/// A place for a lake. Prints as a URL without credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// Absolute.
+    Folder(PathBuf),
+    S3 {
+        bucket: String,
+        /// The host of a Cloudflare R2 account, which speaks S3 too.
+        r2: Option<String>,
+        prefix: Path,
+    },
+    Azure {
+        account: Account,
+        container: String,
+        prefix: Path,
+    },
+    Google {
+        bucket: String,
+        prefix: Path,
+    },
+    /// A schema of Unity Catalog, which knows where its storage is.
+    Catalog(SchemaName),
+}
+
+/// Which storage account of Azure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Account {
+    /// The environment says which.
+    Configured,
+    Named {
+        name: String,
+        /// `core.windows.net`, or that of another cloud.
+        domain: String,
+    },
+}
+
+/// A catalog and a schema in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaName {
+    pub catalog: String,
+    pub schema: String,
+}
+
+impl fmt::Display for SchemaName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.catalog, self.schema)
+    }
+}
+
+impl Location {
+    /// The same as a URL that ends with a slash.
+    ///
+    /// # Errors
+    /// [`LakeError::BadLocation`] for a folder that is no absolute path.
+    pub fn url(&self) -> Result<Url, LakeError> {
+        if let Self::Folder(folder) = self {
+            let not_absolute = |()| bad(&folder.display().to_string(), "it is not an absolute path");
+            return Url::from_directory_path(folder).map_err(not_absolute);
+        }
+        let text = format!("{self}/");
+        Url::parse(&text).map_err(|error| bad(&text, &error.to_string()))
+    }
+
+    /// The same, with the storage account that the environment says where the location does not.
+    pub fn in_account(self, account: Option<&str>) -> Self {
+        match (self, account) {
+            (Self::Azure { account: Account::Configured, container, prefix }, Some(name)) => {
+                let account = Account::Named { name: name.to_owned(), domain: "core.windows.net".into() };
+                Self::Azure { account, container, prefix }
+            }
+            (location, _) => location,
+        }
+    }
+
+    /// Where inside its bucket or container the lake is.
+    pub fn prefix(&self) -> Path {
+        match self {
+            Self::S3 { prefix, .. } | Self::Azure { prefix, .. } | Self::Google { prefix, .. } => prefix.clone(),
+            Self::Folder(_) | Self::Catalog(_) => Path::default(),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (root, prefix) = match self {
+            Self::Folder(folder) => return write!(f, "{}", folder.display()),
+            Self::Catalog(name) => return write!(f, "uc://{name}"),
+            Self::S3 { bucket, r2: None, prefix } => (format!("s3://{bucket}"), prefix),
+            Self::S3 { bucket, r2: Some(host), prefix } => (format!("r2://{bucket}@{host}"), prefix),
+            Self::Google { bucket, prefix } => (format!("gs://{bucket}"), prefix),
+            Self::Azure { account: Account::Configured, container, prefix } => (format!("az://{container}"), prefix),
+            Self::Azure { account: Account::Named { name, domain }, container, prefix } => {
+                (format!("abfss://{container}@{name}.dfs.{domain}"), prefix)
+            }
+        };
+        if prefix.as_ref().is_empty() { f.write_str(&root) } else { write!(f, "{root}/{prefix}") }
+    }
+}
+
+fn bad(text: &str, reason: &str) -> LakeError {
+    LakeError::BadLocation { text: shown(text), reason: reason.into() }
+}
+
+/// A location as it may be repeated: a query or a password in it could be a secret.
+fn shown(text: &str) -> String {
+    let end = text.find(['?', '#']).unwrap_or(text.len());
+    let (text, rest) = text.split_at(end);
+    let hidden = if rest.is_empty() { "" } else { "?…" };
+    let Some((scheme, after)) = text.split_once("://") else { return format!("{text}{hidden}") };
+    let (host, path) = after.split_at(after.find('/').unwrap_or(after.len()));
+    match host.rsplit_once('@') {
+        Some((user, host)) if user.contains(':') => format!("{scheme}://…@{host}{path}{hidden}"),
+        _ => format!("{text}{hidden}"),
+    }
+}
+
+impl FromStr for Location {
+    type Err = LakeError;
+
+    fn from_str(text: &str) -> Result<Self, LakeError> {
+        let bad = |reason: &str| bad(text, reason);
+        if text.trim().is_empty() {
+            return Err(bad("it is empty"));
+        }
+        let Some((scheme, _)) = text.split_once("://") else { return folder(text, PathBuf::from(text)) };
+        if text.contains(['?', '#']) {
+            return Err(bad("it has a query or a fragment; credentials are taken from the environment only"));
+        }
+        if scheme == "uc" {
+            return schema(text);
+        }
+        let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+        if url.password().is_some() {
+            return Err(bad("it holds a password; credentials are taken from the environment only"));
+        }
+        if scheme == "file" {
+            return folder(text, url.to_file_path().map_err(|()| bad("it is not a local path"))?);
+        }
+        let prefix = Path::from_url_path(url.path()).map_err(|error| bad(&error.to_string()))?;
+        let host = url.host_str().unwrap_or_default();
+        let user = url.username();
+        match scheme {
+            "abfss" => {
+                let Some((name, domain)) = host.split_once(".dfs.").filter(|_| !user.is_empty()) else {
+                    return Err(bad("it is written abfss://container@account.dfs.core.windows.net/prefix"));
+                };
+                let account =
+                    Account::Named { name: named(text, "account", name)?, domain: named(text, "host", domain)? };
+                Ok(Self::Azure { account, container: named(text, "container", user)?, prefix })
+            }
+            "r2" => {
+                let r2 = Some(named(text, "host", host)?).filter(|host| host.ends_with(".r2.cloudflarestorage.com"));
+                if r2.is_none() {
+                    return Err(bad("it is written r2://bucket@account.r2.cloudflarestorage.com/prefix"));
+                }
+                Ok(Self::S3 { bucket: named(text, "bucket", user)?, r2, prefix })
+            }
+            _ if !user.is_empty() || url.port().is_some() => Err(bad("it has a user or a port")),
+            "s3" | "s3a" => Ok(Self::S3 { bucket: named(text, "bucket", host)?, r2: None, prefix }),
+            "gs" => Ok(Self::Google { bucket: named(text, "bucket", host)?, prefix }),
+            "az" => {
+                Ok(Self::Azure { account: Account::Configured, container: named(text, "container", host)?, prefix })
+            }
+            _ => Err(bad(&format!("the scheme {scheme} is not supported"))),
+        }
+    }
+}
+
+fn folder(text: &str, folder: PathBuf) -> Result<Location, LakeError> {
+    let folder = std::path::absolute(folder).map_err(|error| bad(text, &error.to_string()))?;
+    if folder.exists() && !folder.is_dir() {
+        return Err(bad(text, "it is a file"));
+    }
+    Ok(Location::Folder(folder))
+}
+
+/// `uc://catalog.schema`. A name that has a dot stands in back quotes, as in SQL.
+fn schema(text: &str) -> Result<Location, LakeError> {
+    let names = text.trim_start_matches("uc://").trim_end_matches('/');
+    let parts: Vec<&str> = match names.split('`').collect::<Vec<_>>()[..] {
+        [plain] => plain.split('.').collect(),
+        ["", catalog, dot, schema, ""] if dot == "." => vec![catalog, schema],
+        ["", catalog, schema] => schema.strip_prefix('.').map_or_else(Vec::new, |schema| vec![catalog, schema]),
+        [catalog, schema, ""] => catalog.strip_suffix('.').map_or_else(Vec::new, |catalog| vec![catalog, schema]),
+        _ => Vec::new(),
+    };
+    let forbidden =
+        |name: &&str| name.trim().is_empty() || name.contains(['/', ' ']) || name.chars().any(char::is_control);
+    match parts[..] {
+        [catalog, schema] if !parts.iter().any(|name| forbidden(name)) => {
+            Ok(Location::Catalog(SchemaName { catalog: catalog.into(), schema: schema.into() }))
+        }
+        _ => Err(bad(text, "it is written uc://catalog.schema, without a path")),
+    }
+}
+
+/// Buckets, containers, accounts and hosts are letters, digits, dots, hyphens and underscores.
+fn named(text: &str, what: &str, name: &str) -> Result<String, LakeError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '$');
+    if name.is_empty() {
+        return Err(bad(text, &format!("it names no {what}")));
+    }
+    if name.chars().all(plain) { Ok(name.into()) } else { Err(bad(text, &format!("{name:?} cannot be a {what}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> String {
+        match text.parse::<Location>() {
+            Ok(location) => format!("{location} in {:?}", location.prefix().as_ref()),
+            Err(LakeError::BadLocation { text, reason }) => format!("{text}: {reason}"),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_location_is_read_as_it_is_meant() {
+        fn check(text: &str, expected: &str) {
+            assert_eq!(read(text), expected, "{text}");
+        }
+        check("/data/lake", r#"/data/lake in """#);
+        check("file:///data/my%20lake", r#"/data/my lake in """#);
+        check("s3://bucket", r#"s3://bucket in """#);
+        check("s3://bucket/a/b/", r#"s3://bucket/a/b in "a/b""#);
+        check("s3a://bucket/a/../b", r#"s3://bucket/b in "b""#);
+        check("gs://bucket/a", r#"gs://bucket/a in "a""#);
+        check("az://container/a", r#"az://container/a in "a""#);
+        check("abfss://ops@team.dfs.core.windows.net/lake", r#"abfss://ops@team.dfs.core.windows.net/lake in "lake""#);
+        check(
+            "r2://ops@abc123.r2.cloudflarestorage.com/lake",
+            r#"r2://ops@abc123.r2.cloudflarestorage.com/lake in "lake""#,
+        );
+        check("uc://main.ops", r#"uc://main.ops in """#);
+        check("uc://`ma.in`.ops/", r#"uc://ma.in.ops in """#);
+    }
+
+    #[test]
+    fn what_is_no_place_for_a_lake_is_refused_and_shows_no_secret() {
+        fn check(text: &str, expected: &str) {
+            let said = read(text);
+            assert!(said.contains(expected), "{text}: {said}");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
+        check("  ", "it is empty");
+        check("ftp://host/lake", "the scheme ftp is not supported");
+        check("s3:///lake", "it names no bucket");
+        check("s3://bucket/lake?X-Amz-Signature=hunter2", "s3://bucket/lake?…: it has a query");
+        check("az://container/lake?sv=2024&sig=hunter2", "credentials are taken from the environment only");
+        check("s3://key:hunter2@bucket/lake", "s3://…@bucket/lake: it holds a password");
+        check("s3://key@bucket/lake", "it has a user or a port");
+        check("s3://buck%20et/lake", "cannot be a bucket");
+        check("r2://ops@team.example.com/lake", "it is written r2://bucket@account");
+        check("abfss://account.dfs.core.windows.net/lake", "it is written abfss://container@account");
+        check("abfss://ops@team.blob.core.windows.net/lake", "it is written abfss://container@account");
+        check("uc://main", "it is written uc://catalog.schema");
+        check("uc://main.ops/lake", "it is written uc://catalog.schema");
+        check("uc://main.ops.more", "it is written uc://catalog.schema");
+    }
+
+    #[test]
+    fn a_location_becomes_a_url_that_tables_can_be_joined_to() {
+        for (text, expected) in [
+            ("/data/lake", "file:///data/lake/t/"),
+            ("s3://bucket/lake", "s3://bucket/lake/t/"),
+            ("gs://bucket", "gs://bucket/t/"),
+            ("abfss://ops@team.dfs.core.windows.net/a", "abfss://ops@team.dfs.core.windows.net/a/t/"),
+            ("uc://main.ops", "uc://main.ops/t/"),
+        ] {
+            let location: Location = text.parse().unwrap();
+            assert_eq!(location.url().unwrap().join("t/").unwrap().as_str(), expected);
+        }
+    }
+}

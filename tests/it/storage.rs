@@ -1,0 +1,149 @@
+//! Lakes in object stores: the same promises as on a disk, when requests take long and go wrong; and how few are needed.
+
+mod doctor;
+mod emulators;
+mod proxy;
+mod unity;
+mod workspace;
+
+use std::time::Duration;
+
+use ops_runbook::lake::{Lake, ledger::Ledger};
+
+use crate::{
+    concurrency::assert_all_recorded_once,
+    faults::{assert_kills_lose_nothing, assert_writers_record_everything_once},
+    record::{assert_examples_stand_once, assert_ids_are_found_again},
+    support::{run, submission},
+};
+use emulators::Store;
+use proxy::Faults;
+
+/// As a store in the next city.
+const LATENCY: Duration = Duration::from_millis(30);
+
+fn faults() -> Faults {
+    Faults { lost: 4, busy: 4, busy_after: 4, conflict: 4, slow: 4 }
+}
+
+/// Each kind of fault happened, or the test has shown nothing.
+fn assert_went_wrong(store: &Store) {
+    let done = store.proxy.faults_done();
+    println!("{done:?}");
+    assert!(
+        ["lost", "busy", "busy_after", "conflict", "slow"].iter().all(|kind| done.get(kind).is_some_and(|n| *n > 2)),
+        "{done:?}"
+    );
+}
+
+async fn warm(lake: &Lake) -> Ledger {
+    let (ledger, _) = Ledger::open(lake).await.unwrap();
+    ledger.submit(submission("warm-up")).await.unwrap();
+    ledger
+}
+
+async fn assert_round_trips(store: &Store) {
+    let place = store.lake("counted");
+    let lake = place.open();
+    lake.init().await.unwrap();
+    let ledger = warm(&lake).await;
+    store.proxy.takes(LATENCY);
+    let (recorded, traffic) = store.proxy.during(ledger.submit(submission("alone"))).await;
+    assert_eq!(recorded.unwrap().receipt.seq, 2);
+    assert_eq!((traffic.0.len(), traffic.round_trips()), (2, 2), "{:#?}", traffic.lines());
+
+    let other = place.open();
+    let (competing, _) = Ledger::open(&other).await.unwrap();
+    competing.submit(submission("competitor")).await.unwrap();
+    let (recorded, traffic) = store.proxy.during(ledger.submit(submission("second"))).await;
+    assert_eq!(recorded.unwrap().receipt.seq, 4);
+    // The file and the commit that lost, who won and what comes after, the file and the commit that stand.
+    assert_eq!(traffic.round_trips(), 5, "{:#?}", traffic.lines());
+    assert_eq!((traffic.count("PUT"), traffic.count("GET")), (4, 2), "{:#?}", traffic.lines());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_to_s3_takes_two_round_trips_and_five_after_a_conflict() {
+    assert_round_trips(&Store::s3()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_to_azure_takes_two_round_trips_and_five_after_a_conflict() {
+    assert_round_trips(&Store::azure()).await;
+}
+
+/// Everything that is promised of a lake on a disk.
+fn assert_holds(store: &Store) {
+    assert_examples_stand_once(&store.lake("examples"));
+    assert_ids_are_found_again(&store.lake("ids"));
+    store.proxy.takes(Duration::from_millis(5));
+    assert_all_recorded_once(&store.lake("many"), 4, 50);
+    store.proxy.fails(faults());
+    assert_all_recorded_once(&store.lake("faults"), 4, 25);
+    assert_kills_lose_nothing(&store.lake("kills"), 20, 3_000);
+    assert_went_wrong(store);
+}
+
+#[test]
+fn s3_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
+    assert_holds(&Store::s3());
+}
+
+#[test]
+fn azure_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
+    assert_holds(&Store::azure());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_on_s3_that_all_fail_now_and_then_record_everything_once() {
+    let store = Store::s3();
+    let place = store.lake("writers");
+    place.open().init().await.unwrap();
+    store.proxy.fails(faults());
+    assert_writers_record_everything_once(&place.open(), |_| place.open(), 4, 30).await;
+    assert_went_wrong(&store);
+}
+
+#[test]
+fn what_is_wrong_with_a_store_is_said_and_what_to_set() {
+    let store = Store::s3();
+    let check = |change: &dyn Fn(&mut emulators::Stored), code: i32, told: &[&str]| {
+        let mut place = store.lake("none");
+        change(&mut place);
+        let output = run(&place, &["init"]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        for told in told {
+            assert!(text.contains(told), "{told} in {text}");
+        }
+        assert!(!text.contains("hunter2"), "{text}");
+    };
+    check(&|place| place.uri = "s3://no-such-bucket/lake".into(), 1, &["NoSuchBucket", "hint: make the bucket first"]);
+    check(
+        &|place| place.uri = "ftp://host/lake".into(),
+        2,
+        &["the scheme ftp is not supported", "hint: give a folder"],
+    );
+    check(
+        &|place| place.uri = "az://ops/lake?sig=hunter2".into(),
+        2,
+        &["credentials are taken from the environment only"],
+    );
+    check(&|place| place.uri = "az://ops/lake".into(), 2, &["hint: set AZURE_STORAGE_ACCOUNT_NAME"]);
+    check(
+        &|place| place.variables.retain(|(name, _)| name != "AWS_SECRET_ACCESS_KEY"),
+        2,
+        &["hint: set AWS_SECRET_ACCESS_KEY too"],
+    );
+    check(
+        &|place| place.variables[0].1 = "http://store.example.com".into(),
+        2,
+        &["AWS_ENDPOINT_URL is not encrypted", "hint: give an https:// address in AWS_ENDPOINT_URL"],
+    );
+    check(
+        &|place| place.variables[0].1 = "https://me:hunter2@store.example.com".into(),
+        2,
+        &["holds more than an address"],
+    );
+    check(&|place| place.uri = "uc://main.ops".into(), 2, &["DATABRICKS_HOST"]);
+}

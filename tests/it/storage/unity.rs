@@ -1,0 +1,144 @@
+//! Lakes at `uc://`: credentials that end within seconds, in front of a store that looks at them.
+
+use std::{fs, time::Duration};
+
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+use super::{
+    emulators::{Store, Stored},
+    workspace::{TOKEN, Workspace},
+};
+use crate::{
+    record::assert_examples_stand_once,
+    support::{Place, assert_intact, json_lines, ok, report, run},
+};
+
+/// A lake in the schema `main.ops`, and nobody's own credentials.
+fn lake(store: &Store, workspace: &Workspace) -> Stored {
+    let mut place = Stored { uri: "uc://main.ops".into(), variables: store.variables.clone() };
+    place.variables.retain(|(name, _)| !name.contains("KEY"));
+    place.variables.push(("DATABRICKS_HOST".into(), workspace.url.clone()));
+    place.variables.push(("DATABRICKS_TOKEN".into(), TOKEN.into()));
+    place
+}
+
+fn guarded(good_for: Duration) -> (Store, Workspace, Stored) {
+    let (store, workspace) = (Store::s3(), Workspace::lending_for(good_for));
+    let guard = workspace.clone();
+    store.proxy.admits(move |headers| guard.vouches_for(headers));
+    let place = lake(&store, &workspace);
+    (store, workspace, place)
+}
+
+#[test]
+fn credentials_are_replaced_before_they_end_in_the_middle_of_a_job() {
+    let (store, workspace, place) = guarded(Duration::from_secs(3));
+    store.proxy.takes(Duration::from_millis(20));
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("many.jsonl");
+    // More than fit into a commit, so that the job lasts.
+    let text: String = (0..1_200).map(|n| format!("{}\n", report(&format!("r{n}")))).collect();
+    fs::write(&file, text).unwrap();
+    let answers = json_lines(&place, &["record", file.to_str().unwrap()]);
+    assert_eq!(answers.len(), 1_200);
+    let (asked, at_once) = {
+        let books = workspace.books.lock().unwrap();
+        (books.asked.clone(), books.at_once)
+    };
+    assert!(asked.len() > 1, "the job was too short to show anything");
+    assert_eq!(asked[0], json!({ "url": "s3://ops/schema", "operation": "PATH_READ_WRITE" }));
+    assert_eq!(at_once, 1, "credentials were asked for by several at once");
+    assert_eq!(store.proxy.turned_away(), 0, "credentials were used after their end");
+    assert_intact(&place, 1_200);
+    println!("credentials asked for {} times", asked.len());
+}
+
+#[test]
+fn a_signature_that_is_lent_reads_writes_lists_and_removes_on_azure() {
+    let (store, workspace) = (Store::azure(), Workspace::lending_for(Duration::from_secs(3)));
+    let place = lake(&store, &workspace);
+    {
+        let mut books = workspace.books.lock().unwrap();
+        books.sas = store.sas.clone();
+        let location = "abfss://ops@devstoreaccount1.dfs.core.windows.net/schema";
+        books.schema = (200, json!({ "name": "ops", "storage_location": location }));
+    }
+    assert_examples_stand_once(&place);
+    ok(&place, &["maintain"]);
+    let doctor = json_lines(&place, &["doctor"]).remove(0);
+    assert_eq!(doctor["usable"], true, "{doctor:#}");
+    assert!(!doctor.to_string().contains("warning"), "{doctor:#}");
+}
+
+#[test]
+fn a_schema_without_a_place_for_a_lake_says_what_to_do() {
+    let (_store, workspace, place) = guarded(Duration::from_secs(600));
+    let check = |place: &Stored, arguments: &[&str], told: &[&str]| {
+        let output = run(place, &[&["init"], arguments].concat());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{text}");
+        for told in told {
+            assert!(text.contains(told), "{told} in {text}");
+        }
+        assert!(!text.contains("hunter2"), "{text}");
+    };
+    let managed = json!({ "name": "ops", "storage_location": "s3://ops/__unitystorage/schemas/1" });
+    workspace.books.lock().unwrap().schema = (200, managed);
+    check(&place, &[], &["has no storage of its own for external tables", "hint: give --catalog-root"]);
+    check(&place, &["--catalog-root", "ftp://host"], &["the scheme ftp is not supported"]);
+    check(&place, &["--catalog-root", "gs://ops/lake"], &["for another kind of storage"]);
+    ok(&place, &["init", "--catalog-root", "s3://ops/elsewhere"]);
+    assert_eq!(workspace.books.lock().unwrap().asked.last().unwrap()["url"], "s3://ops/elsewhere");
+
+    workspace.books.lock().unwrap().schema =
+        (404, json!({ "error_code": "SCHEMA_DOES_NOT_EXIST", "message": "no ops" }));
+    check(&place, &[], &["the schema main.ops cannot be looked up", "no ops", "USE CATALOG and USE SCHEMA"]);
+    workspace.books.lock().unwrap().schema = (200, json!({ "name": "ops", "storage_root": "s3://ops/root" }));
+    let forbidden = json!({ "error_code": "PERMISSION_DENIED", "message": "no EXTERNAL USE LOCATION" });
+    workspace.books.lock().unwrap().refuses = Some((403, forbidden));
+    check(&place, &[], &["gives no credentials for s3://ops/root", "needs EXTERNAL USE LOCATION"]);
+}
+
+#[test]
+fn tables_are_registered_where_they_are_tables_before_views() {
+    let (_store, workspace, place) = guarded(Duration::from_secs(600));
+    let hostile = "ops`; DROP SCHEMA x; --";
+    let printed = ok(&place, &["tables", "register", "--catalog", "main", "--schema", hostile]);
+    assert!(printed.starts_with("USE CATALOG `main`;\nUSE SCHEMA `ops``; DROP SCHEMA x; --`;\n"), "{printed}");
+    assert!(printed.contains("CREATE TABLE IF NOT EXISTS `audit_log` USING DELTA\nCOMMENT '"), "{printed}");
+    assert!(printed.contains("\nLOCATION 's3://ops/schema/audit_log';\n"), "{printed}");
+
+    let register = ["tables", "register", "--catalog", "main", "--schema", "ops", "--run", "--warehouse-id", "wh"];
+    let none = run(&place, &register);
+    assert_eq!(none.status.code(), Some(4), "{}", String::from_utf8_lossy(&none.stderr));
+    ok(&place, &["init"]);
+    let done = json_lines(&place, &register);
+    let kinds: Vec<&Value> = done.iter().map(|line| &line["kind"]).collect();
+    let tables = kinds.iter().position(|kind| *kind == "view").unwrap();
+    assert!(tables == 13 && kinds[tables..].iter().all(|kind| *kind == "view"), "{kinds:?}");
+    let statements = workspace.books.lock().unwrap().statements.clone();
+    assert_eq!(statements.len(), done.len());
+    for statement in &statements {
+        assert_eq!((&statement["catalog"], &statement["schema"]), (&json!("main"), &json!("ops")));
+    }
+
+    let elsewhere = ("audit_log".to_owned(), "s3://ops/other/audit_log".to_owned());
+    workspace.books.lock().unwrap().tables =
+        [("digests".to_owned(), "s3://ops/schema/digests/".to_owned()), elsewhere].into();
+    let refused = run(&place, &register);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{text}");
+    assert!(text.contains("main.ops.audit_log cannot be used") && text.contains("s3://ops/other/audit_log"), "{text}");
+    assert_eq!(workspace.books.lock().unwrap().statements.len(), statements.len(), "nothing may be run");
+}
+
+#[test]
+fn a_lake_on_this_machine_is_not_registered() {
+    let folder = tempdir().unwrap();
+    let output = run(folder.path(), &["tables", "register", "--catalog", "c", "--schema", "s"]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("a catalog reaches object stores only"), "{text}");
+    assert!(folder.path().uri().starts_with('/'));
+}
