@@ -3,6 +3,7 @@
 
 mod audit;
 mod browser;
+mod bundle;
 mod capabilities;
 mod cases;
 mod concurrency;

@@ -20,7 +20,11 @@ pub struct Answer {
     pub rows: Vec<Json>,
 }
 
+/// What is asked: the name of a query or a view, or a statement.
 pub fn text_of(asked: &str) -> String {
+    if asked.contains(char::is_whitespace) {
+        return asked.to_owned();
+    }
     let query = analytics::queries().find(|(name, _)| *name == asked).map(|(_, sql)| sql.to_owned());
     query.unwrap_or_else(|| {
         assert!(analytics::views().any(|(name, _)| name == asked), "{asked} is no query and no view");

@@ -1,0 +1,343 @@
+"""The launcher, with scripts in the place of the binary.
+
+    python -m unittest launcher_test
+
+OPS_RUNBOOK_TEST_LAUNCHER: the folder of launcher.py.
+"""
+
+import base64
+import contextlib
+import hashlib
+import http.server
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+from pathlib import Path
+from unittest import mock
+from urllib.parse import parse_qs, urlsplit
+
+FOLDER = Path(os.environ["OPS_RUNBOOK_TEST_LAUNCHER"])
+sys.path.insert(0, str(FOLDER))
+
+import launcher  # noqa: E402
+
+TOKEN = "dapi0123456789abcdef0123456789abcdef"
+# Prints what reached it. No run bit is set on these files.
+ECHO = """
+import json, os, sys
+print(json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "input": sys.stdin.read()}))
+"""
+HOSTILE = [
+    "two words",
+    "",
+    "--json",
+    "--",
+    "-",
+    "it's \"quoted\" and `run` $HOME $(id) ${x} %s \\n \\",
+    "two\nlines\r\tand a tab",
+    "*.rs ~ !! # ; & | < >",
+    "\u00fcber \u65e5\u672c \U0001f6a8 \u202e",
+]
+
+
+class Workspace(http.server.BaseHTTPRequestHandler):
+    """A workspace that knows secrets."""
+
+    def do_GET(self):
+        asked = urlsplit(self.path)
+        query = {name: values[0] for name, values in parse_qs(asked.query).items()}
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self.answer(401, {"error_code": "UNAUTHENTICATED", "message": "who?"})
+        if query.get("scope") != "ops":
+            return self.answer(404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such scope"})
+        if asked.path == "/api/2.0/secrets/list":
+            return self.answer(200, {"secrets": [{"key": key} for key in self.server.secrets]})
+        self.server.told.append(query["key"])
+        value = self.server.secrets[query["key"]]
+        return self.answer(200, {"key": query["key"], "value": base64.b64encode(value.encode()).decode()})
+
+    def answer(self, status, body):
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+class LauncherTest(unittest.TestCase):
+    def setUp(self):
+        held = contextlib.ExitStack()
+        self.addCleanup(held.close)
+        self.folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("DATABRICKS_")}
+        self.environment = {**kept, "DATABRICKS_CONFIG_FILE": str(self.folder / "databrickscfg"), "HOME": str(self.folder)}
+        held.enter_context(mock.patch.dict(os.environ, self.environment, clear=True))
+
+    def workspace(self, secrets=None):
+        """A workspace with a profile for it; returns the server."""
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Workspace)
+        server.secrets, server.told = secrets or {}, []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        profile = f"[DEFAULT]\nhost = {server.url}\ntoken = {TOKEN}\n"
+        (self.folder / "databrickscfg").write_text(profile, encoding="utf-8")
+        return server
+
+    def script(self, text, interpreter=sys.executable):
+        file = self.folder / "binary"
+        file.write_text(f"#!{interpreter}\n{text}", encoding="utf-8")
+        file.chmod(0o644)
+        return file
+
+    def launch(self, script, arguments=(), options=()):
+        """Standard output and standard error of a run that ends well."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            launcher.main(["--binary", str(script), *options, "--", *arguments])
+        return out.getvalue(), err.getvalue()
+
+    def echo(self, arguments=(), options=()):
+        return json.loads(self.launch(self.script(ECHO), arguments, options)[0])
+
+    def fails(self, script, arguments=(), options=()):
+        with self.assertRaises(launcher.LauncherError) as failed:
+            self.launch(script, arguments, options)
+        return str(failed.exception)
+
+    def started(self, script, change="", stdin=None):
+        """The launcher as a process of its own."""
+        code = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import launcher; {change}\nlauncher.main(sys.argv[1:])"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, "--binary", str(script), "--"],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        return process
+
+    # What reaches the binary
+
+    def test_arguments_reach_the_binary_unharmed(self):
+        self.assertEqual(self.echo(HOSTILE)["arguments"], HOSTILE)
+
+    def test_an_argument_that_looks_like_an_option_of_the_launcher_is_the_binarys(self):
+        arguments = ["--binary", "x", "--scope", "y", "--", "--secret=z"]
+        self.assertEqual(self.echo(arguments)["arguments"], arguments)
+
+    def test_there_is_nothing_to_read_on_standard_input(self):
+        process = self.started(self.script(ECHO), stdin=subprocess.PIPE)
+        out, _ = process.communicate("meant for somebody else", timeout=20)
+        self.assertEqual(json.loads(out)["input"], "")
+
+    def test_variables_are_handed_over_whatever_is_in_them(self):
+        found = self.echo(options=["--env", "A=b=c d", "--env", "EMPTY="])["environment"]
+        self.assertEqual((found["A"], found["EMPTY"]), ("b=c d", ""))
+
+    def test_what_the_launcher_cannot_understand_is_refused_without_ending_the_interpreter(self):
+        for argv in (
+            [],
+            ["--binary", "x"],
+            ["--binary", "x", "init"],
+            ["--", "init"],
+            ["--binary", "x", "--what", "--", "init"],
+            ["--binary", "x", "--env", "A", "--", "init"],
+            ["--binary", "x", "--env", "=A", "--", "init"],
+            ["--binary", "x", "--secret", "A", "--", "init"],
+            ["--binary", "x", "--secrets", "A_*", "--", "init"],
+            ["--help"],
+        ):
+            with self.subTest(argv), self.assertRaises(launcher.LauncherError):
+                launcher.main(argv)
+
+    # Credentials
+
+    def test_host_and_token_of_whom_the_task_runs_as_are_handed_over(self):
+        server = self.workspace()
+        with mock.patch.dict(os.environ, {"DATABRICKS_AUTH_TYPE": "pat"}):
+            found = self.echo()["environment"]
+        self.assertEqual(found["DATABRICKS_HOST"], server.url)
+        self.assertEqual(found["DATABRICKS_TOKEN"], "[REDACTED]")
+        self.assertNotIn("DATABRICKS_AUTH_TYPE", found)
+
+    def test_the_token_itself_is_the_right_one_and_never_in_the_output(self):
+        self.workspace()
+        text = "import hashlib, os, sys\ntoken = os.environ['DATABRICKS_TOKEN']\n"
+        text += "print(hashlib.sha256(token.encode()).hexdigest(), token)\nprint(token, file=sys.stderr)\nsys.exit(1)"
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with self.assertRaises(launcher.LauncherError) as failed:
+                launcher.main(["--binary", str(self.script(text)), "--"])
+        self.assertEqual(out.getvalue().split(), [hashlib.sha256(TOKEN.encode()).hexdigest(), "[REDACTED]"])
+        self.assertNotIn(TOKEN, err.getvalue() + str(failed.exception))
+
+    def test_a_service_principal_among_the_secrets_goes_before_the_token(self):
+        server = self.workspace({"DATABRICKS_CLIENT_ID": "an-application", "DATABRICKS_CLIENT_SECRET": "dose-not-a-real-one"})
+        with mock.patch.dict(os.environ, {"DATABRICKS_HOST": server.url, "DATABRICKS_TOKEN": TOKEN}):
+            found = self.echo(options=["--scope", "ops", "--secrets", "DATABRICKS_CLIENT_*"])["environment"]
+        self.assertEqual(found["DATABRICKS_HOST"], server.url)
+        self.assertNotIn("DATABRICKS_TOKEN", found)
+        self.assertEqual(found["DATABRICKS_CLIENT_SECRET"], "[REDACTED]")
+
+    def test_without_a_workspace_the_binary_runs_without_credentials(self):
+        out, err = self.launch(self.script(ECHO))
+        self.assertNotIn("DATABRICKS_TOKEN", json.loads(out)["environment"])
+        self.assertIn("no credentials of a workspace were found", err)
+
+    def test_without_the_sdk_the_binary_runs_with_the_environment_as_it_is(self):
+        with mock.patch.dict(sys.modules, {"databricks.sdk": None}):
+            with mock.patch.dict(os.environ, {"DATABRICKS_HOST": "https://a", "DATABRICKS_TOKEN": "as-it-is-here"}):
+                found = self.echo()["environment"]
+        self.assertEqual((found["DATABRICKS_HOST"], found["DATABRICKS_TOKEN"]), ("https://a", "[REDACTED]"))
+
+    # Secrets
+
+    def test_the_secrets_that_were_asked_for_and_no_others_are_read(self):
+        server = self.workspace({"AWS_ACCESS_KEY_ID": "an-access-key", "AWS_REGION": "x", "OTHER": "other-secret", "KEY": "the-key-itself"})
+        found = self.echo(options=["--scope", "ops", "--secret", "KEY", "--secrets", "AWS_*, GOOGLE_*"])["environment"]
+        self.assertEqual(found["AWS_ACCESS_KEY_ID"], "[REDACTED]")
+        self.assertEqual(found["AWS_REGION"], "x", "too short to blank out")
+        self.assertNotIn("OTHER", found)
+        self.assertEqual(sorted(server.told), ["AWS_ACCESS_KEY_ID", "AWS_REGION", "KEY"])
+
+    def test_every_line_of_a_secret_is_blanked_out(self):
+        self.workspace({"KEY": "-----BEGIN KEY-----\nfirst line of it\nab\n-----END KEY-----\n"})
+        text = "import os\nprint(os.environ['KEY'])\nprint('first line of it')"
+        out, _ = self.launch(self.script(text), options=["--scope", "ops", "--secret", "KEY"])
+        self.assertNotIn("first line", out)
+        self.assertEqual(out.count("[REDACTED]"), 4)
+
+    def test_a_secret_that_must_be_there_and_is_not_fails_the_task_and_is_named(self):
+        self.workspace({"OTHER": "other-secret"})
+        told = self.fails(self.script(ECHO), options=["--scope", "ops", "--secret", "KEY"])
+        self.assertIn("the secret scope ops lacks KEY", told)
+        self.assertIn("databricks secrets put-secret ops KEY", told)
+
+    def test_a_scope_that_cannot_be_read_fails_the_task(self):
+        self.workspace()
+        told = self.fails(self.script(ECHO), options=["--scope", "elsewhere", "--secrets", "A_*"])
+        self.assertIn("the secret scope elsewhere cannot be read: no such scope", told)
+        (self.folder / "databrickscfg").unlink()
+        told = self.fails(self.script(ECHO), options=["--scope", "ops", "--secrets", "A_*"])
+        self.assertIn("there is no workspace", told)
+
+    # How it ends
+
+    def test_any_exit_code_but_0_fails_the_task_with_what_the_binary_said(self):
+        script = self.script("import sys\nprint('error: no such lake', file=sys.stderr)\nsys.exit(4)")
+        self.assertEqual(self.fails(script), "ops-runbook ended with exit code 4\nerror: no such lake")
+
+    def test_try_again_fails_the_task_so_that_it_is_retried(self):
+        self.assertIn("exit code 6: the same has to be run again", self.fails(self.script("import sys; sys.exit(6)")))
+
+    def test_a_binary_that_was_killed_fails_the_task(self):
+        script = self.script("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+        self.assertEqual(self.fails(script), "ops-runbook was ended by signal 9")
+
+    def test_a_binary_that_is_not_there_or_for_another_machine_is_told(self):
+        self.assertIn("make it with bundle/build", self.fails(self.folder / "none"))
+        self.assertIn("this machine is", self.fails(self.script("", interpreter="/no/such/interpreter")))
+
+    def test_the_binary_is_left_as_it_is_and_the_copy_goes(self):
+        script = self.script("import sys; print(sys.argv[0])")
+        copy = Path(self.launch(script)[0].strip())
+        self.assertNotEqual(copy, script)
+        self.assertFalse(copy.parent.exists())
+        self.assertEqual(script.stat().st_mode & 0o777, 0o644)
+
+    # Output
+
+    def test_output_goes_where_it_belongs_whatever_bytes_it_has(self):
+        script = self.script("import sys\nsys.stdout.buffer.write(b'a\\xff\\n')\nsys.stderr.write('b')")
+        out, err = self.launch(script)
+        self.assertEqual(out, "a\ufffd\n")
+        self.assertTrue(err.endswith("\nb"), err)
+
+    def test_output_is_seen_while_the_binary_runs(self):
+        gate = self.folder / "gate"
+        process = self.started(
+            self.script(f"import os, time\nprint('under way', flush=True)\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)")
+        )
+        self.assertEqual(process.stdout.readline(), "under way\n")
+        self.assertIsNone(process.poll())
+        gate.touch()
+        self.assertEqual(process.wait(20), 0)
+
+    def test_much_output_on_both_sides_does_not_block(self):
+        script = self.script("import sys\nfor n in range(20000):\n  print(n)\n  print(n, file=sys.stderr)")
+        out, err = self.launch(script)
+        self.assertEqual(out.split(), [str(n) for n in range(20000)])
+        self.assertGreaterEqual(err.count("\n"), 20000)
+
+    # Cancelling
+
+    def test_a_cancelled_run_lets_the_binary_end_by_itself_and_waits(self):
+        process = self.started(
+            self.script(
+                "import signal, sys, time\n"
+                "def end(*_):\n  time.sleep(0.5)\n  print('tidied up', flush=True)\n  sys.exit(0)\n"
+                "signal.signal(signal.SIGTERM, end)\nprint('under way', flush=True)\ntime.sleep(60)"
+            )
+        )
+        self.assertEqual(process.stdout.readline(), "under way\n")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+        self.assertEqual(out, "tidied up\n")
+        self.assertNotEqual(process.returncode, 0)
+        self.assertIn("the run was cancelled, and ops-runbook ended with exit code 0", err)
+
+    def test_a_binary_that_does_not_end_is_ended(self):
+        process = self.started(
+            self.script(
+                "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+                "print(os.getpid(), flush=True)\ntime.sleep(60)"
+            ),
+            change="launcher.GRACE_SECONDS = 0.5",
+        )
+        pid = int(process.stdout.readline())
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+        self.assertLess(time.monotonic() - begun, 15)
+        self.assertIn("the run was cancelled, and ops-runbook was ended by signal 9", err)
+        with self.assertRaises(ProcessLookupError):
+            os.kill(pid, 0)
+
+    def test_an_interrupted_launcher_leaves_no_binary_behind(self):
+        for ignored in ("", "signal.signal(signal.SIGTERM, signal.SIG_IGN)"):
+            script = self.script(f"import os, signal, time\n{ignored}\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
+            process = self.started(script, change="launcher.GRACE_SECONDS = 0.5")
+            pid = int(process.stdout.readline())
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
+            with self.subTest(ignored), self.assertRaises(ProcessLookupError):
+                os.kill(pid, 0)
+
+    def test_it_runs_in_another_thread_than_the_main_one(self):
+        found = []
+        script = self.script("print('from a thread')")
+        thread = threading.Thread(target=lambda: found.append(self.launch(script)[0]))
+        thread.start()
+        thread.join()
+        self.assertEqual(found, ["from a thread\n"])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,72 @@
+//! The bundle: its resources, its dashboard, its launcher, and its jobs on an emulator of a workspace.
+
+mod dashboard;
+mod jobs;
+mod resources;
+
+use std::{
+    io::Write,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Tasks of the bundle (job, task) whose command this binary does not have yet, with that command. Their YAML is tested and
+/// nothing else. A command that has come has to leave this list: then the task is run.
+const NOT_THERE_YET: [(&str, &str, &[&str]); 4] = [
+    ("setup", "doctor", &["doctor"]),
+    ("setup", "register", &["tables", "register"]),
+    ("sweep", "sweep", &["sweep"]),
+    ("compliance", "comply", &["comply"]),
+];
+
+/// Python in the environment of the bundle's tests.
+fn python() -> Command {
+    let python = std::env::var("OPS_RUNBOOK_TEST_BUNDLE")
+        .expect("the bundle's tests need their Python environment: run the tests by tests/run, which makes it");
+    let mut command = Command::new(python);
+    command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(format!("{ROOT}/tests/bundle"));
+    command
+}
+
+/// The document that a script of tests/bundle prints, given one on its standard input.
+fn told(script: &str, arguments: &[&str], input: &Value) -> Value {
+    let mut command = python();
+    command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    process.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
+    let output = process.wait_with_output().unwrap();
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The bundle as tests/bundle/validate.py sees it, with values for some of its references.
+fn validated(given: &Value) -> Value {
+    told("validate.py", &[ROOT], given)[0].take()
+}
+
+#[test]
+fn the_launcher_does_what_its_own_tests_say() {
+    let output = python()
+        .args(["-m", "unittest", "launcher_test"])
+        .env("OPS_RUNBOOK_TEST_LAUNCHER", format!("{ROOT}/bundle"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("Ran 2") && !said.contains("skipped"), "{said}");
+}
+
+#[test]
+fn a_binary_for_a_newer_glibc_than_databricks_has_is_refused() {
+    let output = Command::new(format!("{ROOT}/bundle/build"))
+        .args(["--check", env!("CARGO_BIN_EXE_ops-runbook")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let needed = said.trim().rsplit_once("needs glibc 2.").unwrap_or_else(|| panic!("{output:?}")).1;
+    // Built for whatever this machine has.
+    assert_eq!(output.status.success(), needed.parse::<f64>().unwrap() <= 28.0, "{output:?}");
+}

@@ -1,0 +1,235 @@
+//! The YAML: what the official classes say, and what a team may rely on.
+
+use std::{collections::BTreeSet, fs};
+
+use serde_json::{Map, Value, json};
+use tempfile::tempdir;
+
+use super::{NOT_THERE_YET, ROOT, told, validated};
+use crate::support;
+
+const PRINCIPAL: &str = "0b9a2f3c-service-principal";
+
+fn targets() -> Value {
+    let mut found = validated(&json!({ "var.service_principal": PRINCIPAL }));
+    found["targets"].take()
+}
+
+fn jobs(target: &Value) -> &Map<String, Value> {
+    target["resources"]["jobs"].as_object().unwrap()
+}
+
+fn tasks(job: &Value) -> &Vec<Value> {
+    job["tasks"].as_array().unwrap()
+}
+
+fn texts(values: &Value) -> Vec<&str> {
+    values.as_array().unwrap().iter().map(|value| value.as_str().unwrap()).collect()
+}
+
+/// What a task hands to the binary.
+fn command_line(task: &Value) -> Vec<&str> {
+    let parameters = texts(&task["spark_python_task"]["parameters"]);
+    let end = parameters.iter().position(|parameter| *parameter == "--").unwrap();
+    parameters[end + 1..].to_vec()
+}
+
+#[test]
+fn the_official_classes_take_every_resource_and_every_reference_leads_somewhere() {
+    let found = validated(&json!({}));
+    assert_eq!(found["problems"], json!([]));
+    for target in ["dev", "prod"] {
+        let resources = found["targets"][target]["resources"].as_object().unwrap();
+        let kinds: BTreeSet<&str> = resources.keys().map(String::as_str).collect();
+        assert!(kinds.iter().copied().eq(["alerts", "dashboards", "jobs", "schemas", "secret_scopes", "volumes"]));
+        assert!(!found["targets"][target].to_string().contains("${"), "{target}");
+    }
+}
+
+/// The bundle's files, one of them changed.
+fn changed(file: &str, from: &str, to: &str) -> tempfile::TempDir {
+    let folder = tempdir().unwrap();
+    for part in ["resources", "bundle"] {
+        fs::create_dir(folder.path().join(part)).unwrap();
+        for entry in fs::read_dir(format!("{ROOT}/{part}")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                fs::copy(&path, folder.path().join(part).join(path.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    fs::copy(format!("{ROOT}/databricks.yml"), folder.path().join("databricks.yml")).unwrap();
+    let path = folder.path().join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{file} has no {from:?}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+    folder
+}
+
+#[test]
+fn what_is_wrong_with_a_bundle_is_found() {
+    let cases = [
+        // On jobs there are no retries.
+        ("resources/sweep.job.yml", "      max_concurrent_runs: 1", "      max_retries: 1", "'max_retries'"),
+        ("resources/sweep.job.yml", "          max_retries: 1", "          max_retrys: 1", "'max_retrys'"),
+        ("resources/sweep.job.yml", "STANDARD", "SLOW", "'SLOW'"),
+        ("resources/ops.schema.yml", "- SELECT", "- SELEKT", "'SELEKT'"),
+        ("resources/recurring_issues.alert.yml", "GREATER_THAN", "MORE_THAN", "'MORE_THAN'"),
+        ("resources/operations.dashboard.yml", "embed_credentials", "embed_credential", "'embed_credential'"),
+        ("resources/ops.secret_scope.yml", "name:", "names:", "'names'"),
+        ("resources/inbox.volume.yml", "MANAGED", "FOREIGN", "'FOREIGN'"),
+        (
+            "resources/inbox.volume.yml",
+            "    inbox:",
+            "    outbox:",
+            "inbox.volume.yml must hold one resource of that name",
+        ),
+        ("resources/audit.job.yml", "bundle/launcher.py", "bundle/launch.py", "../bundle/launch.py is no file"),
+        ("resources/audit.job.yml", "${var.lake}", "${var.lakes}", "${var.lakes} leads nowhere"),
+        (
+            "resources/audit.job.yml",
+            "volumes.digests.",
+            "volumes.digest.",
+            "${resources.volumes.digest.volume_path} leads",
+        ),
+        (
+            "databricks.yml",
+            "  schema:\n    description",
+            "  schema:\n    describe",
+            "variable schema has no description",
+        ),
+        (
+            "databricks.yml",
+            "variables:\n",
+            "variables:\n  more:\n    description: More.\n    default: 1\n",
+            "more is used nowhere",
+        ),
+        ("databricks.yml", "    permissions:", "    permission:", "target prod: unknown key permission"),
+        (
+            "databricks.yml",
+            "      root_path:",
+            "      file_path:",
+            "target prod is of mode production and has no workspace.root_path",
+        ),
+        ("databricks.yml", "      secret_scope: ops", "      secret_scop: ops", "secret_scop, which is not declared"),
+        ("databricks.yml", "resources/*.yml", "resource/*.yml", "resource/*.yml matches no file"),
+    ];
+    let folders = cases.map(|(file, from, to, _)| changed(file, from, to));
+    let roots = folders.each_ref().map(|folder| folder.path().to_str().unwrap());
+    let found = told("validate.py", &roots, &json!({}));
+    for ((file, _, to, expected), found) in cases.iter().zip(found.as_array().unwrap()) {
+        let problems = texts(&found["problems"]);
+        assert!(problems.iter().any(|problem| problem.contains(expected)), "{file}, {to:?}: {problems:#?}");
+    }
+}
+
+#[test]
+fn every_job_is_given_up_some_time_and_somebody_is_told() {
+    for (name, job) in jobs(&targets()["prod"]) {
+        assert_eq!(job["max_concurrent_runs"], 1, "{name}");
+        assert_eq!(job["queue"]["enabled"], true, "{name}");
+        assert_eq!(texts(&job["email_notifications"]["on_failure"]), ["someone@example.test"], "{name}");
+        let seconds = job["timeout_seconds"].as_u64().unwrap();
+        // Nothing piles up in the queue: a run ends before the next one begins.
+        match name.as_str() {
+            "sweep" => assert!(seconds < 15 * 60),
+            "recurrence" => assert!(seconds < 60 * 60),
+            _ => assert!(seconds <= 4 * 60 * 60, "{name}"),
+        }
+        for task in tasks(job) {
+            let key = &task["task_key"];
+            assert!(task["max_retries"].is_u64(), "{name}.{key}");
+            // Serverless compute would retry on its own what must not be retried.
+            assert_eq!(task["disable_auto_optimization"], true, "{name}.{key}");
+            assert_eq!(task["environment_key"], job["environments"][0]["environment_key"], "{name}.{key}");
+            if job.get("schedule").is_some() {
+                assert!(task["max_retries"].as_u64().unwrap() >= 1, "{name}.{key}");
+                assert!(task["min_retry_interval_millis"].as_u64().unwrap() >= 60_000, "{name}.{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn jobs_run_when_they_should() {
+    let targets = targets();
+    let mut schedules: Vec<(&str, &str)> = jobs(&targets["prod"])
+        .iter()
+        .filter_map(|(name, job)| Some((name.as_str(), job["schedule"]["quartz_cron_expression"].as_str()?)))
+        .collect();
+    schedules.sort_unstable();
+    assert_eq!(
+        schedules,
+        [
+            ("audit", "0 0 4 * * ?"),
+            ("compliance", "0 30 5 * * ?"),
+            ("digest", "0 0 7 ? * MON"),
+            ("maintenance", "0 0 3 * * ?"),
+            ("recurrence", "0 7 * * * ?"),
+            ("sweep", "0 0/15 * * * ?"),
+        ]
+    );
+    let berlin = validated(&json!({ "var.time_zone": "Europe/Berlin" }));
+    let digest = &berlin["targets"]["prod"]["resources"]["jobs"]["digest"];
+    assert_eq!(digest["schedule"]["timezone_id"], "Europe/Berlin");
+    assert_eq!(command_line(&digest["tasks"][0])[..3], ["digest", "--tz", "Europe/Berlin"]);
+}
+
+#[test]
+fn prod_runs_as_a_service_principal_and_only_who_may_change_everything_reads_secrets_beside_it() {
+    let targets = targets();
+    let prod = &targets["prod"];
+    assert_eq!(prod["run_as"], json!({ "service_principal_name": PRINCIPAL }));
+    // On the secret scope CAN_VIEW is READ and CAN_MANAGE is MANAGE.
+    assert_eq!(
+        prod["permissions"],
+        json!([
+            { "level": "CAN_MANAGE", "group_name": "admins" },
+            { "level": "CAN_VIEW", "service_principal_name": PRINCIPAL }
+        ])
+    );
+    assert_eq!(prod["resources"]["secret_scopes"]["ops"].get("permissions"), None);
+    for (_, job) in jobs(prod) {
+        assert_eq!(job["permissions"], json!([{ "level": "CAN_VIEW", "group_name": "users" }]));
+    }
+    for (kind, key) in [("schemas", "ops"), ("volumes", "inbox"), ("volumes", "digests"), ("secret_scopes", "ops")] {
+        assert_eq!(prod["resources"][kind][key]["lifecycle"]["prevent_destroy"], true, "{kind}.{key}");
+        assert_eq!(targets["dev"]["resources"][kind][key].get("lifecycle"), None, "{kind}.{key}");
+    }
+    assert!(!targets["dev"].to_string().contains(PRINCIPAL), "dev runs as whoever deploys it");
+}
+
+#[test]
+fn copies_for_development_share_no_place_with_prod() {
+    let targets = targets();
+    let scope =
+        |target: &str| targets[target]["resources"]["secret_scopes"]["ops"]["name"].as_str().unwrap().to_owned();
+    assert_eq!((scope("dev").as_str(), scope("prod").as_str()), ("ops-runbook-dev-someone", "ops-runbook"));
+    for (name, lake) in [("dev", "uc://main.dev_someone_ops"), ("prod", "uc://main.ops")] {
+        for (_, job) in jobs(&targets[name]) {
+            for task in tasks(job) {
+                let arguments = command_line(task);
+                let at = arguments.iter().position(|argument| *argument == "--lake").unwrap();
+                assert_eq!(arguments[at + 1], lake);
+            }
+        }
+    }
+}
+
+#[test]
+fn commands_that_have_come_are_no_longer_listed_as_missing() {
+    let folder = tempdir().unwrap();
+    let targets = targets();
+    for (job, task, command) in NOT_THERE_YET {
+        let tasks = tasks(&jobs(&targets["prod"])[job]);
+        let found = tasks.iter().find(|it| it["task_key"] == task).unwrap();
+        assert_eq!(command_line(found)[..command.len()], *command, "{job}.{task}");
+        let help = support::run(folder.path(), &[command, &["--help"]].concat());
+        assert_eq!(
+            help.status.code(),
+            Some(2),
+            "`ops-runbook {}` is there: take {job}.{task} out of NOT_THERE_YET, and have it run",
+            command.join(" ")
+        );
+    }
+}
