@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use futures::{TryStreamExt, future::join_all};
-use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
+use object_store::{
+    Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path, prefix::PrefixStore,
+};
 
-use super::failed;
+use super::{FOLDER, failed};
 use crate::{
     domain::{
         checkup::{Check, Finding, State},
@@ -32,7 +34,7 @@ const AFTER_WRITE: [Check; 7] = [
 ];
 
 pub async fn examine(lake: &Lake, folder: &str) -> Vec<Finding> {
-    let probe = Probe { lake, store: lake.store(folder) };
+    let probe = Probe::below(lake, folder);
     let file = Path::from("one.txt");
     let written = match probe.create(&file, "first").await {
         Ok(true) => Finding::ok(Check::Write, "a file of our own was written"),
@@ -61,7 +63,7 @@ pub async fn examine(lake: &Lake, folder: &str) -> Vec<Finding> {
 }
 
 pub async fn refuses_second_writer(lake: &Lake, folder: &str) -> Result<bool> {
-    let probe = Probe { lake, store: lake.store(folder) };
+    let probe = Probe::below(lake, folder);
     let file = Path::from("one.txt");
     let outcome = async {
         probe.create(&file, "first").await?;
@@ -82,7 +84,11 @@ struct Probe<'a> {
     store: Arc<dyn ObjectStore>,
 }
 
-impl Probe<'_> {
+impl<'a> Probe<'a> {
+    fn below(lake: &'a Lake, folder: &str) -> Self {
+        Self { lake, store: Arc::new(PrefixStore::new(lake.store(FOLDER), folder)) }
+    }
+
     /// Puts if absent. False: it is there.
     async fn create(&self, path: &Path, text: &str) -> Result<bool> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
