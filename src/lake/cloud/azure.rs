@@ -27,12 +27,18 @@ const AT_ONCE: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Container(Arc<Parts>);
 
-#[derive(Debug)]
 struct Parts {
     client: MicrosoftAzure,
     account: String,
     url: Url,
     http: HttpClient,
+}
+
+impl fmt::Debug for Parts {
+    /// The client's own would show credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Container").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
 }
 
 impl Container {
@@ -44,7 +50,7 @@ impl Container {
 
 impl fmt::Display for Container {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.client.fmt(f)
+        fmt::Display::fmt(&self.0.client, f)
     }
 }
 
@@ -76,7 +82,8 @@ impl Parts {
         let credential = self.client.credentials().get_credential().await?;
         AzureAuthorizer::new(&credential, &self.account).authorize(&mut request);
         let status = self.http.execute(request).await.map_err(|error| generic(Box::new(error)))?.status();
-        let source = || format!("a file was not removed: {status}").into();
+        let source =
+            || -> Box<dyn std::error::Error + Send + Sync> { format!("a file was not removed: {status}").into() };
         let path = path.to_string();
         match status {
             _ if status.is_success() => Ok(()),

@@ -23,6 +23,10 @@ const SAME_SECONDS: f64 = 3.0;
 /// Beyond this S3 takes no request any more, and Azure none soon.
 const FAR_SECONDS: f64 = 300.0;
 
+const STALE: &str = "use a store that is consistent: S3, Azure, Google, a local disk; no cache in between";
+const UNGUARDED: &str =
+    "records would be lost: use a store with conditional writes (S3, Azure, Google), or a local disk with hard links";
+
 const AFTER_WRITE: [Check; 7] = [
     Check::ReadAfterWrite,
     Check::ListAfterWrite,
@@ -115,7 +119,7 @@ impl<'a> Probe<'a> {
         let check = Check::ReadAfterWrite;
         Ok(match self.text(path).await? {
             Some(text) if text == expected => Finding::ok(check, seen),
-            other => Finding::failed(check, format!("{other:?} was read instead of {expected:?}"), stale()),
+            other => Finding::failed(check, format!("{other:?} was read instead of {expected:?}"), Some(STALE.into())),
         })
     }
 
@@ -123,7 +127,7 @@ impl<'a> Probe<'a> {
         let found = self.list().await?.iter().any(|meta| meta.location == *path);
         Ok(match found {
             true => Finding::ok(Check::ListAfterWrite, "what was written is listed"),
-            false => Finding::failed(Check::ListAfterWrite, "what was written is not listed", stale()),
+            false => Finding::failed(Check::ListAfterWrite, "what was written is not listed", Some(STALE.into())),
         })
     }
 
@@ -133,7 +137,11 @@ impl<'a> Probe<'a> {
         }
         Ok(match self.text(path).await?.as_deref() {
             Some("after") => Finding::ok(Check::Overwrite, "what was written over is read as it is now"),
-            other => Finding::failed(Check::Overwrite, format!("{other:?} was read instead of \"after\""), stale()),
+            other => Finding::failed(
+                Check::Overwrite,
+                format!("{other:?} was read instead of \"after\""),
+                Some(STALE.into()),
+            ),
         })
     }
 
@@ -144,7 +152,7 @@ impl<'a> Probe<'a> {
             (false, Some("first")) => Finding::ok(Check::SecondWriter, "a second writer of the same file was refused"),
             (_, text) => {
                 let seen = format!("a second writer of the same file was let through; it now says {text:?}");
-                Finding::failed(Check::SecondWriter, seen, unguarded())
+                Finding::failed(Check::SecondWriter, seen, Some(UNGUARDED.into()))
             }
         })
     }
@@ -169,7 +177,7 @@ impl<'a> Probe<'a> {
             ([won], Some(text)) if *won == text => Finding::ok(check, format!("of {RIVALS} writers one won")),
             (won, standing) => {
                 let seen = format!("of {RIVALS} writers {} were told that they won; {standing:?} stands", won.len());
-                Finding::failed(check, seen, unguarded())
+                Finding::failed(check, seen, Some(UNGUARDED.into()))
             }
         })
     }
@@ -207,7 +215,7 @@ impl<'a> Probe<'a> {
         self.store.delete(path).await?;
         Ok(match self.text(path).await? {
             None => Finding::ok(Check::Delete, "what was removed is gone"),
-            Some(_) => Finding::failed(Check::Delete, "what was removed is still read", stale()),
+            Some(_) => Finding::failed(Check::Delete, "what was removed is still read", Some(STALE.into())),
         })
     }
 
@@ -216,14 +224,4 @@ impl<'a> Probe<'a> {
             let _ = self.store.delete(&meta.location).await;
         }
     }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "advice is optional")]
-fn stale() -> Option<String> {
-    Some("use a store that is consistent: S3, Azure, Google, a local disk; no cache in between".into())
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "advice is optional")]
-fn unguarded() -> Option<String> {
-    Some("records would be lost: use a store with conditional writes (S3, Azure, Google), or a local disk with hard links".into())
 }
