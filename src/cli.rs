@@ -45,11 +45,10 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
-    /// Where the lake is: a folder, s3://bucket/prefix, abfss://container@account.dfs.core.windows.net/prefix,
-    /// az://container/prefix, gs://bucket/prefix or uc://catalog.schema
+    /// Where the lake is: a folder, s3://, abfss://, az://, gs://, or uc://catalog.schema
     #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_LAKE", default_value = "./ops-lake")]
     lake: String,
-    /// Where in storage a lake at uc:// is, below an external location; the schema's own storage unless given
+    /// Of a lake at uc://: where its files are; the schema's own storage unless given
     #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_CATALOG_ROOT")]
     catalog_root: Option<String>,
     /// Print JSON for programs instead of text for people

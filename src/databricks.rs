@@ -3,7 +3,7 @@
 //! - here: the client, and how requests are sent and sent again
 //! - [`auth`]: who asks, and where
 //! - [`error`]: what a workspace answers when it does not do what it was asked
-//! - [`pages`]: lists
+//! - [`pages`] turns the pages of lists
 //! - [`jobs`] as they are deployed
 //! - [`storage`]: where a schema is, and credentials for it
 //! - [`statements`] runs SQL on a warehouse

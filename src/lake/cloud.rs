@@ -5,20 +5,24 @@
 //! what it wrote itself (412, or 409 on Azure and from S3 when two come at once). Only a time-out of one is never repeated. So none
 //! of these answers says whether a commit stands; `Table::commit` looks which commit is there, by its id, after every error.
 
+mod azure;
+
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredentialProvider, S3ConditionalPut},
     azure::{AzureConfigKey, AzureCredentialProvider, MicrosoftAzureBuilder},
+    client::{HttpConnector, ReqwestConnector},
     gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder, GoogleConfigKey},
 };
 use url::{Host, Url};
 
 use super::{
     LakeError, Result,
-    location::{Account, Location},
+    location::{Account, EXAMPLES, Location},
 };
+use azure::Container;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -110,9 +114,7 @@ pub fn open(location: &Location, variables: &Variables, given: Option<&Credentia
         Location::S3 { bucket, r2, .. } => opening.s3(bucket, r2.as_deref()),
         Location::Azure { account, container, .. } => opening.azure(account, container),
         Location::Google { bucket, .. } => opening.google(bucket),
-        Location::Folder(_) | Location::Catalog(_) => {
-            Err(opening.refused("it is not in an object store", super::location::EXAMPLES))
-        }
+        Location::Folder(_) | Location::Catalog(_) => Err(opening.refused("it is not in an object store", EXAMPLES)),
     }
 }
 
@@ -262,28 +264,37 @@ impl Opening<'_> {
         for (key, value) in self.variables.settings::<AzureConfigKey>("AZURE_") {
             builder = builder.with_config(key, value);
         }
-        match account {
-            Account::Named { name, domain } => {
-                builder = builder.with_account(name);
-                if domain != "core.windows.net" && !self.variables.any(&addresses) {
-                    builder = builder.with_endpoint(format!("https://{name}.blob.{domain}"));
-                }
-            }
+        let (name, domain) = match account {
+            Account::Named { name, domain } => (name, domain),
             Account::Configured => {
                 return Err(self.refused(
                     "it does not say in which storage account the container is",
-                    format!("set AZURE_STORAGE_ACCOUNT_NAME, or give abfss://{container}@account.dfs.core.windows.net/prefix"),
+                    format!(
+                        "set AZURE_STORAGE_ACCOUNT_NAME, or give abfss://{container}@account.dfs.core.windows.net/prefix"
+                    ),
                 ));
             }
-        }
+        };
         builder = match self.given {
             Some(Credentials::Azure(provider)) => builder.with_credentials(Arc::clone(provider)),
             Some(_) => return Err(self.other_kind()),
             None => builder,
         };
-        let built =
-            builder.with_container_name(container).with_client_options(client(http)).with_retry(retry()).build();
-        Ok(Arc::new(built.map_err(|error| self.unusable(&error, "look at the AZURE_… variables of the environment"))?))
+        let address = addresses.into_iter().find_map(|name| self.variables.get(name)).map(str::to_owned);
+        let address = address.unwrap_or_else(|| format!("https://{name}.blob.{domain}"));
+        let built = builder
+            .with_account(name)
+            .with_endpoint(address.clone())
+            .with_container_name(container)
+            .with_client_options(client(http))
+            .with_retry(retry())
+            .build();
+        let unusable = |error| self.unusable(&error, "look at the AZURE_… variables of the environment");
+        let built = built.map_err(unusable)?;
+        let http = ReqwestConnector::default().connect(&client(http)).map_err(unusable)?;
+        let url = Url::parse(&format!("{}/{container}", address.trim_end_matches('/')))
+            .map_err(|error| self.refused(format!("its address is not a URL: {error}"), EXAMPLES))?;
+        Ok(Arc::new(Container::new(built, name.clone(), url, http)))
     }
 
     fn google(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {

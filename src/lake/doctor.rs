@@ -20,12 +20,12 @@ const FOLDER: &str = "_doctor";
 pub async fn examine(lake: &Lake) -> Vec<Finding> {
     let folder = lake.url().to_file_path().ok();
     let was_there = folder.as_ref().is_none_or(|folder| folder.exists());
-    let probes = format!("{FOLDER}/{}", lake.context.uuid());
+    let probes = lake.context.uuid().to_string();
     let mut findings = store::examine(lake, &probes).await;
     if let Some(folder) = folder {
         // Local disks keep folders that are empty. One that is not empty stays.
         let lake_itself = (!was_there).then(|| folder.clone());
-        let own = [folder.join(&probes), folder.join(FOLDER), folder.join(".staging")];
+        let own = [folder.join(FOLDER).join(&probes), folder.join(FOLDER), folder.join(".staging")];
         for empty in own.into_iter().chain(lake_itself) {
             let _ = fs::remove_dir(empty);
         }
@@ -42,7 +42,7 @@ pub async fn examine(lake: &Lake) -> Vec<Finding> {
 /// # Errors
 /// The store's.
 pub async fn refuses_second_writer(lake: &Lake) -> Result<bool> {
-    store::refuses_second_writer(lake, &format!("{FOLDER}/{}", lake.context.uuid())).await
+    store::refuses_second_writer(lake, &lake.context.uuid().to_string()).await
 }
 
 /// An error as a finding: what the store says, and what to do.

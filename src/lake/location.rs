@@ -193,7 +193,7 @@ fn schema(text: &str) -> Result<Location, LakeError> {
     let names = text.trim_start_matches("uc://").trim_end_matches('/');
     let parts: Vec<&str> = match names.split('`').collect::<Vec<_>>()[..] {
         [plain] => plain.split('.').collect(),
-        ["", catalog, dot, schema, ""] if dot == "." => vec![catalog, schema],
+        ["", catalog, ".", schema, ""] => vec![catalog, schema],
         ["", catalog, schema] => schema.strip_prefix('.').map_or_else(Vec::new, |schema| vec![catalog, schema]),
         [catalog, schema, ""] => catalog.strip_suffix('.').map_or_else(Vec::new, |catalog| vec![catalog, schema]),
         _ => Vec::new(),
@@ -201,7 +201,7 @@ fn schema(text: &str) -> Result<Location, LakeError> {
     let forbidden =
         |name: &&str| name.trim().is_empty() || name.contains(['/', ' ']) || name.chars().any(char::is_control);
     match parts[..] {
-        [catalog, schema] if !parts.iter().any(|name| forbidden(name)) => {
+        [catalog, schema] if !parts.iter().any(forbidden) => {
             Ok(Location::Catalog(SchemaName { catalog: catalog.into(), schema: schema.into() }))
         }
         _ => Err(bad(text, "it is written uc://catalog.schema, without a path")),

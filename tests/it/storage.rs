@@ -77,10 +77,10 @@ fn assert_holds(store: &Store) {
     assert_examples_stand_once(&store.lake("examples"));
     assert_ids_are_found_again(&store.lake("ids"));
     store.proxy.takes(Duration::from_millis(5));
-    assert_all_recorded_once(&store.lake("many"), 4, 50);
+    assert_all_recorded_once(&store.lake("many"), 4, 25);
     store.proxy.fails(faults());
     assert_all_recorded_once(&store.lake("faults"), 4, 25);
-    assert_kills_lose_nothing(&store.lake("kills"), 20, 3_000);
+    assert_kills_lose_nothing(&store.lake("kills"), 10, 3_000);
     assert_went_wrong(store);
 }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use futures::{TryStreamExt, future::join_all};
-use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
+use object_store::{
+    Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path, prefix::PrefixStore,
+};
 
-use super::failed;
+use super::{FOLDER, failed};
 use crate::{
     domain::{
         checkup::{Check, Finding, State},
@@ -21,6 +23,10 @@ const SAME_SECONDS: f64 = 3.0;
 /// Beyond this S3 takes no request any more, and Azure none soon.
 const FAR_SECONDS: f64 = 300.0;
 
+const STALE: &str = "use a store that is consistent: S3, Azure, Google, a local disk; no cache in between";
+const UNGUARDED: &str =
+    "records would be lost: use a store with conditional writes (S3, Azure, Google), or a local disk with hard links";
+
 const AFTER_WRITE: [Check; 7] = [
     Check::ReadAfterWrite,
     Check::ListAfterWrite,
@@ -32,7 +38,7 @@ const AFTER_WRITE: [Check; 7] = [
 ];
 
 pub async fn examine(lake: &Lake, folder: &str) -> Vec<Finding> {
-    let probe = Probe { lake, store: lake.store(folder) };
+    let probe = Probe::below(lake, folder);
     let file = Path::from("one.txt");
     let written = match probe.create(&file, "first").await {
         Ok(true) => Finding::ok(Check::Write, "a file of our own was written"),
@@ -61,7 +67,7 @@ pub async fn examine(lake: &Lake, folder: &str) -> Vec<Finding> {
 }
 
 pub async fn refuses_second_writer(lake: &Lake, folder: &str) -> Result<bool> {
-    let probe = Probe { lake, store: lake.store(folder) };
+    let probe = Probe::below(lake, folder);
     let file = Path::from("one.txt");
     let outcome = async {
         probe.create(&file, "first").await?;
@@ -82,7 +88,11 @@ struct Probe<'a> {
     store: Arc<dyn ObjectStore>,
 }
 
-impl Probe<'_> {
+impl<'a> Probe<'a> {
+    fn below(lake: &'a Lake, folder: &str) -> Self {
+        Self { lake, store: Arc::new(PrefixStore::new(lake.store(FOLDER), folder)) }
+    }
+
     /// Puts if absent. False: it is there.
     async fn create(&self, path: &Path, text: &str) -> Result<bool> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
@@ -109,7 +119,7 @@ impl Probe<'_> {
         let check = Check::ReadAfterWrite;
         Ok(match self.text(path).await? {
             Some(text) if text == expected => Finding::ok(check, seen),
-            other => Finding::failed(check, format!("{other:?} was read instead of {expected:?}"), stale()),
+            other => Finding::failed(check, format!("{other:?} was read instead of {expected:?}"), Some(STALE.into())),
         })
     }
 
@@ -117,7 +127,7 @@ impl Probe<'_> {
         let found = self.list().await?.iter().any(|meta| meta.location == *path);
         Ok(match found {
             true => Finding::ok(Check::ListAfterWrite, "what was written is listed"),
-            false => Finding::failed(Check::ListAfterWrite, "what was written is not listed", stale()),
+            false => Finding::failed(Check::ListAfterWrite, "what was written is not listed", Some(STALE.into())),
         })
     }
 
@@ -127,7 +137,11 @@ impl Probe<'_> {
         }
         Ok(match self.text(path).await?.as_deref() {
             Some("after") => Finding::ok(Check::Overwrite, "what was written over is read as it is now"),
-            other => Finding::failed(Check::Overwrite, format!("{other:?} was read instead of \"after\""), stale()),
+            other => Finding::failed(
+                Check::Overwrite,
+                format!("{other:?} was read instead of \"after\""),
+                Some(STALE.into()),
+            ),
         })
     }
 
@@ -138,7 +152,7 @@ impl Probe<'_> {
             (false, Some("first")) => Finding::ok(Check::SecondWriter, "a second writer of the same file was refused"),
             (_, text) => {
                 let seen = format!("a second writer of the same file was let through; it now says {text:?}");
-                Finding::failed(Check::SecondWriter, seen, unguarded())
+                Finding::failed(Check::SecondWriter, seen, Some(UNGUARDED.into()))
             }
         })
     }
@@ -163,7 +177,7 @@ impl Probe<'_> {
             ([won], Some(text)) if *won == text => Finding::ok(check, format!("of {RIVALS} writers one won")),
             (won, standing) => {
                 let seen = format!("of {RIVALS} writers {} were told that they won; {standing:?} stands", won.len());
-                Finding::failed(check, seen, unguarded())
+                Finding::failed(check, seen, Some(UNGUARDED.into()))
             }
         })
     }
@@ -201,7 +215,7 @@ impl Probe<'_> {
         self.store.delete(path).await?;
         Ok(match self.text(path).await? {
             None => Finding::ok(Check::Delete, "what was removed is gone"),
-            Some(_) => Finding::failed(Check::Delete, "what was removed is still read", stale()),
+            Some(_) => Finding::failed(Check::Delete, "what was removed is still read", Some(STALE.into())),
         })
     }
 
@@ -210,14 +224,4 @@ impl Probe<'_> {
             let _ = self.store.delete(&meta.location).await;
         }
     }
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "advice is optional")]
-fn stale() -> Option<String> {
-    Some("use a store that is consistent: S3, Azure, Google, a local disk; no cache in between".into())
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "advice is optional")]
-fn unguarded() -> Option<String> {
-    Some("records would be lost: use a store with conditional writes (S3, Azure, Google), or a local disk with hard links".into())
 }

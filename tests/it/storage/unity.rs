@@ -33,8 +33,8 @@ fn guarded(good_for: Duration) -> (Store, Workspace, Stored) {
 
 #[test]
 fn credentials_are_replaced_before_they_end_in_the_middle_of_a_job() {
-    let (store, workspace, place) = guarded(Duration::from_secs(3));
-    store.proxy.takes(Duration::from_millis(20));
+    let (store, workspace, place) = guarded(Duration::from_secs(6));
+    store.proxy.takes(Duration::from_millis(30));
     let folder = tempdir().unwrap();
     let file = folder.path().join("many.jsonl");
     // More than fit into a commit, so that the job lasts.
