@@ -190,12 +190,8 @@ fn a_job_that_fails_is_red_and_says_why() {
 
 #[test]
 fn parameters_of_a_job_reach_the_binary_unharmed() {
-    const TITLES: [&str; 4] = [
-        "it's \"quoted\" and `run` $HOME $(id) ${x} \\n \\",
-        "-- --json",
-        "über 日本 🚨 | & ; < > * ? ~ # !",
-        "two  spaces",
-    ];
+    const TITLES: [&str; 2] =
+        ["it's \"quoted\" and `run` $HOME $(id) ${x} \\n \\ über 日本 🚨 | & ; < > * ? ~ # ! two  spaces", "-- --json"];
     let place = Place::new();
     ok(&place.lake(), &["init"]);
     let mut more = Map::new();
