@@ -27,7 +27,7 @@ use ops_runbook::{
         recurrence::{aliases, prevention_steps},
         warehouse::Warehouse,
     },
-    databricks::{Client, statements::StatementError},
+    databricks::{Client, Token, statements::StatementError},
     domain::time::Timestamp,
 };
 use serde_json::Value;
@@ -70,7 +70,7 @@ impl Emulator {
 
     pub fn warehouse(&self) -> Warehouse {
         let text = |name: &str| self.ready(name).to_owned();
-        let client = Client::new(text("url").parse().unwrap(), TOKEN.parse().unwrap()).unwrap();
+        let client = Client::new(text("url").parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap();
         Warehouse::new(client, text("warehouse_id"), text("catalog"), text("schema"), Box::new(|_| {}))
     }
 }

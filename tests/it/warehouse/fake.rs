@@ -19,7 +19,7 @@ use axum::{
 use datafusion::common::ScalarValue;
 use ops_runbook::{
     analytics,
-    databricks::{Client, statements::Statements},
+    databricks::{Client, Token, statements::Statements},
     domain::time::Timestamp,
 };
 use serde_json::{Value, json};
@@ -121,7 +121,7 @@ impl Fake {
     }
 
     pub fn client(&self) -> Client {
-        Client::new(self.url.parse().unwrap(), TOKEN.parse().unwrap()).unwrap()
+        Client::new(self.url.parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap()
     }
 
     pub fn statements(&self) -> Statements {
