@@ -85,6 +85,41 @@ impl JsonSchema for Timestamp {
     }
 }
 
+/// How far back something is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    Moment(Timestamp),
+    Ago(TimeDelta),
+}
+
+impl Since {
+    pub fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Moment(moment) => moment,
+            Self::Ago(ago) => now.plus(-ago),
+        }
+    }
+}
+
+/// `2026-02-11T12:36:00Z`, or a number and a unit: `90m`, `24h`, `7d`.
+impl FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("{text:?} is neither a duration, such as 90m, 24h or 7d, nor a time, such as 2026-02-11T12:36:00Z")
+        };
+        let Some((number, seconds)) = [('m', 60), ('h', 3_600), ('d', 86_400)]
+            .into_iter()
+            .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
+        else {
+            return text.parse().map(Self::Moment).map_err(|_| wrong());
+        };
+        let number: u32 = number.parse().map_err(|_| wrong())?;
+        Ok(Self::Ago(TimeDelta::seconds(i64::from(number) * seconds)))
+    }
+}
+
 /// Seconds for people, in the two largest units: `14m 29s`, `3h 5m`, `2d 4h`, `0s`. `None` for what is no number.
 pub fn spelled(seconds: f64) -> Option<String> {
     if !seconds.is_finite() {

@@ -21,5 +21,7 @@ mod sequences;
 mod shape;
 mod steps;
 mod support;
+mod sweep;
 mod tampering;
 mod warehouse;
+mod workspace;

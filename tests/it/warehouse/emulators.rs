@@ -45,11 +45,17 @@ pub struct Emulator {
 impl Emulator {
     /// `script` over a lake, by the Python that the variable names.
     pub fn start(python: &str, script: &str, lake: &Path) -> Self {
+        let queries = format!("{}/sql", env!("CARGO_MANIFEST_DIR"));
+        Self::with(python, script, &[lake.to_str().unwrap(), &queries])
+    }
+
+    /// `script` with arguments, by the Python that the variable names.
+    pub fn with(python: &str, script: &str, arguments: &[&str]) -> Self {
         let python = std::env::var(python)
             .expect("the emulators need their Python environments: run the tests by tests/run, which makes them");
         let root = env!("CARGO_MANIFEST_DIR");
         let mut command = Command::new(python);
-        command.arg(format!("{root}/tests/peers/{script}")).arg(lake).arg(format!("{root}/sql"));
+        command.arg(format!("{root}/tests/peers/{script}")).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut said = process.stderr.take().unwrap();
