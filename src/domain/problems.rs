@@ -63,7 +63,7 @@ pub(super) fn quote(text: &str) -> String {
 }
 
 /// The beginning of a text, with `…` where something is missing.
-pub(super) fn cut(text: &str, most: usize) -> String {
+pub fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

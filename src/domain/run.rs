@@ -201,11 +201,12 @@ impl Run {
 }
 
 impl Task {
-    /// It got as far as running.
+    /// It got as far as running. One that only says FAILED may be what a cluster that did not start made of it.
     pub fn has_run(&self) -> bool {
-        let state = &self.state;
-        let ran = matches!(state.result, Some(ResultState::Success | ResultState::Failed | ResultState::TimedOut));
-        ran && !matches!(state.outcome(), RunOutcome::NeverStarted | RunOutcome::Stopped)
+        match &self.state.result {
+            Some(ResultState::Success | ResultState::SuccessWithFailures | ResultState::TimedOut) => true,
+            _ => self.state.code == Some(TerminationCode::RunExecutionError),
+        }
     }
 
     /// It failed itself. What could not run because another task failed is a consequence.

@@ -102,7 +102,9 @@ pub fn news<'a>(runs: impl Iterator<Item = &'a Run>, recorded: &BTreeMap<Id, Rec
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskOutput {
     Had {
-        /// The error, redacted and cut.
+        /// The error in a line, redacted and cut.
+        headline: Option<String>,
+        /// The error and what led to it, redacted and cut.
         excerpt: Option<String>,
         /// The run that it started.
         child: Option<Id>,

@@ -144,3 +144,24 @@ pub fn spelled(seconds: f64) -> Option<String> {
         [(large, unit), (small, smaller)] => format!("{sign}{large}{unit} {small}{smaller}"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_back_is_a_time_or_a_duration() {
+        let now: Timestamp = "2026-02-11T12:00:00Z".parse().unwrap();
+        let check = |text: &str, expected: Option<&str>| {
+            let since = text.parse::<Since>().ok().map(|since| since.before(now).to_string());
+            assert_eq!(since.as_deref(), expected, "{text}");
+        };
+        check("90m", Some("2026-02-11T10:30:00Z"));
+        check("24h", Some("2026-02-10T12:00:00Z"));
+        check("7d", Some("2026-02-04T12:00:00Z"));
+        check("2026-01-01T01:00:00+01:00", Some("2026-01-01T00:00:00Z"));
+        for wrong in ["", "h", "7", "-1h", "1.5h", "7 d", "yesterday", "7w", "99999999999d", "2026-01-01"] {
+            check(wrong, None);
+        }
+    }
+}

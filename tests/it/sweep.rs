@@ -15,7 +15,7 @@ use ops_runbook::{
     lake::{Context, Lake},
     ops::{self, Consequences, sweep::Options},
     tables::{
-        Row, TableDef, from_batch,
+        Row, catalog, from_batch,
         rows::{AuditRow, EscalationEvent, IncidentState, JobRun, TimelineEvent},
     },
 };
@@ -52,10 +52,16 @@ async fn rows<R: Row>(lake: &Lake) -> Vec<R> {
     batches(lake, R::TABLE).await.iter().flat_map(|batch| from_batch::<R>(batch).unwrap()).collect()
 }
 
+async fn ledger(lake: &Lake) -> Vec<AuditRow> {
+    let mut rows: Vec<AuditRow> = rows(lake).await;
+    rows.sort_by_key(|row| row.seq);
+    rows
+}
+
 async fn commits(lake: &Lake) -> Vec<u64> {
     let mut versions = Vec::new();
-    for def in ops_runbook::tables::catalog::all() {
-        versions.push(lake.table(def as &'static TableDef).log().await.unwrap().version);
+    for def in catalog::all() {
+        versions.push(lake.table(def).log().await.unwrap().version);
     }
     versions
 }
@@ -84,13 +90,15 @@ async fn five_hundred_jobs_and_five_thousand_runs_are_swept_once() {
         first["runs"]
     );
     assert_eq!(first["first"], true);
-    assert_eq!(first["news"], total);
+    // Repairs may be under way.
+    let ended = total - first["runs"]["running"].as_u64().unwrap_or(0) as usize;
+    assert_eq!(first["news"], ended);
     assert!(incidents > 150, "{incidents}");
     // A page for 24 runs, and a few requests for each that failed.
     assert!(requests.len() < total / 24 + 10 + 5 * incidents + 2 * 120, "{}", requests.len());
 
     let lake = lake_at(folder.path());
-    let audit: Vec<AuditRow> = rows(&lake).await;
+    let audit = ledger(&lake).await;
     let versions = commits(&lake).await;
     let begun = Instant::now();
     let again = swept(&fake, folder.path(), &["--since", "8d"]).await;
@@ -102,11 +110,11 @@ async fn five_hundred_jobs_and_five_thousand_runs_are_swept_once() {
     for sweep in [again, third] {
         assert_eq!((&sweep["news"], &sweep["incidents"], &sweep["added"]), (&json!(0), &json!([]), &json!([])));
     }
-    assert_eq!(rows::<AuditRow>(&lake).await, audit);
+    assert_eq!(ledger(&lake).await, audit);
     assert_eq!(commits(&lake).await, versions);
     assert_intact(folder.path(), 0);
     let runs = json_lines(folder.path(), &["sql", "SELECT count(DISTINCT run_id) AS n FROM job_runs"]);
-    assert_eq!(runs, [json!({ "n": total })]);
+    assert_eq!(runs, [json!({ "n": ended })]);
 }
 
 /// A sweep of the library at a moment of the workspace's clock.
@@ -267,9 +275,8 @@ async fn a_sweep_says_what_it_needs() {
 async fn known(lake: &Path) -> BTreeMap<String, Vec<String>> {
     let lake = lake_at(lake);
     let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let runs: Vec<JobRun> = rows(&lake).await;
+    let mut runs: Vec<JobRun> = rows(&lake).await;
     let mut latest: BTreeMap<Id, JobRun> = BTreeMap::new();
-    let mut runs: Vec<JobRun> = runs;
     runs.sort_by_key(|run| run.seq);
     for run in runs {
         latest.insert(run.run_id.clone(), run);

@@ -263,18 +263,18 @@ async fn a_profile_says_where_and_as_whom() {
         fake.url
     );
     fs::write(&file, profiles).unwrap();
-    let run = |settings: &'static [(&'static str, &'static str)]| {
-        let (lake, file) = (lake.clone(), file.clone());
-        tokio::task::spawn_blocking(move || sweep(&lake, &file, settings))
+    let run = |settings: &[(&'static str, &'static str)]| {
+        let (lake, file, settings) = (lake.clone(), file.clone(), settings.to_vec());
+        tokio::task::spawn_blocking(move || sweep(&lake, &file, &settings))
     };
     let named = run(&[("DATABRICKS_CONFIG_PROFILE", "job")]).await.unwrap();
     assert!(named.status.success(), "{}", err(&named));
     assert!(fake.requests().iter().any(|request| request.authorization == "Bearer lent-1"));
     for (settings, code, said) in [
         (&[("DATABRICKS_CONFIG_PROFILE", "nobody")][..], 3, "there is no profile \"nobody\""),
-        (&[("DATABRICKS_HOST", "example.test")], 2, "a token in DATABRICKS_TOKEN"),
+        (&[("DATABRICKS_HOST", "example.test")][..], 2, "a token in DATABRICKS_TOKEN"),
         (
-            &[("DATABRICKS_CONFIG_PROFILE", "job"), ("DATABRICKS_TOKEN", TOKEN)],
+            &[("DATABRICKS_CONFIG_PROFILE", "job"), ("DATABRICKS_TOKEN", TOKEN)][..],
             3,
             "both a token and a service principal are given",
         ),

@@ -66,3 +66,36 @@ fn the_newer_spelling_gives_the_older_word() {
     check("TERMINATED", "MELTED", None);
     check("RUNNING", "", None);
 }
+
+#[test]
+fn a_run_that_could_not_start_though_a_task_ran_has_failed() {
+    let run = |task: RunState| Run {
+        id: Id::new("1").unwrap(),
+        job_id: Id::new("7").unwrap(),
+        name: None,
+        state: state("INTERNAL_ERROR", "FAILED", "CLUSTER_ERROR", ""),
+        trigger: None,
+        started_by: None,
+        original: None,
+        attempt: 0,
+        started_at: "2026-02-11T12:00:00Z".parse().unwrap(),
+        ended_at: None,
+        page_url: None,
+        queued_because: None,
+        tasks: vec![Task {
+            run_id: Id::new("2").unwrap(),
+            key: "a".into(),
+            attempt: 0,
+            state: task,
+            started_at: None,
+            ended_at: None,
+            depends_on: Vec::new(),
+            runs_job: false,
+        }],
+        rounds: Vec::new(),
+    };
+    assert_eq!(run(state("TERMINATED", "SUCCESS", "", "")).outcome(), RunOutcome::Failed);
+    assert_eq!(run(state("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", "")).outcome(), RunOutcome::Failed);
+    assert_eq!(run(state("INTERNAL_ERROR", "FAILED", "CLUSTER_ERROR", "")).outcome(), RunOutcome::NeverStarted);
+    assert_eq!(run(state("TERMINATED", "UPSTREAM_FAILED", "", "")).outcome(), RunOutcome::NeverStarted);
+}

@@ -92,7 +92,7 @@ struct World {
 
 impl World {
     fn started(mut self, task_run: &str, child: &str) -> Self {
-        self.outputs.insert(id(task_run), TaskOutput::Had { excerpt: None, child: Some(id(child)) });
+        self.outputs.insert(id(task_run), TaskOutput::Had { headline: None, excerpt: None, child: Some(id(child)) });
         self
     }
 
@@ -237,6 +237,19 @@ fn output_that_cannot_be_had_is_evidence_that_is_missing() {
     assert_eq!((rca.root_cause.as_str(), rca.missing_evidence), ("unknown", vec![id("run_output")]));
     assert_eq!(rca.missing_reasons["run_output"], "not allowed");
     assert!(report.timeline[1].message.ends_with("; its output could not be had: not allowed"));
+}
+
+#[test]
+fn output_that_can_be_had_is_evidence() {
+    let mut world = World::default();
+    let (headline, excerpt) = (Some("no such column".to_owned()), Some("no such column\n\nat line 1".to_owned()));
+    world.outputs.insert(id("50"), TaskOutput::Had { headline, excerpt: excerpt.clone(), child: None });
+    let report = world.decide(&[run("5", "FAILED", &["a FAILED"])]).openings.remove(0).report;
+    assert_eq!(report.timeline[1].message, "Task \"a\" failed: FAILED; its error: no such column");
+    let evidence = &report.timeline[1].evidence[0];
+    assert_eq!((evidence.kind.as_str(), evidence.reference.as_str()), ("run_output", "task_run:50"));
+    assert_eq!(evidence.excerpt, excerpt);
+    assert_eq!(report.rca, None);
 }
 
 #[test]

@@ -164,6 +164,9 @@ fn add_output(event: &mut Event, task_run: &Id, known: &Known<'_>) {
         Some(TaskOutput::Missing { reason }) => {
             event.message.push_str(&format!("; its output could not be had: {}", cut(reason, MESSAGE)));
         }
+        Some(TaskOutput::Had { headline: Some(headline), .. }) => {
+            event.message.push_str(&format!("; its error: {}", cut(headline, MESSAGE)));
+        }
         Some(TaskOutput::Had { excerpt: None, .. }) => event.message.push_str("; its output holds no error"),
         _ => {}
     }

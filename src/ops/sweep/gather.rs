@@ -14,6 +14,7 @@ use crate::{
     },
     domain::{
         ids::Id,
+        problems::cut,
         redact::{Redactions, Redactor},
         run::Run,
         sweep::{Cases, JobSettings, Known, Opening, RecordedRun, TaskOutput, wanted_outputs},
@@ -229,26 +230,31 @@ impl<'a> Gathered<'a> {
         match answer {
             Ok(output) => {
                 let child = output.child.clone().or(started);
-                TaskOutput::Had { excerpt: self.excerpt(task_run, &output), child }
+                let (headline, excerpt) = self.error(task_run, &output);
+                TaskOutput::Had { headline, excerpt, child }
             }
             // The run that it started says more than its own output would.
-            Err(_) if started.is_some() => TaskOutput::Had { excerpt: None, child: started },
+            Err(_) if started.is_some() => TaskOutput::Had { headline: None, excerpt: None, child: started },
             Err(error) => TaskOutput::Missing { reason: self.redacted(task_run, error.to_string()) },
         }
     }
 
-    /// The error, and the end of what led to it. Cut after secrets are out: half of one is not recognised.
-    fn excerpt(&mut self, task_run: &Id, output: &Output) -> Option<String> {
-        let error = output.error.as_deref().map(|error| {
-            let error = self.redacted(task_run, plain(head(error)));
-            cut(&error, ERROR)
-        });
-        let rest = output.trace.as_deref().or(output.logs.as_deref().filter(|_| error.is_none())).map(|rest| {
-            let rest = self.redacted(task_run, plain(tail(rest)));
-            end(&rest, TRACE)
-        });
-        let parts: Vec<String> = error.into_iter().chain(rest).filter(|part| !part.trim().is_empty()).collect();
-        (!parts.is_empty()).then(|| parts.join("\n\n"))
+    /// The error in a line, and with the end of what led to it. Cut after secrets are out: half of one is not recognised.
+    fn error(&mut self, task_run: &Id, output: &Output) -> (Option<String>, Option<String>) {
+        let error = output.error.as_deref().map(|error| self.redacted(task_run, plain(head(error))));
+        let rest = output.trace.as_deref().or(output.logs.as_deref().filter(|_| error.is_none()));
+        let rest = rest.map(|rest| self.redacted(task_run, plain(tail(rest))));
+        let said = |line: &&str| !line.trim().is_empty();
+        let headline = match (&error, &rest) {
+            (Some(error), _) => error.lines().find(said),
+            // What was printed ends with what ended it.
+            (None, Some(rest)) => rest.lines().rev().find(said),
+            (None, None) => None,
+        };
+        let headline = headline.map(|line| cut(line.trim(), ERROR));
+        let parts = error.map(|error| cut(&error, ERROR)).into_iter().chain(rest.map(|rest| end(&rest, TRACE)));
+        let parts: Vec<String> = parts.filter(|part| !part.trim().is_empty()).collect();
+        (headline, (!parts.is_empty()).then(|| parts.join("\n\n")))
     }
 
     fn redacted(&mut self, about: &Id, text: String) -> String {
@@ -324,13 +330,6 @@ fn head(text: &str) -> &str {
 
 fn tail(text: &str) -> &str {
     &text[text.ceil_char_boundary(text.len().saturating_sub(READ))..]
-}
-
-fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 /// The last characters.
