@@ -14,6 +14,7 @@ mod place;
 mod query;
 mod recurrence;
 mod runbook;
+mod sweep;
 mod tables;
 mod workspace;
 
@@ -97,6 +98,12 @@ enum Command {
     /// It is recorded. The same week again gives the same digest; when late data changes it, a revision that tells the
     /// difference.
     Digest(digest::DigestArgs),
+    /// Look for failed runs in a workspace, and open an incident for each
+    ///
+    /// Failed, timed out, failed in part, never started: one incident per run, with its error, its termination code and the job's
+    /// settings; repairs and retries are added to it. What people cancelled or disabled is left alone. Swept again, nothing is
+    /// recorded twice. Nobody is told of what failed before the first sweep of a workspace. Makes the lake if there is none.
+    Sweep(sweep::SweepArgs),
     /// Make runbooks that are safe to paste
     #[command(subcommand)]
     Runbook(runbook::RunbookCommand),
@@ -249,6 +256,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,
         Command::Causes(command) => recurrence::causes(command, &lake()?, redactor, output).await,
         Command::Digest(args) => digest::run(args, &lake()?, output).await,
+        Command::Sweep(args) => sweep::run(args, &lake()?, redactor, output).await,
         Command::Runbook(command) => runbook::run(&lake()?, command, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,

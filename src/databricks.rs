@@ -4,7 +4,7 @@
 //! - [`auth`]: who asks, and where
 //! - [`error`]: what a workspace answers when it does not do what it was asked
 //! - [`pages`] turns the pages of lists
-//! - [`jobs`] as they are deployed
+//! - [`jobs`] as they are deployed, and their [`runs`]
 //! - [`storage`]: where a schema is, and credentials for it
 //! - [`statements`] runs SQL on a warehouse
 //!
@@ -16,6 +16,7 @@ pub mod auth;
 pub mod error;
 pub mod jobs;
 mod pages;
+pub mod runs;
 pub mod statements;
 pub mod storage;
 

@@ -5,6 +5,7 @@
 //! - [`escalations`] evaluates triggers when nobody handed in anything new
 //! - [`digest`] tells what a week was like
 //! - [`demo`] makes a lake of invented history
+//! - [`sweep`] looks for failed runs in a workspace
 //! - [`warehouse`] makes sure that a warehouse reads this lake
 
 pub mod causes;
@@ -12,6 +13,7 @@ pub mod demo;
 pub mod digest;
 pub mod escalations;
 pub mod recurrence;
+pub mod sweep;
 pub mod warehouse;
 
 use std::sync::Arc;
@@ -74,6 +76,8 @@ pub enum OpsError {
     NoCause(String),
     #[error("there is no recurring issue {0:?} in this lake")]
     NoEpisode(String),
+    #[error("the workspace does not say its id")]
+    NoWorkspaceId,
     #[error("the warehouse's tables are not this lake's: row {0} of the audit log is not the same there")]
     OtherLake(u64),
     /// A request about causes that cannot be right, and what to do.
@@ -136,11 +140,15 @@ pub fn prepare_opening(
 ) -> Result<Submission, Vec<Problem>> {
     let report = step.report(now).map_err(|why| vec![unrepresentable(why)])?;
     let bytes = serde_json::to_vec(&report).map_err(|error| vec![unrepresentable(error.to_string())])?;
-    let submission = prepare(&bytes, redactor, now, interface)?;
-    Ok(match submission.request {
+    prepare(&bytes, redactor, now, interface).map(opening)
+}
+
+/// An incident that is logged step by step after what the report says.
+fn opening(submission: Submission) -> Submission {
+    match submission.request {
         Request::RecordReport(report) => Submission { request: Request::OpenIncident(report), ..submission },
         _ => submission,
-    })
+    }
 }
 
 fn unrepresentable(reason: String) -> Problem {

@@ -11,6 +11,7 @@
 //! - [`digest`]: one week, in every format
 //! - [`recurring`]: an issue that keeps coming back
 //! - [`runbook`]: remediation steps as blocks of shell
+//! - [`sweep`]: what a look for failed runs found
 //!
 //! Whatever came from outside passes [`plain::line`] on its way out: no output holds a control, bidirectional or invisible
 //! character, and none has more lines than its layout gives it. Unknown is `n/a`, never 0 and never empty.
@@ -29,4 +30,5 @@ pub mod plain;
 pub mod postmortem;
 pub mod recurring;
 pub mod runbook;
+pub mod sweep;
 pub mod timeline;

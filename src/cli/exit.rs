@@ -138,7 +138,7 @@ impl Failure {
                 | Self::Config { .. }
                 | Self::Parameters { .. }
                 | Self::Unusable { .. }
-                | Self::Ops(OpsError::Refused(_) | OpsError::OtherLake(_)),
+                | Self::Ops(OpsError::Refused(_) | OpsError::OtherLake(_) | OpsError::NoWorkspaceId),
                 _,
             ) => {
                 return Code::Refused;
@@ -208,6 +208,7 @@ impl Failure {
                 Some("`ops-runbook recurrence list --all` shows which there are".into())
             }
             (_, Some(OpsError::Refused(refusal))) => Some(refusal.hint.clone()),
+            (_, Some(OpsError::NoWorkspaceId)) => Some("give it with --workspace-id".into()),
             (_, Some(OpsError::NoAuditRow(_))) => Some("`ops-runbook audit list` shows which there are".into()),
             (_, Some(OpsError::OtherLake(_))) => Some(
                 "--catalog and --schema must hold the tables of --lake; `schema tables --format ddl` makes them".into(),

@@ -19,6 +19,7 @@ use super::{
         EvaluateEscalations, LogEvent, RecordRemediation, RecordRootCause, RecordVerification, ReopenIncident,
         ResolveEscalation, SuppressEscalation,
     },
+    sweep::SeenRun,
     time::Timestamp,
     words::{Confidence, EpisodeEvent, Interface, PreventionState},
 };
@@ -107,6 +108,8 @@ pub enum Request {
     AdoptPrevention(AdoptPrevention),
     /// The digest of a week, or a revision of it.
     RecordDigest(Box<RecordDigest>),
+    /// The runs of a workspace that a sweep found.
+    RecordJobRuns(Box<RecordJobRuns>),
 }
 
 macro_rules! requests_of_steps {
@@ -144,6 +147,7 @@ impl Request {
             Self::AliasCauses(_) => "alias_causes",
             Self::AdoptPrevention(_) => "adopt_prevention",
             Self::RecordDigest(_) => "record_digest",
+            Self::RecordJobRuns(_) => "record_job_runs",
         }
     }
 
@@ -154,7 +158,8 @@ impl Request {
             | Self::OpenIncident(_)
             | Self::AliasCauses(_)
             | Self::AdoptPrevention(_)
-            | Self::RecordDigest(_) => None,
+            | Self::RecordDigest(_)
+            | Self::RecordJobRuns(_) => None,
             Self::LogEvent(step) => Some(step.incident_id),
             Self::AcknowledgeIncident(step) => Some(step.incident_id),
             Self::RecordRootCause(step) => Some(step.incident_id),
@@ -178,6 +183,7 @@ impl Request {
             Self::EvaluateRecurrence(evaluation) => Some(evaluation.based_on),
             Self::AliasCauses(request) => Some(request.based_on),
             Self::RecordDigest(request) => Some(request.based_on),
+            Self::RecordJobRuns(request) => Some(request.based_on),
             _ => None,
         }
     }
@@ -203,6 +209,7 @@ impl Request {
             Self::AliasCauses(request) => &request.actor,
             Self::AdoptPrevention(step) => &step.actor,
             Self::RecordDigest(request) => &request.actor,
+            Self::RecordJobRuns(request) => &request.actor,
         }
     }
 
@@ -217,9 +224,19 @@ impl Request {
                 };
                 week(own) == week(other)
             }
+            (Self::RecordJobRuns(own), Self::RecordJobRuns(other)) => own.workspace_id == other.workspace_id,
+            (Self::RecordJobRuns(_), _) | (_, Self::RecordJobRuns(_)) => false,
             // What counts as one cause changes what every scan finds. A digest tells it in a revision.
             (Self::RecordDigest(_), _) | (_, Self::RecordDigest(_)) => false,
             _ => self.based_on().is_some() && other.based_on().is_some(),
+        }
+    }
+
+    /// The workspace it is about, where it is about no incident.
+    pub fn workspace_id(&self) -> Option<&Id> {
+        match self {
+            Self::RecordJobRuns(request) => Some(&request.workspace_id),
+            _ => None,
         }
     }
 
@@ -314,6 +331,31 @@ pub struct RecordDigest {
     /// The ledger's last row when the revision before was looked up.
     pub based_on: u64,
     pub digest: Digest,
+}
+
+/// The runs that a sweep of a workspace found ended, and were not recorded so.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordJobRuns {
+    pub actor: Id,
+    pub workspace_id: Id,
+    /// From when on runs were listed.
+    pub since: Timestamp,
+    /// When the sweep began.
+    pub until: Timestamp,
+    /// Another row follows with more runs of the same sweep. Without it, all that started before `until` is looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
+    /// The ledger's last row when it was looked up what is recorded.
+    pub based_on: u64,
+    /// The row that told last of runs of this workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follows: Option<u64>,
+    /// Those that were under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub active: Vec<Id>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<SeenRun>,
 }
 
 /// One cause and what it counts as.

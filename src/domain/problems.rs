@@ -62,7 +62,8 @@ pub(super) fn quote(text: &str) -> String {
     format!("{:?}", cut(text, 60))
 }
 
-fn cut(text: &str, most: usize) -> String {
+/// The beginning of a text, with `…` where something is missing.
+pub fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -39,6 +39,13 @@ impl Redactions {
         self.0.iter().map(|(kind, count)| (kind.as_str(), *count))
     }
 
+    /// Counts those of another document too.
+    pub fn add(&mut self, other: &Self) {
+        for (kind, count) in &other.0 {
+            *self.0.entry(kind.clone()).or_default() += count;
+        }
+    }
+
     fn count(&mut self, kind: &str) {
         *self.0.entry(kind.to_owned()).or_default() += 1;
     }

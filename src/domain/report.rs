@@ -31,6 +31,10 @@ pub struct Report {
     pub report_id: Option<Id>,
     /// Who hands it in, such as `agent:databricks_mcp_agent` or `user:sre@example.test`.
     pub actor: Id,
+    /// It happened before anybody watched: its triggers are evaluated and recorded, and nobody is told, until there is a new
+    /// finding.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub history: bool,
     pub workspace: Workspace,
     pub incident: Incident,
     /// What was affected, the most important first.

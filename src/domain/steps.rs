@@ -435,6 +435,7 @@ impl OpenIncident {
             schema_version: SCHEMA_VERSION,
             report_id: self.request_id,
             actor: self.actor.clone(),
+            history: false,
             workspace: Workspace { id: self.workspace, url: self.workspace_url },
             incident: Incident {
                 kind: self.kind,

@@ -85,6 +85,41 @@ impl JsonSchema for Timestamp {
     }
 }
 
+/// How far back something is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    Moment(Timestamp),
+    Ago(TimeDelta),
+}
+
+impl Since {
+    pub fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Moment(moment) => moment,
+            Self::Ago(ago) => now.plus(-ago),
+        }
+    }
+}
+
+/// `2026-02-11T12:36:00Z`, or a number and a unit: `90m`, `24h`, `7d`.
+impl FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!("{text:?} is neither a duration, such as 90m, 24h or 7d, nor a time, such as 2026-02-11T12:36:00Z")
+        };
+        let Some((number, seconds)) = [('m', 60), ('h', 3_600), ('d', 86_400)]
+            .into_iter()
+            .find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))
+        else {
+            return text.parse().map(Self::Moment).map_err(|_| wrong());
+        };
+        let number: u32 = number.parse().map_err(|_| wrong())?;
+        Ok(Self::Ago(TimeDelta::seconds(i64::from(number) * seconds)))
+    }
+}
+
 /// Seconds for people, in the two largest units: `14m 29s`, `3h 5m`, `2d 4h`, `0s`. `None` for what is no number.
 pub fn spelled(seconds: f64) -> Option<String> {
     if !seconds.is_finite() {
@@ -108,4 +143,25 @@ pub fn spelled(seconds: f64) -> Option<String> {
         [(large, unit), (0, _)] => format!("{sign}{large}{unit}"),
         [(large, unit), (small, smaller)] => format!("{sign}{large}{unit} {small}{smaller}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_back_is_a_time_or_a_duration() {
+        let now: Timestamp = "2026-02-11T12:00:00Z".parse().unwrap();
+        let check = |text: &str, expected: Option<&str>| {
+            let since = text.parse::<Since>().ok().map(|since| since.before(now).to_string());
+            assert_eq!(since.as_deref(), expected, "{text}");
+        };
+        check("90m", Some("2026-02-11T10:30:00Z"));
+        check("24h", Some("2026-02-10T12:00:00Z"));
+        check("7d", Some("2026-02-04T12:00:00Z"));
+        check("2026-01-01T01:00:00+01:00", Some("2026-01-01T00:00:00Z"));
+        for wrong in ["", "h", "7", "-1h", "1.5h", "7 d", "yesterday", "7w", "99999999999d", "2026-01-01"] {
+            check(wrong, None);
+        }
+    }
 }

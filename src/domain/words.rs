@@ -259,12 +259,31 @@ words! {
         Older = "over-30-days",
     }
 
+    /// How a run of a job ended.
+    pub enum RunOutcome {
+        /// It is not over.
+        Running = "running",
+        Succeeded = "succeeded",
+        /// Some of its tasks failed, and it succeeded all the same.
+        PartlyFailed = "partly-failed",
+        Failed = "failed",
+        TimedOut = "timed-out",
+        /// Nothing of it was executed, and nobody wanted that.
+        NeverStarted = "never-started",
+        /// Somebody cancelled it, or had disabled it.
+        Stopped = "stopped",
+        /// The platform says something that is not known here.
+        Unknown = "unknown",
+    }
+
     /// Where a request came from.
     pub enum Interface {
         Cli = "cli",
         Demo = "demo",
         /// What a scan of the history found.
         Scan = "scan",
+        /// What a sweep of a workspace found.
+        Sweep = "sweep",
     }
 }
 

@@ -247,7 +247,7 @@ impl From<Declined> for LakeError {
 }
 
 /// Whether what a request was computed from has changed: another scan of the same cause, other aliases, another digest of
-/// the same week.
+/// the same week, another sweep of the same workspace.
 fn outdated(request: &Request, recorded: &[(u64, Request)], deciding: &[AuditRow]) -> bool {
     let Some(based_on) = request.based_on() else { return false };
     // Two of them in one commit: the second has not seen the first.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{
     Row, TableDef,
     rows::{
-        AuditRow, CauseAlias, DigestRow, EscalationEvent, IncidentState, PracticeCheck, PreventiveAction,
+        AuditRow, CauseAlias, DigestRow, EscalationEvent, IncidentState, JobRun, PracticeCheck, PreventiveAction,
         RecurrenceEvent, RootCause, RunbookStep, TimelineEvent,
     },
     to_batch,
@@ -17,10 +17,11 @@ use super::{
 use crate::domain::{
     chain::entry_hash,
     digest::Digest,
-    entry::{Entry, EpisodeChange, EvaluateRecurrence, PreventionChange, Request, canonical},
+    entry::{Entry, EpisodeChange, EvaluateRecurrence, PreventionChange, RecordJobRuns, Request, canonical},
     ids::{Id, IncidentId, RequestKey, sha256_hex},
     incident::{Incident, report_events},
     report::{Event, Rca, Remediation, Report, Resource},
+    sweep::SeenRun,
     time::Timestamp,
     words::{AuditAction, EventKind, PreventionState, Status},
 };
@@ -45,7 +46,11 @@ pub fn audit_row(entry: &Entry, text: String, prev_hash: String) -> Result<Audit
         incident_id: entry.facts.incident_id,
         incident_type: incident.as_deref().map(|incident| incident.kind),
         incident_slug: incident.as_deref().map(|incident| incident.slug.clone()),
-        workspace_id: incident.as_deref().map(|incident| incident.workspace.id.clone()),
+        workspace_id: incident
+            .as_deref()
+            .map(|incident| &incident.workspace.id)
+            .or_else(|| entry.request.workspace_id())
+            .cloned(),
         resources: incident.as_deref().map(Incident::resource_ids),
         finding_confidence: entry.facts.finding.as_ref().map(|finding| finding.confidence),
         remediation_applied: remediation_applied(&remediation(&entry.request))?,
@@ -95,6 +100,7 @@ fn actions(request: &Request) -> Vec<AuditAction> {
         Request::AliasCauses(_) => vec![AuditAction::Classify],
         Request::AdoptPrevention(_) => vec![AuditAction::Prevent],
         Request::RecordDigest(_) => vec![AuditAction::Summarize],
+        Request::RecordJobRuns(_) => vec![AuditAction::Investigate],
     }
 }
 
@@ -148,6 +154,7 @@ pub struct Projections {
     pub cause_aliases: Vec<CauseAlias>,
     pub preventive_actions: Vec<PreventiveAction>,
     pub digests: Vec<DigestRow>,
+    pub job_runs: Vec<JobRun>,
 }
 
 impl Projections {
@@ -315,6 +322,9 @@ impl Projections {
                 }
             }
             Request::RecordDigest(request) => self.digests.push(digest_row(entry, &request.digest)?),
+            Request::RecordJobRuns(request) => {
+                self.job_runs.extend(request.runs.iter().map(|run| job_run(entry, request, run)));
+            }
             _ => {}
         }
         Ok(())
@@ -336,6 +346,7 @@ impl Projections {
             name if name == CauseAlias::TABLE.name => to_batch(&self.cause_aliases),
             name if name == PreventiveAction::TABLE.name => to_batch(&self.preventive_actions),
             name if name == DigestRow::TABLE.name => to_batch(&self.digests),
+            name if name == JobRun::TABLE.name => to_batch(&self.job_runs),
             _ => Ok(RecordBatch::new_empty(table.arrow_schema())),
         }
     }
@@ -352,6 +363,22 @@ fn digest_row(entry: &Entry, digest: &Digest) -> Result<DigestRow, serde_json::E
         revision: i32::try_from(digest.revision).unwrap_or(i32::MAX),
         content: canonical(digest)?,
     })
+}
+
+fn job_run(entry: &Entry, request: &RecordJobRuns, run: &SeenRun) -> JobRun {
+    JobRun {
+        seq: entry.seq,
+        recorded_at: entry.recorded_at,
+        workspace_id: request.workspace_id.clone(),
+        job_id: run.job_id.clone(),
+        run_id: run.run_id.clone(),
+        job_name: run.job_name.clone(),
+        started_at: run.started_at,
+        ended_at: run.ended_at,
+        result_state: run.result_state.clone(),
+        termination_code: run.termination_code.clone(),
+        retried_tasks: i32::try_from(run.retried_tasks).ok(),
+    }
 }
 
 fn recurrence_event(

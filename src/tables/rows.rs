@@ -23,7 +23,7 @@ table! {
         recorded_at: Timestamp,
         /// Who handed it in, such as agent:databricks_mcp_agent.
         actor: Id,
-        /// By which way it came in: cli, demo, scan.
+        /// By which way it came in: cli, demo, scan, sweep.
         interface: Interface,
         /// What was done: INVESTIGATE, RCA, REMEDIATE, VALIDATE, ACKNOWLEDGE, ESCALATE, CLOSE, REOPEN, CORRECT, SUPPRESS,
         /// DETECT, CLASSIFY, PREVENT, SUMMARIZE; comma-separated.
@@ -448,7 +448,8 @@ table! {
 }
 
 table! {
-    /// One row per job run that was seen: the denominators of failure rates.
+    /// One row per job run that ended, and another when a repair changed how: the denominators of failure rates. The latest
+    /// seq of a run counts.
     JobRun = "job_runs", stats [seq, workspace_id, job_id, started_at], bloom [job_id], sort [seq]
     {
         /// The audit_log row that says so.
@@ -471,6 +472,8 @@ table! {
         result_state: Option<String>,
         /// Termination code, in the words of Databricks.
         termination_code: Option<String>,
+        /// How many of its tasks needed more than one attempt, by a retry or a repair.
+        retried_tasks: Option<i32>,
     }
 }
 

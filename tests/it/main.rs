@@ -24,5 +24,7 @@ mod shape;
 mod steps;
 mod storage;
 mod support;
+mod sweep;
 mod tampering;
 mod warehouse;
+mod workspace;

@@ -156,6 +156,7 @@ fn the_command_line_says_the_same_as_ever() {
         &["audit", "verify"],
         &["audit", "checkpoint"],
         &["audit", "keygen"],
+        &["sweep"],
         &["runbook"],
         &["runbook", "show"],
         &["runbook", "list"],

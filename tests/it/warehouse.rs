@@ -1,8 +1,8 @@
 //! SQL warehouses: the same queries with the same answers, through the library and through the binary.
 
 mod api;
-mod emulators;
-mod fake;
+pub mod emulators;
+pub mod fake;
 
 use std::{
     fs,
@@ -149,7 +149,7 @@ fn on(fake_url: &str, lake: &Path, arguments: &[&str]) -> Command {
 
 const PLACE: [&str; 6] = ["--warehouse-id", "wh", "--catalog", "ops", "--schema", "runbook"];
 
-fn err(output: &Output) -> String {
+pub fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

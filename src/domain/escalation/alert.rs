@@ -90,6 +90,17 @@ pub fn step(alert: Option<&Alert>, verdict: &Verdict, dedup_key: &str, policy: &
     }
 }
 
+impl AlertChange {
+    /// The same about something that happened before anybody watched: people are not told.
+    pub fn untold(self) -> Self {
+        if self.event != AlertEvent::Fired {
+            return self;
+        }
+        let reason = format!("{}; it is history, from before anybody watched: nobody is told", self.reason);
+        Self { event: AlertEvent::Suppressed, status: Some(AlertStatus::Suppressed), reason, ..self }
+    }
+}
+
 struct Outcome {
     event: AlertEvent,
     status: Option<AlertStatus>,

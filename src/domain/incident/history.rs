@@ -27,6 +27,8 @@ pub struct History {
     events: Vec<Logged>,
     rca: Option<Rca>,
     checks: Vec<Check>,
+    /// It happened before anybody watched, and there was no finding since: nobody is told.
+    is_past: bool,
     pub alerts: BTreeMap<String, Alert>,
 }
 
@@ -51,6 +53,7 @@ impl History {
             events: report_events(entry.seq, report),
             rca: report.rca.clone(),
             checks: report.checks.clone(),
+            is_past: report.history,
             alerts: BTreeMap::new(),
         };
         history.apply_alerts(entry);
@@ -65,8 +68,13 @@ impl History {
         if let Some(incident) = &entry.facts.incident {
             self.incident = (**incident).clone();
         }
-        if let Request::RecordRootCause(step) = &entry.request {
-            self.rca = Some(step.rca());
+        match &entry.request {
+            Request::RecordRootCause(step) => {
+                self.rca = Some(step.rca());
+                self.is_past = false;
+            }
+            Request::ReopenIncident(_) => self.is_past = false,
+            _ => {}
         }
         self.apply_alerts(entry);
     }
@@ -118,9 +126,13 @@ impl History {
                 incident.finding = Some(finding.clone());
                 facts.finding = Some(finding);
                 after.rca = Some(rca);
+                after.is_past = false;
             }
             Request::EscalateIncident(_) => incident.status = Status::Escalated,
-            Request::ReopenIncident(_) => incident.status = Status::Investigating,
+            Request::ReopenIncident(_) => {
+                incident.status = Status::Investigating;
+                after.is_past = false;
+            }
             Request::CloseIncident(step) => {
                 incident.status = Status::Resolved;
                 if step.compliance_impact.is_some() {
@@ -369,7 +381,8 @@ impl History {
             .iter()
             .map(|verdict| {
                 let key = self.dedup_key(verdict.trigger);
-                escalation::step(self.alerts.get(&key), verdict, &key, policy, now)
+                let change = escalation::step(self.alerts.get(&key), verdict, &key, policy, now);
+                if self.is_past { change.untold() } else { change }
             })
             .collect()
     }
@@ -387,7 +400,8 @@ pub fn opening_facts(report: &Report, id: IncidentId, key: &RequestKey, policy: 
         .iter()
         .map(|verdict| {
             let key = escalation::dedup_key(id, verdict.trigger, key.as_str());
-            escalation::step(None, verdict, &key, policy, now)
+            let change = escalation::step(None, verdict, &key, policy, now);
+            if report.history { change.untold() } else { change }
         })
         .collect();
     Facts { incident_id: Some(id), finding, alerts, ..Facts::default() }

@@ -347,5 +347,6 @@ fn job_run(incident: &Incident<'_>, run: u64, seq: u64, at: Timestamp) -> JobRun
         ended_at: Some(moment(incident.reported_at)),
         result_state: Some("FAILED".into()),
         termination_code: Some("RUN_EXECUTION_ERROR".into()),
+        retried_tasks: Some(0),
     }
 }

@@ -1,4 +1,4 @@
-//! A workspace at a socket that runs statements: as a script says, or over a lake as Databricks would.
+//! A workspace at a socket: it answers as a script says, as a function does, or runs statements over a lake as Databricks would.
 
 use std::{
     path::{Path, PathBuf},
@@ -34,8 +34,10 @@ const STATEMENTS: &str = "/api/2.0/sql/statements";
 pub struct Request {
     /// `POST /api/…`
     pub line: String,
+    /// JSON, or a string of what is none.
     pub body: Value,
     pub agent: String,
+    pub authorization: String,
 }
 
 /// What to answer.
@@ -43,6 +45,8 @@ pub struct Request {
 pub struct Reply {
     pub status: u16,
     pub retry_after: Option<&'static str>,
+    /// The workspace that says it answers.
+    pub workspace_id: Option<&'static str>,
     pub body: String,
     /// The connection ends in the middle of the body.
     pub is_cut: bool,
@@ -52,7 +56,7 @@ pub struct Reply {
 
 impl From<Value> for Reply {
     fn from(body: Value) -> Self {
-        Self { status: 200, retry_after: None, body: body.to_string(), is_cut: false, after: 0 }
+        Self { status: 200, retry_after: None, workspace_id: None, body: body.to_string(), is_cut: false, after: 0 }
     }
 }
 
@@ -83,7 +87,11 @@ enum Plan {
     /// One reply after the other, the last for ever.
     Script(Vec<Reply>),
     Lake(PathBuf),
+    /// Credentials are the function's matter too.
+    Function(Function),
 }
+
+type Function = Box<dyn Fn(&Request) -> Reply + Send + Sync>;
 
 /// A workspace that lives as long as the runtime.
 #[derive(Clone)]
@@ -101,6 +109,11 @@ impl Fake {
     /// Answers from the tables of a lake.
     pub async fn over(lake: &Path) -> Self {
         Self::start(Plan::Lake(lake.into())).await
+    }
+
+    /// Answers as `function` does; credentials are its matter too.
+    pub async fn answering(function: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(Plan::Function(Box::new(function))).await
     }
 
     async fn start(plan: Plan) -> Self {
@@ -131,11 +144,14 @@ impl Fake {
 
 async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
     let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
-    if header("authorization") != format!("Bearer {TOKEN}") {
+    let is_open = matches!(fake.plan.as_ref(), Plan::Function(_));
+    if !is_open && header("authorization") != format!("Bearer {TOKEN}") {
         return response(error(401, "UNAUTHENTICATED", "Credential was not sent or was of an unsupported type"));
     }
-    let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
-    let request = Request { line: format!("{method} {uri}"), body, agent: header("user-agent") };
+    let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
+    let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or_else(|_| text()) };
+    let (agent, authorization) = (header("user-agent"), header("authorization"));
+    let request = Request { line: format!("{method} {uri}"), body, agent, authorization };
     let number = {
         let mut requests = fake.requests.lock().unwrap();
         requests.push(request.clone());
@@ -145,6 +161,7 @@ async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, headers: Hea
         Plan::Script(_) if request.line.ends_with("/cancel") => json!({}).into(),
         Plan::Script(replies) => replies[number.min(replies.len()) - 1].clone(),
         Plan::Lake(lake) => run(lake, &request).await,
+        Plan::Function(function) => function(&request),
     };
     tokio::time::sleep(std::time::Duration::from_millis(reply.after)).await;
     response(reply)
@@ -154,6 +171,9 @@ fn response(reply: Reply) -> Response<Body> {
     let mut made = Response::builder().status(StatusCode::from_u16(reply.status).unwrap());
     if let Some(seconds) = reply.retry_after {
         made = made.header("retry-after", seconds);
+    }
+    if let Some(workspace) = reply.workspace_id {
+        made = made.header("x-databricks-org-id", workspace);
     }
     let body = Bytes::from(reply.body);
     let body = if reply.is_cut {

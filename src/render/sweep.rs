@@ -1,0 +1,120 @@
+//! What a look for failed runs found.
+
+use super::{
+    listing::{fixed, flexible, table},
+    plain::line,
+};
+use crate::domain::{sweep::Swept, words::RunOutcome};
+
+/// Incidents that are listed; the rest is counted.
+const LISTED: usize = 50;
+
+/// How many runs there were, and the incidents that they opened or belong to.
+pub fn text(swept: &Swept, width: usize) -> String {
+    let looked_at: usize = swept.runs.values().sum();
+    let counts: Vec<String> = RunOutcome::ALL
+        .iter()
+        .filter_map(|outcome| Some(format!("{} {outcome}", swept.runs.get(outcome.as_str())?)))
+        .collect();
+    let mut text = format!("Workspace {}, runs since {}: {looked_at}", line(swept.workspace_id.as_str()), swept.since);
+    if !counts.is_empty() {
+        text.push_str(&format!(" ({})", counts.join(", ")));
+    }
+    text.push_str(&format!(".\n{} recorded that were not before.\n", swept.news));
+    if swept.first {
+        text.push_str("This is the first sweep of this workspace: nobody is told of what failed until now.\n");
+    }
+    if swept.missing_outputs > 0 {
+        text.push_str(&format!("Outputs that could not be had: {}.\n", swept.missing_outputs));
+    }
+    if swept.incidents.is_empty() && swept.added.is_empty() {
+        text.push_str("No new failures.\n");
+    }
+    if !swept.incidents.is_empty() {
+        text.push('\n');
+        let rows = swept.incidents.iter().take(LISTED).map(|found| {
+            [
+                found.incident_id.to_string(),
+                if found.known { "known" } else { "new" }.to_owned(),
+                found.outcome.to_string(),
+                line(found.job_id.as_str()).into_owned(),
+                line(found.run_id.as_str()).into_owned(),
+                line(&found.title).into_owned(),
+            ]
+        });
+        let header =
+            [fixed("INCIDENT"), fixed(""), fixed("RUN"), fixed("JOB ID"), fixed("RUN ID"), flexible("TITLE", 20)];
+        text.push_str(&table(header, rows, width));
+    }
+    if !swept.added.is_empty() {
+        text.push('\n');
+        let rows = swept.added.iter().take(LISTED).map(|added| {
+            [added.incident_id.to_string(), line(added.run_id.as_str()).into_owned(), line(&added.message).into_owned()]
+        });
+        text.push_str(&table([fixed("INCIDENT"), fixed("RUN ID"), flexible("ADDED", 20)], rows, width));
+    }
+    let more = swept.incidents.len().saturating_sub(LISTED) + swept.added.len().saturating_sub(LISTED);
+    if more > 0 {
+        text.push_str(&format!("{more} more; --json has all of them.\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        domain::{
+            ids::{Id, IncidentId},
+            sweep::{Added, Found},
+        },
+        render::example::{assert_safe, hostile_text, time},
+    };
+
+    fn swept(title: &str) -> Swept {
+        let id = |text: &str| Id::new(text).unwrap();
+        Swept {
+            workspace_id: id("7405612783315468"),
+            since: time("2026-02-11T11:00:00Z"),
+            until: time("2026-02-11T12:15:00Z"),
+            first: true,
+            runs: BTreeMap::from([("succeeded", 40), ("failed", 1), ("running", 2)]),
+            news: 41,
+            missing_outputs: 1,
+            not_asked_about: 0,
+            incidents: vec![Found {
+                incident_id: IncidentId::from_ordinal(1),
+                run_id: id("236083407514246"),
+                job_id: id("360515640572923"),
+                title: title.into(),
+                outcome: RunOutcome::Failed,
+                known: false,
+            }],
+            added: vec![Added { incident_id: IncidentId::from_ordinal(2), run_id: id("5"), message: title.into() }],
+            left: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_sweep_is_told_in_a_few_lines() {
+        insta::assert_snapshot!(text(&swept("daily-etl failed: RUN_EXECUTION_ERROR"), 100));
+    }
+
+    #[test]
+    fn hostile_names_stay_on_their_line() {
+        let lines = text(&swept("plain"), 4_000).lines().count();
+        proptest::proptest!(|(name in hostile_text())| {
+            let text = text(&swept(&name), 4_000);
+            assert_safe(&text);
+            proptest::prop_assert_eq!(text.lines().count(), lines);
+        });
+    }
+
+    #[test]
+    fn nothing_new_is_said_so() {
+        let nothing = Swept { incidents: Vec::new(), added: Vec::new(), first: false, news: 0, ..swept("") };
+        assert!(text(&nothing, 80).contains("No new failures."), "{}", text(&nothing, 80));
+    }
+}

@@ -1,0 +1,385 @@
+//! `sweep`: failed runs of a workspace become incidents, once, whoever looks and however often.
+
+mod world;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::Command,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use ops_runbook::{
+    domain::{ids::Id, redact::Redactor, sweep::Swept, time::Timestamp},
+    lake::{Context, Lake},
+    ops::{self, Consequences, sweep::Options},
+    tables::{
+        Row, catalog, from_batch,
+        rows::{AuditRow, EscalationEvent, IncidentState, JobRun, TimelineEvent},
+    },
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+use crate::{
+    support::{assert_intact, batches, binary, json_lines, lake_at, ok},
+    warehouse::fake::{Fake, TOKEN},
+};
+use world::{DAY, HOUR, MINUTE, Script, WORKSPACE, World, mixed, play};
+
+/// The binary, told of a workspace.
+fn command(fake: &Fake, lake: &Path) -> Command {
+    let mut command = binary(lake);
+    command.env("DATABRICKS_HOST", &fake.url).env("DATABRICKS_TOKEN", TOKEN).env("NO_PROXY", "127.0.0.1").arg("sweep");
+    command
+}
+
+async fn swept(fake: &Fake, lake: &Path, arguments: &[&str]) -> Value {
+    let mut command = command(fake, lake);
+    command.args(arguments).arg("--json");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn now() -> i64 {
+    Context::system().now().micros() / 1_000
+}
+
+async fn rows<R: Row>(lake: &Lake) -> Vec<R> {
+    batches(lake, R::TABLE).await.iter().flat_map(|batch| from_batch::<R>(batch).unwrap()).collect()
+}
+
+async fn ledger(lake: &Lake) -> Vec<AuditRow> {
+    let mut rows: Vec<AuditRow> = rows(lake).await;
+    rows.sort_by_key(|row| row.seq);
+    rows
+}
+
+async fn commits(lake: &Lake) -> Vec<u64> {
+    let mut versions = Vec::new();
+    for def in catalog::all() {
+        versions.push(lake.table(def).log().await.unwrap().version);
+    }
+    versions
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_jobs_and_five_thousand_runs_are_swept_once() {
+    let folder = tempdir().unwrap();
+    let now = now();
+    let scripts = mixed(5_000, now, 7, 1);
+    let total = scripts.len();
+    let fake = World::new(scripts, now).serve().await;
+    let begun = Instant::now();
+    let first = swept(&fake, folder.path(), &["--since", "8d"]).await;
+    let (took, requests) = (begun.elapsed(), fake.lines());
+    let count = |part: &str| requests.iter().filter(|line| line.contains(part)).count();
+    let incidents = first["incidents"].as_array().unwrap().len();
+    println!(
+        "{total} runs: {:.1?}, {} requests: {} pages of runs, {} runs, {} outputs, {} jobs; {incidents} incidents, {} additions; {}",
+        took,
+        requests.len(),
+        count("runs/list"),
+        count("runs/get?"),
+        count("get-output"),
+        count("jobs/get?"),
+        first["added"].as_array().unwrap().len(),
+        first["runs"]
+    );
+    assert_eq!(first["first"], true);
+    // Repairs may be under way.
+    let ended = total - first["runs"]["running"].as_u64().unwrap_or(0) as usize;
+    assert_eq!(first["news"], ended);
+    assert!(incidents > 150, "{incidents}");
+    // A page for 24 runs, and a few requests for each that failed.
+    assert!(requests.len() < total / 24 + 10 + 5 * incidents + 2 * 120, "{}", requests.len());
+
+    let lake = lake_at(folder.path());
+    let audit = ledger(&lake).await;
+    let versions = commits(&lake).await;
+    let begun = Instant::now();
+    let again = swept(&fake, folder.path(), &["--since", "8d"]).await;
+    println!("again, all of it: {:.1?}, {} requests", begun.elapsed(), fake.lines().len() - requests.len());
+    let seen = fake.lines().len();
+    let begun = Instant::now();
+    let third = swept(&fake, folder.path(), &[]).await;
+    println!("again, as scheduled: {:.1?}, {} requests", begun.elapsed(), fake.lines().len() - seen);
+    for sweep in [again, third] {
+        assert_eq!((&sweep["news"], &sweep["incidents"], &sweep["added"]), (&json!(0), &json!([]), &json!([])));
+    }
+    assert_eq!(ledger(&lake).await, audit);
+    assert_eq!(commits(&lake).await, versions);
+    assert_intact(folder.path(), 0);
+    let runs = json_lines(folder.path(), &["sql", "SELECT count(DISTINCT run_id) AS n FROM job_runs"]);
+    assert_eq!(runs, [json!({ "n": ended })]);
+}
+
+/// A sweep of the library at a moment of the workspace's clock.
+async fn sweep_at(lake: &Path, fake: &Fake, now: i64, options: Options) -> (Swept, Consequences) {
+    let at = Timestamp::from_micros(now * 1_000).unwrap();
+    let lake = Lake::at(lake.to_str().unwrap(), Context::new(Arc::new(move || at), now as u64)).unwrap();
+    let (ledger, committer) = ops::open_ledger(&lake).await.unwrap();
+    let swept =
+        ops::sweep::sweep(&lake, &fake.client(), &ledger, &options, &Redactor::new(None), |_| {}).await.unwrap();
+    drop(ledger);
+    committer.finished().await;
+    swept
+}
+
+fn back(millis: i64) -> Options {
+    Options { since: Some(format!("{}m", millis / MINUTE).parse().unwrap()), workspace_id: None }
+}
+
+const BASE: i64 = 1_770_000_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn repairs_and_runs_that_were_under_way_are_found_later() {
+    let folder = tempdir().unwrap();
+    let long = Script::new(1, BASE, BASE + 20 * HOUR, "FAILED", "RUN_EXECUTION_ERROR");
+    let repaired = Script::new(2, BASE + HOUR, BASE + 2 * HOUR, "FAILED", "RUN_EXECUTION_ERROR")
+        .repaired(BASE + 12 * HOUR, BASE + 13 * HOUR, "FAILED")
+        .repaired(BASE + 15 * HOUR, BASE + 16 * HOUR, "SUCCESS");
+    let world = World::new([long, repaired], BASE);
+    let clock = Arc::clone(&world.now);
+    let fake = world.serve().await;
+    let at = async |hour: i64| {
+        clock.store(BASE + hour * HOUR, Ordering::SeqCst);
+        sweep_at(folder.path(), &fake, BASE + hour * HOUR, Options::default()).await
+    };
+    let (first, told) = at(3).await;
+    assert_eq!((first.incidents.len(), told.told().count()), (1, 0));
+    let (second, _) = at(14).await;
+    assert_eq!((second.incidents.len(), second.added.len()), (0, 1), "the first repair failed: {second:?}");
+    let (third, _) = at(17).await;
+    assert_eq!((third.incidents.len(), third.added.len()), (0, 1), "the second succeeded");
+    let (fourth, _) = at(21).await;
+    assert_eq!((fourth.incidents.len(), fourth.added.len()), (1, 0), "the long run ended");
+    let lake = lake_at(folder.path());
+    let events: Vec<TimelineEvent> = rows(&lake).await;
+    let verified: Vec<&TimelineEvent> = events.iter().filter(|event| event.kind.as_str() == "VERIFY").collect();
+    assert_eq!(verified.len(), 1);
+    assert!(verified[0].message.starts_with("Repair 22 of run 2 of job 2"), "{}", verified[0].message);
+    let states: Vec<IncidentState> = rows(&lake).await;
+    assert!(states.iter().any(|state| state.mitigated_at.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_told_of_history_and_everybody_of_what_comes_after() {
+    let folder = tempdir().unwrap();
+    let old = Script::new(1, BASE, BASE + HOUR, "FAILED", "RUN_EXECUTION_ERROR");
+    let new = Script::new(2, BASE + 3 * HOUR, BASE + 4 * HOUR, "FAILED", "RUN_EXECUTION_ERROR");
+    let mut world = World::new([old.clone(), new.clone()], BASE + 2 * HOUR);
+    world.refused_outputs = BTreeMap::from([(old.task_run(0, 0), 403), (new.task_run(0, 0), 404)]);
+    let clock = Arc::clone(&world.now);
+    let fake = world.serve().await;
+    let (first, told) = sweep_at(folder.path(), &fake, BASE + 2 * HOUR, Options::default()).await;
+    assert_eq!((first.first, first.incidents.len(), first.missing_outputs, told.told().count()), (true, 1, 1, 0));
+    let lake = lake_at(folder.path());
+    let events: Vec<EscalationEvent> = rows(&lake).await;
+    let suppressed: Vec<&EscalationEvent> =
+        events.iter().filter(|event| event.event.as_str() == "suppressed").collect();
+    assert_eq!(suppressed.len(), 2, "{events:#?}");
+    assert!(
+        suppressed
+            .iter()
+            .all(|event| event.reason.ends_with("it is history, from before anybody watched: nobody is told"))
+    );
+    ok(folder.path(), &["escalations", "evaluate"]);
+    let events: Vec<EscalationEvent> = rows(&lake).await;
+    assert!(events.iter().all(|event| event.event.as_str() != "fired"), "{events:#?}");
+
+    clock.store(BASE + 5 * HOUR, Ordering::SeqCst);
+    let (second, told) = sweep_at(folder.path(), &fake, BASE + 5 * HOUR, Options::default()).await;
+    assert_eq!((second.first, second.incidents.len()), (false, 1));
+    let mut triggers: Vec<&str> = told.told().map(|event| event.trigger.as_str()).collect();
+    triggers.sort_unstable();
+    assert_eq!(triggers, ["access-issue", "missing-evidence"]);
+    // What the workspace said holds a secret.
+    let entries: Vec<AuditRow> = rows(&lake).await;
+    assert!(entries.iter().all(|row| !row.entry.contains("dapi0123") && !row.entry.contains("hunter22")));
+    // A finding of its own counts again.
+    let fingerprint =
+        ["incident", "rca", "INC-1001", "unknown", "--confidence", "LOW", "--missing-evidence", "run_output=gone"];
+    ok(folder.path(), &fingerprint);
+    let events: Vec<EscalationEvent> = rows(&lake).await;
+    let of_first = events.iter().filter(|event| event.incident_id == first.incidents[0].incident_id);
+    assert_eq!(of_first.filter(|event| event.event.as_str() == "fired").count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sweeps_at_once_are_one() {
+    let folder = tempdir().unwrap();
+    let now = now();
+    let fake = World::new(mixed(300, now, 3, 2), now).serve().await;
+    let (one, other) = tokio::join!(swept(&fake, folder.path(), &[]), swept(&fake, folder.path(), &[]));
+    let lake = lake_at(folder.path());
+    let requests: Vec<AuditRow> = rows(&lake).await;
+    let opened = requests.iter().filter(|row| row.request_kind == "open_incident").count();
+    let new =
+        |sweep: &Value| sweep["incidents"].as_array().unwrap().iter().filter(|found| found["known"] == false).count();
+    assert!(opened > 5);
+    assert_eq!(new(&one) + new(&other), opened);
+    let runs: Vec<JobRun> = rows(&lake).await;
+    let distinct: std::collections::BTreeSet<&Id> = runs.iter().map(|run| &run.run_id).collect();
+    assert_eq!(distinct.len(), runs.len(), "each run is recorded once");
+    assert_intact(folder.path(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_failed_with_the_run_it_started_is_told_there() {
+    let folder = tempdir().unwrap();
+    let now = now();
+    let child = Script::new(1, now - 3 * HOUR, now - 2 * HOUR, "FAILED", "RUN_EXECUTION_ERROR");
+    let mut parent = Script::new(2, now - 3 * HOUR, now - HOUR, "FAILED", "RUN_EXECUTION_ERROR");
+    parent.acts[0].tasks[0].child = Some(1);
+    let mut healed = Script::new(3, now - 2 * HOUR, now - HOUR, "SUCCESS", "SUCCESS");
+    healed.acts[0].tasks = vec![world::Play { retries: 2, ..play("extract", "SUCCESS") }];
+    let fake = World::new([child, parent, healed], now).serve().await;
+    let sweep = swept(&fake, folder.path(), &[]).await;
+    let incidents = sweep["incidents"].as_array().unwrap();
+    assert_eq!(incidents.len(), 1, "{sweep:#}");
+    assert_eq!(incidents[0]["run_id"], "1");
+    assert_eq!(sweep["added"][0]["run_id"], "2");
+    let shown = ok(folder.path(), &["incident", "show", "INC-1001"]);
+    assert!(shown.contains("because of run 1, which its task \"extract\" started"), "{shown}");
+    let runs =
+        json_lines(folder.path(), &["sql", "SELECT run_id, result_state, retried_tasks FROM job_runs ORDER BY run_id"]);
+    assert_eq!(runs[2], json!({ "run_id": "3", "result_state": "SUCCESS", "retried_tasks": 1 }));
+    assert_eq!(runs.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_says_what_it_needs() {
+    let folder = tempdir().unwrap();
+    let fake = World::new([], now()).serve().await;
+    let mut other = command(&fake, folder.path());
+    other.args(["--workspace-id", "12"]);
+    let output = tokio::task::spawn_blocking(move || other.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains(&format!("the workspace is {WORKSPACE}, not 12")), "{said}");
+    let mut wrong = command(&fake, folder.path());
+    wrong.args(["--since", "yesterday"]);
+    let output = tokio::task::spawn_blocking(move || wrong.output().unwrap()).await.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let nothing = swept(&fake, folder.path(), &[]).await;
+    assert_eq!((&nothing["first"], &nothing["news"]), (&json!(true), &json!(0)));
+    let again = swept(&fake, folder.path(), &[]).await;
+    assert_eq!(again["first"], false, "an empty workspace is known to have been swept");
+}
+
+/// What is known at the end, however it came to be known.
+async fn known(lake: &Path) -> BTreeMap<String, Vec<String>> {
+    let lake = lake_at(lake);
+    let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut runs: Vec<JobRun> = rows(&lake).await;
+    let mut latest: BTreeMap<Id, JobRun> = BTreeMap::new();
+    runs.sort_by_key(|run| run.seq);
+    for run in runs {
+        latest.insert(run.run_id.clone(), run);
+    }
+    for (id, run) in latest {
+        let said =
+            format!("{:?} {:?} {:?} {:?}", run.ended_at, run.result_state, run.termination_code, run.retried_tasks);
+        known.insert(format!("run {id}"), vec![said]);
+    }
+    let audit: Vec<AuditRow> = rows(&lake).await;
+    let opened: BTreeMap<_, _> = audit
+        .iter()
+        .filter(|row| row.request_kind == "open_incident")
+        .map(|row| (row.incident_id.unwrap(), row.request_id.to_string()))
+        .collect();
+    let events: Vec<TimelineEvent> = rows(&lake).await;
+    for event in events.iter().filter(|event| event.tool.as_deref() != Some("jobs/get")) {
+        let said = format!("{} {} {} {:?}", event.occurred_at, event.kind, event.message, event.evidence);
+        known.entry(opened[&event.incident_id].clone()).or_default().push(said);
+    }
+    known.values_mut().for_each(|said| said.sort());
+    known
+}
+
+fn histories() -> impl Strategy<Value = (Vec<Script>, Vec<i64>)> {
+    let run = (
+        0..36_i64,
+        1..180_i64,
+        0..10_u8,
+        proptest::collection::vec((1..300_i64, 1..60_i64, any::<bool>()), 0..3),
+        any::<bool>(),
+    );
+    let runs = proptest::collection::vec(run, 1..12);
+    let sweeps = proptest::collection::vec(1..(44 * 4_i64), 0..6);
+    (runs, sweeps).prop_map(|(runs, mut sweeps)| {
+        let mut scripts: Vec<Script> = Vec::new();
+        for (place, (hour, minutes, ending, repairs, is_started)) in runs.into_iter().enumerate() {
+            let id = place as i64 + 1;
+            let start = BASE + hour * HOUR + id * 1_000;
+            let end = start + minutes * MINUTE;
+            let (result, code) = [
+                ("SUCCESS", "SUCCESS"),
+                ("SUCCESS", "SUCCESS"),
+                ("FAILED", "RUN_EXECUTION_ERROR"),
+                ("FAILED", "RUN_EXECUTION_ERROR"),
+                ("FAILED", "RUN_EXECUTION_ERROR"),
+                ("FAILED", "CLUSTER_ERROR"),
+                ("TIMEDOUT", "CANCELED"),
+                ("CANCELED", "USER_CANCELED"),
+                ("SUCCESS_WITH_FAILURES", "SUCCESS_WITH_FAILURES"),
+                ("MAXIMUM_CONCURRENT_RUNS_REACHED", "MAX_CONCURRENT_RUNS_EXCEEDED"),
+            ][usize::from(ending)];
+            let mut script = Script::new(id, start, end, result, code);
+            if result == "FAILED" {
+                let mut at = end;
+                for (after, minutes, succeeds) in repairs {
+                    let from = at + after * MINUTE;
+                    at = from + minutes * MINUTE;
+                    script = script.repaired(from, at, if succeeds { "SUCCESS" } else { "FAILED" });
+                    if succeeds {
+                        break;
+                    }
+                }
+            }
+            if is_started && code == "RUN_EXECUTION_ERROR" {
+                let mut parent = Script::new(100 + id, start - 500, end + 500, "FAILED", "RUN_EXECUTION_ERROR");
+                parent.acts[0].tasks[0].child = Some(id);
+                scripts.push(parent);
+            }
+            scripts.push(script);
+        }
+        sweeps.sort_unstable();
+        (scripts, sweeps)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sweeps_in_any_windows_know_what_one_at_the_end_knows((scripts, sweeps) in histories()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (often, once) = (tempdir().unwrap(), tempdir().unwrap());
+            let end = BASE + 4 * DAY;
+            let world = World::new(scripts, BASE);
+            let clock = Arc::clone(&world.now);
+            let fake = world.serve().await;
+            // The first one, before anything happened, so that nothing is history; what is found is the same.
+            for (sweep, quarter) in [&0].into_iter().chain(&sweeps).enumerate() {
+                let now = BASE - HOUR + quarter * 15 * MINUTE;
+                clock.store(now, Ordering::SeqCst);
+                let options = if sweep % 2 == 0 { Options::default() } else { back(quarter % 40 * HOUR + MINUTE) };
+                sweep_at(often.path(), &fake, now, options).await;
+            }
+            clock.store(end, Ordering::SeqCst);
+            sweep_at(often.path(), &fake, end, back(4 * DAY)).await;
+            sweep_at(once.path(), &fake, end, back(5 * DAY)).await;
+            let (often, once) = (known(often.path()).await, known(once.path()).await);
+            for (what, said) in &once {
+                assert_eq!(often.get(what), Some(said), "{what}");
+            }
+            assert_eq!(often.len(), once.len(), "{often:#?}");
+        });
+    }
+}

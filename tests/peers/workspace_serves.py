@@ -1,0 +1,92 @@
+"""An emulator of a workspace until standard input ends: workspace_serves.py minilake|semblance TOKEN.
+
+Says where as JSON on one line. minilake has run a job that fails and one that does not by then; semblance has its own jobs.
+"""
+
+import base64
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+TOKEN = sys.argv[2]
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def call(url, body=None):
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(urllib.request.Request(url, data, headers), timeout=30) as answer:
+        return json.load(answer)
+
+
+def wait_for(what):
+    for _ in range(600):
+        try:
+            found = what()
+            if found:
+                return found
+        except (OSError, urllib.error.URLError):
+            pass
+        time.sleep(0.1)
+    raise SystemExit("the emulator does not answer")
+
+
+def run_jobs(url):
+    """One job that fails and one that succeeds, each run to its end."""
+    ran = {}
+    for name, code in [("broken", "raise ValueError('no such column: amount')"), ("whole", "print('done')")]:
+        file = f"/Shared/{name}.py"
+        content = base64.b64encode(code.encode()).decode()
+        call(f"{url}/api/2.0/workspace/import", {"path": file, "content": content, "format": "AUTO", "overwrite": True})
+        task = {"task_key": "main", "spark_python_task": {"python_file": file}, "max_retries": 0}
+        job = call(f"{url}/api/2.2/jobs/create", {"name": name, "tasks": [task]})["job_id"]
+        run = call(f"{url}/api/2.2/jobs/run-now", {"job_id": job})["run_id"]
+        ran[name] = str(run)
+        over = {"TERMINATED", "INTERNAL_ERROR", "SKIPPED"}
+        wait_for(
+            lambda: call(f"{url}/api/2.2/jobs/runs/get?run_id={run}")["state"]["life_cycle_state"] in over
+        )
+    return ran
+
+
+def main():
+    kind = sys.argv[1]
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    programs = pathlib.Path(sys.executable).parent
+    with tempfile.TemporaryDirectory() as folder:
+        if kind == "minilake":
+            command = [programs / "minilake", "--port", str(port)]
+            health = f"{url}/_minilake/health"
+        else:
+            command = [programs / "semblance-databricks", "serve", "--port", str(port), "--auth", "strict", "--token", TOKEN]
+            health = f"{url}/api/2.2/jobs/list?limit=1"
+        environment = {**os.environ, "MINILAKE_JOB_EXECUTOR": "subprocess"}
+        # Its own words go to standard error: standard output says where it is.
+        server = subprocess.Popen(command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        try:
+            wait_for(lambda: call(health))
+            ready = {"url": url}
+            if kind == "minilake":
+                ready.update(run_jobs(url))
+            print(json.dumps(ready), flush=True)
+            sys.stdin.read()
+        finally:
+            server.terminate()
+            server.wait()
+
+
+main()
