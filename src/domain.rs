@@ -3,6 +3,7 @@
 pub mod cause;
 pub mod chain;
 pub mod checkpoint;
+pub mod comply;
 pub mod decide;
 pub mod digest;
 pub mod entry;
@@ -16,6 +17,7 @@ pub mod problems;
 pub mod recurrence;
 pub mod redact;
 pub mod report;
+pub mod settings;
 pub mod steps;
 pub mod time;
 pub mod week;
