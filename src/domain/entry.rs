@@ -13,7 +13,7 @@ use super::{
     policy::Policy,
     recurrence::issue::Issue,
     redact::Redactions,
-    report::Report,
+    report::{Check, Event, Remediation, Report, Resource, Workspace},
     steps::{
         AcknowledgeEscalation, AcknowledgeIncident, AdoptPrevention, CloseIncident, CorrectEvent, EscalateIncident,
         EvaluateEscalations, LogEvent, RecordRemediation, RecordRootCause, RecordVerification, ReopenIncident,
@@ -105,6 +105,8 @@ pub enum Request {
     EvaluateRecurrence(Box<EvaluateRecurrence>),
     AliasCauses(AliasCauses),
     AdoptPrevention(AdoptPrevention),
+    /// What the settings of a job were checked for, and what was found.
+    RecordCompliance(Box<RecordCompliance>),
     /// The digest of a week, or a revision of it.
     RecordDigest(Box<RecordDigest>),
 }
@@ -143,6 +145,7 @@ impl Request {
             Self::EvaluateRecurrence(_) => "evaluate_recurrence",
             Self::AliasCauses(_) => "alias_causes",
             Self::AdoptPrevention(_) => "adopt_prevention",
+            Self::RecordCompliance(_) => "record_compliance",
             Self::RecordDigest(_) => "record_digest",
         }
     }
@@ -169,6 +172,7 @@ impl Request {
             Self::ResolveEscalation(step) => Some(step.alert.incident_id),
             Self::SuppressEscalation(step) => Some(step.alert.incident_id),
             Self::EvaluateRecurrence(evaluation) => Some(evaluation.incident_id),
+            Self::RecordCompliance(request) => request.incident_id,
         }
     }
 
@@ -177,6 +181,7 @@ impl Request {
         match self {
             Self::EvaluateRecurrence(evaluation) => Some(evaluation.based_on),
             Self::AliasCauses(request) => Some(request.based_on),
+            Self::RecordCompliance(request) => Some(request.based_on),
             Self::RecordDigest(request) => Some(request.based_on),
             _ => None,
         }
@@ -202,6 +207,7 @@ impl Request {
             Self::EvaluateRecurrence(evaluation) => &evaluation.actor,
             Self::AliasCauses(request) => &request.actor,
             Self::AdoptPrevention(step) => &step.actor,
+            Self::RecordCompliance(request) => &request.actor,
             Self::RecordDigest(request) => &request.actor,
         }
     }
@@ -217,8 +223,12 @@ impl Request {
                 };
                 week(own) == week(other)
             }
+            (Self::RecordCompliance(own), Self::RecordCompliance(other)) => {
+                own.workspace.id == other.workspace.id && own.resource.id == other.resource.id
+            }
             // What counts as one cause changes what every scan finds. A digest tells it in a revision.
-            (Self::RecordDigest(_), _) | (_, Self::RecordDigest(_)) => false,
+            (Self::RecordDigest(_) | Self::RecordCompliance(_), _)
+            | (_, Self::RecordDigest(_) | Self::RecordCompliance(_)) => false,
             _ => self.based_on().is_some() && other.based_on().is_some(),
         }
     }
@@ -236,6 +246,7 @@ impl Request {
                 | Self::CloseIncident(_)
                 | Self::ReopenIncident(_)
                 | Self::CorrectEvent(_)
+                | Self::RecordCompliance(_)
         )
     }
 }
@@ -304,6 +315,30 @@ pub struct AliasCauses {
     pub reason: Option<String>,
     /// The ledger's last row when the aliases were looked up.
     pub based_on: u64,
+}
+
+/// The settings of a job were checked, and something else was found than before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordCompliance {
+    pub actor: Id,
+    pub at: Timestamp,
+    pub workspace: Workspace,
+    /// The job.
+    pub resource: Resource,
+    /// The incident about its settings. `None`: there is none, because nothing ever failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident_id: Option<IncidentId>,
+    /// The ledger's last row when what was found before was looked up.
+    pub based_on: u64,
+    /// All of what was checked.
+    pub checks: Vec<Check>,
+    /// What it adds to the timeline of the incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event>,
+    /// How to put right what fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remediation: Vec<Remediation>,
 }
 
 /// The digest of a week was made.
