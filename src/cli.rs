@@ -2,6 +2,7 @@
 
 mod audit;
 mod commands;
+mod comply;
 mod digest;
 mod engine;
 mod escalations;
@@ -86,6 +87,11 @@ enum Command {
     /// See which causes there are, and which count as one
     #[command(subcommand)]
     Causes(recurrence::CausesCommand),
+    /// Check the jobs of a workspace against rules, and record what is new
+    ///
+    /// A job of which something fails gets an incident with a runbook; it is closed when nothing fails any more, and opened
+    /// again when something does. Reads the workspace, and changes nothing there.
+    Comply(comply::ComplyArgs),
     /// Make the digest of a week: what changed, what needs a decision, and the figures
     ///
     /// It is recorded. The same week again gives the same digest; when late data changes it, a revision that tells the
@@ -236,8 +242,9 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,
         Command::Causes(command) => recurrence::causes(command, &lake()?, redactor, output).await,
+        Command::Comply(args) => comply::run(args, &lake()?, redactor, output).await,
         Command::Digest(args) => digest::run(args, &lake()?, output).await,
-        Command::Runbook(command) => runbook::run(&lake()?, command, output).await,
+        Command::Runbook(command) => runbook::run(&lake()?, command, redactor, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,
         Command::Maintain(args) => commands::maintain(&lake()?, args, output).await,

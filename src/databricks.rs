@@ -4,13 +4,14 @@
 //! - [`auth`]: who asks, and where
 //! - [`error`]: what a workspace answers when it does not do what it was asked
 //! - [`pages`]: lists
-//! - [`jobs`] as they are deployed
+//! - [`jobs`] as they are deployed, clusters and warehouses as they are configured
 //! - [`statements`] runs SQL on a warehouse
 //!
 //! Everything sent so far only reads, so every request may be sent again after any error. Whoever adds one that writes has to
 //! give it an idempotency token, or to find out first whether it was done.
 
 pub mod auth;
+mod compute;
 pub mod error;
 pub mod jobs;
 mod pages;

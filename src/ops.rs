@@ -3,11 +3,14 @@
 //! - here: reports and steps are prepared, recorded, and what came of them is gathered
 //! - [`recurrence`] looks for issues that keep coming back, [`causes`] says what counts as one
 //! - [`escalations`] evaluates triggers when nobody handed in anything new
+//! - [`comply`] checks the jobs of a workspace, [`capture`] reads what runbooks change
 //! - [`digest`] tells what a week was like
 //! - [`demo`] makes a lake of invented history
 //! - [`warehouse`] makes sure that a warehouse reads this lake
 
+pub mod capture;
 pub mod causes;
+pub mod comply;
 pub mod demo;
 pub mod digest;
 pub mod escalations;

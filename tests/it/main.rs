@@ -5,6 +5,7 @@ mod audit;
 mod browser;
 mod capabilities;
 mod cases;
+mod comply;
 mod concurrency;
 mod demo;
 mod digest;
