@@ -13,6 +13,7 @@ mod output;
 mod query;
 mod recurrence;
 mod runbook;
+mod verify;
 mod workspace;
 
 use std::{
@@ -92,6 +93,12 @@ enum Command {
     /// A job of which something fails gets an incident with a runbook; it is closed when nothing fails any more, and opened
     /// again when something does. Reads the workspace, and changes nothing there.
     Comply(comply::ComplyArgs),
+    /// Watch the runs of a job after a fix, and record whether it holds
+    ///
+    /// The next runs of the incident's job count, in the order in which they started; repaired ones as what they ended as. All
+    /// succeeded: recorded as SUCCESS, exit code 0. The first failure: recorded as FAILED, exit code 1. Until then nothing is
+    /// recorded, exit code 6. Reads the workspace, and changes nothing there.
+    Verify(verify::VerifyArgs),
     /// Make the digest of a week: what changed, what needs a decision, and the figures
     ///
     /// It is recorded. The same week again gives the same digest; when late data changes it, a revision that tells the
@@ -243,6 +250,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,
         Command::Causes(command) => recurrence::causes(command, &lake()?, redactor, output).await,
         Command::Comply(args) => comply::run(args, &lake()?, redactor, output).await,
+        Command::Verify(args) => verify::run(args, &lake()?, redactor, output).await,
         Command::Digest(args) => digest::run(args, &lake()?, output).await,
         Command::Runbook(command) => runbook::run(&lake()?, command, redactor, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,

@@ -4,7 +4,7 @@
 //! - [`auth`]: who asks, and where
 //! - [`error`]: what a workspace answers when it does not do what it was asked
 //! - [`pages`]: lists
-//! - [`jobs`] as they are deployed, clusters and warehouses as they are configured
+//! - [`jobs`] as they are deployed, and their [`runs`]; clusters and warehouses as they are configured
 //! - [`statements`] runs SQL on a warehouse
 //!
 //! Everything sent so far only reads, so every request may be sent again after any error. Whoever adds one that writes has to
@@ -15,6 +15,7 @@ mod compute;
 pub mod error;
 pub mod jobs;
 mod pages;
+pub mod runs;
 pub mod statements;
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};

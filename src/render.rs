@@ -8,6 +8,7 @@
 //! - [`listing`]: many rows, one per line
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
 //! - [`digest`]: one week, in every format
+//! - [`compliance`]: one look at the jobs of a workspace
 //! - [`recurring`]: an issue that keeps coming back
 //! - [`runbook`]: remediation steps as blocks of shell
 //!
@@ -16,6 +17,7 @@
 
 pub mod alert;
 pub mod audit;
+pub mod compliance;
 pub mod digest;
 #[cfg(test)]
 mod example;

@@ -301,6 +301,23 @@ words! {
         Older = "over-30-days",
     }
 
+    /// How a run of a job ended.
+    pub enum RunOutcome {
+        /// It is not over.
+        Running = "running",
+        Succeeded = "succeeded",
+        /// Some of its tasks failed, and it succeeded all the same.
+        PartlyFailed = "partly-failed",
+        Failed = "failed",
+        TimedOut = "timed-out",
+        /// Nothing of it was executed, and nobody wanted that.
+        NeverStarted = "never-started",
+        /// Somebody cancelled it, or had disabled it.
+        Stopped = "stopped",
+        /// The platform says something that is not known here.
+        Unknown = "unknown",
+    }
+
     /// Where a request came from.
     pub enum Interface {
         Cli = "cli",

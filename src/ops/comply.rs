@@ -32,6 +32,8 @@ use crate::{
 
 /// How often plans are made anew because somebody else recorded a change first.
 const MAX_ROUNDS: u32 = 20;
+/// In so many rounds a refusal means that somebody else was faster.
+const REFUSED_ROUNDS: u32 = 3;
 /// Requests to the workspace under way at once: its limits are per user, and others ask, too.
 const ASKED_AT_ONCE: usize = 8;
 
@@ -120,7 +122,7 @@ pub async fn check(
             None => 0,
         };
         let known = if round == 0 && ledger.is_none() { &known } else { &recorded(lake, &workspace.id).await? };
-        let basis = Basis { workspace: &workspace, based_on, comply, now };
+        let basis = Basis { workspace: &workspace, based_on, comply, now: lake.context.now() };
         let mut plans = Vec::new();
         for (job, findings) in &judged {
             let fresh = Recorded::default();
@@ -136,7 +138,7 @@ pub async fn check(
             break;
         };
         progress("recording", 0, Some(plans.len()));
-        let again = record(ledger, &mut plans, redactor, lake, &mut look, &mut new).await?;
+        let again = record(ledger, &mut plans, redactor, lake, &mut look, &mut new, round < REFUSED_ROUNDS).await?;
         settle(lake).await?;
         if !again {
             new.sort_unstable();
@@ -303,6 +305,7 @@ async fn record(
     lake: &Lake,
     look: &mut Look,
     new: &mut Vec<u64>,
+    may_repeat: bool,
 ) -> Result<bool, OpsError> {
     let mut again = false;
     let longest = plans.iter().map(|planned| planned.plan.requests.len()).max().unwrap_or(0);
@@ -337,9 +340,15 @@ async fn record(
                         new.push(answer.receipt.seq);
                     }
                 }
-                Err(error) if matches!(*error, LakeError::Outdated | LakeError::Refused(_)) => {
+                Err(error) if matches!(*error, LakeError::Outdated) || (may_repeat && is_refusal(&error)) => {
                     planned.stopped = true;
                     again = true;
+                }
+                // Such as an incident that was closed at a moment that is still to come.
+                Err(error) if is_refusal(&error) => {
+                    planned.stopped = true;
+                    let (job_id, reason) = (planned.job.id, error.to_string());
+                    look.unread.push(Unread { job_id, reason, incident_id: planned.incident_id });
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -347,6 +356,10 @@ async fn record(
     }
     look.changes.extend(plans.iter().filter(|planned| planned.ours).map(Planned::change));
     Ok(again)
+}
+
+fn is_refusal(error: &LakeError) -> bool {
+    matches!(error, LakeError::Refused(_))
 }
 
 /// A request, ready to be recorded; a report is checked like any other.

@@ -23,4 +23,5 @@ mod shape;
 mod steps;
 mod support;
 mod tampering;
+mod verify;
 mod warehouse;

@@ -150,6 +150,7 @@ fn the_command_line_says_the_same_as_ever() {
         &["causes", "split"],
         &["causes", "explain"],
         &["comply"],
+        &["verify"],
         &["audit"],
         &["audit", "list"],
         &["audit", "show"],

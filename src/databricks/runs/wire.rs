@@ -1,0 +1,229 @@
+//! How runs are answered. Both spellings of where a run stands are read: `state`, which is being given up, and `status`.
+
+use serde::Deserialize;
+
+use super::Output;
+use crate::{
+    databricks::{error::ApiError, pages::Page},
+    domain::{
+        ids::Id,
+        run::{LifeCycle, ResultState, Round, Run, RunState, Task, TerminationCode, TerminationType, Trigger},
+        time::Timestamp,
+    },
+};
+
+#[derive(Deserialize)]
+pub struct RunList {
+    #[serde(default)]
+    runs: Vec<RunAnswer>,
+    next_page_token: Option<String>,
+}
+
+impl Page for RunList {
+    type Item = RunAnswer;
+
+    fn turn(self) -> (Vec<RunAnswer>, Option<String>) {
+        (self.runs, self.next_page_token)
+    }
+}
+
+#[derive(Deserialize)]
+pub struct RunAnswer {
+    pub run_id: i64,
+    job_id: Option<i64>,
+    run_name: Option<String>,
+    state: Option<OldState>,
+    status: Option<Status>,
+    trigger: Option<Trigger>,
+    trigger_info: Option<StartedBy>,
+    original_attempt_run_id: Option<i64>,
+    attempt_number: Option<u32>,
+    /// Milliseconds, 0 for none, as in every answer.
+    start_time: Option<i64>,
+    end_time: Option<i64>,
+    run_page_url: Option<String>,
+    #[serde(default)]
+    pub tasks: Vec<TaskAnswer>,
+    #[serde(default)]
+    repair_history: Vec<RoundAnswer>,
+    /// Not all tasks are here.
+    #[serde(default)]
+    pub has_more: bool,
+    pub next_page_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct TaskAnswer {
+    run_id: Option<i64>,
+    #[serde(default)]
+    task_key: String,
+    attempt_number: Option<u32>,
+    state: Option<OldState>,
+    status: Option<Status>,
+    start_time: Option<i64>,
+    end_time: Option<i64>,
+    #[serde(default)]
+    depends_on: Vec<Dependency>,
+    run_job_task: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    #[serde(default)]
+    task_key: String,
+}
+
+#[derive(Deserialize)]
+struct RoundAnswer {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    id: Option<i64>,
+    state: Option<OldState>,
+    status: Option<Status>,
+    start_time: Option<i64>,
+    end_time: Option<i64>,
+    #[serde(default)]
+    task_run_ids: Vec<i64>,
+}
+
+#[derive(Deserialize)]
+struct StartedBy {
+    run_id: Option<i64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct OldState {
+    life_cycle_state: Option<LifeCycle>,
+    result_state: Option<ResultState>,
+    state_message: Option<String>,
+    queue_reason: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Status {
+    state: Option<LifeCycle>,
+    termination_details: Option<Termination>,
+    queue_details: Option<Queue>,
+}
+
+#[derive(Deserialize)]
+struct Termination {
+    code: Option<TerminationCode>,
+    #[serde(rename = "type")]
+    kind: Option<TerminationType>,
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Queue {
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub struct OutputAnswer {
+    error: Option<String>,
+    error_trace: Option<String>,
+    logs: Option<String>,
+    run_job_output: Option<StartedBy>,
+}
+
+impl OutputAnswer {
+    pub fn output(self) -> Result<Output, ApiError> {
+        let child = self.run_job_output.and_then(|output| output.run_id).map(id).transpose()?;
+        Ok(Output { error: said(self.error), trace: said(self.error_trace), logs: said(self.logs), child })
+    }
+}
+
+impl RunAnswer {
+    pub fn is_of_a_job(&self) -> bool {
+        self.job_id.is_some()
+    }
+
+    pub fn run(self) -> Result<Run, ApiError> {
+        let run_id = self.run_id;
+        let lacks = |what: &str| ApiError::Unexpected(format!("run {run_id} without {what}"));
+        let old = self.state.unwrap_or_default();
+        let queued = self.status.as_ref().and_then(|status| status.queue_details.as_ref()?.message.clone());
+        let queued_because = said(queued).or_else(|| said(old.queue_reason.clone()));
+        let ended_at = moment(self.end_time);
+        Ok(Run {
+            id: id(run_id)?,
+            job_id: id(self.job_id.ok_or_else(|| lacks("job_id"))?)?,
+            name: said(self.run_name),
+            state: state(Some(old), self.status),
+            trigger: self.trigger,
+            started_by: self.trigger_info.and_then(|info| info.run_id).map(id).transpose()?,
+            original: self
+                .original_attempt_run_id
+                .filter(|original| *original != run_id && *original != 0)
+                .map(id)
+                .transpose()?,
+            attempt: self.attempt_number.unwrap_or(0),
+            started_at: moment(self.start_time).or(ended_at).ok_or_else(|| lacks("start_time"))?,
+            ended_at,
+            page_url: said(self.run_page_url),
+            queued_because,
+            tasks: self.tasks.into_iter().filter_map(|task| task.task().transpose()).collect::<Result<_, _>>()?,
+            rounds: self.repair_history.into_iter().map(RoundAnswer::round).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl TaskAnswer {
+    /// `None`: it was never given a run.
+    fn task(self) -> Result<Option<Task>, ApiError> {
+        let Some(run_id) = self.run_id else { return Ok(None) };
+        Ok(Some(Task {
+            run_id: id(run_id)?,
+            key: self.task_key,
+            attempt: self.attempt_number.unwrap_or(0),
+            state: state(self.state, self.status),
+            started_at: moment(self.start_time),
+            ended_at: moment(self.end_time),
+            depends_on: self.depends_on.into_iter().map(|dependency| dependency.task_key).collect(),
+            runs_job: self.run_job_task.is_some(),
+        }))
+    }
+}
+
+impl RoundAnswer {
+    fn round(self) -> Result<Round, ApiError> {
+        Ok(Round {
+            repair: self.id.filter(|_| self.kind.as_deref() != Some("ORIGINAL")).map(id).transpose()?,
+            state: state(self.state, self.status),
+            started_at: moment(self.start_time),
+            ended_at: moment(self.end_time),
+            task_runs: self.task_run_ids.into_iter().map(id).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// One of both. The older one knows more of how a run ended, the newer one of why.
+fn state(old: Option<OldState>, new: Option<Status>) -> RunState {
+    let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
+    let (code, kind, why) = match new.termination_details {
+        Some(details) => (details.code, details.kind, details.message),
+        None => (None, None, None),
+    };
+    RunState {
+        life_cycle: old.life_cycle_state.or(new.state).unwrap_or_else(|| LifeCycle::Other("UNKNOWN".into())),
+        result: old.result_state,
+        code,
+        kind,
+        message: said(why).or_else(|| said(old.state_message)),
+    }
+}
+
+fn id(number: i64) -> Result<Id, ApiError> {
+    Id::new(number.to_string()).map_err(ApiError::unexpected)
+}
+
+fn moment(millis: Option<i64>) -> Option<Timestamp> {
+    millis.filter(|millis| *millis > 0).and_then(|millis| Timestamp::from_micros(millis.checked_mul(1_000)?))
+}
+
+fn said(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}
