@@ -44,6 +44,8 @@ const VIEWS: &[(&str, &str)] = sql_files![
     "views/checks",
     "views/escalations",
     "views/incidents",
+    "views/job_checks",
+    "views/job_gaps",
     "views/open_incidents",
     "views/outbox",
     "views/recurring_issues",

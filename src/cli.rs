@@ -2,6 +2,7 @@
 
 mod audit;
 mod commands;
+mod comply;
 mod digest;
 mod doctor;
 mod engine;
@@ -16,6 +17,7 @@ mod recurrence;
 mod runbook;
 mod sweep;
 mod tables;
+mod verify;
 mod workspace;
 
 use std::{
@@ -93,6 +95,17 @@ enum Command {
     /// See which causes there are, and which count as one
     #[command(subcommand)]
     Causes(recurrence::CausesCommand),
+    /// Check the jobs of a workspace against rules, and record what is new
+    ///
+    /// A job of which something fails gets an incident with a runbook; it is closed when nothing fails any more, and opened
+    /// again when something does. Reads the workspace, and changes nothing there.
+    Comply(comply::ComplyArgs),
+    /// Watch the runs of a job after a fix, and record whether it holds
+    ///
+    /// The next runs of the incident's job count, in the order in which they started; repaired ones as what they ended as. All
+    /// succeeded: recorded as SUCCESS, exit code 0. The first failure: recorded as FAILED, exit code 1. Until then nothing is
+    /// recorded, exit code 6. Reads the workspace, and changes nothing there.
+    Verify(verify::VerifyArgs),
     /// Make the digest of a week: what changed, what needs a decision, and the figures
     ///
     /// It is recorded. The same week again gives the same digest; when late data changes it, a revision that tells the
@@ -255,9 +268,11 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,
         Command::Causes(command) => recurrence::causes(command, &lake()?, redactor, output).await,
+        Command::Comply(args) => comply::run(args, &lake()?, redactor, output).await,
+        Command::Verify(args) => verify::run(args, &lake()?, redactor, output).await,
         Command::Digest(args) => digest::run(args, &lake()?, output).await,
         Command::Sweep(args) => sweep::run(args, &lake()?, redactor, output).await,
-        Command::Runbook(command) => runbook::run(&lake()?, command, output).await,
+        Command::Runbook(command) => runbook::run(&lake()?, command, redactor, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,
         Command::Doctor => doctor::run(&lake()?, redactor, output).await,

@@ -4,7 +4,7 @@
 //! - [`auth`]: who asks, and where
 //! - [`error`]: what a workspace answers when it does not do what it was asked
 //! - [`pages`] turns the pages of lists
-//! - [`jobs`] as they are deployed, and their [`runs`]
+//! - [`jobs`] as they are deployed, and their [`runs`]; clusters and warehouses as they are configured
 //! - [`storage`]: where a schema is, and credentials for it
 //! - [`statements`] runs SQL on a warehouse
 //!
@@ -13,6 +13,7 @@
 //! first whether it was done.
 
 pub mod auth;
+mod compute;
 pub mod error;
 pub mod jobs;
 mod pages;

@@ -3,17 +3,21 @@
 //! - here: reports and steps are prepared, recorded, and what came of them is gathered
 //! - [`recurrence`] looks for issues that keep coming back, [`causes`] says what counts as one
 //! - [`escalations`] evaluates triggers when nobody handed in anything new
+//! - [`comply`] checks the jobs of a workspace, [`capture`] reads what runbooks change, [`verify`] watches the runs after a fix
 //! - [`digest`] tells what a week was like
 //! - [`demo`] makes a lake of invented history
 //! - [`sweep`] looks for failed runs in a workspace
 //! - [`warehouse`] makes sure that a warehouse reads this lake
 
+pub mod capture;
 pub mod causes;
+pub mod comply;
 pub mod demo;
 pub mod digest;
 pub mod escalations;
 pub mod recurrence;
 pub mod sweep;
+pub mod verify;
 pub mod warehouse;
 
 use std::sync::Arc;

@@ -9,6 +9,7 @@
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
 //! - [`checkup`]: what was found about a place for a lake
 //! - [`digest`]: one week, in every format
+//! - [`compliance`]: one look at the jobs of a workspace
 //! - [`recurring`]: an issue that keeps coming back
 //! - [`runbook`]: remediation steps as blocks of shell
 //! - [`sweep`]: what a look for failed runs found
@@ -19,6 +20,7 @@
 pub mod alert;
 pub mod audit;
 pub mod checkup;
+pub mod compliance;
 pub mod digest;
 #[cfg(test)]
 mod example;

@@ -1,5 +1,5 @@
--- What:       the latest result of each best-practice check in each workspace.
--- Grain:      one row per workspace_id, category and name.
+-- What:       the latest result of each best-practice check in each workspace, of each thing that was checked.
+-- Grain:      one row per workspace_id, resource_kind, resource_id, category and name.
 -- Parameters: none.
 -- Columns:
 --   …  all columns of practice_checks.
@@ -17,8 +17,11 @@ WITH ranked AS (
     finding,
     evidence,
     workspace_id,
+    resource_kind,
+    resource_id,
+    resource_name,
     row_number() OVER (
-      PARTITION BY workspace_id, category, name
+      PARTITION BY workspace_id, resource_kind, resource_id, category, name
       ORDER BY checked_at DESC NULLS LAST, seq DESC NULLS LAST, ordinal DESC NULLS LAST
     ) AS age_rank
   FROM practice_checks
@@ -35,6 +38,9 @@ SELECT
   severity,
   finding,
   evidence,
-  workspace_id
+  workspace_id,
+  resource_kind,
+  resource_id,
+  resource_name
 FROM ranked
 WHERE age_rank = 1

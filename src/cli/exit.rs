@@ -22,12 +22,12 @@ use crate::{
 pub const HELP: &str = "\
 Exit codes:
   0  done
-  1  failed: storage, permissions, an error inside
+  1  failed: storage, permissions, an error inside; a fix that does not hold, a job asked for that cannot be read
   2  the command line is wrong
   3  the input or the configuration was refused; nothing was recorded
   4  there is no such lake, incident, alert, cause, row, table, view or version
   5  the lake is damaged, or audit verify found tampering
-  6  somebody else is at it, or the outcome is unknown: run the same again
+  6  somebody else is at it, the outcome is unknown, or a verification is not decided yet: run the same again
   130  interrupted; what ran on a warehouse was cancelled";
 
 /// Documented in [`HELP`]; 2 is clap's too.

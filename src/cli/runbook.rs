@@ -1,13 +1,18 @@
-//! `runbook show` and `runbook list`.
+//! `runbook show`, `runbook capture` and `runbook list`.
 
 use clap::{Subcommand, ValueEnum};
+use serde_json::json;
 
 use super::{
     exit::{Code, Failure},
     output::Output,
+    workspace,
 };
 use crate::{
-    domain::ids::IncidentId,
+    domain::{
+        ids::{Id, IncidentId},
+        redact::Redactor,
+    },
     lake::Lake,
     ops,
     render::{
@@ -33,6 +38,26 @@ pub enum RunbookCommand {
         #[arg(long, default_value = "text")]
         format: RunbookFormat,
     },
+    /// Read the live settings that the runbook changes, record them where none were captured, and show the runbook
+    ///
+    /// Says of every step that was captured before whether something has drifted. Reads the workspace, and changes nothing
+    /// there.
+    Capture {
+        /// Such as INC-1042
+        id: IncidentId,
+        /// Capture anew what has drifted
+        #[arg(long)]
+        anew: bool,
+        /// Who does it, such as user:sre@example.test; user:NAME of whoever is logged in unless given
+        #[arg(long, env = "OPS_RUNBOOK_ACTOR", value_name = "ACTOR")]
+        actor: Id,
+        /// With which program the blocks reach the workspace
+        #[arg(long, value_name = "TOOL", default_value = "cli")]
+        with: Tool,
+        /// How to print it
+        #[arg(long, default_value = "text")]
+        format: RunbookFormat,
+    },
     /// List the incidents that have a runbook, the latest first
     List {
         /// At most this many
@@ -49,8 +74,25 @@ pub enum RunbookFormat {
     Script,
 }
 
-pub async fn run(lake: &Lake, command: &RunbookCommand, output: &Output) -> Result<Code, Failure> {
+pub async fn run(lake: &Lake, command: &RunbookCommand, redactor: &Redactor, output: &Output) -> Result<Code, Failure> {
     match command {
+        RunbookCommand::Capture { id, anew, actor, with, format } => {
+            let client = workspace::client()?;
+            ops::existing_lake(lake).await?;
+            let (ledger, committer) = ops::open_ledger(lake).await?;
+            let seen = ops::capture::capture(lake, &client, &ledger, *id, actor, *anew, redactor).await;
+            drop(ledger);
+            committer.finished().await;
+            let seen = seen?;
+            if output.json {
+                let (_, projections) = ops::incident(lake, *id).await?;
+                let runbook = runbook::runbook(*id, sources(&projections), None, *with)?;
+                output.json(&json!({ "steps": seen, "runbook": runbook }))?;
+                return Ok(Code::Success);
+            }
+            output.problem(&runbook::drift::text(&seen));
+            show(lake, *id, None, *with, *format, output).await
+        }
         RunbookCommand::Show { id, version, with, format } => show(lake, *id, *version, *with, *format, output).await,
         RunbookCommand::List { limit } => list(lake, *limit, output).await,
     }

@@ -24,6 +24,13 @@ pub struct Job {
     pub settings: Map<String, Value>,
 }
 
+/// A job that there is, and that could not be read.
+#[derive(Debug)]
+pub struct Unread {
+    pub id: u64,
+    pub error: ApiError,
+}
+
 impl Job {
     pub fn name(&self) -> Option<&str> {
         self.settings.get("name")?.as_str()
@@ -70,22 +77,35 @@ impl Page for JobList {
 }
 
 impl Client {
-    /// All jobs that whoever asks may see. `told` hears how many there are so far.
+    /// All jobs that whoever asks may see. `told` hears how many there are so far. A job that is only listed, and cannot be
+    /// read, spoils no other.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn jobs(&self, told: impl Fn(usize)) -> Result<Vec<Job>, ApiError> {
+    pub async fn jobs(&self, told: impl Fn(usize)) -> Result<Vec<Result<Job, Unread>>, ApiError> {
         let query = vec![("limit", JOBS.to_owned()), ("expand_tasks", "true".to_owned())];
         let mut pages = std::pin::pin!(self.pages::<JobList>(&LIST, query));
         let mut jobs = Vec::new();
         while let Some(page) = futures::TryStreamExt::try_next(&mut pages).await? {
             for answer in page {
                 // The list tells the first 100 tasks of a job only.
-                jobs.push(if answer.has_more { self.job(answer.job_id).await? } else { answer.into() });
+                jobs.push(if answer.has_more { self.readable_job(answer.job_id).await? } else { Ok(answer.into()) });
             }
             told(jobs.len());
         }
         Ok(jobs)
+    }
+
+    /// [`Self::job`], where an error that is about this job alone is an answer.
+    ///
+    /// # Errors
+    /// [`ApiError`], of the kinds that would meet the next job, too.
+    pub async fn readable_job(&self, id: u64) -> Result<Result<Job, Unread>, ApiError> {
+        match self.job(id).await {
+            Ok(job) => Ok(Ok(job)),
+            Err(error @ (ApiError::Unauthorised(_) | ApiError::Throttled(_) | ApiError::Unreachable(_))) => Err(error),
+            Err(error) => Ok(Err(Unread { id, error })),
+        }
     }
 
     /// # Errors

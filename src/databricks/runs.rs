@@ -19,6 +19,8 @@ const RUNS: &str = "24";
 pub enum Runs {
     /// Those that started at this moment or later.
     Since(Timestamp),
+    /// Those of one job that started at this moment or later.
+    OfJob(u64, Timestamp),
     /// Those that are not over, whenever they started.
     Active,
 }
@@ -43,8 +45,13 @@ impl Client {
     /// [`ApiError`].
     pub async fn runs(&self, wanted: Runs, told: impl Fn(usize)) -> Result<Vec<Run>, ApiError> {
         let mut query = vec![("limit", RUNS.to_owned()), ("expand_tasks", "true".to_owned())];
+        if let Runs::OfJob(job, _) = wanted {
+            query.push(("job_id", job.to_string()));
+        }
         query.push(match wanted {
-            Runs::Since(moment) => ("start_time_from", (moment.micros().div_euclid(1_000)).to_string()),
+            Runs::Since(moment) | Runs::OfJob(_, moment) => {
+                ("start_time_from", (moment.micros().div_euclid(1_000)).to_string())
+            }
             Runs::Active => ("active_only", "true".to_owned()),
         });
         let mut pages = std::pin::pin!(self.pages::<RunList>(&LIST, query));

@@ -13,7 +13,7 @@ use super::{
     policy::Policy,
     recurrence::issue::Issue,
     redact::Redactions,
-    report::Report,
+    report::{Check, Event, Remediation, Report, Resource, Workspace},
     steps::{
         AcknowledgeEscalation, AcknowledgeIncident, AdoptPrevention, CloseIncident, CorrectEvent, EscalateIncident,
         EvaluateEscalations, LogEvent, RecordRemediation, RecordRootCause, RecordVerification, ReopenIncident,
@@ -106,6 +106,8 @@ pub enum Request {
     EvaluateRecurrence(Box<EvaluateRecurrence>),
     AliasCauses(AliasCauses),
     AdoptPrevention(AdoptPrevention),
+    /// What the settings of a job were checked for, and what was found.
+    RecordCompliance(Box<RecordCompliance>),
     /// The digest of a week, or a revision of it.
     RecordDigest(Box<RecordDigest>),
     /// The runs of a workspace that a sweep found.
@@ -146,6 +148,7 @@ impl Request {
             Self::EvaluateRecurrence(_) => "evaluate_recurrence",
             Self::AliasCauses(_) => "alias_causes",
             Self::AdoptPrevention(_) => "adopt_prevention",
+            Self::RecordCompliance(_) => "record_compliance",
             Self::RecordDigest(_) => "record_digest",
             Self::RecordJobRuns(_) => "record_job_runs",
         }
@@ -174,6 +177,7 @@ impl Request {
             Self::ResolveEscalation(step) => Some(step.alert.incident_id),
             Self::SuppressEscalation(step) => Some(step.alert.incident_id),
             Self::EvaluateRecurrence(evaluation) => Some(evaluation.incident_id),
+            Self::RecordCompliance(request) => request.incident_id,
         }
     }
 
@@ -182,6 +186,7 @@ impl Request {
         match self {
             Self::EvaluateRecurrence(evaluation) => Some(evaluation.based_on),
             Self::AliasCauses(request) => Some(request.based_on),
+            Self::RecordCompliance(request) => Some(request.based_on),
             Self::RecordDigest(request) => Some(request.based_on),
             Self::RecordJobRuns(request) => Some(request.based_on),
             _ => None,
@@ -208,6 +213,7 @@ impl Request {
             Self::EvaluateRecurrence(evaluation) => &evaluation.actor,
             Self::AliasCauses(request) => &request.actor,
             Self::AdoptPrevention(step) => &step.actor,
+            Self::RecordCompliance(request) => &request.actor,
             Self::RecordDigest(request) => &request.actor,
             Self::RecordJobRuns(request) => &request.actor,
         }
@@ -225,9 +231,12 @@ impl Request {
                 week(own) == week(other)
             }
             (Self::RecordJobRuns(own), Self::RecordJobRuns(other)) => own.workspace_id == other.workspace_id,
-            (Self::RecordJobRuns(_), _) | (_, Self::RecordJobRuns(_)) => false,
+            (Self::RecordCompliance(own), Self::RecordCompliance(other)) => {
+                own.workspace.id == other.workspace.id && own.resource.id == other.resource.id
+            }
             // What counts as one cause changes what every scan finds. A digest tells it in a revision.
-            (Self::RecordDigest(_), _) | (_, Self::RecordDigest(_)) => false,
+            (Self::RecordDigest(_) | Self::RecordCompliance(_) | Self::RecordJobRuns(_), _)
+            | (_, Self::RecordDigest(_) | Self::RecordCompliance(_) | Self::RecordJobRuns(_)) => false,
             _ => self.based_on().is_some() && other.based_on().is_some(),
         }
     }
@@ -235,6 +244,7 @@ impl Request {
     /// The workspace it is about, where it is about no incident.
     pub fn workspace_id(&self) -> Option<&Id> {
         match self {
+            Self::RecordCompliance(request) => Some(&request.workspace.id),
             Self::RecordJobRuns(request) => Some(&request.workspace_id),
             _ => None,
         }
@@ -253,6 +263,7 @@ impl Request {
                 | Self::CloseIncident(_)
                 | Self::ReopenIncident(_)
                 | Self::CorrectEvent(_)
+                | Self::RecordCompliance(_)
         )
     }
 }
@@ -321,6 +332,30 @@ pub struct AliasCauses {
     pub reason: Option<String>,
     /// The ledger's last row when the aliases were looked up.
     pub based_on: u64,
+}
+
+/// The settings of a job were checked, and something else was found than before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordCompliance {
+    pub actor: Id,
+    pub at: Timestamp,
+    pub workspace: Workspace,
+    /// The job.
+    pub resource: Resource,
+    /// The incident about its settings. `None`: there is none, because nothing ever failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident_id: Option<IncidentId>,
+    /// The ledger's last row when what was found before was looked up.
+    pub based_on: u64,
+    /// All of what was checked.
+    pub checks: Vec<Check>,
+    /// What it adds to the timeline of the incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event>,
+    /// How to put right what fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remediation: Vec<Remediation>,
 }
 
 /// The digest of a week was made.

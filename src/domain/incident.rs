@@ -105,12 +105,9 @@ impl Incident {
         }
     }
 
-    /// `kind_id=id` of each resource and the workspace's, as the audit log has it.
+    /// [`resource_ids`].
     pub fn resource_ids(&self) -> String {
-        let resources = self.resources.iter().filter(|resource| resource.kind.as_str() != "workspace");
-        let mut ids: Vec<String> = resources.map(|resource| format!("{}_id={}", resource.kind, resource.id)).collect();
-        ids.push(format!("workspace_id={}", self.workspace.id));
-        ids.join(", ")
+        resource_ids(&self.resources, &self.workspace)
     }
 
     /// Sets every time that follows from the events.
@@ -131,6 +128,14 @@ impl Incident {
             None
         };
     }
+}
+
+/// `kind_id=id` of each resource and the workspace's, as the audit log has it.
+pub fn resource_ids(resources: &[Resource], workspace: &Workspace) -> String {
+    let resources = resources.iter().filter(|resource| resource.kind.as_str() != "workspace");
+    let mut ids: Vec<String> = resources.map(|resource| format!("{}_id={}", resource.kind, resource.id)).collect();
+    ids.push(format!("workspace_id={}", workspace.id));
+    ids.join(", ")
 }
 
 /// Stretches in which the incident was open, in order; the last has no end while it is. A CLOSE of something closed and a

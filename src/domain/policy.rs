@@ -1,4 +1,4 @@
-//! The policy: when a cause counts as recurring, which triggers escalate how urgently, and who is told.
+//! The policy: when a cause counts as recurring, which triggers escalate how urgently, how jobs are checked, and who is told.
 //!
 //! It comes from the configuration file; [`Policy::default`] is what holds without one. Whom nobody would be told about is
 //! never silent: [`Policy::gaps`] says so.
@@ -16,6 +16,7 @@ use super::{
     words::{ChannelKind, Severity, Trigger},
 };
 
+pub mod comply;
 mod read;
 mod reader;
 
@@ -25,6 +26,7 @@ pub struct Policy {
     pub recurring: Recurring,
     pub escalation: Escalation,
     pub digest: Digest,
+    pub comply: comply::Comply,
     /// By name.
     pub channels: BTreeMap<Id, Channel>,
     /// All that match count.

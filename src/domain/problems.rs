@@ -17,6 +17,7 @@ mod schema;
 mod step;
 
 pub(super) use document::child;
+pub use meaning::is_exact_throughout as is_exact;
 pub use schema::report_schema;
 pub(super) use schema::{did_you_mean, with_article};
 pub use step::parse_step;

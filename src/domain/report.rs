@@ -179,6 +179,9 @@ pub struct Check {
     /// `Reliability`, `Security`, `Cost Optimization`, …
     pub category: Id,
     pub name: Id,
+    /// What was checked, where it is one thing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<Resource>,
     pub status: CheckStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,

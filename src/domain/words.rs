@@ -112,6 +112,48 @@ words! {
         Critical = "CRITICAL",
     }
 
+    /// What the settings of a job are checked for.
+    pub enum JobRule {
+        /// Every task of a job that runs by itself is tried again when it fails.
+        Retries = "retries",
+        /// No task is tried again without end.
+        BoundedRetries = "bounded-retries",
+        /// Every run ends some time.
+        Timeout = "timeout",
+        /// A run that cannot start at once waits for its turn.
+        Queue = "queue",
+        /// Somebody is told when a run fails.
+        FailureNotification = "failure-notification",
+        /// Somebody is told when a run takes too long.
+        DurationWarning = "duration-warning",
+        /// What runs is not in the folder of a person.
+        SharedCode = "shared-code",
+        /// It runs as a service principal.
+        RunAs = "run-as",
+        /// It runs on compute of its own.
+        JobCompute = "job-compute",
+        /// The runtime gets fixes.
+        Runtime = "runtime",
+        /// Its clusters are under a policy.
+        ClusterPolicy = "cluster-policy",
+    }
+
+    /// What became of the incident about the settings of a job, when they were checked.
+    pub enum GapEvent {
+        /// Something fails, and there was no incident.
+        Opened = "opened",
+        /// Something fails that did not before.
+        Grew = "grew",
+        /// What failed is fixed in part, or fails in another way.
+        Changed = "changed",
+        /// Nothing fails any more.
+        Closed = "closed",
+        /// Something fails again.
+        Reopened = "reopened",
+        /// There is none, or it stands as it stood; the results of the checks are new.
+        Checked = "checked",
+    }
+
     /// What a remediation step changes.
     pub enum RemediationKind {
         JobSettings = "job_settings",

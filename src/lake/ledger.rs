@@ -246,14 +246,11 @@ impl From<Declined> for LakeError {
     }
 }
 
-/// Whether what a request was computed from has changed: another scan of the same cause, other aliases, another digest of
-/// the same week, another sweep of the same workspace.
-fn outdated(request: &Request, recorded: &[(u64, Request)], deciding: &[AuditRow]) -> bool {
+/// Whether what a request was computed from has changed: another scan of the same cause, other aliases, other checks of the
+/// same job, another digest of the same week, another sweep of the same workspace.
+fn outdated(request: &Request, recorded: &[(u64, Request)]) -> bool {
     let Some(based_on) = request.based_on() else { return false };
-    // Two of them in one commit: the second has not seen the first.
-    let in_this_commit = deciding.iter().filter_map(|row| parse_entry(row).ok());
     recorded.iter().any(|(seq, other)| *seq > based_on && request.overtaken_by(other))
-        || in_this_commit.map(|entry| entry.request).any(|other| request.overtaken_by(&other))
 }
 
 fn parse_entry(row: &AuditRow) -> Result<Entry> {
@@ -456,14 +453,15 @@ impl State {
     async fn decide(&self, wanted: &[&Pending]) -> Result<Decided> {
         let mut decided = Decided { incidents: self.head.incidents, ..Decided::default() };
         decided.histories = self.gather(wanted).await?;
-        let since = self.recorded_since(wanted).await?;
+        // And those in this commit, of which the later ones have not seen the earlier.
+        let mut since = self.recorded_since(wanted).await?;
         let policy = &self.lake.context.policy;
         let mut head = self.head.chain.clone();
         for pending in wanted {
             let Submission { request_id, request, redactions, interface, .. } = &pending.submission;
             let (seq, now) = (head.seq + 1, self.lake.context.now());
             let facts = match (request, request.incident_id()) {
-                _ if outdated(request, &since, &decided.rows) => Err(Declined::Outdated),
+                _ if outdated(request, &since) => Err(Declined::Outdated),
                 (Request::RecordReport(report) | Request::OpenIncident(report), _) => {
                     let id = IncidentId::from_ordinal(decided.incidents + 1);
                     Ok(opening_facts(report, id, &pending.key, policy, now))
@@ -498,6 +496,9 @@ impl State {
             let row = audit_row(&entry, entry.canonical()?, head.hash)?;
             head = Head { seq, hash: row.entry_hash.clone() };
             decided.rows.push(row);
+            if request.based_on().is_some() {
+                since.push((seq, request.clone()));
+            }
         }
         Ok(decided)
     }

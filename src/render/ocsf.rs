@@ -5,6 +5,7 @@
 //! | request | class |
 //! | --- | --- |
 //! | `record_report` with checks, of type validation-gap, security-finding or compliance | Compliance Finding 2003 |
+//! | `record_compliance` | Compliance Finding 2003 |
 //! | any other `record_report`, and every request about one incident | Incident Finding 2005 |
 //! | `record_remediation` that applied something | Remediation Activity 7001 |
 //! | everything else, also what this version does not know | API Activity 6003 |
@@ -130,6 +131,7 @@ fn class(row: &AuditRow, body: &Value) -> Class {
     });
     match row.request_kind.as_str() {
         "record_report" if has_checks && about_checks => Class::ComplianceFinding,
+        "record_compliance" => Class::ComplianceFinding,
         "record_remediation" if row.remediation_applied.is_some() => Class::RemediationActivity,
         "record_report"
         | "open_incident"
@@ -238,7 +240,8 @@ fn finding_info(row: &AuditRow, body: &Value) -> Value {
     let uid = row.incident_id.map_or_else(|| row.request_id.to_string(), |id| id.to_string());
     let mut info = json!({ "uid": text(&uid) });
     let slug = row.incident_slug.as_ref().map(|slug| slug.as_str());
-    if let Some(title) = incident["title"].as_str().or(slug) {
+    let checked = body.pointer("/resource/name").and_then(Value::as_str);
+    if let Some(title) = incident["title"].as_str().or(slug).or(checked) {
         info["title"] = text(title);
     }
     if let Some(cause) = body.pointer("/rca/root_cause").and_then(Value::as_str) {
@@ -296,7 +299,8 @@ fn check(check: &Value) -> Value {
 /// The workspace last, as in the column `resources`.
 fn resources(row: &AuditRow, body: &Value) -> Value {
     let mut resources = Vec::new();
-    for resource in body["resources"].as_array().into_iter().flatten() {
+    let several = body["resources"].as_array().into_iter().flatten();
+    for resource in several.chain(body.get("resource")) {
         let (Some(kind), Some(id)) = (resource["kind"].as_str(), resource["id"].as_str()) else { continue };
         if kind == "workspace" {
             continue;

@@ -2,6 +2,7 @@
 //!
 //! - [`change`]: what a settings step changes
 //! - [`settings`]: job, cluster and warehouse settings: check, apply, validate, roll back
+//! - [`drift`]: whether live settings still equal the captured ones
 //! - [`recorded`]: statements and commands somebody wrote
 //! - [`shell`]: what every block begins with, and how it reaches the workspace
 //! - [`jq`]: the programs that compare and compute settings
@@ -14,6 +15,7 @@
 //! quotes, so that what is shown is what runs.
 
 mod change;
+pub mod drift;
 mod jq;
 mod layout;
 mod quote;
@@ -23,6 +25,8 @@ mod settings;
 mod shell;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -181,9 +185,20 @@ fn known_at(steps: &[RunbookStep], seq: u64) -> Vec<Known> {
     known
 }
 
+/// The steps known now, in the order of the runbook's entries.
+pub fn standing_steps(steps: &[RunbookStep]) -> Vec<RunbookStep> {
+    known_at(steps, u64::MAX).into_iter().map(|known| known.step).collect()
+}
+
+/// New values of the same settings are the same step; other settings are another.
 fn same_step(one: &RunbookStep, other: &RunbookStep) -> bool {
+    let settings = |step: &RunbookStep| {
+        let changes = object(step.changes.as_deref()).unwrap_or_default();
+        changes.into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>()
+    };
     (one.kind, &one.resource_kind, &one.resource_id, &one.task_keys, &one.statement, &one.command)
         == (other.kind, &other.resource_kind, &other.resource_id, &other.task_keys, &other.statement, &other.command)
+        && settings(one) == settings(other)
 }
 
 /// The runbook of an incident; the latest version unless told otherwise.

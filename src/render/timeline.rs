@@ -267,12 +267,15 @@ fn root_cause(text: &mut String, causes: &[RootCause]) {
     }
 }
 
+/// The checks that were made last: each time all of them are.
 fn checks(text: &mut String, checks: &[PracticeCheck]) {
+    let last = checks.iter().map(|check| check.seq).max();
+    let checks: Vec<&PracticeCheck> = checks.iter().filter(|check| Some(check.seq) == last).collect();
     if checks.is_empty() {
         return;
     }
     let with = |status: CheckStatus| {
-        let mut found: Vec<&PracticeCheck> = checks.iter().filter(|check| check.status == status).collect();
+        let mut found: Vec<&PracticeCheck> = checks.iter().copied().filter(|check| check.status == status).collect();
         found.sort_by_key(|check| (check.seq, check.ordinal));
         found
     };

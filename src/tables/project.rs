@@ -19,8 +19,8 @@ use crate::domain::{
     digest::Digest,
     entry::{Entry, EpisodeChange, EvaluateRecurrence, PreventionChange, RecordJobRuns, Request, canonical},
     ids::{Id, IncidentId, RequestKey, sha256_hex},
-    incident::{Incident, report_events},
-    report::{Event, Rca, Remediation, Report, Resource},
+    incident::{Incident, report_events, resource_ids},
+    report::{Check, Event, Rca, Remediation, Resource, Workspace},
     sweep::SeenRun,
     time::Timestamp,
     words::{AuditAction, EventKind, PreventionState, Status},
@@ -33,6 +33,12 @@ use crate::domain::{
 pub fn audit_row(entry: &Entry, text: String, prev_hash: String) -> Result<AuditRow, serde_json::Error> {
     let incident = incident(entry);
     let status = incident.as_deref().map(|incident| incident.status);
+    let resources = match &entry.request {
+        Request::RecordCompliance(request) => {
+            Some(resource_ids(std::slice::from_ref(&request.resource), &request.workspace))
+        }
+        _ => None,
+    };
     Ok(AuditRow {
         seq: entry.seq,
         recorded_at: entry.recorded_at,
@@ -51,7 +57,7 @@ pub fn audit_row(entry: &Entry, text: String, prev_hash: String) -> Result<Audit
             .map(|incident| &incident.workspace.id)
             .or_else(|| entry.request.workspace_id())
             .cloned(),
-        resources: incident.as_deref().map(Incident::resource_ids),
+        resources: incident.as_deref().map(Incident::resource_ids).or(resources),
         finding_confidence: entry.facts.finding.as_ref().map(|finding| finding.confidence),
         remediation_applied: remediation_applied(&remediation(&entry.request))?,
         compliance_impact: compliance_impact(&entry.request).map(ToOwned::to_owned),
@@ -99,6 +105,7 @@ fn actions(request: &Request) -> Vec<AuditAction> {
         Request::EvaluateRecurrence(_) => vec![AuditAction::Detect],
         Request::AliasCauses(_) => vec![AuditAction::Classify],
         Request::AdoptPrevention(_) => vec![AuditAction::Prevent],
+        Request::RecordCompliance(_) => vec![AuditAction::Validate],
         Request::RecordDigest(_) => vec![AuditAction::Summarize],
         Request::RecordJobRuns(_) => vec![AuditAction::Investigate],
     }
@@ -117,6 +124,7 @@ fn remediation(request: &Request) -> Cow<'_, [Remediation]> {
     match request {
         Request::RecordReport(report) | Request::OpenIncident(report) => Cow::Borrowed(&report.remediation),
         Request::RecordRemediation(step) => Cow::Owned(vec![step.remediation()]),
+        Request::RecordCompliance(request) => Cow::Borrowed(&request.remediation),
         _ => Cow::Borrowed(&[]),
     }
 }
@@ -171,9 +179,15 @@ impl Projections {
             self.add_events(entry, id)?;
             self.add_steps(entry, id)?;
             self.add_alerts(entry, id)?;
-            if let Request::RecordReport(report) | Request::OpenIncident(report) = &entry.request {
-                self.add_checks(entry, id, report);
+        }
+        match &entry.request {
+            Request::RecordReport(report) | Request::OpenIncident(report) => {
+                self.add_checks(entry, &report.checks, report.incident.reported_at, &report.workspace, None);
             }
+            Request::RecordCompliance(request) => {
+                self.add_checks(entry, &request.checks, request.at, &request.workspace, Some(&request.resource));
+            }
+            _ => {}
         }
         self.add_rest(entry)
     }
@@ -213,13 +227,22 @@ impl Projections {
         Ok(())
     }
 
-    fn add_checks(&mut self, entry: &Entry, id: IncidentId, report: &Report) {
-        for (ordinal, check) in (1..).zip(&report.checks) {
+    /// `of`: what was checked, where a check does not say it itself.
+    fn add_checks(
+        &mut self,
+        entry: &Entry,
+        checks: &[Check],
+        checked_at: Timestamp,
+        workspace: &Workspace,
+        of: Option<&Resource>,
+    ) {
+        for (ordinal, check) in (1..).zip(checks) {
+            let resource = check.resource.as_ref().or(of);
             self.practice_checks.push(PracticeCheck {
-                incident_id: id,
+                incident_id: entry.facts.incident_id,
                 seq: entry.seq,
                 ordinal,
-                checked_at: report.incident.reported_at,
+                checked_at,
                 recorded_at: entry.recorded_at,
                 category: check.category.clone(),
                 name: check.name.clone(),
@@ -227,7 +250,10 @@ impl Projections {
                 severity: check.severity,
                 finding: check.finding.clone(),
                 evidence: check.evidence.clone(),
-                workspace_id: report.workspace.id.clone(),
+                workspace_id: workspace.id.clone(),
+                resource_kind: resource.map(|resource| resource.kind.clone()),
+                resource_id: resource.map(|resource| resource.id.clone()),
+                resource_name: resource.and_then(|resource| resource.name.clone()),
             });
         }
     }

@@ -220,15 +220,15 @@ table! {
 
 table! {
     /// One row per best-practice check that was made.
-    PracticeCheck = "practice_checks", stats [incident_id, seq, checked_at], bloom [incident_id], sort [seq, ordinal]
+    PracticeCheck = "practice_checks", stats [incident_id, seq, checked_at], bloom [incident_id, resource_id], sort [seq, ordinal]
     {
-        /// The incident.
-        incident_id: IncidentId,
+        /// The incident; null for a check of a job about which there is none.
+        incident_id: Option<IncidentId>,
         /// The audit_log row that says so.
         seq: u64,
         /// Position in the request, from 1.
         ordinal: i32,
-        /// When the incident was reported: the time at which the check counts.
+        /// When the check was made, or the incident it came with was reported: the time at which it counts.
         checked_at: Timestamp,
         /// When the ledger took it.
         recorded_at: Timestamp,
@@ -246,6 +246,12 @@ table! {
         evidence: Option<String>,
         /// The id of the workspace.
         workspace_id: Id,
+        /// Kind of what was checked. Null where that is not one thing.
+        resource_kind: Option<Id>,
+        /// Id of what was checked.
+        resource_id: Option<Id>,
+        /// Name of what was checked. From outside: hostile in every output language.
+        resource_name: Option<String>,
     }
 }
 

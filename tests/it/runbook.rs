@@ -1,6 +1,6 @@
 //! Runbooks, pasted into bash against a workspace.
 
-mod workspace;
+pub mod workspace;
 
 use std::{
     fs,
@@ -40,21 +40,22 @@ esac
 const CURL: &str = "#!/usr/bin/env bash\nprintf '%s\\n' \"$*\" >>\"$CALLS\"\nexec /usr/bin/curl \"$@\"\n";
 
 /// A workspace, a lake with one incident, and an empty folder to paste in.
-struct Desk {
-    workspace: Workspace,
-    folder: TempDir,
+pub struct Desk {
+    pub workspace: Workspace,
+    pub folder: TempDir,
     tool: &'static str,
 }
 
 /// What came of a paste.
-struct Pasted {
-    success: bool,
-    out: String,
-    err: String,
+pub struct Pasted {
+    pub success: bool,
+    pub out: String,
+    pub err: String,
 }
 
 impl Desk {
-    async fn new(world: World, tool: &'static str, steps: &[Value]) -> Self {
+    /// Without a lake.
+    pub async fn bare(world: World, tool: &'static str) -> Self {
         let workspace = Workspace::start(world).await;
         let folder = tempdir().unwrap();
         for name in ["bin", "paste"] {
@@ -65,7 +66,11 @@ impl Desk {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let desk = Self { workspace, folder, tool };
+        Self { workspace, folder, tool }
+    }
+
+    async fn new(world: World, tool: &'static str, steps: &[Value]) -> Self {
+        let desk = Self::bare(world, tool).await;
         let mut document = report("steps");
         document["workspace"]["url"] = desk.workspace.url.clone().into();
         document["incident"]["title"] = HOSTILE.into();
@@ -77,15 +82,15 @@ impl Desk {
         desk
     }
 
-    fn lake(&self) -> PathBuf {
+    pub fn lake(&self) -> PathBuf {
         self.folder.path().join("lake")
     }
 
-    fn show(&self, arguments: &[&str]) -> String {
+    pub fn show(&self, arguments: &[&str]) -> String {
         ok(&self.lake(), &[&["runbook", "show", "INC-1001", "--with", self.tool], arguments].concat())
     }
 
-    fn bash(&self) -> Command {
+    pub fn bash(&self) -> Command {
         let bin = self.folder.path().join("bin");
         let mut command = Command::new("bash");
         command

@@ -74,6 +74,7 @@ impl History {
                 self.is_past = false;
             }
             Request::ReopenIncident(_) => self.is_past = false,
+            Request::RecordCompliance(request) => self.checks.clone_from(&request.checks),
             _ => {}
         }
         self.apply_alerts(entry);
@@ -104,6 +105,12 @@ impl History {
         });
     }
 
+    /// When the latest fix was put in place: a REMEDIATE that succeeded.
+    pub fn fixed_at(&self) -> Option<Timestamp> {
+        let fixes = self.events.iter().filter(|logged| logged.counts() && logged.mitigates);
+        fixes.filter(|logged| logged.event.kind == EventKind::Remediate).map(|logged| logged.event.at).max()
+    }
+
     /// What a request about this incident establishes, as row `seq` of the ledger at the moment `now`.
     ///
     /// # Errors
@@ -128,6 +135,7 @@ impl History {
                 after.rca = Some(rca);
                 after.is_past = false;
             }
+            Request::RecordCompliance(request) => after.checks.clone_from(&request.checks),
             Request::EscalateIncident(_) => incident.status = Status::Escalated,
             Request::ReopenIncident(_) => {
                 incident.status = Status::Investigating;
@@ -181,6 +189,7 @@ impl History {
             }
             Request::RecordRemediation(step) => {
                 let how = match (step.applied, step.result) {
+                    (false, _) if step.captured_settings.is_some() => "proposed, settings captured",
                     (false, _) => "proposed",
                     (true, Some(RemediationResult::Failed)) => "applied, FAILED",
                     (true, _) => "applied",
@@ -218,6 +227,14 @@ impl History {
                     });
                 }
                 plain(step.at, EventKind::Reopen, &step.message)
+            }
+            Request::RecordCompliance(request) => {
+                let Some(event) = &request.event else { return Ok(None) };
+                Addition {
+                    event: event.clone(),
+                    mitigates: event.kind == EventKind::Verify,
+                    ..plain(None, event.kind, "")
+                }
             }
             Request::CorrectEvent(step) => return self.correction(step).map(Some),
             _ => return Ok(None),
@@ -325,9 +342,10 @@ impl History {
         // The recurring alert follows its episode, not this one incident.
         let own = || self.alerts.values().filter(|alert| alert.trigger != Trigger::Recurring);
         match request {
-            Request::RecordRootCause(_) | Request::ReopenIncident(_) | Request::EvaluateEscalations(_) => {
-                Ok(self.evaluate(policy, now))
-            }
+            Request::RecordRootCause(_)
+            | Request::ReopenIncident(_)
+            | Request::EvaluateEscalations(_)
+            | Request::RecordCompliance(_) => Ok(self.evaluate(policy, now)),
             Request::AcknowledgeIncident(step) => own()
                 .filter(|alert| alert.status == AlertStatus::Open)
                 .map(|alert| escalation::acknowledge(alert, &step.actor).map_err(refused))

@@ -46,12 +46,13 @@ pub fn policy(text: &str) -> Result<Policy, Vec<Problem>> {
 impl Reader<'_> {
     fn policy(&mut self, document: &DeTable) -> Policy {
         let root = Place { table: document, pointer: "", offset: 0 };
-        self.only(root, &["recurring", "escalation", "digest", "channels", "routes"]);
+        self.only(root, &["recurring", "escalation", "digest", "comply", "channels", "routes"]);
         let mut policy = Policy::default();
         let mut names = Vec::new();
         self.table(root, "recurring", |reader, place| policy.recurring = reader.recurring(place));
         self.table(root, "escalation", |reader, place| reader.escalation(place, &mut policy));
         self.table(root, "digest", |reader, place| policy.digest = reader.digest(place));
+        self.table(root, "comply", |reader, place| reader.comply(place, &mut policy));
         self.table(root, "channels", |reader, place| names = reader.channels(place, &mut policy.channels));
         self.routes(root, &names, &mut policy.routes);
         policy

@@ -40,7 +40,12 @@ fn without_configuration_the_specification_holds_and_nobody_is_told() {
 fn the_example_shows_the_defaults_and_leaves_no_gap() {
     let example = parsed(EXAMPLE);
     assert_eq!(example.gaps(), Vec::<String>::new());
-    let without_people = Policy { channels: BTreeMap::new(), routes: Vec::new(), ..example.clone() };
+    let shown = example.comply.clone();
+    let comply =
+        comply::Comply { email: None, service_principal: None, policy_id: None, exempt: Vec::new(), ..shown.clone() };
+    assert!(shown.email.is_some() && shown.service_principal.is_some() && shown.policy_id.is_some());
+    assert_eq!(shown.exempt.len(), 1);
+    let without_people = Policy { channels: BTreeMap::new(), routes: Vec::new(), comply, ..example.clone() };
     assert_eq!(without_people, Policy::default());
     assert_eq!(told(&example, Trigger::SecurityFinding, Severity::Critical), ["pager", "oncall-chat"]);
     assert_eq!(told(&example, Trigger::Recurring, Severity::High), ["pager", "oncall-chat", "platform-mail"]);
@@ -48,6 +53,43 @@ fn the_example_shows_the_defaults_and_leaves_no_gap() {
     for key in ["threshold", "window_hours", "cool_down_minutes", "enabled", "triggers", "severities"] {
         assert!(EXAMPLE.contains(&format!("\n{key} = ")), "{key}");
     }
+}
+
+#[test]
+fn rules_about_jobs_are_refused_with_their_lines() {
+    let text = "[comply.retires]
+enabled = false
+[comply.retries]
+seconds = 3
+max_retries = 0
+severity = 'SEVERE'
+[comply.run-as]
+service_principal = 'two words'
+[[comply.exempt]]
+jobs = [7]
+reason = 'x'
+[[comply.exempt]]
+jobs = ['seven']
+[[comply.exempt]]
+rules = ['queues']
+reason = ' '
+";
+    assert_eq!(
+        refused(text),
+        [
+            "/comply/retires: is not a setting, line 1 (hint: did you mean retries?)",
+            "/comply/retries/seconds: is not a setting, line 4 (hint: known here: enabled, severity, max_retries, interval_seconds)",
+            "/comply/retries/max_retries: must be 1 to 100, but is 0, line 5",
+            "/comply/retries/severity: \"SEVERE\" is not one of LOW, MEDIUM, HIGH, CRITICAL, line 6",
+            "/comply/run-as/service_principal: holds white space, line 8",
+            "/comply/exempt/0/jobs/0: must be a string, but is an integer, line 10 (hint: put it in quotes)",
+            "/comply/exempt/1/reason: is missing, line 12 (hint: say why: it is shown wherever these jobs are left out)",
+            "/comply/exempt/1/jobs/0: \"seven\" is not the id of a job, line 13",
+            "/comply/exempt/2: names no jobs and no tags, line 14 (hint: name jobs by id, or tags such as \"sandbox\" or \"team=research\")",
+            "/comply/exempt/2/rules/0: \"queues\" is not one of retries, bounded-retries, timeout, queue, failure-notification, duration-warning, shared-code, run-as, job-compute, runtime, cluster-policy, line 15 (hint: did you mean queue?)",
+            "/comply/exempt/2/reason: is empty, line 16",
+        ]
+    );
 }
 
 #[test]

@@ -61,6 +61,16 @@ fn walk(value: &Value, pointer: &str, ours: bool, now: Timestamp, problems: &mut
     }
 }
 
+/// Whether every number in it is one that JSON can carry exactly everywhere.
+pub fn is_exact_throughout(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => is_exact(number),
+        Value::Array(items) => items.iter().all(is_exact_throughout),
+        Value::Object(object) => object.values().all(is_exact_throughout),
+        _ => true,
+    }
+}
+
 fn is_exact(number: &Number) -> bool {
     match (number.as_i64(), number.as_u64(), number.as_f64()) {
         (Some(integer), ..) => integer.unsigned_abs() <= EXACT,

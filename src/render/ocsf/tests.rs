@@ -177,6 +177,8 @@ fn every_kind_of_request_has_its_class_and_an_unknown_one_is_api_activity() {
     check("resolve_escalation", true, false, 600_303);
     check("suppress_escalation", true, false, 600_303);
     check("evaluate_recurrence", false, false, 600_301);
+    check("record_compliance", true, false, 200_302);
+    check("record_compliance", false, false, 200_302);
     check("record_digest", false, false, 600_301);
     check("record_job_runs", false, false, 600_301);
     check("alias_causes", false, false, 600_303);

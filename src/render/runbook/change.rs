@@ -7,49 +7,13 @@ use super::{
     quote::{is_redacted, shown},
     shell::Shell,
 };
-use crate::{domain::words::RemediationKind, tables::rows::RunbookStep};
-
-/// Settings that a job has and a task has not, by Jobs API 2.2.
-const JOB_ONLY: &[&str] = &[
-    "access_control_list",
-    "budget_policy_id",
-    "continuous",
-    "deployment",
-    "edit_mode",
-    "environments",
-    "format",
-    "git_source",
-    "job_clusters",
-    "max_concurrent_runs",
-    "name",
-    "parameters",
-    "parent_path",
-    "performance_target",
-    "queue",
-    "run_as",
-    "schedule",
-    "tags",
-    "trigger",
-    "triggers",
-    "usage_policy_id",
-];
-
-/// Settings that a task has and a job has not; besides these, everything that ends in `_task`.
-const TASK_ONLY: &[&str] = &[
-    "compute",
-    "depends_on",
-    "disable_auto_optimization",
-    "disabled",
-    "environment_key",
-    "existing_cluster_id",
-    "job_cluster_key",
-    "libraries",
-    "max_retries",
-    "min_retry_interval_millis",
-    "new_cluster",
-    "retry_on_timeout",
-    "run_if",
-];
+use crate::{
+    domain::{
+        settings::{Change, is_of_job, is_of_task},
+        words::RemediationKind,
+    },
+    tables::rows::RunbookStep,
+};
 
 /// What is changed.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,52 +37,6 @@ impl Resource {
             Self::Job(id) => id.to_string(),
             Self::Cluster(id) | Self::Warehouse(id) => id.clone(),
         }
-    }
-}
-
-/// The change: settings of tasks, and of the resource itself. A null takes a setting away.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Change {
-    pub task_keys: Vec<String>,
-    pub task: Map<String, Value>,
-    pub fields: Map<String, Value>,
-}
-
-impl Change {
-    /// Every changed setting: where it is, and what it is to be. A null takes it away.
-    ///
-    /// The place is `["tasks", TASK_KEY, NAME]` or `[NAME]`.
-    pub fn wanted(&self) -> Vec<(Vec<&str>, &Value)> {
-        let tasks = self.task_keys.iter().flat_map(|key| {
-            self.task.iter().map(move |(name, value)| (vec!["tasks", key.as_str(), name.as_str()], value))
-        });
-        tasks.chain(self.fields.iter().map(|(name, value)| (vec![name.as_str()], value))).collect()
-    }
-
-    /// The captured settings as the change leaves them.
-    pub fn applied_to(&self, captured: &Map<String, Value>) -> Map<String, Value> {
-        let mut after = captured.clone();
-        for task in after.get_mut("tasks").and_then(Value::as_array_mut).into_iter().flatten() {
-            let changed = task
-                .get("task_key")
-                .and_then(Value::as_str)
-                .is_some_and(|key| self.task_keys.iter().any(|one| one == key));
-            if let (true, Some(task)) = (changed, task.as_object_mut()) {
-                set(task, &self.task);
-            }
-        }
-        set(&mut after, &self.fields);
-        after
-    }
-}
-
-fn set(settings: &mut Map<String, Value>, new: &Map<String, Value>) {
-    for (name, value) in new {
-        if value.is_null() {
-            settings.remove(name)
-        } else {
-            settings.insert(name.clone(), value.clone())
-        };
     }
 }
 
@@ -238,8 +156,7 @@ fn job_change(
     let mut task_keys: Vec<String> =
         step.task_keys.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     task_keys.dedup();
-    let task_only = |name: &str| TASK_ONLY.contains(&name) || name.ends_with("_task");
-    let to_tasks = |name: &str| if task_keys.is_empty() { task_only(name) } else { !JOB_ONLY.contains(&name) };
+    let to_tasks = |name: &str| if task_keys.is_empty() { is_of_task(name) } else { !is_of_job(name) };
     let (task, fields): (Map<_, _>, Map<_, _>) = changes.into_iter().partition(|(name, _)| to_tasks(name));
     if task.is_empty() {
         task_keys.clear();

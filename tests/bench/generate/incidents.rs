@@ -320,7 +320,7 @@ fn state(incident: &Incident<'_>, seq: u64, at: Timestamp, closed_at: Option<i64
 fn check(incident: &Incident<'_>, seq: u64, ordinal: i32, at: Timestamp) -> PracticeCheck {
     let statuses = [CheckStatus::Pass, CheckStatus::Fail, CheckStatus::Partial, CheckStatus::Pass];
     PracticeCheck {
-        incident_id: incident.id,
+        incident_id: Some(incident.id),
         seq,
         ordinal,
         checked_at: moment(incident.reported_at),
@@ -332,6 +332,9 @@ fn check(incident: &Incident<'_>, seq: u64, ordinal: i32, at: Timestamp) -> Prac
         finding: Some("found by a check".into()),
         evidence: None,
         workspace_id: id(&incident.workspace.to_string()),
+        resource_kind: None,
+        resource_id: None,
+        resource_name: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A workspace at a socket: the parts of the REST API that runbooks use, as Databricks documents them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
@@ -9,12 +9,15 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, Method, StatusCode, Uri},
+    http::{HeaderMap, Method, StatusCode, Uri, header::HeaderName},
 };
 use serde_json::{Map, Value, json};
 
 pub const TOKEN: &str = "not-a-real-token";
 const PAGE: usize = 100;
+
+/// The id of the workspace, as every answer tells it.
+pub const WORKSPACE_ID: &str = "7405612783315468";
 
 /// What the workspace holds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,11 +25,19 @@ pub struct World {
     pub jobs: BTreeMap<String, Value>,
     pub clusters: BTreeMap<String, Value>,
     pub warehouses: BTreeMap<String, Value>,
+    /// As whom jobs run, by id; all others as a service principal. A list does not tell it.
+    pub run_as: BTreeMap<String, String>,
+    /// Jobs that are listed and may not be read.
+    pub forbidden: BTreeSet<String>,
     /// Tokens of run-now.
     pub runs: Vec<String>,
+    /// Runs as the API tells them; they take the place of those that run-now started.
+    pub told_runs: Vec<Value>,
     pub statements: Vec<String>,
     /// Every request that writes: its path.
     pub writes: Vec<String>,
+    /// How many requests only read, by path.
+    pub reads: BTreeMap<String, usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -52,7 +63,7 @@ impl Workspace {
 
     /// What it holds, without what was done to it.
     pub fn settings(&self) -> World {
-        World { writes: Vec::new(), runs: Vec::new(), statements: Vec::new(), ..self.world() }
+        World { writes: Vec::new(), runs: Vec::new(), statements: Vec::new(), reads: BTreeMap::new(), ..self.world() }
     }
 }
 
@@ -64,17 +75,18 @@ async fn answer(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, String) {
+) -> (StatusCode, [(HeaderName, &'static str); 1], String) {
     let authorised = headers.get("authorization").is_some_and(|value| value == &format!("Bearer {TOKEN}"));
     let outcome = if authorised {
         route(&mut world.lock().unwrap(), &method, &uri, &body)
     } else {
         Err((StatusCode::UNAUTHORIZED, "no token"))
     };
-    match outcome {
+    let (status, text) = match outcome {
         Ok(value) => (StatusCode::OK, value.to_string()),
         Err((status, message)) => (status, json!({ "error_code": status.as_u16(), "message": message }).to_string()),
-    }
+    };
+    (status, [(HeaderName::from_static("x-databricks-org-id"), WORKSPACE_ID)], text)
 }
 
 const UNKNOWN: (StatusCode, &str) = (StatusCode::NOT_FOUND, "there is no such thing");
@@ -89,8 +101,39 @@ fn route(world: &mut World, method: &Method, uri: &Uri, body: &[u8]) -> Answer {
         world.writes.push(uri.path().to_owned());
         return write(world, uri.path(), &body);
     }
+    *world.reads.entry(uri.path().to_owned()).or_default() += 1;
     match uri.path() {
-        "/api/2.2/jobs/get" => job(world.jobs.get(asked("job_id")?).ok_or(UNKNOWN)?, asked("page_token").ok()),
+        "/api/2.0/preview/scim/v2/Me" => Ok(json!({ "userName": "tester" })),
+        "/api/2.2/jobs/list" => {
+            assert_eq!(asked("expand_tasks"), Ok("true"));
+            let (limit, from) = (asked("limit")?, asked("page_token").unwrap_or("0"));
+            let (limit, from): (usize, usize) = (limit.parse().map_err(|_| BAD)?, from.parse().map_err(|_| BAD)?);
+            assert!(limit <= 100);
+            let mut jobs = Vec::new();
+            for (id, settings) in world.jobs.iter().skip(from).take(limit) {
+                let mut listed = job(settings, None)?;
+                let more = listed.as_object_mut().unwrap().remove("next_page_token").is_some();
+                listed["has_more"] = more.into();
+                listed["job_id"] = id.parse::<u64>().unwrap().into();
+                listed["creator_user_name"] = "ada@example.test".into();
+                jobs.push(listed);
+            }
+            let next = from + jobs.len();
+            let next = if next < world.jobs.len() { next.to_string() } else { String::new() };
+            Ok(json!({ "jobs": jobs, "next_page_token": next }))
+        }
+        "/api/2.2/jobs/get" => {
+            let id = asked("job_id")?;
+            if world.forbidden.contains(id) {
+                return Err((StatusCode::FORBIDDEN, "CAN VIEW is missing"));
+            }
+            let mut found = job(world.jobs.get(id).ok_or(UNKNOWN)?, asked("page_token").ok())?;
+            found["job_id"] = id.parse::<u64>().map_err(|_| BAD)?.into();
+            found["creator_user_name"] = "ada@example.test".into();
+            let run_as = world.run_as.get(id).map_or("0f8fad5b-d9cb-469f-a165-70867728950e", String::as_str);
+            found["run_as_user_name"] = run_as.into();
+            Ok(found)
+        }
         "/api/2.1/clusters/get" => {
             let id = asked("cluster_id")?;
             let mut cluster = world.clusters.get(id).ok_or(UNKNOWN)?.clone();
@@ -100,6 +143,15 @@ fn route(world: &mut World, method: &Method, uri: &Uri, body: &[u8]) -> Answer {
         }
         "/api/2.2/jobs/runs/list" => {
             let limit: usize = asked("limit")?.parse().map_err(|_| BAD)?;
+            if !world.told_runs.is_empty() {
+                assert!(limit < 25);
+                let (job, from) = (asked("job_id")?, asked("start_time_from")?.parse::<i64>().map_err(|_| BAD)?);
+                let matching =
+                    |run: &&Value| run["job_id"].to_string() == job && run["start_time"].as_i64().unwrap() >= from;
+                let mut runs: Vec<Value> = world.told_runs.iter().filter(matching).cloned().collect();
+                runs.sort_by_key(|run| -run["start_time"].as_i64().unwrap());
+                return Ok(json!({ "runs": runs }));
+            }
             let runs = world.runs.iter().enumerate().rev().take(limit).map(|(index, _)| {
                 json!({ "run_id": index + 1, "start_time": 1_700_000_000_000_i64,
                         "status": { "state": "TERMINATED", "termination_details": { "code": "SUCCESS", "message": "\u{1b}]0;x\u{7}" } } })
@@ -136,7 +188,7 @@ fn job(settings: &Value, page: Option<&str>) -> Answer {
             task.as_object_mut().unwrap().entry(name).or_insert(default);
         }
     }
-    shown["email_notifications"] = json!({});
+    shown.as_object_mut().unwrap().entry("email_notifications").or_insert(json!({}));
     let mut answer = json!({ "settings": shown });
     if from + PAGE < tasks.len() {
         answer["next_page_token"] = format!("{}/+=", from + PAGE).into();

@@ -1,0 +1,78 @@
+-- What:       what the settings of each job were found to be when they were last checked. Results are recorded when they
+--             change, so they hold until a later row says something else.
+-- Grain:      one row per workspace_id, job_id and name.
+-- Parameters: none.
+-- Columns:
+--   workspace_id, job_id  the job.
+--   job_name     its name, as it was then.
+--   incident_id  the incident that the results came with; null when there was none.
+--   seq          the audit_log row with the results.
+--   checked_at   when they changed.
+--   category     Reliability, Security, Cost Optimization …
+--   name         the rule.
+--   status       PASS, FAIL, PARTIAL. PARTIAL means incomplete data, not a warning.
+--   severity     how bad a failure is.
+--   finding      what was found.
+--   last_failed  the audit_log row in which it failed last; null when it never did.
+WITH made AS (
+  SELECT
+    checks.workspace_id,
+    checks.resource_id AS job_id,
+    checks.resource_name AS job_name,
+    checks.incident_id,
+    checks.seq,
+    checks.checked_at,
+    checks.category,
+    checks.name,
+    checks.status,
+    checks.severity,
+    checks.finding
+  FROM practice_checks AS checks
+  INNER JOIN audit_log AS logged
+    ON logged.seq = checks.seq
+  WHERE
+    checks.resource_kind = 'job'
+    AND logged.request_id LIKE 'comply-%'
+),
+latest AS (
+  SELECT
+    workspace_id,
+    job_id,
+    max(seq) AS seq
+  FROM made
+  GROUP BY workspace_id, job_id
+),
+failures AS (
+  SELECT
+    workspace_id,
+    job_id,
+    name,
+    max(seq) AS last_failed
+  FROM made
+  WHERE status = 'FAIL'
+  GROUP BY workspace_id, job_id, name
+)
+SELECT
+  made.workspace_id,
+  made.job_id,
+  made.job_name,
+  made.incident_id,
+  made.seq,
+  made.checked_at,
+  made.category,
+  made.name,
+  made.status,
+  made.severity,
+  made.finding,
+  failures.last_failed
+FROM made
+INNER JOIN latest
+  ON
+    latest.workspace_id = made.workspace_id
+    AND latest.job_id = made.job_id
+    AND latest.seq = made.seq
+LEFT JOIN failures
+  ON
+    failures.workspace_id = made.workspace_id
+    AND failures.job_id = made.job_id
+    AND failures.name = made.name

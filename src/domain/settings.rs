@@ -1,0 +1,102 @@
+//! A change of settings, as the API spells them.
+
+use serde_json::{Map, Value};
+
+/// Settings that a job has and a task has not, by Jobs API 2.2.
+const JOB_ONLY: &[&str] = &[
+    "access_control_list",
+    "budget_policy_id",
+    "continuous",
+    "deployment",
+    "edit_mode",
+    "environments",
+    "format",
+    "git_source",
+    "job_clusters",
+    "max_concurrent_runs",
+    "name",
+    "parameters",
+    "parent_path",
+    "performance_target",
+    "queue",
+    "run_as",
+    "schedule",
+    "tags",
+    "trigger",
+    "triggers",
+    "usage_policy_id",
+];
+
+/// Settings that a task has and a job has not; besides these, everything that ends in `_task`.
+const TASK_ONLY: &[&str] = &[
+    "compute",
+    "depends_on",
+    "disable_auto_optimization",
+    "disabled",
+    "environment_key",
+    "existing_cluster_id",
+    "job_cluster_key",
+    "libraries",
+    "max_retries",
+    "min_retry_interval_millis",
+    "new_cluster",
+    "retry_on_timeout",
+    "run_if",
+];
+
+/// Whether a job has this setting, and a task has not.
+pub fn is_of_job(name: &str) -> bool {
+    JOB_ONLY.contains(&name)
+}
+
+/// Whether a task has this setting, and a job has not.
+pub fn is_of_task(name: &str) -> bool {
+    TASK_ONLY.contains(&name) || name.ends_with("_task")
+}
+
+/// The change: settings of tasks, and of the resource itself. A null takes a setting away.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Change {
+    pub task_keys: Vec<String>,
+    pub task: Map<String, Value>,
+    pub fields: Map<String, Value>,
+}
+
+impl Change {
+    /// Every changed setting: where it is, and what it is to be. A null takes it away.
+    ///
+    /// The place is `["tasks", TASK_KEY, NAME]` or `[NAME]`.
+    pub fn wanted(&self) -> Vec<(Vec<&str>, &Value)> {
+        let tasks = self.task_keys.iter().flat_map(|key| {
+            self.task.iter().map(move |(name, value)| (vec!["tasks", key.as_str(), name.as_str()], value))
+        });
+        tasks.chain(self.fields.iter().map(|(name, value)| (vec![name.as_str()], value))).collect()
+    }
+
+    /// The captured settings as the change leaves them.
+    pub fn applied_to(&self, captured: &Map<String, Value>) -> Map<String, Value> {
+        let mut after = captured.clone();
+        for task in after.get_mut("tasks").and_then(Value::as_array_mut).into_iter().flatten() {
+            let changed = task
+                .get("task_key")
+                .and_then(Value::as_str)
+                .is_some_and(|key| self.task_keys.iter().any(|one| one == key));
+            if let (true, Some(task)) = (changed, task.as_object_mut()) {
+                set(task, &self.task);
+            }
+        }
+        set(&mut after, &self.fields);
+        after
+    }
+}
+
+/// Sets each; a null takes it away.
+pub fn set(settings: &mut Map<String, Value>, new: &Map<String, Value>) {
+    for (name, value) in new {
+        if value.is_null() {
+            settings.remove(name)
+        } else {
+            settings.insert(name.clone(), value.clone())
+        };
+    }
+}

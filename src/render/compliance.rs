@@ -1,0 +1,104 @@
+//! What one look at the jobs of a workspace saw.
+
+use std::fmt::Write;
+
+use super::{
+    listing::{fixed, flexible, number, table},
+    plain::{line, na},
+};
+use crate::domain::{
+    comply::look::{JobChange, Look},
+    words::{GapEvent, JobRule},
+};
+
+/// Lines about single jobs; the rest is counted.
+const TOLD: usize = 50;
+
+/// For a terminal of so many columns.
+pub fn text(look: &Look, width: usize) -> String {
+    let mut text = format!(
+        "{} in workspace {}: {} with something that fails, {} exempt, {} not read\n\n",
+        jobs(look.jobs + look.exempt.iter().filter(|exempt| exempt.rules.is_empty()).count() + look.unread.len()),
+        line(look.workspace_id.as_str()),
+        look.failing,
+        look.exempt.len(),
+        look.unread.len()
+    );
+    let rows = look.rules.iter().filter(|rule| rule.enabled).map(|rule| {
+        [
+            rule.rule.to_string(),
+            rule.category.to_owned(),
+            rule.severity.to_string(),
+            rule.fail.to_string(),
+            rule.partial.to_string(),
+            rule.pass.to_string(),
+        ]
+    });
+    let columns =
+        [fixed("RULE"), fixed("CATEGORY"), fixed("SEVERITY"), number("FAIL"), number("PARTIAL"), number("PASS")];
+    text.push_str(&table(columns, rows, width));
+    changes(&mut text, look, width);
+    for exempt in look.exempt.iter().take(TOLD) {
+        let of = if exempt.rules.is_empty() { String::new() } else { format!(" from {}", names(&exempt.rules)) };
+        let _ = write!(text, "\nexempt{of}: job {} {}: ", exempt.job_id, na(exempt.name.as_deref().map(line)));
+        text.push_str(&line(&exempt.reason));
+    }
+    more(&mut text, "exempt", look.exempt.len());
+    for unread in look.unread.iter().take(TOLD) {
+        let _ = write!(text, "\nnot read: job {}: {}", unread.job_id, line(&unread.reason));
+        if let Some(incident) = unread.incident_id {
+            let _ = write!(text, "; {incident} about it stays open, close it by hand if the job is gone");
+        }
+    }
+    more(&mut text, "not read", look.unread.len());
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+fn changes(text: &mut String, look: &Look, width: usize) {
+    // That there are results is no news where nothing ever failed.
+    let told: Vec<&JobChange> = look.changes.iter().filter(|change| change.event != GapEvent::Checked).collect();
+    let checked = look.changes.len() - told.len();
+    text.push('\n');
+    if look.changes.is_empty() {
+        text.push_str("nothing changed: everything is recorded as it stands\n");
+        return;
+    }
+    if look.dry_run {
+        text.push_str("nothing was recorded; without --dry-run would be:\n");
+    }
+    if checked > 0 {
+        let _ = writeln!(text, "results of {} without an open incident", jobs(checked));
+    }
+    if told.is_empty() {
+        return;
+    }
+    let rows = told.iter().take(TOLD).map(|change| {
+        [
+            change.event.to_string(),
+            na(change.incident_id),
+            change.job_id.to_string(),
+            na(change.name.as_deref().map(line)),
+            if change.failing.is_empty() { "nothing".to_owned() } else { names(&change.failing) },
+        ]
+    });
+    let columns = [fixed("INCIDENT IS"), fixed("INCIDENT"), fixed("JOB"), flexible("NAME", 12), flexible("FAILS", 20)];
+    text.push_str(&table(columns, rows, width));
+    more(text, "changed", told.len());
+}
+
+fn more(text: &mut String, what: &str, count: usize) {
+    if count > TOLD {
+        let _ = write!(text, "\n{what}: {} more", count - TOLD);
+    }
+}
+
+fn names(rules: &[JobRule]) -> String {
+    rules.iter().map(|rule| rule.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn jobs(count: usize) -> String {
+    if count == 1 { "1 job".into() } else { format!("{count} jobs") }
+}
