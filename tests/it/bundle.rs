@@ -13,14 +13,9 @@ use serde_json::Value;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Tasks of the bundle (job, task) whose command this binary does not have yet, with that command. Their YAML is tested and
-/// nothing else. A command that has come has to leave this list: then the task is run.
-const NOT_THERE_YET: [(&str, &str, &[&str]); 4] = [
-    ("setup", "doctor", &["doctor"]),
-    ("setup", "register", &["tables", "register"]),
-    ("sweep", "sweep", &["sweep"]),
-    ("compliance", "comply", &["comply"]),
-];
+/// Tasks of the bundle (job, task) that need more than the emulator has: a warehouse and storage that Unity Catalog reads, or a
+/// workspace that stays as it is from one run to the next. What they hand to the binary is held against the command line, no more.
+const NOT_RUN: [(&str, &str); 3] = [("setup", "register"), ("sweep", "sweep"), ("compliance", "comply")];
 
 /// Python in the environment of the bundle's tests.
 fn python() -> Command {

@@ -329,7 +329,7 @@ async fn an_emulator_that_is_strict_about_credentials_lets_in_whom_it_knows() {
     let client =
         |token: &str| Client::new(emulator.ready("url").parse().unwrap(), token.parse::<Token>().unwrap()).unwrap();
     let jobs = client(TOKEN).jobs(|_| {}).await.unwrap();
-    let names: Vec<_> = jobs.iter().map(|job| job.name().unwrap()).collect();
+    let names: Vec<_> = jobs.iter().map(|job| job.as_ref().unwrap().name().unwrap()).collect();
     assert_eq!(names, ["nightly-etl", "weekly-report"]);
     assert_eq!(client(TOKEN).job(1001).await.unwrap().name(), Some("nightly-etl"));
     assert!(matches!(client(TOKEN).job(1).await, Err(ApiError::NotFound(_))));

@@ -257,6 +257,7 @@ impl Planner<'_> {
         categories.dedup();
         let report = Report {
             schema_version: SCHEMA_VERSION,
+            history: false,
             report_id: Some(request_id.clone()),
             actor: Id::new(ACTOR)?,
             workspace: workspace.clone(),
