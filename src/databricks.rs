@@ -3,7 +3,7 @@
 //! - here: the client, and how requests are sent and sent again
 //! - [`auth`]: who asks, and where
 //! - [`error`]: what a workspace answers when it does not do what it was asked
-//! - [`pages`]: lists
+//! - [`pages`] of lists
 //! - [`jobs`] as they are deployed, and their [`runs`]; clusters and warehouses as they are configured
 //! - [`statements`] runs SQL on a warehouse
 //!
