@@ -1,5 +1,7 @@
 //! A change of settings, as the API spells them.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 /// Settings that a job has and a task has not, by Jobs API 2.2.
@@ -76,11 +78,9 @@ impl Change {
     /// The captured settings as the change leaves them.
     pub fn applied_to(&self, captured: &Map<String, Value>) -> Map<String, Value> {
         let mut after = captured.clone();
+        let keys: BTreeSet<&str> = self.task_keys.iter().map(String::as_str).collect();
         for task in after.get_mut("tasks").and_then(Value::as_array_mut).into_iter().flatten() {
-            let changed = task
-                .get("task_key")
-                .and_then(Value::as_str)
-                .is_some_and(|key| self.task_keys.iter().any(|one| one == key));
+            let changed = task.get("task_key").and_then(Value::as_str).is_some_and(|key| keys.contains(key));
             if let (true, Some(task)) = (changed, task.as_object_mut()) {
                 set(task, &self.task);
             }

@@ -24,6 +24,12 @@ use crate::{
     tables::rows::RunbookStep,
 };
 
+/// Settings as they are now, and as the steps so far leave them.
+struct Live {
+    now: Map<String, Value>,
+    after: Map<String, Value>,
+}
+
 /// Reads what the steps of an incident change, captures what was not captured, and says what has drifted. With `anew`, what has
 /// drifted is captured as it is now.
 ///
@@ -41,21 +47,26 @@ pub async fn capture(
     let (_, projections) = incident(lake, id).await?;
     let state = projections.incident_states.iter().max_by_key(|state| state.seq);
     comply::workspace(client, state.map(|state| &state.workspace_id)).await?;
-    let mut live: BTreeMap<(RemediationKind, Id), Result<Map<String, Value>, String>> = BTreeMap::new();
+    let mut live: BTreeMap<(RemediationKind, Id), Result<Live, String>> = BTreeMap::new();
     let (mut seen, mut new) = (Vec::new(), Vec::new());
     for (number, step) in (1..).zip(standing_steps(&projections.runbooks)) {
         let outcome = match &step.resource_id {
             Some(resource) if !step.applied && changes_settings(step.kind) => {
                 let settings = match live.entry((step.kind, resource.clone())) {
                     Slot::Occupied(known) => known.into_mut(),
-                    Slot::Vacant(slot) => slot.insert(read(client, step.kind, resource, redactor).await?),
+                    Slot::Vacant(slot) => {
+                        let read = read(client, step.kind, resource, redactor).await?;
+                        slot.insert(read.map(|now| Live { after: now.clone(), now }))
+                    }
                 };
                 match settings {
                     Err(reason) => Outcome::Unread { reason: reason.clone() },
-                    Ok(settings) => {
-                        let (found, after) = standing(&step, settings);
+                    Ok(Live { now, after }) => {
+                        // A step may have been captured as things are, or as the steps before leave them.
+                        let (found, left) = standing(&step, after);
+                        let found = found.closer(standing(&step, now).0);
                         // What comes later is captured as this step leaves it: the steps are done in their order.
-                        let before = std::mem::replace(settings, after);
+                        let before = std::mem::replace(after, left);
                         let drifted = matches!(found, Standing::Drifted { .. });
                         if found == Standing::NotCaptured || (drifted && anew) {
                             match recorded(lake, ledger, id, actor, &step, before, redactor).await? {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use crate::support::{example, json_lines, ok, report, run};
-use workspace::{TOKEN, Workspace, World};
+use workspace::{TOKEN, WORKSPACE_ID, Workspace, World};
 
 const HOSTILE: &str = "x'; touch pwned #\n$(touch pwned)`touch pwned`\"; touch pwned; \"\u{202e}\u{1b}[2J!!\\";
 
@@ -72,6 +72,7 @@ impl Desk {
     async fn new(world: World, tool: &'static str, steps: &[Value]) -> Self {
         let desk = Self::bare(world, tool).await;
         let mut document = report("steps");
+        document["workspace"]["id"] = WORKSPACE_ID.into();
         document["workspace"]["url"] = desk.workspace.url.clone().into();
         document["incident"]["title"] = HOSTILE.into();
         document["rca"]["root_cause"] = HOSTILE.into();
@@ -420,6 +421,77 @@ async fn a_failed_block_leaves_the_shell_it_was_pasted_into() {
     let pasted = desk.paste_with(&format!("{}echo still here\n", block(&desk.show(&[]), CHECK)), &[]);
     assert_eq!(pasted.out, "still here\n");
     assert!(pasted.err.contains("there is no such thing"), "{}", pasted.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_captured_is_captured_live_and_what_drifted_is_said() {
+    let retries = |task: &str, captured: Option<Value>| {
+        let mut step = json!({
+            "kind": "job_settings", "title": format!("Retry {task}"), "resource": { "kind": "job", "id": "7" },
+            "task_keys": [task], "changes": { "max_retries": 3 }, "applied": false,
+        });
+        if let Some(captured) = captured {
+            step["captured_settings"] = captured;
+        }
+        step
+    };
+    let mut drifted = settings("transform");
+    drifted["tasks"][1]["max_retries"] = 1.into();
+    let cluster = json!({
+        "kind": "cluster_settings", "title": "Resize", "resource": { "kind": "cluster", "id": "0211-abc" },
+        "changes": { "num_workers": 3 }, "applied": false,
+    });
+    let gone = json!({
+        "kind": "warehouse_settings", "title": "Bigger", "resource": { "kind": "warehouse", "id": "gone" },
+        "changes": { "cluster_size": "Large" }, "applied": false,
+    });
+    let mut world = one_job(settings("transform"));
+    world
+        .clusters
+        .insert("0211-abc".into(), json!({ "num_workers": 1, "spark_conf": { "a.password": "hunter2-not-real" } }));
+    let steps = [retries("extract", None), retries("transform", Some(drifted)), cluster, gone];
+    let desk = Desk::new(world, "curl", &steps).await;
+    let capture = |arguments: &[&str]| {
+        let mut command = crate::support::binary(&desk.lake());
+        command.env("DATABRICKS_HOST", &desk.workspace.url).env("DATABRICKS_TOKEN", TOKEN);
+        let output = command.args(["runbook", "capture", "INC-1001", "--json"]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let word = |step: &Value| {
+            let stands = step["stands"].as_str();
+            stands.unwrap_or_else(|| step["outcome"].as_str().unwrap()).to_owned()
+        };
+        (found["steps"].as_array().unwrap().iter().map(word).collect::<Vec<_>>(), found)
+    };
+    let (words, found) = capture(&[]);
+    assert_eq!(words, ["captured", "drifted", "captured", "unread"], "{found:#}");
+    assert_eq!(
+        found["steps"][1]["differences"],
+        json!([{ "setting": ["tasks", "transform", "max_retries"], "captured": 1, "now": null }])
+    );
+    assert_eq!(found["runbook"]["entries"].as_array().unwrap().len(), 4);
+    let recorded = fs::read_dir(desk.lake()).is_ok() && !found.to_string().contains("hunter2");
+    assert!(recorded, "no secret is captured");
+    let rows = || {
+        json_lines(&desk.lake(), &["sql", "SELECT count(*) AS n FROM audit_log", "--format", "json"])[0]["n"].clone()
+    };
+    let before = rows();
+    let (words, found) = capture(&[]);
+    assert_eq!(words, ["as_captured", "drifted", "as_captured", "unread"], "{found:#}");
+    assert_eq!(rows(), before, "nothing is recorded twice");
+    let (words, _) = capture(&["--anew"]);
+    assert_eq!(words, ["as_captured", "captured", "as_captured", "unread"]);
+    let (words, _) = capture(&["--anew"]);
+    assert_eq!(words, ["as_captured", "as_captured", "as_captured", "unread"]);
+    assert_eq!(desk.workspace.world().writes, Vec::<String>::new());
+    // The captures fit, one after the other.
+    let script = desk.folder.path().join("runbook.sh");
+    fs::write(&script, desk.show(&["--format", "script"])).unwrap();
+    for step in ["1", "2", "3"] {
+        let output = desk.bash().arg(&script).args(["apply", step]).output().unwrap();
+        assert!(output.status.success(), "{step}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(desk.workspace.settings().jobs["7"]["tasks"][1]["max_retries"], 3);
 }
 
 fn shellcheck(script: &Path) {

@@ -126,8 +126,7 @@ async fn the_first_failure_decides_and_what_somebody_stopped_does_not() {
     assert_eq!(found["found"]["run"]["run_id"], "6");
     let message = verifications(lake.path())[0]["message"].as_str().unwrap().to_owned();
     assert!(
-        message
-            .starts_with("Run 6 of job 7 since 2026-02-11T13:00:00Z ended as RUN_EXECUTION_ERROR, after 4 succeeded"),
+        message.starts_with("Run 6 of job 7 since 2026-02-11T13:00:00Z ended as FAILED, after 4 succeeded"),
         "{message}"
     );
     assert_eq!(

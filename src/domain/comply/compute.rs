@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Fix, Subject, Verdict,
-    fix::by_task,
+    fix::{MAX_STEPS, by_task},
     reliability::of_job,
     runtimes::{Support, midnight, release, support},
     shape::{Task, Tasks, counted, list, named, object, text},
@@ -95,13 +95,16 @@ pub fn job_compute(subject: &Subject<'_>, tasks: &Tasks<'_>) -> Verdict {
     Verdict::Fail(text, own_copies(subject, &shared).map_or_else(hand, Fix::Settings))
 }
 
-/// A job cluster like each of the all-purpose clusters. `None` when one of them could not be read.
+/// A job cluster like each of the all-purpose clusters. `None` when one of them could not be read, or there are many.
 fn own_copies(subject: &Subject<'_>, shared: &[(Task<'_>, &str)]) -> Option<Vec<Change>> {
     let mut clusters = list(subject.settings, "job_clusters").ok()?.to_vec();
     let mut changes = Vec::new();
     let mut ids: Vec<&str> = shared.iter().map(|(_, id)| *id).collect();
     ids.sort_unstable();
     ids.dedup();
+    if ids.len() > MAX_STEPS {
+        return None;
+    }
     for id in ids {
         let read = subject.clusters.get(id)?;
         let spec = object(read, "spec").ok().flatten().unwrap_or(read);

@@ -3,6 +3,8 @@
 //! What a step is compared with before it writes is the job as the steps before it leave it: several steps may change the same
 //! tasks, and are done in their order.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::{Finding, Fix, Subject, Verdict, judge};
@@ -19,14 +21,21 @@ use crate::domain::{
 
 /// Captures of one job are at most so many bytes, all together; without a capture a runbook begins with capturing.
 const MAX_CAPTURES: usize = 1 << 20;
+/// One rule takes at most so many steps; nobody pastes more.
+pub const MAX_STEPS: usize = 20;
 /// New settings are at most so many bytes, all together.
 const MAX_CHANGES: usize = 1 << 20;
+const TOO_MUCH: &str =
+    "the settings are more, or hold larger numbers, than a runbook can; change the job where it is deployed from";
 
 /// Tasks that get the same settings, in one change.
 pub fn by_task<'a>(changes: impl IntoIterator<Item = (&'a str, Map<String, Value>)>) -> Vec<Change> {
     let mut grouped: Vec<Change> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     for (key, task) in changes {
-        match grouped.iter_mut().find(|change| change.task == task) {
+        // Equal settings of one rule come with their names in the same order.
+        let place = *places.entry(Value::Object(task.clone()).to_string()).or_insert(grouped.len());
+        match grouped.get_mut(place) {
             Some(change) => change.task_keys.push(key.to_owned()),
             None => grouped.push(Change { task_keys: vec![key.to_owned()], task, ..Change::default() }),
         }
@@ -55,16 +64,18 @@ pub fn steps(
                 steps.push(Remediation { command: Some(hand), ..step(RemediationKind::Command) });
                 continue;
             }
+            Verdict::Fail(_, Fix::Settings(changes)) if changes.len() > MAX_STEPS => {
+                steps.push(Remediation { command: Some(TOO_MUCH.into()), ..step(RemediationKind::Command) });
+                continue;
+            }
             Verdict::Fail(_, Fix::Settings(changes)) => changes,
         };
         for change in changes {
             let wanted: Map<String, Value> =
                 change.task.iter().chain(&change.fields).map(|(name, value)| (name.clone(), value.clone())).collect();
             let size = canonical(&(&wanted, &change.task_keys)).map_or(usize::MAX, |text| text.len());
-            if size > room_for_changes {
-                let hand =
-                    "the settings are too many for a runbook; change the job where it is deployed from".to_owned();
-                steps.push(Remediation { command: Some(hand), ..step(RemediationKind::Command) });
+            if size > room_for_changes || !is_exact(&Value::Object(wanted.clone())) {
+                steps.push(Remediation { command: Some(TOO_MUCH.into()), ..step(RemediationKind::Command) });
                 break;
             }
             room_for_changes -= size;

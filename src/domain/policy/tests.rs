@@ -77,7 +77,7 @@ reason = ' '
     assert_eq!(
         refused(text),
         [
-            "/comply/retires: is not a setting, line 1 (hint: did you mean retries?)",
+            "/comply/retires: is not a setting, line 1 (hint: did you mean `retries`?)",
             "/comply/retries/seconds: is not a setting, line 4 (hint: known here: enabled, severity, max_retries, interval_seconds)",
             "/comply/retries/max_retries: must be 1 to 100, but is 0, line 5",
             "/comply/retries/severity: \"SEVERE\" is not one of LOW, MEDIUM, HIGH, CRITICAL, line 6",
@@ -86,7 +86,7 @@ reason = ' '
             "/comply/exempt/1/reason: is missing, line 12 (hint: say why: it is shown wherever these jobs are left out)",
             "/comply/exempt/1/jobs/0: \"seven\" is not the id of a job, line 13",
             "/comply/exempt/2: names no jobs and no tags, line 14 (hint: name jobs by id, or tags such as \"sandbox\" or \"team=research\")",
-            "/comply/exempt/2/rules/0: \"queues\" is not one of retries, bounded-retries, timeout, queue, failure-notification, duration-warning, shared-code, run-as, job-compute, runtime, cluster-policy, line 15 (hint: did you mean queue?)",
+            "/comply/exempt/2/rules/0: \"queues\" is not one of retries, bounded-retries, timeout, queue, failure-notification, duration-warning, shared-code, run-as, job-compute, runtime, cluster-policy, line 15 (hint: did you mean `queue`?)",
             "/comply/exempt/2/reason: is empty, line 16",
         ]
     );

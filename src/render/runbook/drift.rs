@@ -36,6 +36,17 @@ pub enum Standing {
     },
 }
 
+impl Standing {
+    /// The one of two that differs less.
+    pub fn closer(self, other: Self) -> Self {
+        let far = |standing: &Self| match standing {
+            Self::Drifted { differences } => differences.len(),
+            _ => 0,
+        };
+        if far(&other) < far(&self) { other } else { self }
+    }
+}
+
 /// A setting that is not as it was captured. `None`: it is not there.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {

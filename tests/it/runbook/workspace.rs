@@ -146,8 +146,9 @@ fn route(world: &mut World, method: &Method, uri: &Uri, body: &[u8]) -> Answer {
             if !world.told_runs.is_empty() {
                 assert!(limit < 25);
                 let (job, from) = (asked("job_id")?, asked("start_time_from")?.parse::<i64>().map_err(|_| BAD)?);
-                let matching =
-                    |run: &&Value| run["job_id"].to_string() == job && run["start_time"].as_i64().unwrap() >= from;
+                let matching = |run: &&Value| {
+                    run["job_id"].as_u64() == job.parse().ok() && run["start_time"].as_i64().unwrap() >= from
+                };
                 let mut runs: Vec<Value> = world.told_runs.iter().filter(matching).cloned().collect();
                 runs.sort_by_key(|run| -run["start_time"].as_i64().unwrap());
                 return Ok(json!({ "runs": runs }));
