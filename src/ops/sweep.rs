@@ -266,7 +266,7 @@ async fn watched(
         .values()
         .filter(|run| run.may_change() && run.ended_at.is_some_and(|at| at >= recent) && !gathered.has(&run.run_id))
         .collect();
-    repairable.sort_by(|a, b| b.ended_at.cmp(&a.ended_at));
+    repairable.sort_by_key(|run| std::cmp::Reverse(run.ended_at));
     let left = repairable.len().saturating_sub(MAX_WATCHED);
     watched.extend(repairable.into_iter().take(MAX_WATCHED).map(|run| run.run_id.clone()));
     watched.retain(|run| !gathered.has(run));
