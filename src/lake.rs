@@ -28,8 +28,9 @@ pub mod unity;
 pub mod verify;
 
 use std::{
+    collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -44,7 +45,11 @@ use uuid::Uuid;
 
 use crate::{
     databricks::Client,
-    domain::{ids::IncidentId, policy::Policy, time::Timestamp},
+    domain::{
+        ids::{IncidentId, sha256_hex},
+        policy::Policy,
+        time::Timestamp,
+    },
     tables::{TableDef, catalog},
 };
 use cloud::Variables;
@@ -160,7 +165,10 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 #[derive(Clone)]
 pub struct Context {
     pub clock: Clock,
+    seed: u64,
     ids: Arc<Mutex<ChaCha8Rng>>,
+    /// Of each table its own, so that no id depends on which of several tables is written first.
+    streams: Arc<Mutex<BTreeMap<&'static str, Arc<Mutex<ChaCha8Rng>>>>>,
     /// What is decided by configuration.
     pub policy: Arc<Policy>,
 }
@@ -181,11 +189,23 @@ impl Context {
 
     /// Ids that follow from `seed`.
     pub fn new(clock: Clock, seed: u64) -> Self {
-        Self { clock, ids: Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed))), policy: Arc::default() }
+        let ids = Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed)));
+        Self { clock, seed, ids, streams: Arc::default(), policy: Arc::default() }
     }
 
     pub fn with_policy(self, policy: Policy) -> Self {
         Self { policy: Arc::new(policy), ..self }
+    }
+
+    /// The same, with ids that follow from the seed and `table` only.
+    fn of(&self, table: &'static str) -> Self {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let ids = streams.entry(table).or_insert_with(|| {
+            let mut ids = ChaCha8Rng::seed_from_u64(self.seed);
+            ids.set_stream(u64::from_str_radix(&sha256_hex(table)[..16], 16).unwrap_or(1));
+            Arc::new(Mutex::new(ids))
+        });
+        Self { ids: Arc::clone(ids), ..self.clone() }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -194,10 +214,7 @@ impl Context {
 
     pub fn uuid(&self) -> Uuid {
         let mut bytes = [0; 16];
-        match self.ids.lock() {
-            Ok(mut ids) => ids.fill_bytes(&mut bytes),
-            Err(poisoned) => poisoned.into_inner().fill_bytes(&mut bytes),
-        }
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut bytes);
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 }

@@ -555,7 +555,7 @@ impl State {
         let note = CommitNote {
             head: Some(head),
             keys: decided.rows.iter().map(|row| row.request_key.clone()).collect(),
-            ..CommitNote::new(self.lake.context.uuid(), 0)
+            ..self.table.note()
         };
         Draft { operation: "WRITE", adds: vec![file], removes: Vec::new(), projected_to: None, note }
     }

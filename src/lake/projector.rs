@@ -7,7 +7,7 @@
 use super::{
     Lake, LakeError, Result,
     ledger::{self, entries},
-    log::{CommitNote, Log},
+    log::Log,
     table::{Draft, Put, Table},
 };
 use crate::{
@@ -60,13 +60,13 @@ pub async fn project(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
             async move {
                 let log = match rows(table.def, chunk, 0)?.is_empty() {
                     true => log,
-                    false => Some(advance(lake, &table, log, chunk, last).await?),
+                    false => Some(advance(&table, log, chunk, last).await?),
                 };
                 Ok::<_, LakeError>((table, log))
             }
         });
         others = futures::future::try_join_all(advancing.collect::<Vec<_>>()).await?;
-        lead_log = Some(advance(lake, &lead, lead_log.take(), &chunk, last).await?);
+        lead_log = Some(advance(&lead, lead_log.take(), &chunk, last).await?);
         done = last;
         progress(done, head);
     }
@@ -100,7 +100,7 @@ fn rows(def: &TableDef, entries: &[Entry], after: u64) -> Result<Vec<arrow::arra
 }
 
 /// Commits what `table` lacks of `entries`, up to `last`. Returns the table's log as it then is.
-async fn advance(lake: &Lake, table: &Table, log: Option<Log>, entries: &[Entry], last: u64) -> Result<Log> {
+async fn advance(table: &Table, log: Option<Log>, entries: &[Entry], last: u64) -> Result<Log> {
     let mut log = match log {
         Some(log) => log,
         None => table.log().await?,
@@ -114,7 +114,7 @@ async fn advance(lake: &Lake, table: &Table, log: Option<Log>, entries: &[Entry]
         for batch in rows(table.def, entries, after)? {
             adds.push(table.write_file(&batch, true).await?);
         }
-        let note = CommitNote::new(lake.context.uuid(), 0);
+        let note = table.note();
         let draft = Draft { operation: "WRITE", adds, removes: Vec::new(), projected_to: Some(last), note };
         match table.commit_or_catch_up(&mut log, &draft).await? {
             Put::Committed => {

@@ -98,12 +98,17 @@ pub struct Table {
 
 impl Table {
     pub fn new(def: &'static TableDef, lake: &Lake) -> Self {
-        Self { def, store: lake.store(def.name), context: lake.context.clone() }
+        Self { def, store: lake.store(def.name), context: lake.context.of(def.name) }
     }
 
     /// A handle on the same definition in another folder of the lake.
     pub fn in_folder(def: &'static TableDef, lake: &Lake, folder: &str) -> Self {
-        Self { def, store: lake.store(folder), context: lake.context.clone() }
+        Self { def, store: lake.store(folder), context: lake.context.of(def.name) }
+    }
+
+    /// The note of a commit yet to be made.
+    pub fn note(&self) -> CommitNote {
+        CommitNote::new(self.context.uuid(), 0)
     }
 
     pub fn name(&self) -> &'static str {

@@ -229,7 +229,7 @@ fn what_is_not_run_is_understood_by_the_binary() {
         assert_eq!(arguments[end + 2], "--config", "{job}.{task}");
         let output = support::run(folder.path(), &arguments[..end]);
         let said = String::from_utf8_lossy(&output.stderr);
-        let stops = said.contains("asking a workspace needs") || said.contains("local");
+        let stops = said.contains("asking a workspace needs") || said.contains("object stores only");
         assert!(stops && !said.contains("Usage:"), "{job}.{task}: {said}");
     }
 }
