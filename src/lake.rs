@@ -160,15 +160,18 @@ impl LakeError {
 /// Where the present comes from.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Where ids come from; clones go on where the others are.
+type Ids = Arc<Mutex<ChaCha8Rng>>;
+
 /// Everything that would make two runs differ: the clock, the ids, the configuration. Given from outside, so that a run can
 /// be repeated.
 #[derive(Clone)]
 pub struct Context {
     pub clock: Clock,
     seed: u64,
-    ids: Arc<Mutex<ChaCha8Rng>>,
+    ids: Ids,
     /// Of each table its own, so that no id depends on which of several tables is written first.
-    streams: Arc<Mutex<BTreeMap<&'static str, Arc<Mutex<ChaCha8Rng>>>>>,
+    streams: Arc<Mutex<BTreeMap<&'static str, Ids>>>,
     /// What is decided by configuration.
     pub policy: Arc<Policy>,
 }
