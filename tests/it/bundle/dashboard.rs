@@ -102,12 +102,15 @@ fn every_statement_runs_on_a_lake_without_incidents() {
 }
 
 #[test]
-fn every_view_has_a_dataset_and_every_dataset_is_shown() {
+fn every_view_for_people_has_a_dataset_and_every_dataset_is_shown() {
     let dashboard = dashboard();
     let datasets = datasets(&dashboard);
     let read: BTreeSet<String> = datasets.iter().flat_map(|(_, sql)| analytics::references(sql).unwrap()).collect();
-    let views: BTreeSet<String> = analytics::views().map(|(name, _)| name.to_owned()).collect();
-    assert_eq!(read, views);
+    // How the settings of jobs stand is in `checks`; these two are what `comply` itself asks.
+    let asked_by_comply = ["job_checks", "job_gaps"];
+    let views =
+        analytics::views().map(|(name, _)| name.to_owned()).filter(|name| !asked_by_comply.contains(&name.as_str()));
+    assert_eq!(read, views.collect());
     let shown: BTreeSet<&str> = widgets(&dashboard)
         .flat_map(|widget| list(&widget["queries"]))
         .map(|query| text(&query["query"]["datasetName"]))
