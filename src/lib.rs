@@ -1,7 +1,7 @@
 //! `ops-runbook`: from an investigation to an incident record that can be shown to an auditor.
 //!
 //! ```text
-//!  a report, a step, a scan                           [cli]  main.rs is the binary
+//!  a report, a step, a scan, a sweep                  [cli]  main.rs is the binary
 //!        │
 //!        ▼
 //!  redact → parse → gather → decide                   [domain, lake::ledger]  deciding is pure: no I/O, clock, async
@@ -24,7 +24,7 @@
 //! - [`cli`] asks: arguments in, [`ops`] called, results printed, exit codes
 //! - [`ops`] is the only async orchestration: what the binary can do, without a word about how it is shown
 //! - [`analytics`] plans SQL over the lake's tables and views
-//! - [`databricks`] speaks to a workspace: SQL on a warehouse
+//! - [`databricks`] speaks to a workspace: SQL on a warehouse, jobs and their runs, credentials for storage
 //! - [`lake`] is the only code that writes: the Delta log, the ledger, projections, upkeep, proof
 //! - [`render`] makes text for people from rows; pure
 //! - [`tables`] describes every row once, and computes rows from ledger entries; pure
