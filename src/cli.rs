@@ -10,6 +10,7 @@ mod escalations;
 mod exit;
 mod incident;
 mod input;
+mod mcp;
 mod output;
 mod place;
 mod query;
@@ -117,6 +118,11 @@ enum Command {
     /// settings; repairs and retries are added to it. What people cancelled or disabled is left alone. Swept again, nothing is
     /// recorded twice. Nobody is told of what failed before the first sweep of a workspace. Makes the lake if there is none.
     Sweep(sweep::SweepArgs),
+    /// Serve agents over MCP, on standard input and output or over HTTP
+    ///
+    /// The tools are the requests of this command line. Over HTTP clients give a token, and all share one ledger. Stops on
+    /// Ctrl-C or a termination signal, after what is under way.
+    Mcp(mcp::McpArgs),
     /// Make runbooks that are safe to paste
     #[command(subcommand)]
     Runbook(runbook::RunbookCommand),
@@ -272,6 +278,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Verify(args) => verify::run(args, &lake()?, redactor, output).await,
         Command::Digest(args) => digest::run(args, &lake()?, output).await,
         Command::Sweep(args) => sweep::run(args, &lake()?, redactor, output).await,
+        Command::Mcp(args) => mcp::run(args, lake()?, redactor, output).await,
         Command::Runbook(command) => runbook::run(&lake()?, command, redactor, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,

@@ -1,5 +1,6 @@
 //! The domain: plain values and pure functions. No I/O, no clock, no environment, no async.
 
+mod as_text;
 pub mod cause;
 pub mod chain;
 pub mod checkpoint;
@@ -21,6 +22,7 @@ pub mod report;
 pub mod run;
 pub mod settings;
 pub mod steps;
+pub mod similar;
 pub mod sweep;
 pub mod time;
 pub mod verification;

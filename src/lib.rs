@@ -1,7 +1,7 @@
 //! `ops-runbook`: from an investigation to an incident record that can be shown to an auditor.
 //!
 //! ```text
-//!  a report, a step, a scan, a sweep                  [cli]  main.rs is the binary
+//!  a report, a step, a scan, a sweep                  [cli, mcp]  main.rs is the binary
 //!        │
 //!        ▼
 //!  redact → parse → gather → decide                   [domain, lake::ledger]  deciding is pure: no I/O, clock, async
@@ -16,12 +16,13 @@
 //!  sql/*.sql on DataFusion, or on a SQL warehouse     [analytics, databricks]  what recurs comes back in as a request of its own
 //!        │
 //!        ▼
-//!  text, Markdown, shell, JSON, CSV                   [render, cli]
+//!  text, Markdown, shell, JSON, CSV                   [render, cli, mcp]
 //! ```
 //!
 //! In reading order, arrows pointing down only (a test checks them):
 //!
 //! - [`cli`] asks: arguments in, [`ops`] called, results printed, exit codes
+//! - [`mcp`] asks for agents: tools, resources and prompts over standard input and output, or HTTP
 //! - [`ops`] is the only async orchestration: what the binary can do, without a word about how it is shown
 //! - [`analytics`] plans SQL over the lake's tables and views
 //! - [`databricks`] speaks to a workspace: SQL on a warehouse, jobs and their runs, credentials for storage
@@ -48,6 +49,7 @@ pub mod cli;
 pub mod databricks;
 pub mod domain;
 pub mod lake;
+pub mod mcp;
 pub mod ops;
 pub mod render;
 pub mod tables;

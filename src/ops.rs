@@ -7,15 +7,21 @@
 //! - [`digest`] tells what a week was like
 //! - [`demo`] makes a lake of invented history
 //! - [`sweep`] looks for failed runs in a workspace
+//! - [`reading`] and [`question`] answer what is asked about the lake, [`similar`] looks for incidents of the same kind
+//! - [`artefacts`] gathers everything that is shown after an analysis
 //! - [`warehouse`] makes sure that a warehouse reads this lake
 
+pub mod artefacts;
 pub mod capture;
 pub mod causes;
 pub mod comply;
 pub mod demo;
 pub mod digest;
 pub mod escalations;
+pub mod question;
+pub mod reading;
 pub mod recurrence;
+pub mod similar;
 pub mod sweep;
 pub mod verify;
 pub mod warehouse;
@@ -25,6 +31,7 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     analytics::{self, QueryError},
@@ -46,6 +53,7 @@ use crate::{
         maintenance, projector,
         scan::{AuditFilter, Order, Scan},
     },
+    render::runbook::NoVersion,
     tables::{
         catalog::AUDIT_LOG,
         project::Projections,
@@ -80,6 +88,10 @@ pub enum OpsError {
     NoCause(String),
     #[error("there is no recurring issue {0:?} in this lake")]
     NoEpisode(String),
+    #[error(transparent)]
+    NoVersion(#[from] NoVersion),
+    #[error("there is no query or view {0:?}")]
+    NoQuery(String),
     #[error("the workspace does not say its id")]
     NoWorkspaceId,
     #[error("the warehouse's tables are not this lake's: row {0} of the audit log is not the same there")]
@@ -115,15 +127,31 @@ pub fn prepare(
 /// # Errors
 /// Every problem of the step at once.
 pub fn prepare_step<S: Step + JsonSchema + Into<Request>>(
-    mut step: S,
+    step: S,
     redactor: &Redactor,
     now: Timestamp,
     interface: Interface,
 ) -> Result<Submission, Vec<Problem>> {
-    if !S::CORRECTS {
-        step.at().get_or_insert(now);
-    }
     let value = serde_json::to_value(&step).map_err(|error| vec![unrepresentable(error.to_string())])?;
+    prepare_step_json::<S>(value, redactor, now, interface)
+}
+
+/// [`prepare_step`] of a step in JSON.
+///
+/// # Errors
+/// As [`prepare_step`], its shape included.
+pub fn prepare_step_json<S: Step + JsonSchema + Into<Request>>(
+    mut value: Value,
+    redactor: &Redactor,
+    now: Timestamp,
+    interface: Interface,
+) -> Result<Submission, Vec<Problem>> {
+    if let Some(step) = value.as_object_mut()
+        && !S::CORRECTS
+        && step.get("at").is_none_or(Value::is_null)
+    {
+        step.insert("at".into(), now.to_string().into());
+    }
     let size = value.to_string().len();
     let (step, redactions) = parse_step::<S>(value, redactor, now)?;
     let given = step.request_id().cloned();
@@ -145,6 +173,23 @@ pub fn prepare_opening(
     let report = step.report(now).map_err(|why| vec![unrepresentable(why)])?;
     let bytes = serde_json::to_vec(&report).map_err(|error| vec![unrepresentable(error.to_string())])?;
     prepare(&bytes, redactor, now, interface).map(opening)
+}
+
+/// [`prepare_opening`] of a request in JSON.
+///
+/// # Errors
+/// As [`prepare_opening`], its shape included.
+pub fn prepare_opening_json(
+    value: Value,
+    redactor: &Redactor,
+    now: Timestamp,
+    interface: Interface,
+) -> Result<Submission, Vec<Problem>> {
+    // The report that it becomes is redacted, and tells what was.
+    parse_step::<OpenIncident>(value.clone(), redactor, now)?;
+    let unfit = |error: serde_json::Error| vec![unrepresentable(redactor.text(&error.to_string()).into_owned())];
+    let step = serde_json::from_value(value).map_err(unfit)?;
+    prepare_opening(step, redactor, now, interface)
 }
 
 /// An incident that is logged step by step after what the report says.

@@ -10,8 +10,10 @@
 //! - [`checkup`]: what was found about a place for a lake
 //! - [`digest`]: one week, in every format
 //! - [`compliance`]: one look at the jobs of a workspace
+//! - [`receipt`]: that something was recorded
 //! - [`recurring`]: an issue that keeps coming back
 //! - [`runbook`]: remediation steps as blocks of shell
+//! - [`similar`]: incidents of the same kind, and what fixed them
 //! - [`sweep`]: what a look for failed runs found
 //!
 //! Whatever came from outside passes [`plain::line`] on its way out: no output holds a control, bidirectional or invisible
@@ -30,7 +32,9 @@ pub mod markdown;
 pub mod ocsf;
 pub mod plain;
 pub mod postmortem;
+pub mod receipt;
 pub mod recurring;
 pub mod runbook;
+pub mod similar;
 pub mod sweep;
 pub mod timeline;

@@ -176,7 +176,7 @@ macro_rules! table {
         { $( $(#[doc = $doc:literal])* $field:ident: $ty:ty, )* }
     ) => {
         $(#[doc = $table_doc])*
-        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
         pub struct $Row { $( $(#[doc = $doc])* pub $field: $ty, )* }
 
         impl $crate::tables::Row for $Row {

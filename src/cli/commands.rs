@@ -17,17 +17,16 @@ use std::sync::Arc;
 use super::{
     DemoArgs, Global, MaintainArgs, RowFormat, SchemaFormat, SqlArgs,
     exit::{Code, Failure},
-    incident,
     input::{self, Input},
     output::Output,
-    place, runbook,
+    place,
 };
 use crate::{
     analytics,
     domain::{
         problems::Problem,
         redact::Redactor,
-        words::{AlertEvent, EpisodeEvent, Interface},
+        words::{EpisodeEvent, Interface},
     },
     lake::{
         Lake,
@@ -35,9 +34,13 @@ use crate::{
         maintenance::{self, Round},
         rebuild,
     },
-    ops::{self, Consequences, demo::Demo},
+    ops::{
+        self, Consequences,
+        artefacts::{self, Artefacts},
+        demo::Demo,
+    },
     render::{self, alert, audit, digest::text, export, plain, recurring, timeline},
-    tables::{catalog, ddl, rows::RecurrenceEvent},
+    tables::{catalog, ddl},
 };
 
 /// Alerts told one by one; the rest is counted.
@@ -128,15 +131,15 @@ async fn record_all(
     bar.set_length(submissions.len() as u64);
     let mut answers = Box::pin(ops::record(&ledger, submissions));
     let mut new = Vec::new();
-    let mut receipts = Vec::new();
+    let mut answered = Vec::new();
     while let Some(recorded) = answers.try_next().await? {
         bar.suspend(|| say_recorded(&recorded, output))?;
         bar.inc(1);
-        if artefacts {
-            receipts.push(recorded.receipt.clone());
-        }
         if !recorded.known {
             new.push(recorded.receipt.seq);
+        }
+        if artefacts {
+            answered.push(recorded);
         }
     }
     bar.finish_and_clear();
@@ -147,8 +150,8 @@ async fn record_all(
     committer.finished().await;
     match followed {
         Ok(consequences) if artefacts => {
-            for receipt in &receipts {
-                say_artefacts(lake, receipt, &consequences, output).await?;
+            for recorded in &answered {
+                say_artefacts(lake, recorded, &consequences, output).await?;
             }
             warn_of_unrouted(&consequences, output);
         }
@@ -164,42 +167,19 @@ async fn record_all(
 /// Everything an agent shows after its analysis: timeline, runbook, what every trigger said, audit entry, recurrence.
 async fn say_artefacts(
     lake: &Lake,
-    receipt: &Receipt,
+    recorded: &Recorded,
     consequences: &Consequences,
     output: &Output,
 ) -> Result<(), Failure> {
-    let Some(id) = receipt.incident_id else { return Ok(()) };
-    let (rows, projections) = ops::incident(lake, id).await?;
-    let row = ops::audit_row(lake, receipt.seq).await?;
-    let timeline = timeline::incident(&incident::record(&rows, &projections));
-    let runbook = runbook::newest(id, &projections).map(|runbook| render::runbook::text(&runbook));
-    let evaluations = &projections.escalation_events;
-    let causes: Vec<&str> =
-        projections.root_causes.iter().filter_map(|finding| finding.cause_fingerprint.as_deref()).collect();
-    let recurring: Vec<&RecurrenceEvent> = consequences
-        .recurring
-        .iter()
-        .filter(|event| event.event != EpisodeEvent::Closed && causes.contains(&event.cause_fingerprint.as_str()))
-        .collect();
+    let Some(id) = recorded.receipt.incident_id else { return Ok(()) };
+    // What came of a request that was known came when it was new.
+    let fresh = (!recorded.known).then_some(consequences.recurring.as_slice());
+    let artefacts = Artefacts::of(lake, id, Some(recorded.receipt.seq), fresh).await?;
     if output.json {
-        output.json(&json!({
-            "incident_id": id,
-            "timeline": timeline,
-            "runbook": runbook,
-            "evaluations": evaluations,
-            "audit": audit::entry(&row),
-            "recurring": recurring,
-        }))?;
+        output.json(&artefacts)?;
         return Ok(());
     }
-    let fired = evaluations.iter().filter(|event| event.event == AlertEvent::Fired).map(alert::alert);
-    let parts = [timeline]
-        .into_iter()
-        .chain(runbook)
-        .chain(fired)
-        .chain([alert::evaluations(evaluations), audit::entry(&row)])
-        .chain(recurring.into_iter().map(recurring::event));
-    for part in parts {
+    for part in artefacts.texts() {
         output.text(&format!("\n{part}"))?;
     }
     Ok(())
@@ -247,19 +227,9 @@ pub fn say_recorded(recorded: &Recorded, output: &Output) -> Result<(), Failure>
         output.json(&Answer { receipt, known: *known, same_content: *same_content })?;
         return Ok(());
     }
-    let id = plain::line(receipt.request_id.as_str());
-    let verb = if *known { "known" } else { "recorded" };
-    output.text(&format!(
-        "{verb} {}  audit row {}  {}  entry_hash {}  ({id})",
-        plain::na(receipt.incident_id),
-        receipt.seq,
-        receipt.recorded_at,
-        receipt.entry_hash
-    ))?;
+    output.text(&render::receipt::recorded(receipt.place(), *known))?;
     if !same_content {
-        output.problem(&format!(
-            "warning: {id} was recorded before with another content; the first one stands, this one was left out"
-        ));
+        output.problem(&format!("warning: {}", render::receipt::other_content(&receipt.request_id)));
     }
     Ok(())
 }
@@ -296,7 +266,7 @@ pub async fn demo(global: &Global, args: &DemoArgs, redactor: &Redactor, output:
     );
     if let Some(id) = id {
         let (rows, projections) = ops::incident(&lake, id).await?;
-        text.push_str(&timeline::incident(&incident::record(&rows, &projections)));
+        text.push_str(&timeline::incident(&artefacts::record(&rows, &projections)));
     }
     let row = ops::audit_row(&lake, shown.receipt.seq).await?;
     text.push_str(&format!(

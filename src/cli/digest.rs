@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono_tz::Tz;
 use clap::{Args, ValueEnum};
 
 use super::{
@@ -14,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         digest::Digest,
-        week::{self, Week, WeekNumber},
+        week::{Week, WeekNumber, Zone},
     },
     lake::Lake,
     ops::{self, digest::Standing},
@@ -29,8 +28,8 @@ pub struct DigestArgs {
     week: Option<WeekNumber>,
     /// IANA name of the time zone that the week, its days and hours are in, such as Europe/Berlin; the configuration's
     /// unless given
-    #[arg(long, value_name = "ZONE", value_parser = week::zone)]
-    tz: Option<Tz>,
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<Zone>,
     /// How to print it; several are separated by commas. Unless given: text, or with --out all of them
     #[arg(long, value_delimiter = ',')]
     format: Vec<DigestFormat>,
@@ -89,7 +88,7 @@ impl DigestFormat {
 
 pub async fn run(args: &DigestArgs, lake: &Lake, output: &Output) -> Outcome {
     ops::existing_lake(lake).await?;
-    let zone = args.tz.unwrap_or(lake.context.policy.digest.time_zone);
+    let zone = args.tz.map_or(lake.context.policy.digest.time_zone, |zone| zone.0);
     let now = lake.context.now();
     let week = args.week.map_or_else(|| Week::last_complete(now, zone), |number| Week::new(number, zone));
     if week.start() > now {

@@ -13,10 +13,10 @@ use crate::{
         ids::{AlertRef, Id, IncidentId},
         redact::Redactor,
         steps::{AcknowledgeEscalation, ResolveEscalation, SuppressEscalation},
-        words::{AlertStatus, Interface, Trigger},
+        words::Interface,
     },
     lake::Lake,
-    ops::{self, OpsError},
+    ops::{self, OpsError, reading::ListEscalations},
     render::alert,
     tables::rows::EscalationEvent,
 };
@@ -24,20 +24,7 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub enum EscalationsCommand {
     /// List alerts as they stand, the newest first
-    List {
-        /// Only those of this status; open, acknowledged and suppressed ones unless given
-        #[arg(long)]
-        status: Option<AlertStatus>,
-        /// Only those of this trigger
-        #[arg(long)]
-        trigger: Option<Trigger>,
-        /// Resolved ones too
-        #[arg(long, conflicts_with = "status")]
-        all: bool,
-        /// At most this many
-        #[arg(long, default_value_t = 50)]
-        limit: u64,
-    },
+    List(ListEscalations),
     /// Show an alert, and every evaluation of its trigger
     Show {
         /// Such as INC-1042/missing-evidence, or a whole dedup key
@@ -64,9 +51,7 @@ pub enum EscalationsCommand {
 
 pub async fn run(command: &EscalationsCommand, lake: &Lake, redactor: &Redactor, output: &Output) -> Outcome {
     match command {
-        EscalationsCommand::List { status, trigger, all, limit } => {
-            list(lake, *status, *trigger, *all, *limit, output).await
-        }
+        EscalationsCommand::List(ask) => list(lake, ask, output).await,
         EscalationsCommand::Show { alert } => show(lake, *alert, output).await,
         EscalationsCommand::Ack(step) => take(step.clone(), lake, redactor, output).await,
         EscalationsCommand::Resolve(step) => take(step.clone(), lake, redactor, output).await,
@@ -75,34 +60,13 @@ pub async fn run(command: &EscalationsCommand, lake: &Lake, redactor: &Redactor,
     }
 }
 
-async fn list(
-    lake: &Lake,
-    status: Option<AlertStatus>,
-    trigger: Option<Trigger>,
-    all: bool,
-    limit: u64,
-    output: &Output,
-) -> Outcome {
-    // Only our own words and a number stand in this text.
-    let status = match status {
-        Some(status) => format!("status = '{status}'"),
-        None if all => "true".into(),
-        None => format!("status <> '{}'", AlertStatus::Resolved),
-    };
-    let trigger = trigger.map_or_else(String::new, |trigger| format!(" AND trigger = '{trigger}'"));
-    let latest = format!(
-        "FROM escalations WHERE {status}{trigger} ORDER BY occurred_at DESC NULLS LAST, seq DESC NULLS LAST, \
-         ordinal DESC NULLS LAST LIMIT {limit}"
-    );
+async fn list(lake: &Lake, ask: &ListEscalations, output: &Output) -> Outcome {
     if output.json {
-        let rows: Vec<EscalationEvent> = ops::rows(lake, &format!("SELECT * {latest}")).await?;
-        output.json(&rows)?;
-        return Ok(Code::Success);
+        output.json(&ops::reading::alerts(lake, ask).await?)?;
+    } else {
+        let events = ops::reading::events_of_alerts(lake, ask).await?;
+        output.text(&alert::alerts_list(&events, output.width()))?;
     }
-    // Since when an alert stands as it does takes all its events.
-    let all = format!("SELECT * FROM escalation_events WHERE dedup_key IN (SELECT dedup_key {latest})");
-    let rows: Vec<EscalationEvent> = ops::rows(lake, &all).await?;
-    output.text(&alert::alerts_list(&rows, output.width()))?;
     Ok(Code::Success)
 }
 

@@ -15,7 +15,7 @@ use crate::{
     domain::redact::Redactor,
     lake::LakeError,
     ops::{OpsError, demo::DemoError},
-    render::{plain, runbook::NoVersion},
+    render::plain,
 };
 
 /// At the end of `--help`.
@@ -66,10 +66,6 @@ pub enum Failure {
     Unusable { what: String, reason: String },
     #[error("{what} cannot be written")]
     Write { what: String, source: io::Error },
-    #[error(transparent)]
-    NoVersion(#[from] NoVersion),
-    #[error("there is no query or view {0:?}")]
-    NoQuery(String),
     /// Already told, problem by problem.
     #[error("the parameters of {query} are wrong; nothing was run")]
     Parameters { query: String },
@@ -83,6 +79,10 @@ pub enum Failure {
     /// Settings that a warehouse needs, and how each is given.
     #[error("a warehouse needs {}", .0.join(", "))]
     Settings(Vec<String>),
+    #[error("cannot serve at {what}")]
+    Serve { what: String, source: io::Error },
+    #[error("a server over HTTP needs a token that its clients must give")]
+    NoToken,
     #[error("interrupted; {}", became_of(*.0))]
     Interrupted(Cancelled),
     #[error("the output could not be written")]
@@ -144,12 +144,12 @@ impl Failure {
                 return Code::Refused;
             }
             (Self::Busy(_), _) => return Code::TryAgain,
-            (Self::Settings(_) | Self::Auth(AuthError::Missing(_)), _) => return Code::Usage,
+            (Self::Settings(_) | Self::NoToken | Self::Auth(AuthError::Missing(_)), _) => return Code::Usage,
             (Self::Auth(_), _) => return Code::Refused,
             (Self::Interrupted(_), _) => return Code::Interrupted,
             (_, Some(OpsError::Query(QueryError::Warehouse(error)))) => return warehouse_code(error),
             (_, Some(OpsError::Workspace(error))) => return workspace_code(error),
-            (Self::NoVersion(_) | Self::NoQuery(_), _)
+            (Self::Ops(OpsError::NoQuery(_) | OpsError::NoVersion(_)), _)
             | (
                 _,
                 Some(
@@ -188,12 +188,19 @@ impl Failure {
             (Self::Write { source, .. }, _) if source.kind() == io::ErrorKind::AlreadyExists => {
                 Some("what is there is never overwritten; give another file with --out".into())
             }
-            (Self::NoVersion(_), _) => Some("`ops-runbook runbook list` shows the incidents and their versions".into()),
-            (Self::NoQuery(_), _) => Some("`ops-runbook query list` shows which there are".into()),
+            (_, Some(OpsError::NoVersion(_))) => {
+                Some("`ops-runbook runbook list` shows the incidents and their versions".into())
+            }
+            (_, Some(OpsError::NoQuery(_))) => Some("`ops-runbook query list` shows which there are".into()),
             (Self::Parameters { query }, _) => Some(format!("`ops-runbook query show {query}` says what they mean")),
             (Self::Busy(_), _) => Some("run it again later; nothing depends on when it runs".into()),
             (Self::Settings(_), _) => Some(
                 "the token is taken from the environment only; arguments are shown to everybody on a machine".into(),
+            ),
+            (Self::NoToken, _) => Some(
+                "set OPS_RUNBOOK_MCP_TOKEN or give --token-file; `openssl rand -hex 32` makes one. --behind-proxy asks for \
+                 none, where a proxy knows who may come in"
+                    .into(),
             ),
             (Self::Interrupted(left), _) if left.unknown > 0 => {
                 Some("the warehouse's query history shows what still runs, and can cancel it".into())

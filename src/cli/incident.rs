@@ -10,7 +10,6 @@ use super::{
     commands::{self, Outcome},
     exit::{Code, Failure},
     output::Output,
-    runbook,
 };
 use crate::{
     domain::{
@@ -22,12 +21,16 @@ use crate::{
             AcknowledgeIncident, CloseIncident, CorrectEvent, EscalateIncident, LogEvent, OpenIncident,
             RecordRemediation, RecordRootCause, RecordVerification, ReopenIncident, Step,
         },
-        words::{IncidentType, Interface, Status},
+        words::Interface,
     },
     lake::{Lake, ledger::Submission},
-    ops,
+    ops::{
+        self,
+        artefacts::record,
+        reading::{SearchIncidents, newest_runbook},
+        similar::SimilarIncidents,
+    },
     render::{self, listing, postmortem, timeline},
-    tables::{project::Projections, rows::AuditRow},
 };
 
 #[derive(Debug, Subcommand)]
@@ -61,17 +64,9 @@ pub enum IncidentCommand {
         refs: bool,
     },
     /// List incidents, the newest report first
-    List {
-        /// Only those of this status
-        #[arg(long)]
-        status: Option<Status>,
-        /// Only those of this type
-        #[arg(long = "type")]
-        incident_type: Option<IncidentType>,
-        /// At most this many
-        #[arg(long, default_value_t = 50)]
-        limit: u64,
-    },
+    List(SearchIncidents),
+    /// Find incidents with the same cause or a near one, what fixed them, and how often that held
+    Similar(SimilarIncidents),
     /// Write the post-mortem as Markdown
     Postmortem {
         /// Such as INC-1042
@@ -98,12 +93,11 @@ pub async fn run(command: &IncidentCommand, lake: &Lake, redactor: &Redactor, ou
         IncidentCommand::Reopen(step) => take(step.clone(), lake, redactor, output).await,
         IncidentCommand::Correct(step) => take(step.clone(), lake, redactor, output).await,
         IncidentCommand::Show { id, refs } => show(lake, *id, *refs, output).await,
-        IncidentCommand::List { status, incident_type, limit } => {
-            list(lake, *status, *incident_type, *limit, output).await
-        }
+        IncidentCommand::List(ask) => list(lake, ask, output).await,
+        IncidentCommand::Similar(ask) => similar(lake, ask, redactor, output).await,
         IncidentCommand::Postmortem { id, out } => {
             let (rows, projections) = ops::incident(lake, *id).await?;
-            let runbook = runbook::newest(*id, &projections).map(|runbook| render::runbook::markdown(&runbook));
+            let runbook = newest_runbook(*id, &projections).map(|runbook| render::runbook::markdown(&runbook));
             let text = postmortem::markdown(&record(&rows, &projections), runbook.as_deref());
             output.document(&text, out.as_deref())?;
             Ok(Code::Success)
@@ -153,21 +147,8 @@ async fn show(lake: &Lake, id: IncidentId, refs: bool, output: &Output) -> Outco
     Ok(Code::Success)
 }
 
-async fn list(
-    lake: &Lake,
-    status: Option<Status>,
-    incident_type: Option<IncidentType>,
-    limit: u64,
-    output: &Output,
-) -> Outcome {
-    // Only our own words and a number stand in this text.
-    let status = status.map_or_else(String::new, |status| format!(" AND status = '{status}'"));
-    let incident_type = incident_type.map_or_else(String::new, |kind| format!(" AND incident_type = '{kind}'"));
-    let sql = format!(
-        "SELECT incident_id, reported_at, incident_type, status, title, resource_name, confidence, time_to_resolve_s \
-         FROM incidents WHERE true{status}{incident_type} ORDER BY reported_at DESC NULLS LAST, seq DESC NULLS LAST LIMIT {limit}"
-    );
-    let lines: Vec<listing::IncidentLine> = ops::rows(lake, &sql).await?;
+async fn list(lake: &Lake, ask: &SearchIncidents, output: &Output) -> Outcome {
+    let lines = ops::reading::incidents(lake, ask).await?;
     if output.json {
         output.json(&lines)?;
     } else {
@@ -176,15 +157,12 @@ async fn list(
     Ok(Code::Success)
 }
 
-/// What the renderers want to know of an incident.
-pub fn record<'a>(audit: &'a [AuditRow], projections: &'a Projections) -> timeline::IncidentRecord<'a> {
-    timeline::IncidentRecord {
-        states: &projections.incident_states,
-        events: &projections.timeline_events,
-        causes: &projections.root_causes,
-        checks: &projections.practice_checks,
-        steps: &projections.runbooks,
-        alerts: &projections.escalation_events,
-        audit,
+async fn similar(lake: &Lake, ask: &SimilarIncidents, redactor: &Redactor, output: &Output) -> Outcome {
+    let found = ops::similar::find(lake, ask, redactor).await?;
+    if output.json {
+        output.json(&found)?;
+    } else {
+        output.text(&render::similar::text(&found, output.width()))?;
     }
+    Ok(Code::Success)
 }

@@ -1,14 +1,5 @@
 //! `query` and `views`: the questions of `sql/`, asked by people, and the views as statements for a catalog.
 
-use std::{io, sync::Arc};
-
-use arrow::{
-    array::RecordBatch,
-    compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch},
-    datatypes::SchemaRef,
-    error::ArrowError,
-};
-use chrono_tz::Tz;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -22,17 +13,10 @@ use super::{
 use crate::{
     analytics::{
         self,
-        engine::{Parameters, Value},
-        header::{Header, Parameter, body},
-        weekly::WeekParameters,
-    },
-    domain::{
-        recurrence::stretch::beginning,
-        time::Timestamp,
-        week::{Week, WeekNumber, zone},
+        header::{Header, body},
     },
     lake::Lake,
-    ops,
+    ops::question::{self, RunQuery, find, known},
     render::plain,
 };
 
@@ -55,20 +39,8 @@ pub enum QueryCommand {
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// As `query list` prints it
-    name: String,
-    /// A parameter of the query; a time is given as RFC 3339. May be repeated
-    #[arg(long = "param", value_name = "NAME=VALUE")]
-    parameters: Vec<String>,
-    /// ISO week such as 2026-W08; the last one that is over unless given
-    #[arg(long, value_name = "WEEK")]
-    week: Option<WeekNumber>,
-    /// The time zone that weeks, days and hours are in; the configuration's unless given
-    #[arg(long, value_name = "ZONE", value_parser = zone)]
-    tz: Option<Tz>,
-    /// As if it were that moment, RFC 3339; now unless given
-    #[arg(long, value_name = "TIME")]
-    as_of: Option<Timestamp>,
+    #[command(flatten)]
+    question: RunQuery,
     /// How to print the rows
     #[arg(long, default_value = "table")]
     format: RowFormat,
@@ -90,16 +62,6 @@ pub enum ViewsCommand {
         #[arg(long)]
         or_replace: bool,
     },
-}
-
-/// Name, kind, text. Queries first.
-fn known() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    let queries = analytics::queries().map(|(name, sql)| (name, "query", sql));
-    queries.chain(analytics::views().map(|(name, sql)| (name, "view", sql)))
-}
-
-fn find(name: &str) -> Result<(&'static str, &'static str, &'static str), Failure> {
-    known().find(|(known, ..)| *known == name).ok_or_else(|| Failure::NoQuery(name.to_owned()))
 }
 
 /// `lake` is opened only by what needs one.
@@ -150,84 +112,19 @@ fn list(output: &Output) -> Outcome {
 }
 
 async fn ask(args: &RunArgs, lake: &Lake, output: &Output) -> Outcome {
-    let (name, kind, sql) = find(&args.name)?;
-    ops::existing_lake(lake).await?;
-    let header = Header::of(sql);
-    let parameters = parameters(name, &header.parameters, args, lake, output).await?;
-    let asked = if kind == "view" { format!("SELECT * FROM {name}") } else { name.to_owned() };
-    let (schema, batches) =
-        engine::with(&args.engine, lake, output, async |engine| Ok(engine.run(&asked, &parameters).await?)).await?;
-    let rows = ordered(&schema, &batches).map_err(|error| Failure::Output(io::Error::other(error)))?;
+    let asked = match question::ask(lake, &args.question).await? {
+        Ok(asked) => asked,
+        Err(problems) => {
+            for problem in &problems {
+                output.problem(&format!("refused: {}", plain::line(problem)));
+            }
+            return Err(Failure::Parameters { query: args.question.name.clone() });
+        }
+    };
+    let (schema, rows) =
+        engine::with(&args.engine, lake, output, async |engine| Ok(question::answer(engine, &asked).await?)).await?;
     print_rows(schema, vec![rows], args.format, output)?;
     Ok(Code::Success)
-}
-
-/// All rows, by their columns from the first one on. No engine promises an order, and the same question is printed alike.
-fn ordered(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
-    let rows = concat_batches(schema, batches)?;
-    let options = Some(SortOptions { descending: false, nulls_first: false });
-    let columns: Vec<SortColumn> =
-        rows.columns().iter().map(|values| SortColumn { values: Arc::clone(values), options }).collect();
-    take_record_batch(&rows, &lexsort_to_indices(&columns, None)?)
-}
-
-/// A value for every parameter: given, or what it is otherwise. Everything that is wrong is told.
-async fn parameters(
-    query: &str,
-    takes: &[Parameter],
-    args: &RunArgs,
-    lake: &Lake,
-    output: &Output,
-) -> Result<Parameters, Failure> {
-    let mut problems = Vec::new();
-    let mut values = Parameters::new();
-    for given in &args.parameters {
-        let Some((name, text)) = given.split_once('=') else {
-            problems.push(format!("{given:?} is not NAME=VALUE"));
-            continue;
-        };
-        match takes.iter().find(|it| it.name == name) {
-            None => problems.push(format!("{query} has no parameter {name:?}")),
-            Some(_) if values.iter().any(|(known, _)| known == name) => {
-                problems.push(format!("{name} is given more than once"));
-            }
-            Some(parameter) => match parameter.kind.parse(text) {
-                Ok(value) => values.push((name.to_owned(), value)),
-                Err(error) => problems.push(format!("{name}: {error}")),
-            },
-        }
-    }
-    let now = args.as_of.unwrap_or_else(|| lake.context.now());
-    let zone = args.tz.unwrap_or(lake.context.policy.digest.time_zone);
-    let week = args.week.map_or_else(|| Week::last_complete(now, zone), |week| Week::new(week, zone));
-    let known_from = ops::digest::known_from(lake).await?.unwrap_or(week.end());
-    let at = WeekParameters { week, known_from };
-    let rule = ops::recurrence::rule(lake);
-    for parameter in takes {
-        if values.iter().any(|(name, _)| *name == parameter.name) {
-            continue;
-        }
-        let value = match parameter.name.as_str() {
-            "as_of" => Some(now.into()),
-            "threshold" => Some(rule.threshold.into()),
-            "window_hours" => Some(rule.window_hours.into()),
-            "known_until" => Timestamp::from_micros(0).map(Value::from),
-            "known_seq" => Some(Value::Int(0)),
-            name => at.value(query, name).or_else(|| (name == "since").then(|| beginning().into())),
-        };
-        match value {
-            Some(value) => values.push((parameter.name.clone(), value)),
-            None => problems
-                .push(format!("{query} needs --param {}=…, {}: {}", parameter.name, parameter.kind, parameter.meaning)),
-        }
-    }
-    if problems.is_empty() {
-        return Ok(values);
-    }
-    for problem in &problems {
-        output.problem(&format!("refused: {}", plain::line(problem)));
-    }
-    Err(Failure::Parameters { query: query.to_owned() })
 }
 
 /// Prints statements. Whoever runs them has read what stands in them: what is inside refers to the schema of the session.

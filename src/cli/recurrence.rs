@@ -22,7 +22,7 @@ use crate::{
         words::Interface,
     },
     lake::Lake,
-    ops::{self, OpsError, causes::Change},
+    ops::{self, OpsError, causes::Change, reading::ListRecurring},
     render::{
         plain,
         recurring::{self, EpisodeLine},
@@ -45,14 +45,7 @@ pub enum RecurrenceCommand {
         engine: EngineArgs,
     },
     /// List recurring issues, the latest first
-    List {
-        /// Closed ones too
-        #[arg(long)]
-        all: bool,
-        /// At most this many
-        #[arg(long, default_value_t = 50)]
-        limit: u64,
-    },
+    List(ListRecurring),
     /// Show a recurring issue: pattern, preventive actions, policy template
     Show {
         /// Such as rec-0123456789abcdef
@@ -113,7 +106,7 @@ pub async fn run(command: &RecurrenceCommand, lake: &Lake, redactor: &Redactor, 
         RecurrenceCommand::Scan { as_of, trailing, engine } => {
             engine::with(engine, lake, output, async |engine| scan(lake, engine, *as_of, *trailing, output).await).await
         }
-        RecurrenceCommand::List { all, limit } => list(lake, *all, *limit, output).await,
+        RecurrenceCommand::List(ask) => list(lake, ask, output).await,
         RecurrenceCommand::Show { episode } => show(lake, episode, output).await,
         RecurrenceCommand::Adopt(step) => {
             let known = ops::causes::known(lake).await?;
@@ -147,12 +140,8 @@ async fn scan(
     Ok(Code::Success)
 }
 
-async fn list(lake: &Lake, all: bool, limit: u64, output: &Output) -> Outcome {
-    let open = if all { "" } else { "WHERE event <> 'closed' " };
-    let sql = format!(
-        "SELECT * FROM recurring_issues {open}ORDER BY last_at DESC NULLS LAST, seq DESC NULLS LAST LIMIT {limit}"
-    );
-    let rows: Vec<RecurrenceEvent> = ops::rows(lake, &sql).await?;
+async fn list(lake: &Lake, ask: &ListRecurring, output: &Output) -> Outcome {
+    let rows = ops::reading::recurring(lake, ask).await?;
     if output.json {
         output.json(&rows)?;
     } else {

@@ -14,26 +14,19 @@ use crate::{
         redact::Redactor,
     },
     lake::Lake,
-    ops,
+    ops::{self, reading::GetRunbook},
     render::{
         listing,
-        runbook::{self, Sources, Tool},
+        runbook::{self, Tool},
     },
-    tables::project::Projections,
 };
 
 #[derive(Debug, Subcommand)]
 pub enum RunbookCommand {
     /// Show the runbook of an incident: every remediation step as blocks to paste into bash
     Show {
-        /// Such as INC-1042
-        id: IncidentId,
-        /// An earlier version; without it, the latest
-        #[arg(long, value_name = "N")]
-        version: Option<u32>,
-        /// With which program the blocks reach the workspace
-        #[arg(long, value_name = "TOOL", default_value = "cli")]
-        with: Tool,
+        #[command(flatten)]
+        ask: GetRunbook,
         /// How to print it
         #[arg(long, default_value = "text")]
         format: RunbookFormat,
@@ -84,30 +77,22 @@ pub async fn run(lake: &Lake, command: &RunbookCommand, redactor: &Redactor, out
             drop(ledger);
             committer.finished().await;
             let seen = seen?;
+            let ask = GetRunbook { incident_id: *id, version: None, with: *with };
             if output.json {
-                let (_, projections) = ops::incident(lake, *id).await?;
-                let runbook = runbook::runbook(*id, sources(&projections), None, *with)?;
+                let runbook = ops::reading::runbook(lake, &ask).await?;
                 output.json(&json!({ "steps": seen, "runbook": runbook }))?;
                 return Ok(Code::Success);
             }
             output.problem(&runbook::drift::text(&seen));
-            show(lake, *id, None, *with, *format, output).await
+            show(lake, &ask, *format, output).await
         }
-        RunbookCommand::Show { id, version, with, format } => show(lake, *id, *version, *with, *format, output).await,
+        RunbookCommand::Show { ask, format } => show(lake, ask, *format, output).await,
         RunbookCommand::List { limit } => list(lake, *limit, output).await,
     }
 }
 
-async fn show(
-    lake: &Lake,
-    id: IncidentId,
-    version: Option<u32>,
-    with: Tool,
-    format: RunbookFormat,
-    output: &Output,
-) -> Result<Code, Failure> {
-    let (_, projections) = ops::incident(lake, id).await?;
-    let runbook = runbook::runbook(id, sources(&projections), version, with)?;
+async fn show(lake: &Lake, ask: &GetRunbook, format: RunbookFormat, output: &Output) -> Result<Code, Failure> {
+    let runbook = ops::reading::runbook(lake, ask).await?;
     if output.json {
         output.json(&runbook)?;
     } else {
@@ -118,18 +103,6 @@ async fn show(
         })?;
     }
     Ok(Code::Success)
-}
-
-fn sources(projections: &Projections) -> Sources<'_> {
-    Sources { steps: &projections.runbooks, states: &projections.incident_states, causes: &projections.root_causes }
-}
-
-/// The newest version; `None` when there are no steps.
-pub fn newest(id: IncidentId, projections: &Projections) -> Option<runbook::Runbook> {
-    if projections.runbooks.is_empty() {
-        return None;
-    }
-    runbook::runbook(id, sources(projections), None, Tool::default()).ok()
 }
 
 async fn list(lake: &Lake, limit: u64, output: &Output) -> Result<Code, Failure> {

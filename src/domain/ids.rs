@@ -3,10 +3,10 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::words::Trigger;
+use super::{as_text::as_text, words::Trigger};
 
 /// Lower-case hex of SHA-256, 64 characters.
 pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
@@ -148,37 +148,6 @@ impl FromStr for IncidentId {
     }
 }
 
-/// Written and read as its text, in JSON and in tables; `$pattern` says what it looks like.
-macro_rules! as_text {
-    ($($Type:ident = $pattern:literal),*) => {$(
-        impl Serialize for $Type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $Type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Cow::<str>::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-
-        impl JsonSchema for $Type {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($Type).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern })
-            }
-        }
-    )*};
-}
-
 as_text!(IncidentId = r"^INC-[0-9]+$", EventRef = r"^[0-9]+\.[0-9]+$", AlertRef = r"^INC-[0-9]+/[a-z-]+(/[0-9a-f]+)?$");
 
 /// `INC-1042/missing-evidence`: the alert that a trigger raised about an incident. What follows a second `/`, as in a dedup
@@ -215,7 +184,7 @@ impl FromStr for AlertRef {
 ///
 /// Evenly spread and short, so that statistics and Bloom filters on it are exact and small whatever ids people choose.
 /// A hit is confirmed against the id itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct RequestKey(String);
 

@@ -20,7 +20,7 @@ pub(super) use document::child;
 pub use meaning::is_exact_throughout as is_exact;
 pub use schema::report_schema;
 pub(super) use schema::{did_you_mean, with_article};
-pub use step::parse_step;
+pub use step::{parse_question, parse_step};
 
 /// Nobody reads more; a hostile document could have millions.
 const MAX_PROBLEMS: usize = 100;

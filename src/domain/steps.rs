@@ -45,10 +45,6 @@ macro_rules! requests {
             fn request_id(&self) -> Option<&Id> {
                 self.request_id.as_ref()
             }
-
-            fn at(&mut self) -> &mut Option<Timestamp> {
-                &mut self.at
-            }
         }
     )*};
 }
@@ -61,9 +57,6 @@ pub trait Step: Serialize + DeserializeOwned {
     const CORRECTS: bool;
 
     fn request_id(&self) -> Option<&Id>;
-
-    /// When it happened, to be filled in when nobody said.
-    fn at(&mut self) -> &mut Option<Timestamp>;
 }
 
 requests! {
@@ -87,8 +80,8 @@ requests! {
         #[arg(long, value_name = "URL")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub workspace_url: Option<String>,
-        /// What is affected, the most important first: KIND:ID, KIND:ID:NAME, or a JSON object
-        #[arg(long = "resource", value_name = "KIND:ID[:NAME]")]
+        /// What is affected, the most important first
+        #[arg(long = "resource", value_name = "KIND:ID[:NAME]|JSON")]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub resources: Vec<Resource>,
         /// Who or what noticed; the actor unless given
@@ -120,8 +113,8 @@ requests! {
         #[arg(long)]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tool: Option<String>,
-        /// What it rests on: KIND:REF, or a JSON object with an excerpt
-        #[arg(long, value_name = "KIND:REF")]
+        /// What it rests on, with an excerpt where one tells more
+        #[arg(long, value_name = "KIND:REF|JSON")]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub evidence: Vec<Evidence>,
     }
@@ -188,8 +181,8 @@ requests! {
         /// What is changed
         #[arg(long)]
         pub kind: RemediationKind,
-        /// What is changed: KIND:ID, KIND:ID:NAME, or a JSON object
-        #[arg(long, value_name = "KIND:ID[:NAME]")]
+        /// What is changed
+        #[arg(long, value_name = "KIND:ID[:NAME]|JSON")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub resource: Option<Resource>,
         /// For job_settings: a task the changes are for
@@ -237,8 +230,8 @@ requests! {
         #[arg(long)]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tool: Option<String>,
-        /// What it rests on: KIND:REF, or a JSON object with an excerpt
-        #[arg(long, value_name = "KIND:REF")]
+        /// What it rests on, with an excerpt where one tells more
+        #[arg(long, value_name = "KIND:REF|JSON")]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub evidence: Vec<Evidence>,
     }

@@ -7,7 +7,7 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
-use super::time::Timestamp;
+use super::{as_text::as_text, time::Timestamp};
 
 /// One ISO week in one zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,12 @@ pub struct Week {
 /// `2026-W08`, without its zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeekNumber(IsoWeek);
+
+impl fmt::Display for WeekNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-W{:02}", self.0.year(), self.0.week())
+    }
+}
 
 impl FromStr for WeekNumber {
     type Err = String;
@@ -35,13 +41,26 @@ impl FromStr for WeekNumber {
     }
 }
 
-/// A time zone by its IANA name.
-///
-/// # Errors
-/// Says that there is none.
-pub fn zone(name: &str) -> Result<Tz, String> {
-    name.parse().map_err(|_| format!("{name:?} is not an IANA time zone such as Europe/Berlin or UTC"))
+/// A time zone, by its IANA name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zone(pub Tz);
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
 }
+
+impl FromStr for Zone {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let zone = name.parse().map_err(|_| format!("{name:?} is not an IANA time zone such as Europe/Berlin or UTC"));
+        zone.map(Self)
+    }
+}
+
+as_text!(WeekNumber = r"^[0-9]{4}-W[0-9]{2}$", Zone = r"^[A-Za-z0-9_+/-]+$");
 
 impl Week {
     pub fn new(number: WeekNumber, zone: Tz) -> Self {

@@ -326,6 +326,8 @@ words! {
         Scan = "scan",
         /// What a sweep of a workspace found.
         Sweep = "sweep",
+        /// An agent, through the MCP server.
+        Mcp = "mcp",
     }
 }
 

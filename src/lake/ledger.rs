@@ -17,6 +17,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, path::Path};
 use parquet::{arrow::ParquetRecordBatchStreamBuilder, bloom_filter::Sbbf};
 use rand::RngExt;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -40,6 +41,7 @@ use crate::{
         time::Timestamp,
         words::Interface,
     },
+    render::receipt::Place,
     tables::{catalog::AUDIT_LOG, from_batch, project::audit_row, rows::AuditRow, to_batch},
 };
 
@@ -64,15 +66,28 @@ pub struct Submission {
 }
 
 /// The acknowledgement: where a request stands in the ledger. The same for every time it is sent.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Receipt {
     pub request_id: Id,
     pub incident_id: Option<IncidentId>,
+    /// Its row in the audit log.
     pub seq: u64,
     pub recorded_at: Timestamp,
     pub entry_hash: String,
     /// SHA-256 over the redacted request as canonical JSON.
     pub request_hash: String,
+}
+
+impl Receipt {
+    pub fn place(&self) -> Place<'_> {
+        Place {
+            request_id: &self.request_id,
+            incident_id: self.incident_id,
+            seq: self.seq,
+            recorded_at: self.recorded_at,
+            entry_hash: &self.entry_hash,
+        }
+    }
 }
 
 /// How a submission ended.

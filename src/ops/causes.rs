@@ -196,8 +196,11 @@ pub async fn explain(lake: &Lake, first: &str, second: &str) -> Result<String, O
     Ok(text)
 }
 
-/// The words and the fingerprint of a cause.
-async fn find(
+/// The words and the fingerprint of a cause that is given as an incident, a fingerprint, or words.
+///
+/// # Errors
+/// As [`explain`].
+pub(super) async fn find(
     lake: &Lake,
     text: &str,
     known: &BTreeMap<String, KnownCause>,

@@ -99,6 +99,24 @@ pub async fn make(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, week: Week) 
     Err(LakeError::TooBusy { table: AUDIT_LOG.name.into(), attempts: MAX_ROUNDS }.into())
 }
 
+/// The last recorded digest of `week`, or where there is none a preview as of now. Records nothing.
+///
+/// # Errors
+/// [`OpsError`].
+pub async fn read(lake: &Lake, engine: Engine<'_>, week: Week) -> Result<Made, OpsError> {
+    warehouse::agree(lake, engine).await?;
+    settle(lake).await?;
+    let recorded = Recorded::of(lake, week).await?;
+    if let Some((seq, digest)) = recorded.last {
+        return Ok(Made { digest, standing: Standing::Known(seq) });
+    }
+    let audit = proof(lake, recorded.base.as_ref().map(|(_, digest)| digest)).await?;
+    let figures = figures(lake, engine, week, &recorded).await?;
+    let freshness = freshness(lake, week).await?;
+    let digest = compose(week, lake.context.now(), None, figures, audit, freshness);
+    Ok(Made { digest, standing: Standing::Preview })
+}
+
 fn compose(
     week: Week,
     made_at: Timestamp,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plain::{NA, columns, cut, duration, line, na};
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// One line of an incident list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IncidentLine {
     pub incident_id: IncidentId,
     pub reported_at: Timestamp,

@@ -13,6 +13,7 @@ mod digest;
 mod faults;
 mod histories;
 mod layouts;
+mod mcp;
 mod peer;
 mod peers;
 mod pruning;

@@ -12,7 +12,7 @@ use super::{
 use crate::domain::{
     ids::Id,
     problems::{Problem, child, did_you_mean, quote},
-    week,
+    week::Zone,
     words::{ChannelKind, Severity, Trigger},
 };
 
@@ -72,7 +72,7 @@ impl Reader<'_> {
         let default = Digest::default();
         let Some((value, pointer)) = place.get("time_zone") else { return default };
         let Some(name) = self.text_of(value, &pointer) else { return default };
-        match week::zone(&name) {
+        match name.parse::<Zone>().map(|zone| zone.0) {
             Ok(time_zone) => Digest { time_zone },
             Err(_) => {
                 let message = format!("{} is not a time zone", quote(&name));

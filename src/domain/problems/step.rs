@@ -2,6 +2,7 @@
 
 use jsonschema::error::ValidationErrorKind;
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{MAX_PROBLEMS, Problem, cut, document, from_serde, in_order, meaning};
@@ -29,6 +30,20 @@ pub fn parse_step<S: Step + JsonSchema>(
         _ => {}
     }
     Err(in_order(problems, &value))
+}
+
+/// Reads a question: checks its shape against its schema.
+///
+/// # Errors
+/// Every problem there is.
+pub fn parse_question<Q: DeserializeOwned + JsonSchema>(value: &Value) -> Result<Q, Vec<Problem>> {
+    let mut problems = shape::<Q>(value);
+    match serde_path_to_error::deserialize::<_, Q>(value) {
+        Ok(question) if problems.is_empty() => return Ok(question),
+        Err(error) if problems.is_empty() => problems.push(from_serde(&error)),
+        _ => {}
+    }
+    Err(in_order(problems, value))
 }
 
 fn shape<S: JsonSchema>(value: &Value) -> Vec<Problem> {

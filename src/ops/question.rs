@@ -1,0 +1,153 @@
+//! The questions of `sql/`, asked by name, with a value for every parameter.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::RecordBatch,
+    compute::{SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch},
+    datatypes::SchemaRef,
+    error::ArrowError,
+};
+use clap::Args;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{OpsError, digest, existing_lake, recurrence};
+use crate::{
+    analytics::{
+        self, QueryError,
+        engine::{Engine, Parameters, Value},
+        header::{Header, Parameter},
+        weekly::WeekParameters,
+    },
+    domain::{
+        recurrence::stretch::beginning,
+        time::Timestamp,
+        week::{Week, WeekNumber, Zone},
+    },
+    lake::Lake,
+};
+
+/// Run one of the named queries or views.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Args)]
+#[serde(deny_unknown_fields)]
+pub struct RunQuery {
+    /// As `query list` prints it
+    pub name: String,
+    /// A parameter of the query as NAME=VALUE; a time is given as RFC 3339. May be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    #[serde(default)]
+    pub parameters: Vec<String>,
+    /// ISO week such as 2026-W08; the last one that is over unless given
+    #[arg(long, value_name = "WEEK")]
+    pub week: Option<WeekNumber>,
+    /// The time zone that weeks, days and hours are in; the configuration's unless given
+    #[arg(long, value_name = "ZONE")]
+    pub tz: Option<Zone>,
+    /// As if it were that moment, RFC 3339; now unless given
+    #[arg(long, value_name = "TIME")]
+    pub as_of: Option<Timestamp>,
+}
+
+/// A question with all its parameters.
+#[derive(Debug)]
+pub struct Asked {
+    /// A name of [`analytics::queries`], or a statement.
+    sql: String,
+    parameters: Parameters,
+}
+
+/// Name, kind, text. Queries first.
+pub fn known() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let queries = analytics::queries().map(|(name, sql)| (name, "query", sql));
+    queries.chain(analytics::views().map(|(name, sql)| (name, "view", sql)))
+}
+
+/// One of [`known`].
+///
+/// # Errors
+/// [`OpsError::NoQuery`].
+pub fn find(name: &str) -> Result<(&'static str, &'static str, &'static str), OpsError> {
+    known().find(|(known, ..)| *known == name).ok_or_else(|| OpsError::NoQuery(name.to_owned()))
+}
+
+/// The question with a value for every parameter: given, or what it is otherwise; or everything that is wrong with those.
+///
+/// # Errors
+/// [`OpsError::NoQuery`], or the lake's.
+pub async fn ask(lake: &Lake, question: &RunQuery) -> Result<Result<Asked, Vec<String>>, OpsError> {
+    let (name, kind, sql) = find(&question.name)?;
+    existing_lake(lake).await?;
+    let parameters = parameters(name, &Header::of(sql).parameters, question, lake).await?;
+    let sql = if kind == "view" { format!("SELECT * FROM {name}") } else { name.to_owned() };
+    Ok(parameters.map(|parameters| Asked { sql, parameters }))
+}
+
+/// All rows, by their columns from the first one on. No engine promises an order, and the same question is answered alike.
+///
+/// # Errors
+/// The query's.
+pub async fn answer(engine: Engine<'_>, asked: &Asked) -> Result<(SchemaRef, RecordBatch), OpsError> {
+    let (schema, batches) = engine.run(&asked.sql, &asked.parameters).await?;
+    let rows = ordered(&schema, &batches).map_err(|error| QueryError::Run(error.into()))?;
+    Ok((schema, rows))
+}
+
+fn ordered(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+    let rows = concat_batches(schema, batches)?;
+    let options = Some(SortOptions { descending: false, nulls_first: false });
+    let columns: Vec<SortColumn> =
+        rows.columns().iter().map(|values| SortColumn { values: Arc::clone(values), options }).collect();
+    take_record_batch(&rows, &lexsort_to_indices(&columns, None)?)
+}
+
+async fn parameters(
+    query: &str,
+    takes: &[Parameter],
+    question: &RunQuery,
+    lake: &Lake,
+) -> Result<Result<Parameters, Vec<String>>, OpsError> {
+    let mut problems = Vec::new();
+    let mut values = Parameters::new();
+    for given in &question.parameters {
+        let Some((name, text)) = given.split_once('=') else {
+            problems.push(format!("{given:?} is not NAME=VALUE"));
+            continue;
+        };
+        match takes.iter().find(|it| it.name == name) {
+            None => problems.push(format!("{query} has no parameter {name:?}")),
+            Some(_) if values.iter().any(|(known, _)| known == name) => {
+                problems.push(format!("{name} is given more than once"));
+            }
+            Some(parameter) => match parameter.kind.parse(text) {
+                Ok(value) => values.push((name.to_owned(), value)),
+                Err(error) => problems.push(format!("{name}: {error}")),
+            },
+        }
+    }
+    let now = question.as_of.unwrap_or_else(|| lake.context.now());
+    let zone = question.tz.map_or(lake.context.policy.digest.time_zone, |zone| zone.0);
+    let week = question.week.map_or_else(|| Week::last_complete(now, zone), |week| Week::new(week, zone));
+    let known_from = digest::known_from(lake).await?.unwrap_or(week.end());
+    let at = WeekParameters { week, known_from };
+    let rule = recurrence::rule(lake);
+    for parameter in takes {
+        if values.iter().any(|(name, _)| *name == parameter.name) {
+            continue;
+        }
+        let value = match parameter.name.as_str() {
+            "as_of" => Some(now.into()),
+            "threshold" => Some(rule.threshold.into()),
+            "window_hours" => Some(rule.window_hours.into()),
+            "known_until" => Timestamp::from_micros(0).map(Value::from),
+            "known_seq" => Some(Value::Int(0)),
+            name => at.value(query, name).or_else(|| (name == "since").then(|| beginning().into())),
+        };
+        match value {
+            Some(value) => values.push((parameter.name.clone(), value)),
+            None => problems
+                .push(format!("{query} needs --param {}=…, {}: {}", parameter.name, parameter.kind, parameter.meaning)),
+        }
+    }
+    Ok(if problems.is_empty() { Ok(values) } else { Err(problems) })
+}
