@@ -1,14 +1,18 @@
 //! Benchmarks: `cargo bench`. Every ratio is between figures measured in this one run, on one disk, with fsync on.
 //!
-//! Arguments choose: `cargo bench -- append group cold storage analytics`. `storage` needs `OPS_RUNBOOK_TEST_S3`, which `tests/run`
+//! Arguments choose: `cargo bench -- append group cold storage mcp analytics`. `storage` needs `OPS_RUNBOOK_TEST_S3`, which `tests/run`
 //! sets: the Python of an S3 emulator. `OPS_RUNBOOK_BENCH_SMALL=1` runs a tenth.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod analytics;
 #[allow(dead_code)]
+#[path = "../it/mcp/client.rs"]
+mod client;
+#[allow(dead_code)]
 #[path = "../it/storage/emulators.rs"]
 mod emulators;
 mod generate;
+mod mcp;
 #[allow(dead_code)]
 #[path = "../it/peer.rs"]
 mod peer;
@@ -289,6 +293,9 @@ async fn main() {
     }
     if wanted("storage") {
         storage::run().await;
+    }
+    if wanted("mcp") {
+        mcp::run().await;
     }
     if wanted("analytics") {
         analytics::run().await;
