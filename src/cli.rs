@@ -9,6 +9,7 @@ mod engine;
 mod escalations;
 mod exit;
 mod incident;
+mod ingest;
 mod input;
 mod mcp;
 mod output;
@@ -84,6 +85,14 @@ enum Command {
         #[arg(long)]
         artefacts: bool,
     },
+    /// Take the documents that were dropped into an inbox: each is recorded, or put aside with the reason
+    ///
+    /// An inbox is a folder, or a place in an object store, into which anybody drops reports: *.json, *.jsonl, *.ndjson, also in
+    /// folders of its own. A file holds one report, or JSON Lines of many, each of which counts for itself. What was taken moves to
+    /// _done; a document that cannot be a record moves to _rejected, with the reason next to it and in the table
+    /// rejected_inputs, and so does each bad line of many, while its file moves to _done. Nothing is recorded twice, also when two
+    /// run at once or one is killed. Names that begin with _ or . are left alone. Makes the lake if there is none.
+    Ingest(ingest::IngestArgs),
     /// Open, log, close, read incidents
     #[command(subcommand)]
     Incident(incident::IncidentCommand),
@@ -270,6 +279,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Init => commands::init(&lake()?, output).await,
         Command::Demo(args) => commands::demo(&cli.global, args, redactor, output).await,
         Command::Record { file, artefacts } => commands::record(&lake()?, file, *artefacts, redactor, output).await,
+        Command::Ingest(args) => ingest::run(args, &lake()?, redactor, output).await,
         Command::Incident(command) => incident::run(command, &lake()?, redactor, output).await,
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,

@@ -1,7 +1,7 @@
 //! `ops-runbook`: from an investigation to an incident record that can be shown to an auditor.
 //!
 //! ```text
-//!  a report, a step, a scan, a sweep                  [cli, mcp]  main.rs is the binary
+//!  a report, a step, a scan, a sweep, an inbox        [cli, mcp]  main.rs is the binary
 //!        │
 //!        ▼
 //!  redact → parse → gather → decide                   [domain, lake::ledger]  deciding is pure: no I/O, clock, async
@@ -25,8 +25,9 @@
 //! - [`mcp`] asks for agents: tools, resources and prompts over standard input and output, or HTTP
 //! - [`ops`] is the only async orchestration: what the binary can do, without a word about how it is shown
 //! - [`analytics`] plans SQL over the lake's tables and views
+//! - [`inbox`] is where anybody drops documents: lists, reads and moves files
 //! - [`databricks`] speaks to a workspace: SQL on a warehouse, jobs and their runs, credentials for storage
-//! - [`lake`] is the only code that writes: the Delta log, the ledger, projections, upkeep, proof
+//! - [`lake`] is the only code that writes tables: the Delta log, the ledger, projections, upkeep, proof
 //! - [`render`] makes text for people from rows; pure
 //! - [`tables`] describes every row once, and computes rows from ledger entries; pure
 //! - [`domain`] holds the words and the decisions; pure
@@ -48,6 +49,7 @@ pub mod analytics;
 pub mod cli;
 pub mod databricks;
 pub mod domain;
+pub mod inbox;
 pub mod lake;
 pub mod mcp;
 pub mod ops;

@@ -6,6 +6,7 @@
 //! - [`comply`] checks the jobs of a workspace, [`capture`] reads what runbooks change, [`verify`] watches the runs after a fix
 //! - [`digest`] tells what a week was like
 //! - [`demo`] makes a lake of invented history
+//! - [`ingest`] takes documents from an inbox
 //! - [`sweep`] looks for failed runs in a workspace
 //! - [`reading`] and [`question`] answer what is asked about the lake, [`similar`] looks for incidents of the same kind
 //! - [`artefacts`] gathers everything that is shown after an analysis
@@ -18,6 +19,7 @@ pub mod comply;
 pub mod demo;
 pub mod digest;
 pub mod escalations;
+pub mod ingest;
 pub mod question;
 pub mod reading;
 pub mod recurrence;
@@ -47,6 +49,7 @@ use crate::{
         time::Timestamp,
         words::{AlertEvent, Interface},
     },
+    inbox::InboxError,
     lake::{
         Lake, LakeError,
         ledger::{self, Committer, Ledger, Recorded, Submission},
@@ -78,6 +81,8 @@ pub enum OpsError {
     Query(#[from] QueryError),
     #[error(transparent)]
     Workspace(#[from] ApiError),
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
     #[error("there is no incident {0} in this lake")]
     NoIncident(IncidentId),
     #[error("there is no audit log row {0} in this lake")]

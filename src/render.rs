@@ -5,6 +5,7 @@
 //! - [`alert`]: an alert, and what every trigger said
 //! - [`audit`]: one row of the audit log
 //! - [`export`]: rows of it for other programs, [`ocsf`] for those that want OCSF events
+//! - [`ingest`]: what became of the documents in an inbox
 //! - [`listing`]: many rows, one per line
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
 //! - [`checkup`]: what was found about a place for a lake
@@ -27,6 +28,7 @@ pub mod digest;
 #[cfg(test)]
 mod example;
 pub mod export;
+pub mod ingest;
 pub mod listing;
 pub mod markdown;
 pub mod ocsf;

@@ -1,7 +1,8 @@
 -- What:       projected rows that should be there and are not, or are there too often. A row that changes an incident has
 --             one row in incident_states, one in root_causes if it has a finding, and rows counted 1, 2, 3 … in
 --             timeline_events, practice_checks, runbooks, escalation_events, cause_aliases and preventive_actions. A row
---             cut off the end of such a count is seen by `audit verify` only.
+--             cut off the end of such a count is seen by `audit verify` only. An input that was rejected has one row in
+--             rejected_inputs.
 -- Grain:      one row per table and seq.
 -- Parameters: none.
 -- Columns:
@@ -15,6 +16,9 @@ WITH expected_rows AS (
   UNION ALL
   SELECT 'root_causes' AS table_name, seq, CASE WHEN finding_confidence IS NULL THEN 0 ELSE 1 END AS expected
   FROM audit_log
+  UNION ALL
+  SELECT 'rejected_inputs' AS table_name, seq, CASE WHEN request_kind = 'reject_input' THEN 1 ELSE 0 END AS expected
+  FROM audit_log
 ),
 found_rows AS (
   SELECT 'incident_states' AS table_name, seq, count(*) AS found
@@ -23,6 +27,10 @@ found_rows AS (
   UNION ALL
   SELECT 'root_causes' AS table_name, seq, count(*) AS found
   FROM root_causes
+  GROUP BY seq
+  UNION ALL
+  SELECT 'rejected_inputs' AS table_name, seq, count(*) AS found
+  FROM rejected_inputs
   GROUP BY seq
 ),
 counted_rows AS (

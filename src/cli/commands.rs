@@ -24,6 +24,7 @@ use super::{
 use crate::{
     analytics,
     domain::{
+        lines::Shape,
         problems::Problem,
         redact::Redactor,
         words::{EpisodeEvent, Interface},
@@ -76,10 +77,7 @@ fn is_true(value: &bool) -> bool {
 }
 
 pub async fn record(lake: &Lake, file: &Path, artefacts: bool, redactor: &Redactor, output: &Output) -> Outcome {
-    let (documents, many) = match input::read(file)? {
-        Input::One(document) => (vec![document], false),
-        Input::Lines(documents) => (documents, true),
-    };
+    let Input { documents, shape } = input::read(file)?;
     let bar = output.progress("checking");
     bar.set_length(documents.len() as u64);
     let now = lake.context.now();
@@ -95,7 +93,7 @@ pub async fn record(lake: &Lake, file: &Path, artefacts: bool, redactor: &Redact
     bar.finish_and_clear();
     if !refused.is_empty() {
         for (line, problems) in &refused {
-            say_problems(many.then_some(*line), problems, output);
+            say_problems((shape == Shape::Lines).then_some(*line), problems, output);
         }
         return Err(Failure::Refused);
     }
@@ -103,7 +101,7 @@ pub async fn record(lake: &Lake, file: &Path, artefacts: bool, redactor: &Redact
 }
 
 /// Says what is wrong with an input, problem by problem.
-pub fn say_problems(line: Option<usize>, problems: &[Problem], output: &Output) {
+pub fn say_problems(line: Option<u64>, problems: &[Problem], output: &Output) {
     if output.json {
         output.problem(&json!({ "line": line, "problems": problems }).to_string());
         return;

@@ -13,6 +13,7 @@ use crate::{
         statements::{Cancelled, StatementError},
     },
     domain::redact::Redactor,
+    inbox::InboxError,
     lake::LakeError,
     ops::{OpsError, demo::DemoError},
     render::plain,
@@ -25,7 +26,7 @@ Exit codes:
   1  failed: storage, permissions, an error inside; a fix that does not hold, a job asked for that cannot be read
   2  the command line is wrong
   3  the input or the configuration was refused; nothing was recorded
-  4  there is no such lake, incident, alert, cause, row, table, view or version
+  4  there is no such lake, inbox, incident, alert, cause, row, table, view or version
   5  the lake is damaged, or audit verify found tampering
   6  somebody else is at it, the outcome is unknown, or a verification is not decided yet: run the same again
   130  interrupted; what ran on a warehouse was cancelled";
@@ -109,6 +110,12 @@ impl From<ApiError> for Failure {
     }
 }
 
+impl From<InboxError> for Failure {
+    fn from(error: InboxError) -> Self {
+        Self::Ops(error.into())
+    }
+}
+
 impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         Self::Ops(error.into())
@@ -149,6 +156,7 @@ impl Failure {
             (Self::Interrupted(_), _) => return Code::Interrupted,
             (_, Some(OpsError::Query(QueryError::Warehouse(error)))) => return warehouse_code(error),
             (_, Some(OpsError::Workspace(error))) => return workspace_code(error),
+            (_, Some(OpsError::Inbox(error))) => return inbox_code(error),
             (Self::Ops(OpsError::NoQuery(_) | OpsError::NoVersion(_)), _)
             | (
                 _,
@@ -222,6 +230,7 @@ impl Failure {
             ),
             (_, Some(OpsError::Query(error))) => error.hint(),
             (_, Some(OpsError::Workspace(error))) => error.hint(),
+            (_, Some(OpsError::Inbox(error))) => error.hint(),
             (Self::Auth(error), _) => Some(error.hint()),
             _ => self.lake().and_then(LakeError::hint),
         }
@@ -236,6 +245,14 @@ fn warehouse_code(error: &StatementError) -> Code {
             Code::TryAgain
         }
         _ => Code::Failure,
+    }
+}
+
+fn inbox_code(error: &InboxError) -> Code {
+    match error {
+        InboxError::Missing(_) => Code::NotFound,
+        InboxError::Unfit(_) | InboxError::Place(_) => Code::Usage,
+        InboxError::File { .. } | InboxError::Store(_) | InboxError::NoName(_) => Code::Failure,
     }
 }
 

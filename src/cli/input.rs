@@ -2,28 +2,21 @@
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, Read},
     path::Path,
 };
 
-use serde::de::IgnoredAny;
-
 use super::exit::Failure;
-use crate::domain::report::MAX_REPORT_BYTES;
+use crate::domain::lines::{Document, Shape, Splitter};
 
-/// A document and the line it begins on.
-#[derive(Debug)]
-pub struct Document {
-    pub line: usize,
-    pub bytes: Vec<u8>,
-}
+/// Bytes read at a time.
+const PART: usize = 64 << 10;
 
 /// What was read.
 #[derive(Debug)]
-pub enum Input {
-    One(Document),
-    /// JSON Lines; blank lines are left out.
-    Lines(Vec<Document>),
+pub struct Input {
+    pub documents: Vec<Document>,
+    pub shape: Shape,
 }
 
 /// Reads `path`, or standard input for `-`.
@@ -35,60 +28,24 @@ pub fn read(path: &Path) -> Result<Input, Failure> {
     let what = if stdin { "standard input".to_owned() } else { path.display().to_string() };
     let failed = |source: io::Error| Failure::Input { what: what.clone(), source };
     if stdin {
-        split(&mut io::stdin().lock()).map_err(failed)
+        split(io::stdin().lock()).map_err(failed)
     } else {
-        split(&mut BufReader::new(File::open(path).map_err(failed)?)).map_err(failed)
+        split(File::open(path).map_err(failed)?).map_err(failed)
     }
 }
 
-/// A first line that is a whole JSON value, with more behind it, means JSON Lines. No more is kept of a document than shows
-/// that it is too large.
-fn split(reader: &mut impl BufRead) -> io::Result<Input> {
+fn split(mut reader: impl Read) -> io::Result<Input> {
+    let mut splitter = Splitter::new(false);
     let mut documents = Vec::new();
-    let mut line = 0;
-    let mut first = Vec::new();
-    while first.trim_ascii().is_empty() {
-        line += 1;
-        first.clear();
-        if read_line(reader, &mut first)? == 0 {
-            return Ok(Input::One(Document { line: 1, bytes: Vec::new() }));
-        }
-    }
-    let begins = line;
-    if serde_json::from_slice::<IgnoredAny>(&first).is_err() {
-        reader.take(MAX_REPORT_BYTES as u64 + 1).read_to_end(&mut first)?;
-        return Ok(Input::One(Document { line: begins, bytes: first }));
-    }
-    documents.push(Document { line: begins, bytes: first });
+    let mut part = vec![0; PART];
     loop {
-        line += 1;
-        let mut bytes = Vec::new();
-        if read_line(reader, &mut bytes)? == 0 {
-            break;
-        }
-        if !bytes.trim_ascii().is_empty() {
-            documents.push(Document { line, bytes });
+        match reader.read(&mut part) {
+            Ok(0) => break,
+            Ok(count) => splitter.push(&part[..count], &mut documents),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
-    match documents.pop() {
-        Some(only) if documents.is_empty() => Ok(Input::One(only)),
-        last => {
-            documents.extend(last);
-            Ok(Input::Lines(documents))
-        }
-    }
-}
-
-/// One line, cut shortly beyond the limit. Returns 0 at the end.
-fn read_line(reader: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<usize> {
-    let limit = MAX_REPORT_BYTES as u64 + 2;
-    let mut count = reader.by_ref().take(limit).read_until(b'\n', bytes)?;
-    let mut ended = bytes.ends_with(b"\n") || count == 0;
-    while !ended {
-        let mut rest = Vec::new();
-        let more = reader.by_ref().take(limit).read_until(b'\n', &mut rest)?;
-        count += more;
-        ended = more == 0 || rest.ends_with(b"\n");
-    }
-    Ok(count)
+    let shape = splitter.finish(&mut documents);
+    Ok(Input { documents, shape })
 }

@@ -1,7 +1,10 @@
 //! `--lake`: where the lake is, and what the environment says about getting there.
 
 use super::{Global, workspace};
-use crate::lake::{Context, Lake, LakeError, Surroundings};
+use crate::{
+    inbox::{Inbox, InboxError},
+    lake::{Context, Lake, LakeError, Surroundings, cloud::Variables},
+};
 
 /// The lake that the arguments name. Asks, reads and makes nothing.
 ///
@@ -23,7 +26,19 @@ pub fn surroundings(global: &Global) -> Result<Surroundings, LakeError> {
         false => None,
     };
     let catalog_root = global.catalog_root.clone().filter(|root| !root.trim().is_empty());
-    Ok(Surroundings { variables: std::env::vars_os().filter_map(text).collect(), workspace, catalog_root })
+    Ok(Surroundings { variables: variables(), workspace, catalog_root })
+}
+
+/// The inbox that an argument names. Asks, reads and makes nothing.
+///
+/// # Errors
+/// [`InboxError::Unfit`], [`InboxError::Place`].
+pub fn inbox(text: &str) -> Result<Inbox, InboxError> {
+    Inbox::open(text, &Surroundings { variables: variables(), ..Surroundings::default() })
+}
+
+fn variables() -> Variables {
+    std::env::vars_os().filter_map(text).collect()
 }
 
 /// Variables that are not text concern nobody here.

@@ -11,6 +11,7 @@ use super::{
     ids::{Id, IncidentId},
     incident::{Addition, Incident},
     policy::Policy,
+    problems::Problem,
     recurrence::issue::Issue,
     redact::Redactions,
     report::{Check, Event, Remediation, Report, Resource, Workspace},
@@ -112,6 +113,8 @@ pub enum Request {
     RecordDigest(Box<RecordDigest>),
     /// The runs of a workspace that a sweep found.
     RecordJobRuns(Box<RecordJobRuns>),
+    /// An input that could not become a record.
+    RejectInput(Box<RejectInput>),
 }
 
 macro_rules! requests_of_steps {
@@ -151,6 +154,7 @@ impl Request {
             Self::RecordCompliance(_) => "record_compliance",
             Self::RecordDigest(_) => "record_digest",
             Self::RecordJobRuns(_) => "record_job_runs",
+            Self::RejectInput(_) => "reject_input",
         }
     }
 
@@ -162,7 +166,8 @@ impl Request {
             | Self::AliasCauses(_)
             | Self::AdoptPrevention(_)
             | Self::RecordDigest(_)
-            | Self::RecordJobRuns(_) => None,
+            | Self::RecordJobRuns(_)
+            | Self::RejectInput(_) => None,
             Self::LogEvent(step) => Some(step.incident_id),
             Self::AcknowledgeIncident(step) => Some(step.incident_id),
             Self::RecordRootCause(step) => Some(step.incident_id),
@@ -216,6 +221,7 @@ impl Request {
             Self::RecordCompliance(request) => &request.actor,
             Self::RecordDigest(request) => &request.actor,
             Self::RecordJobRuns(request) => &request.actor,
+            Self::RejectInput(request) => &request.actor,
         }
     }
 
@@ -391,6 +397,32 @@ pub struct RecordJobRuns {
     pub active: Vec<Id>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<SeenRun>,
+}
+
+/// An input that could not become a record, without its content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RejectInput {
+    pub actor: Id,
+    /// Where it came from.
+    pub source: String,
+    /// Which line, where it is one of many in there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// SHA-256 of its bytes.
+    pub input_hash: String,
+    /// Why.
+    pub problems: Vec<Problem>,
+}
+
+impl RejectInput {
+    /// The file, and behind a colon the line.
+    pub fn place(&self) -> String {
+        match self.line {
+            Some(line) => format!("{}:{line}", self.source),
+            None => self.source.clone(),
+        }
+    }
 }
 
 /// One cause and what it counts as.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -26,7 +26,8 @@ pub use step::{parse_question, parse_step};
 const MAX_PROBLEMS: usize = 100;
 
 /// One thing that is wrong with a document. Never contains a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Problem {
     /// RFC 6901; empty for the whole document.
     pub pointer: String,

@@ -186,6 +186,8 @@ words! {
         Prevent = "PREVENT",
         /// A digest was made.
         Summarize = "SUMMARIZE",
+        /// What could not become a record was put aside, with the reason.
+        Reject = "REJECT",
     }
 
     /// Why somebody is told.
@@ -328,6 +330,8 @@ words! {
         Sweep = "sweep",
         /// An agent, through the MCP server.
         Mcp = "mcp",
+        /// What was dropped into an inbox.
+        Inbox = "inbox",
     }
 }
 

@@ -161,7 +161,9 @@ fn activity(row: &AuditRow, class: Class) -> Coded {
         },
         (Class::RemediationActivity, _) => (99, "Apply"),
         (Class::ApiActivity, kind) => match kind {
-            "evaluate_escalations" | "evaluate_recurrence" | "record_digest" | "record_job_runs" => (1, "Create"),
+            "evaluate_escalations" | "evaluate_recurrence" | "record_digest" | "record_job_runs" | "reject_input" => {
+                (1, "Create")
+            }
             "acknowledge_escalation"
             | "resolve_escalation"
             | "suppress_escalation"

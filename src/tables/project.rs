@@ -10,14 +10,16 @@ use super::{
     Row, TableDef,
     rows::{
         AuditRow, CauseAlias, DigestRow, EscalationEvent, IncidentState, JobRun, PracticeCheck, PreventiveAction,
-        RecurrenceEvent, RootCause, RunbookStep, TimelineEvent,
+        RecurrenceEvent, RejectedInput, RootCause, RunbookStep, TimelineEvent,
     },
     to_batch,
 };
 use crate::domain::{
     chain::entry_hash,
     digest::Digest,
-    entry::{Entry, EpisodeChange, EvaluateRecurrence, PreventionChange, RecordJobRuns, Request, canonical},
+    entry::{
+        Entry, EpisodeChange, EvaluateRecurrence, PreventionChange, RecordJobRuns, RejectInput, Request, canonical,
+    },
     ids::{Id, IncidentId, RequestKey, sha256_hex},
     incident::{Incident, report_events, resource_ids},
     report::{Check, Event, Rca, Remediation, Resource, Workspace},
@@ -108,6 +110,7 @@ fn actions(request: &Request) -> Vec<AuditAction> {
         Request::RecordCompliance(_) => vec![AuditAction::Validate],
         Request::RecordDigest(_) => vec![AuditAction::Summarize],
         Request::RecordJobRuns(_) => vec![AuditAction::Investigate],
+        Request::RejectInput(_) => vec![AuditAction::Reject],
     }
 }
 
@@ -163,6 +166,7 @@ pub struct Projections {
     pub preventive_actions: Vec<PreventiveAction>,
     pub digests: Vec<DigestRow>,
     pub job_runs: Vec<JobRun>,
+    pub rejected_inputs: Vec<RejectedInput>,
 }
 
 impl Projections {
@@ -351,6 +355,7 @@ impl Projections {
             Request::RecordJobRuns(request) => {
                 self.job_runs.extend(request.runs.iter().map(|run| job_run(entry, request, run)));
             }
+            Request::RejectInput(request) => self.rejected_inputs.push(rejected_input(entry, request)?),
             _ => {}
         }
         Ok(())
@@ -373,6 +378,7 @@ impl Projections {
             name if name == PreventiveAction::TABLE.name => to_batch(&self.preventive_actions),
             name if name == DigestRow::TABLE.name => to_batch(&self.digests),
             name if name == JobRun::TABLE.name => to_batch(&self.job_runs),
+            name if name == RejectedInput::TABLE.name => to_batch(&self.rejected_inputs),
             _ => Ok(RecordBatch::new_empty(table.arrow_schema())),
         }
     }
@@ -388,6 +394,16 @@ fn digest_row(entry: &Entry, digest: &Digest) -> Result<DigestRow, serde_json::E
         week_end: digest.week.end,
         revision: i32::try_from(digest.revision).unwrap_or(i32::MAX),
         content: canonical(digest)?,
+    })
+}
+
+fn rejected_input(entry: &Entry, request: &RejectInput) -> Result<RejectedInput, serde_json::Error> {
+    Ok(RejectedInput {
+        seq: entry.seq,
+        recorded_at: entry.recorded_at,
+        source: request.place(),
+        input_hash: request.input_hash.clone(),
+        problems: canonical(&request.problems)?,
     })
 }
 

@@ -23,10 +23,10 @@ table! {
         recorded_at: Timestamp,
         /// Who handed it in, such as agent:databricks_mcp_agent.
         actor: Id,
-        /// By which way it came in: cli, demo, scan, sweep.
+        /// By which way it came in: cli, demo, scan, sweep, inbox.
         interface: Interface,
         /// What was done: INVESTIGATE, RCA, REMEDIATE, VALIDATE, ACKNOWLEDGE, ESCALATE, CLOSE, REOPEN, CORRECT, SUPPRESS,
-        /// DETECT, CLASSIFY, PREVENT, SUMMARIZE; comma-separated.
+        /// DETECT, CLASSIFY, PREVENT, SUMMARIZE, REJECT; comma-separated.
         action: String,
         /// Which operation was asked for, such as record_report.
         request_kind: String,
@@ -302,7 +302,7 @@ table! {
         seq: u64,
         /// When the ledger took it.
         recorded_at: Timestamp,
-        /// Where the input came from.
+        /// Where the input came from: a file, and behind a colon the line, where it is one of many in there.
         source: String,
         /// SHA-256 of the bytes of the input, lower-case hex.
         input_hash: String,

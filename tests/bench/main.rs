@@ -1,6 +1,6 @@
 //! Benchmarks: `cargo bench`. Every ratio is between figures measured in this one run, on one disk, with fsync on.
 //!
-//! Arguments choose: `cargo bench -- append group cold storage mcp analytics`. `storage` needs `OPS_RUNBOOK_TEST_S3`, which `tests/run`
+//! Arguments choose: `cargo bench -- append group cold ingest storage mcp analytics`. `storage` needs `OPS_RUNBOOK_TEST_S3`, which `tests/run`
 //! sets: the Python of an S3 emulator. `OPS_RUNBOOK_BENCH_SMALL=1` runs a tenth.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stdout)]
 
@@ -12,6 +12,7 @@ mod client;
 #[path = "../it/storage/emulators.rs"]
 mod emulators;
 mod generate;
+mod ingest;
 mod mcp;
 #[allow(dead_code)]
 #[path = "../it/peer.rs"]
@@ -290,6 +291,9 @@ async fn main() {
     }
     if wanted("cold") {
         cold().await;
+    }
+    if wanted("ingest") {
+        ingest::run();
     }
     if wanted("storage") {
         storage::run().await;

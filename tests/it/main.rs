@@ -12,6 +12,7 @@ mod demo;
 mod digest;
 mod faults;
 mod histories;
+mod ingest;
 mod layouts;
 mod mcp;
 mod peer;

@@ -135,7 +135,7 @@ fn a_report_over_four_mebibytes_is_refused_with_its_limit() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("4 MiB"), "{:?}", output.stderr);
 }
 
-const PLANTED: [&str; 5] = [
+pub const PLANTED: [&str; 5] = [
     "0123456789abcdef0123456789abcdef",
     "abcdefghijklmnopqrstuvwx",
     "Zm9vYmFyZm9vYmFyZm9v",
@@ -177,13 +177,13 @@ fn no_secret_reaches_a_file_or_an_output() {
     assert!(ok(&lake, &["audit", "show", "1", "--json"]).contains("[REDACTED:databricks-token]"));
 }
 
-fn assert_clean(bytes: &[u8], place: &str) {
+pub fn assert_clean(bytes: &[u8], place: &str) {
     for secret in PLANTED {
         assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret} in {place}");
     }
 }
 
-fn assert_files_clean(folder: &Path) {
+pub fn assert_files_clean(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -1,7 +1,7 @@
 //! Lakes in object stores: the same promises as on a disk, when requests take long and go wrong; and how few are needed.
 
 mod doctor;
-mod emulators;
+pub mod emulators;
 mod proxy;
 mod unity;
 mod workspace;

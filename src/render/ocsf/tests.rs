@@ -181,6 +181,7 @@ fn every_kind_of_request_has_its_class_and_an_unknown_one_is_api_activity() {
     check("record_compliance", false, false, 200_302);
     check("record_digest", false, false, 600_301);
     check("record_job_runs", false, false, 600_301);
+    check("reject_input", false, false, 600_301);
     check("alias_causes", false, false, 600_303);
     check("adopt_prevention", false, false, 600_303);
     check("what_nobody_knows_yet", false, false, 600_399);

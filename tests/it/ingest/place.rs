@@ -1,0 +1,126 @@
+//! Where the tests drop documents: a folder, or a prefix in an emulated bucket.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use futures::TryStreamExt;
+use object_store::{
+    ObjectStore, ObjectStoreExt, PutPayload, aws::AmazonS3Builder, path::Path as Key, prefix::PrefixStore,
+};
+use tempfile::{TempDir, tempdir};
+
+use crate::storage::emulators::Store;
+
+/// An inbox. Names are below it.
+pub trait Inbox {
+    fn uri(&self) -> String;
+    fn drop(&self, name: &str, bytes: &[u8]);
+    /// All that is there, taken or not.
+    fn files(&self) -> BTreeMap<String, Vec<u8>>;
+
+    /// Names without what was taken.
+    fn left(&self) -> Vec<String> {
+        self.files().into_keys().filter(|name| !name.starts_with("_done/") && !name.starts_with("_rejected/")).collect()
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        let files = self.files();
+        files.get(name).unwrap_or_else(|| panic!("{name} is not among {:?}", files.keys())).clone()
+    }
+}
+
+#[derive(Debug)]
+pub struct Folder(TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(tempdir().unwrap())
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("inbox")
+    }
+}
+
+impl Inbox for Folder {
+    fn uri(&self) -> String {
+        fs::create_dir_all(self.path()).unwrap();
+        self.path().to_str().unwrap().to_owned()
+    }
+
+    fn drop(&self, name: &str, bytes: &[u8]) {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        walk(&self.path(), "", &mut files);
+        files
+    }
+}
+
+fn walk(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type().unwrap().is_symlink() {
+            files.insert(name, Vec::new());
+        } else if entry.file_type().unwrap().is_dir() {
+            walk(&entry.path(), &format!("{name}/"), files);
+        } else {
+            files.insert(name, fs::read(entry.path()).unwrap());
+        }
+    }
+}
+
+pub struct Bucket {
+    uri: String,
+    store: Arc<dyn ObjectStore>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bucket {
+    pub fn new(store: &Store, name: &str) -> Self {
+        let value = |name: &str| store.variables.iter().find(|(known, _)| known == name).unwrap().1.clone();
+        let client = AmazonS3Builder::new()
+            .with_bucket_name("ops")
+            .with_endpoint(value("AWS_ENDPOINT_URL"))
+            .with_region(value("AWS_REGION"))
+            .with_access_key_id(value("AWS_ACCESS_KEY_ID"))
+            .with_secret_access_key(value("AWS_SECRET_ACCESS_KEY"))
+            .with_allow_http(true)
+            .build()
+            .unwrap();
+        let store = Arc::new(PrefixStore::new(client, Key::from(name)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        Self { uri: format!("s3://ops/{name}"), store, runtime }
+    }
+}
+
+impl Inbox for Bucket {
+    fn uri(&self) -> String {
+        self.uri.clone()
+    }
+
+    fn drop(&self, name: &str, bytes: &[u8]) {
+        self.runtime.block_on(self.store.put(&Key::from(name), PutPayload::from(bytes.to_vec()))).unwrap();
+    }
+
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        self.runtime.block_on(async {
+            let listed: Vec<_> = self.store.list(None).try_collect().await.unwrap();
+            let mut files = BTreeMap::new();
+            for meta in listed {
+                let bytes = self.store.get(&meta.location).await.unwrap().bytes().await.unwrap();
+                files.insert(meta.location.to_string(), bytes.to_vec());
+            }
+            files
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! Several that take from one inbox, and some that are killed while they do.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Stdio,
+    time::Duration,
+};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use tempfile::tempdir;
+
+use super::{
+    arguments, broken, count, hash, ingest,
+    place::{Folder, Inbox},
+};
+use crate::support::{Place, assert_intact, binary, json_lines, report};
+
+/// What was dropped in all.
+#[derive(Default)]
+struct Dropped {
+    /// Names and contents of files.
+    files: BTreeMap<String, Vec<u8>>,
+    good: BTreeSet<String>,
+    /// Hashes of documents that are no reports, by themselves and as lines.
+    bad: BTreeSet<String>,
+}
+
+impl Dropped {
+    /// Every tenth is broken, every seventh file holds three lines, the second of them broken.
+    fn more(&mut self, inbox: &impl Inbox, from: usize, to: usize) {
+        for n in from..to {
+            let (name, text) = if n % 7 == 3 {
+                let bad = broken(&format!("d{n}-bad")).to_string();
+                self.bad.insert(hash(bad.as_bytes()));
+                self.good.extend([format!("d{n}-1"), format!("d{n}-3")]);
+                let text = format!("{}\n{bad}\n{}\n", report(&format!("d{n}-1")), report(&format!("d{n}-3")));
+                (format!("d{n}.jsonl"), text)
+            } else if n % 10 == 9 {
+                let text = broken(&format!("d{n}")).to_string();
+                self.bad.insert(hash(text.as_bytes()));
+                (format!("d{n}.json"), text)
+            } else {
+                self.good.insert(format!("d{n}"));
+                (format!("d{n}.json"), report(&format!("d{n}")).to_string())
+            };
+            inbox.drop(&name, text.as_bytes());
+            self.files.insert(name, text.into_bytes());
+        }
+    }
+
+    /// Everything was recorded once, or has its reason, and stands where it should.
+    fn assert_taken(&self, lake: &impl Place, inbox: &impl Inbox) {
+        assert_eq!(inbox.left(), Vec::<String>::new());
+        let files = inbox.files();
+        for (name, content) in &self.files {
+            let places: Vec<&String> =
+                files.iter().filter(|(_, there)| *there == content).map(|(name, _)| name).collect();
+            let own: Vec<&&String> = places.iter().filter(|place| place.ends_with(name.as_str())).collect();
+            assert_eq!(own.len(), 1, "{name} is at {places:?}");
+        }
+        let reasons: BTreeSet<String> = files
+            .iter()
+            .filter(|(name, _)| name.ends_with(".reason.json"))
+            .map(|(name, bytes)| {
+                let reason: Value = serde_json::from_slice(bytes).unwrap();
+                let hash_of_file = files.get(name.trim_end_matches(".reason.json")).map(|bytes| hash(bytes));
+                assert_eq!(hash_of_file.as_deref(), reason["input_hash"].as_str(), "{name} stands next to nothing");
+                reason["input_hash"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        assert_eq!(reasons, self.bad);
+        let places = files.len();
+        assert_eq!(
+            places,
+            self.files.len() + self.files.keys().filter(|name| name.ends_with(".jsonl")).count() + self.bad.len()
+        );
+        assert_intact(lake, self.good.len() as u64);
+        assert_eq!(count(lake, "SELECT DISTINCT input_hash FROM rejected_inputs"), self.bad.len() as u64);
+        assert_eq!(count(lake, "SELECT * FROM rejected_inputs"), self.bad.len() as u64);
+        let recorded: BTreeSet<String> =
+            json_lines(lake, &["sql", "SELECT request_id FROM audit_log WHERE request_kind = 'record_report'"])
+                .iter()
+                .map(|row| row["request_id"].as_str().unwrap().to_owned())
+                .collect();
+        assert_eq!(recorded, self.good);
+    }
+}
+
+#[test]
+fn three_at_once_take_everything_once() {
+    let folder = tempdir().unwrap();
+    assert_taken_once_by_many(&folder.path().join("lake"), &Folder::new(), 3, 400);
+}
+
+pub fn assert_taken_once_by_many(lake: &impl Place, inbox: &impl Inbox, processes: usize, files: usize) {
+    let mut dropped = Dropped::default();
+    dropped.more(inbox, 0, files);
+    let children: Vec<_> = (0..processes)
+        .map(|_| {
+            let mut command = binary(lake);
+            command.args(arguments(inbox)).arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    let (mut taken, mut recorded) = (0, 0);
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 6)), "{}", String::from_utf8_lossy(&output.stderr));
+        if output.status.success() {
+            let text = String::from_utf8(output.stdout).unwrap();
+            let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            taken += summary["taken"].as_u64().unwrap();
+            recorded += summary["recorded"].as_u64().unwrap();
+        }
+    }
+    let (_, rest) = ingest(lake, inbox, &[]);
+    taken += rest["taken"].as_u64().unwrap();
+    recorded += rest["recorded"].as_u64().unwrap();
+    dropped.assert_taken(lake, inbox);
+    println!(
+        "{processes} at once: {taken} files and {recorded} documents said to be taken, of {files} and {}",
+        dropped.good.len()
+    );
+    assert!(taken <= files as u64 && recorded <= dropped.good.len() as u64, "something was taken twice");
+}
+
+#[test]
+fn a_hundred_kills_lose_nothing_and_double_nothing() {
+    let folder = tempdir().unwrap();
+    assert_kills_lose_nothing(&folder.path().join("lake"), &Folder::new(), 100, 700);
+}
+
+/// So many kills, each within so many milliseconds of the start; two at once each time.
+pub fn assert_kills_lose_nothing(lake: &impl Place, inbox: &impl Inbox, kills_wanted: usize, longest: u64) {
+    let mut dice = ChaCha8Rng::seed_from_u64(11);
+    let mut dropped = Dropped::default();
+    let mut kills = 0;
+    let mut rounds = 0;
+    let mut amid = 0;
+    while kills < kills_wanted {
+        let from = dropped.files.len();
+        dropped.more(inbox, from, from + 12);
+        let mut children: Vec<_> = (0..2)
+            .map(|_| {
+                let mut command = binary(lake);
+                command.args(arguments(inbox)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(dice.random_range(1..longest)));
+        let before = kills;
+        for child in &mut children {
+            if child.try_wait().unwrap().is_none() {
+                child.kill().unwrap();
+                kills += 1;
+            }
+        }
+        for mut child in children {
+            child.wait().unwrap();
+        }
+        let left = inbox.left().len();
+        amid += usize::from(kills > before && left > 0 && left < 12);
+        rounds += 1;
+    }
+    ingest(lake, inbox, &[]);
+    dropped.assert_taken(lake, inbox);
+    println!("{kills} kills in {rounds} rounds, {amid} of them amid the moves; {} files", dropped.files.len());
+}
