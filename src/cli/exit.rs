@@ -157,15 +157,16 @@ impl Failure {
             (_, Some(OpsError::Query(QueryError::Warehouse(error)))) => return warehouse_code(error),
             (_, Some(OpsError::Workspace(error))) => return workspace_code(error),
             (_, Some(OpsError::Inbox(error))) => return inbox_code(error),
-            (Self::Ops(OpsError::NoQuery(_) | OpsError::NoVersion(_)), _)
-            | (
+            (
                 _,
                 Some(
                     OpsError::NoIncident(_)
                     | OpsError::NoAuditRow(_)
                     | OpsError::NoAlert(_)
                     | OpsError::NoCause(_)
-                    | OpsError::NoEpisode(_),
+                    | OpsError::NoEpisode(_)
+                    | OpsError::NoQuery(_)
+                    | OpsError::NoVersion(_),
                 ),
             ) => return Code::NotFound,
             (_, Some(OpsError::Query(QueryError::NoTable { .. }))) => return Code::NotFound,

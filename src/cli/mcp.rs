@@ -49,7 +49,9 @@ pub async fn run(args: &McpArgs, lake: Lake, redactor: &Redactor, output: &Outpu
     let server = Server::new(lake, redactor.clone(), args.acts_as.clone());
     let stop = stopping();
     let Some(address) = args.http else {
-        mcp::serve_stdio(server, stop).await.map_err(|source| Failure::Serve { what: "standard input".into(), source })?;
+        mcp::serve_stdio(server, stop)
+            .await
+            .map_err(|source| Failure::Serve { what: "standard input".into(), source })?;
         return Ok(Code::Success);
     };
     let token = match args.behind_proxy {
@@ -70,7 +72,9 @@ pub async fn run(args: &McpArgs, lake: Lake, redactor: &Redactor, output: &Outpu
 fn hosts(args: &McpArgs, bound: SocketAddr) -> Vec<String> {
     match args.allow_host.as_slice() {
         [] if args.behind_proxy => Vec::new(),
-        [] => ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into_iter().chain([bound.ip().to_string()]).collect(),
+        [] => {
+            ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into_iter().chain([bound.ip().to_string()]).collect()
+        }
         hosts => hosts.to_vec(),
     }
 }

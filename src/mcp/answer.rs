@@ -23,7 +23,8 @@ pub struct Said {
 
 impl Said {
     pub fn new(texts: impl IntoIterator<Item = String>, content: &impl Serialize) -> Result<Self, Wrong> {
-        let content = serde_json::to_value(content).map_err(|error| Wrong::Failed(Arc::new(LakeError::from(error).into())))?;
+        let content =
+            serde_json::to_value(content).map_err(|error| Wrong::Failed(Arc::new(LakeError::from(error).into())))?;
         Ok(Self { texts: texts.into_iter().collect(), content })
     }
 }
@@ -111,6 +112,7 @@ fn hint(error: &OpsError) -> Option<String> {
         OpsError::Commit(error) => lake(error),
         OpsError::Query(error) => error.hint(),
         OpsError::Workspace(error) => error.hint(),
+        OpsError::Inbox(error) => error.hint(),
         OpsError::Refused(refusal) => Some(refusal.hint.clone()),
         OpsError::NoIncident(_) => Some("search_incidents finds which there are".into()),
         OpsError::NoAlert(_) => Some("list_escalations shows which there are".into()),

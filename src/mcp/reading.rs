@@ -29,7 +29,9 @@ use crate::{
         similar::SimilarIncidents,
     },
     render::{
-        self, alert, digest::markdown::markdown, listing, plain,
+        self, alert,
+        digest::markdown::markdown,
+        listing, plain,
         recurring::{self as recurring_text, EpisodeLine},
     },
     tables::rows::{EscalationEvent, RecurrenceEvent},
@@ -189,9 +191,7 @@ pub async fn digest(server: &Server, arguments: Value, _: &Call) -> Result<Said,
 pub async fn verify(server: &Server, arguments: Value, call: &Call) -> Result<Said, Wrong> {
     let ask: VerifyAudit = asked(&arguments)?;
     let head = ask.head.map(|head| head.parse::<Head>()).transpose();
-    let head = head.map_err(|message| {
-        Wrong::Input(vec![Problem { pointer: "/head".into(), message, hint: None }])
-    })?;
+    let head = head.map_err(|message| Wrong::Input(vec![Problem { pointer: "/head".into(), message, hint: None }]))?;
     let remembered: Vec<_> = head.into_iter().map(|head| (head, Witness::Given)).collect();
     let found = verify::verify(server.lake(), remembered, |done, total| call.advance(done, total)).await?;
     let verified = Verified {
@@ -234,7 +234,9 @@ pub async fn query(server: &Server, arguments: Value, _: &Call) -> Result<Said, 
     let rows = rows.map_err(LakeError::from)?;
     let told = match found {
         0 => format!("{}: no rows", ask.name),
-        found if found > MAX_ROWS => format!("{}: the first {MAX_ROWS} of {found} rows, one per line\n{text}", ask.name),
+        found if found > MAX_ROWS => {
+            format!("{}: the first {MAX_ROWS} of {found} rows, one per line\n{text}", ask.name)
+        }
         found => format!("{}: {found} rows, one per line\n{text}", ask.name),
     };
     Said::new([told], &Rows { name: ask.name, found, rows })

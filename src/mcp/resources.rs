@@ -28,7 +28,9 @@ const LISTED: u64 = 50;
 
 pub fn templates() -> Vec<ResourceTemplate> {
     let template = |prefix: &str, variable: &str, name: &str, description: &str, kind: &str| {
-        ResourceTemplate::new(format!("{prefix}{{{variable}}}"), name).with_description(description).with_mime_type(kind)
+        ResourceTemplate::new(format!("{prefix}{{{variable}}}"), name)
+            .with_description(description)
+            .with_mime_type(kind)
     };
     vec![
         template(INCIDENTS, "incident_id", "incident", "The timeline of an incident, such as INC-1042", "text/plain"),
@@ -90,7 +92,9 @@ pub async fn list(lake: &Lake) -> Result<Vec<Resource>, Wrong> {
 /// # Errors
 /// [`Wrong`] when there is no such thing.
 pub async fn read(lake: &Lake, uri: &str) -> Result<ReadResourceResult, Wrong> {
-    let wrong = |message: String| Wrong::with("/uri", message, "resources/list and resources/templates/list tell which there are");
+    let wrong = |message: String| {
+        Wrong::with("/uri", message, "resources/list and resources/templates/list tell which there are")
+    };
     let (text, kind) = if let Some(id) = uri.strip_prefix(INCIDENTS) {
         let (rows, projections) = ops::incident(lake, id.parse().map_err(wrong)?).await?;
         (timeline::incident(&record(&rows, &projections)), "text/plain")

@@ -12,10 +12,10 @@ use std::{
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, GetPromptRequestParams, GetPromptResponse, Implementation,
-        ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-        ProgressNotificationParam, ProgressToken, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-        ServerConfig, Tool,
+        CallToolRequestParams, CallToolResponse, CallToolResult, GetPromptRequestParams, GetPromptResponse,
+        Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+        PaginatedRequestParams, ProgressNotificationParam, ProgressToken, ReadResourceRequestParams,
+        ReadResourceResponse, ServerCapabilities, ServerConfig, Tool,
     },
     service::{Peer, RequestContext},
 };
@@ -200,8 +200,8 @@ impl Call {
             let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
             // Progress only ever grows.
             told = done.max(told + 1).min(if total > 0 { total.max(told) } else { u64::MAX });
-            let mut notice = ProgressNotificationParam::new(token.clone(), told as f64)
-                .with_message(format!("{seconds} s"));
+            let mut notice =
+                ProgressNotificationParam::new(token.clone(), told as f64).with_message(format!("{seconds} s"));
             if total > 0 {
                 notice = notice.with_total(total as f64);
             }
@@ -213,8 +213,7 @@ impl Call {
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
-        let capabilities =
-            ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_resources().enable_prompts().build();
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("ops-runbook", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)

@@ -159,7 +159,9 @@ fn object(schema: Value) -> JsonObject {
 
 /// Whether a property must be given.
 fn requires(schema: &mut JsonObject, name: &str, required: bool) {
-    let Some(names) = schema.entry("required").or_insert_with(|| Value::Array(Vec::new())).as_array_mut() else { return };
+    let Some(names) = schema.entry("required").or_insert_with(|| Value::Array(Vec::new())).as_array_mut() else {
+        return;
+    };
     names.retain(|known| known != name);
     if required {
         names.push(name.into());

@@ -108,9 +108,7 @@ async fn recurring_with(lake: &Lake, projections: &Projections) -> Result<Vec<Re
     let current: BTreeMap<&str, &str> = current_aliases(&aliases);
     let causes: Vec<&str> = found.iter().map(|cause| current.get(cause).copied().unwrap_or(cause)).collect();
     let mut issues = recurring(lake, &ListRecurring { all: false, limit: MAX_ISSUES }).await?;
-    issues.retain(|issue| {
-        issue.event != EpisodeEvent::Closed && causes.contains(&issue.cause_fingerprint.as_str())
-    });
+    issues.retain(|issue| issue.event != EpisodeEvent::Closed && causes.contains(&issue.cause_fingerprint.as_str()));
     Ok(issues)
 }
 

@@ -79,9 +79,7 @@ pub async fn find(lake: &Lake, ask: &SimilarIncidents, redactor: &Redactor) -> R
     }
     let is_same = |other: &str| cause.as_deref() == Some(other);
     let mut ranked: Vec<(String, f64)> = near.into_iter().collect();
-    ranked.sort_by(|a, b| {
-        is_same(&b.0).cmp(&is_same(&a.0)).then(b.1.total_cmp(&a.1)).then_with(|| a.0.cmp(&b.0))
-    });
+    ranked.sort_by(|a, b| is_same(&b.0).cmp(&is_same(&a.0)).then(b.1.total_cmp(&a.1)).then_with(|| a.0.cmp(&b.0)));
     ranked.truncate(MAX_NEAR);
     let (mut cases, done) = cases(lake, &ranked).await?;
     cases.retain(|case| Some(case.incident_id) != ask.incident_id);

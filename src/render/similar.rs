@@ -10,7 +10,8 @@ use crate::domain::similar::Similar;
 
 /// For a terminal of so many columns.
 pub fn text(similar: &Similar, width: usize) -> String {
-    let mut text = format!("Like: {}\nCause: {}\n\n", line(&similar.root_cause), na(similar.cause.as_deref().map(line)));
+    let mut text =
+        format!("Like: {}\nCause: {}\n\n", line(&similar.root_cause), na(similar.cause.as_deref().map(line)));
     if similar.incidents.is_empty() {
         text.push_str("No other incident has this cause or a near one.\n");
         return text;

@@ -14,7 +14,9 @@ const CLIENTS: usize = 64;
 
 pub async fn run() {
     let each = scale(50).max(5);
-    println!("\n## mcp: {CLIENTS} clients, {each} reports each, over HTTP; a report is answered with timeline, runbook, alerts and recurrence\n");
+    println!(
+        "\n## mcp: {CLIENTS} clients, {each} reports each, over HTTP; a report is answered with timeline, runbook, alerts and recurrence\n"
+    );
     println!("| causes | reports a second | p50, ms | p99, ms |");
     println!("| --- | ---: | ---: | ---: |");
     for (words, causes) in [("all the same", 1), ("64 of them", 64)] {

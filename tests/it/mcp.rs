@@ -25,8 +25,7 @@ fn the_tools_say_the_same_as_ever() {
             if tool["name"] == "record_report" {
                 tool["inputSchema"] = "…".into();
             }
-            let names: Vec<String> =
-                tool["outputSchema"]["properties"].as_object().unwrap().keys().cloned().collect();
+            let names: Vec<String> = tool["outputSchema"]["properties"].as_object().unwrap().keys().cloned().collect();
             tool["outputSchema"] = json!(names);
         }
         insta::assert_snapshot!("mcp_tools", format!("{listed:#}"));
@@ -253,7 +252,8 @@ fn many_clients_and_a_server_that_is_killed_record_everything_once() {
 
 /// Every projected row, without what differs between two recordings of the same: when, and by which way.
 fn recorded(lake: &Path) -> Value {
-    let tables = ["incident_states", "timeline_events", "root_causes", "practice_checks", "runbooks", "escalation_events"];
+    let tables =
+        ["incident_states", "timeline_events", "root_causes", "practice_checks", "runbooks", "escalation_events"];
     let mut found = serde_json::Map::new();
     for table in tables.into_iter().chain(["recurrence_events"]) {
         let mut rows = json_lines(lake, &["sql", &format!("SELECT * FROM {table} ORDER BY seq, 1, 2, 3")]);
@@ -264,7 +264,8 @@ fn recorded(lake: &Path) -> Value {
         rows.sort();
         found.insert(table.into(), json!(rows));
     }
-    let sql = "SELECT seq, request_id, request_kind, request_hash, incident_id, actor, action FROM audit_log ORDER BY seq";
+    let sql =
+        "SELECT seq, request_id, request_kind, request_hash, incident_id, actor, action FROM audit_log ORDER BY seq";
     found.insert("audit_log".into(), json!(json_lines(lake, &["sql", sql])));
     Value::Object(found)
 }

@@ -8,8 +8,18 @@ use tempfile::tempdir;
 use crate::support::{ok, run};
 
 /// Modules from top to bottom. A file may use what stands below its own line, and its own.
-const LAYERS: [&[&str]; 10] =
-    [&["cli"], &["mcp"], &["ops"], &["analytics"], &["inbox"], &["lake"], &["databricks"], &["render"], &["tables"], &["domain"]];
+const LAYERS: [&[&str]; 10] = [
+    &["cli"],
+    &["mcp"],
+    &["ops"],
+    &["analytics"],
+    &["inbox"],
+    &["lake"],
+    &["databricks"],
+    &["render"],
+    &["tables"],
+    &["domain"],
+];
 
 fn rust_files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

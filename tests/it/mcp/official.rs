@@ -10,7 +10,8 @@ use crate::support::{EXAMPLES, assert_intact, example, json_lines, ok};
 
 /// tests/peers/mcp_agent.py in the environment of the official client.
 fn agent(arguments: &[&str]) -> String {
-    let python = std::env::var("OPS_RUNBOOK_TEST_MCP").expect("run the tests by tests/run, which fetches the MCP client");
+    let python =
+        std::env::var("OPS_RUNBOOK_TEST_MCP").expect("run the tests by tests/run, which fetches the MCP client");
     let script = format!("{}/tests/peers/mcp_agent.py", env!("CARGO_MANIFEST_DIR"));
     let output = Command::new(python).arg(script).args(arguments).env("MCP_TOKEN", TOKEN).output().unwrap();
     told(&output)
@@ -85,11 +86,13 @@ fn the_conformance_suite_finds_nothing() {
     for scenario in SCENARIOS.into_iter().chain(["dns-rebinding-protection"]) {
         let served = match scenario {
             // Behind a proxy any name is welcome, unless names are given.
-            "dns-rebinding-protection" => {
-                Served::at(folder.path(), "127.0.0.1:0", &["--behind-proxy", "--allow-host", "localhost", "--allow-host", "127.0.0.1"])
-                    .url
-                    .clone()
-            }
+            "dns-rebinding-protection" => Served::at(
+                folder.path(),
+                "127.0.0.1:0",
+                &["--behind-proxy", "--allow-host", "localhost", "--allow-host", "127.0.0.1"],
+            )
+            .url
+            .clone(),
             _ => served.url.clone(),
         };
         let output = module("conformance", &["server", "--url", &served, "--scenario", scenario]);
