@@ -67,7 +67,7 @@ requests! {
         pub title: String,
         /// Why it exists
         #[arg(long = "type", default_value = "job-failure")]
-        #[serde(rename = "type")]
+        #[serde(rename = "type", default = "usual_type")]
         pub kind: IncidentType,
         /// Short machine name; made from the title unless given
         #[arg(long)]
@@ -108,6 +108,7 @@ requests! {
         pub message: String,
         /// What kind of event it is
         #[arg(long, default_value = "NOTE")]
+        #[serde(default = "usual_kind")]
         pub kind: LogKind,
         /// The tool that was called
         #[arg(long)]
@@ -225,6 +226,7 @@ requests! {
         pub message: String,
         /// How it ended
         #[arg(long, default_value = "SUCCESS")]
+        #[serde(default = "usual_result")]
         pub result: RemediationResult,
         /// The tool that was called
         #[arg(long)]
@@ -339,6 +341,18 @@ requests! {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub note: Option<String>,
     }
+}
+
+fn usual_type() -> IncidentType {
+    IncidentType::JobFailure
+}
+
+fn usual_kind() -> LogKind {
+    LogKind::Note
+}
+
+fn usual_result() -> RemediationResult {
+    RemediationResult::Success
 }
 
 /// Evidence that could not be had.

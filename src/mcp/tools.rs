@@ -119,7 +119,9 @@ pub fn all() -> &'static [Tool] {
 impl Tool {
     /// As clients are told. With `has_actor` the server knows who acts when a call does not say.
     pub fn described(&self, has_actor: bool) -> Described {
-        let mut input = object((self.input)());
+        let mut input = (self.input)();
+        without_formats(&mut input);
+        let mut input = object(input);
         let own = input.remove("description");
         let own = own.as_ref().and_then(Value::as_str).unwrap_or_default();
         let description = [own, self.more].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
@@ -128,6 +130,7 @@ impl Tool {
             requires(&mut input, "actor", !has_actor);
         }
         let mut output = (self.output)();
+        without_formats(&mut output);
         without_descriptions(&mut output);
         let reads = self.does == Does::Reads;
         let annotations = ToolAnnotations::with_title(self.title)
@@ -172,6 +175,23 @@ fn requires(schema: &mut JsonObject, name: &str, required: bool) {
         {
             *types = "string".into();
         }
+    }
+}
+
+/// Names of Rust's numbers mean nothing to others, and some warn of them.
+fn without_formats(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            let is_number = |format: &Value| {
+                format.as_str().is_some_and(|it| it.starts_with("int") || it.starts_with("uint") || it == "double")
+            };
+            if object.get("format").is_some_and(is_number) {
+                object.remove("format");
+            }
+            object.values_mut().for_each(without_formats);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_formats),
+        _ => {}
     }
 }
 

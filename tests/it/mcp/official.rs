@@ -48,10 +48,16 @@ fn an_agent_that_works_through_the_examples_ends_with_the_lake_of_the_command_li
     for (answer, file) in said.iter().zip(&examples) {
         let shown = &json_lines(&by_hand, &["record", file, "--artefacts"])[1];
         for text in ["timeline", "runbook"] {
-            assert_eq!(answer["artefacts"][text], shown[text], "{file}");
+            assert_eq!(without_hashes(&answer["artefacts"][text]), without_hashes(&shown[text]), "{file}");
         }
     }
     assert_intact(&by_agent, EXAMPLES.len() as u64);
+}
+
+/// Hashes cover the way by which a report came, and when.
+fn without_hashes(text: &Value) -> Option<String> {
+    let is_hash = |line: &&str| line.starts_with("- seq ");
+    text.as_str().map(|text| text.lines().filter(|line| !is_hash(line)).collect::<Vec<_>>().join("\n"))
 }
 
 fn pretty_equal(table: &str, expected: &Value, found: &Value) {
@@ -82,35 +88,34 @@ fn the_conformance_suite_finds_nothing() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["demo"]);
     // The suite gives no token.
-    let served = Served::at(folder.path(), "127.0.0.1:0", &["--behind-proxy"]);
-    for scenario in SCENARIOS.into_iter().chain(["dns-rebinding-protection"]) {
-        let served = match scenario {
-            // Behind a proxy any name is welcome, unless names are given.
-            "dns-rebinding-protection" => Served::at(
-                folder.path(),
-                "127.0.0.1:0",
-                &["--behind-proxy", "--allow-host", "localhost", "--allow-host", "127.0.0.1"],
-            )
-            .url
-            .clone(),
-            _ => served.url.clone(),
-        };
-        let output = module("conformance", &["server", "--url", &served, "--scenario", scenario]);
-        let text = told(&output);
+    let anybody = Served::at(folder.path(), "127.0.0.1:0", &["--behind-proxy"]);
+    // Behind a proxy any name is welcome, unless names are given.
+    let names = ["--behind-proxy", "--allow-host", "localhost", "--allow-host", "127.0.0.1"];
+    let named = Served::at(folder.path(), "127.0.0.1:0", &names);
+    let scenarios = SCENARIOS.map(|scenario| (scenario, &anybody)).into_iter();
+    for (scenario, served) in scenarios.chain([("dns-rebinding-protection", &named)]) {
+        let text = told(&module("conformance", &["server", "--url", &served.url, "--scenario", scenario]));
         assert!(text.contains("Passed: ") && text.contains("0 failed"), "{scenario}: {text}");
     }
 }
 
 #[test]
-fn the_inspector_lists_every_tool_and_calls_one_of_each_kind() {
+fn the_inspector_lists_and_calls() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["demo"]);
     let lake = folder.path().to_str().unwrap();
     let inspected = |arguments: &[&str]| -> Value {
-        let server = ["--", env!("CARGO_BIN_EXE_ops-runbook"), "--lake", lake, "mcp", "--as", "agent:inspector"];
-        let output = module("mcp-inspector-cli", &[arguments, &server[1..]].concat());
-        serde_json::from_str(&told(&output)).unwrap()
+        let server = ["--cli", env!("CARGO_BIN_EXE_ops-runbook"), "--lake", lake, "mcp"];
+        serde_json::from_str(&told(&module("mcp-inspector", &[&server, arguments].concat()))).unwrap()
     };
     let tools = inspected(&["--method", "tools/list"]);
     assert_eq!(tools["tools"].as_array().unwrap().len(), 17);
+    let found =
+        inspected(&["--method", "tools/call", "--tool-name", "search_incidents", "--tool-arg", "text=daily-etl"]);
+    assert!(!found["structuredContent"]["incidents"].as_array().unwrap().is_empty(), "{found:#}");
+    let told =
+        inspected(&["--method", "tools/call", "--tool-name", "get_incident", "--tool-arg", "incident_id=banana"]);
+    assert_eq!(told["isError"], true);
+    let listed = inspected(&["--method", "resources/list"]);
+    assert!(!listed["resources"].as_array().unwrap().is_empty());
 }
