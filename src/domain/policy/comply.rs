@@ -138,7 +138,10 @@ impl Reader<'_> {
                 reader.parameters(rule, place, comply);
             });
         }
-        self.exemptions(place, &mut comply.exempt);
+        let exempt = &mut comply.exempt;
+        self.tables(place, "exempt", "exemption as [[comply.exempt]]", |reader, place| {
+            exempt.extend(reader.exemption(place));
+        });
     }
 
     fn parameters(&mut self, rule: JobRule, place: Place, comply: &mut Comply) {
@@ -178,25 +181,6 @@ impl Reader<'_> {
         };
         self.problem(value.span().start, &pointer, message, hint);
         None
-    }
-
-    fn exemptions(&mut self, place: Place, exempt: &mut Vec<Exemption>) {
-        let Some((value, pointer)) = place.get("exempt") else { return };
-        let Some(items) = value.get_ref().as_array() else {
-            let message = format!("must be an array of tables, but is {}", self.what(value.get_ref()));
-            let hint = "write each exemption as [[comply.exempt]]";
-            self.problem(value.span().start, &pointer, message, Some(hint.into()));
-            return;
-        };
-        for (index, item) in items.iter().enumerate() {
-            let pointer = child(&pointer, index);
-            let Some(table) = item.get_ref().as_table() else {
-                self.wrong_type(item, &pointer, "table");
-                continue;
-            };
-            let place = Place { table, pointer: &pointer, offset: item.span().start };
-            exempt.extend(self.exemption(place));
-        }
     }
 
     fn exemption(&mut self, place: Place) -> Option<Exemption> {

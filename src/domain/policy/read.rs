@@ -54,7 +54,8 @@ impl Reader<'_> {
         self.table(root, "digest", |reader, place| policy.digest = reader.digest(place));
         self.table(root, "comply", |reader, place| reader.comply(place, &mut policy));
         self.table(root, "channels", |reader, place| names = reader.channels(place, &mut policy.channels));
-        self.routes(root, &names, &mut policy.routes);
+        let routes = &mut policy.routes;
+        self.tables(root, "routes", "route as [[routes]]", |reader, place| routes.push(reader.route(place, &names)));
         policy
     }
 
@@ -176,28 +177,14 @@ impl Reader<'_> {
         None
     }
 
-    fn routes(&mut self, root: Place, channels: &[String], routes: &mut Vec<Route>) {
-        let Some((value, pointer)) = root.get("routes") else { return };
-        let Some(items) = value.get_ref().as_array() else {
-            let message = format!("must be an array of tables, but is {}", self.what(value.get_ref()));
-            self.problem(value.span().start, &pointer, message, Some("write each route as [[routes]]".into()));
-            return;
-        };
-        for (index, item) in items.iter().enumerate() {
-            let pointer = child(&pointer, index);
-            let Some(table) = item.get_ref().as_table() else {
-                self.wrong_type(item, &pointer, "table");
-                continue;
-            };
-            let place = Place { table, pointer: &pointer, offset: item.span().start };
-            self.only(place, &["triggers", "severities", "channels"]);
-            let triggers = self.words(place, "triggers", Trigger::ALL, Trigger::as_str);
-            let severities = self.words(place, "severities", Severity::ALL, Severity::as_str);
-            routes.push(Route {
-                triggers: triggers.unwrap_or_else(|| Trigger::ALL.to_vec()),
-                severities: severities.unwrap_or_else(|| Severity::ALL.to_vec()),
-                channels: self.route_channels(place, channels),
-            });
+    fn route(&mut self, place: Place, channels: &[String]) -> Route {
+        self.only(place, &["triggers", "severities", "channels"]);
+        let triggers = self.words(place, "triggers", Trigger::ALL, Trigger::as_str);
+        let severities = self.words(place, "severities", Severity::ALL, Severity::as_str);
+        Route {
+            triggers: triggers.unwrap_or_else(|| Trigger::ALL.to_vec()),
+            severities: severities.unwrap_or_else(|| Severity::ALL.to_vec()),
+            channels: self.route_channels(place, channels),
         }
     }
 

@@ -61,6 +61,23 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads the tables of the array at `key`, if there is one. `written`: what one is and how it is written, such as `route as [[routes]]`.
+    pub fn tables(&mut self, place: Place, key: &str, written: &str, mut read: impl FnMut(&mut Self, Place)) {
+        let Some((value, pointer)) = place.get(key) else { return };
+        let Some(items) = value.get_ref().as_array() else {
+            let message = format!("must be an array of tables, but is {}", self.what(value.get_ref()));
+            self.problem(value.span().start, &pointer, message, Some(format!("write each {written}")));
+            return;
+        };
+        for (index, item) in items.iter().enumerate() {
+            let pointer = child(&pointer, index);
+            match item.get_ref().as_table() {
+                Some(table) => read(self, Place { table, pointer: &pointer, offset: item.span().start }),
+                None => self.wrong_type(item, &pointer, "table"),
+            }
+        }
+    }
+
     /// Refuses every key but the known ones.
     pub fn only(&mut self, place: Place, known: &[&str]) {
         for (key, value) in place.table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
