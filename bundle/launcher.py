@@ -1,12 +1,14 @@
-"""Runs the ops-runbook binary as a task of a Databricks job, on serverless or classic compute.
+"""Runs the ops-runbook binary as a task of a Databricks job, on serverless or classic compute, or as a Databricks App.
 
     launcher.py --binary FILE [OPTION ...] -- ARGUMENT ...
 
-A spark_python_task can start Python only, and a workspace file may have lost its run bit. So the binary is copied to local
-disk and run as a subprocess. What stands behind `--` reaches it as it is; its output is the output of the task. Any exit code
-but 0 fails the task, 6 (try again) too: the job's retry runs the same again, and what was recorded already is recorded once.
+A spark_python_task can start Python only, a workspace file may have lost its run bit, and no file of an app may be larger than
+10 MB. So the binary is deployed in parts, put together on local disk and run as a subprocess. What stands behind `--` reaches it
+as it is; its output is the output of the task. Any exit code but 0 fails the task, 6 (try again) too: the job's retry runs the
+same again, and what was recorded already is recorded once.
 
-    --binary FILE       the binary, a workspace file
+    --binary FILE       the binary; or, where there is no such file, what FILE.gz.00, FILE.gz.01 ... are the parts of
+    --fill NAME         $NAME in the binary's arguments becomes what the variable NAME is here; apps are started without a shell
     --env NAME=VALUE    a variable for its environment; serverless compute has no setting for that
     --scope SCOPE       the secret scope that --secret and --secrets read
     --secret KEY        the secret KEY as the variable KEY; the task fails if there is none
@@ -20,6 +22,8 @@ argument, and none that is handed over is let through to the output.
 import argparse
 import contextlib
 import fnmatch
+import gzip
+import io
 import os
 import platform
 import queue
@@ -29,6 +33,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zlib
 from collections import deque
 from pathlib import Path
 
@@ -55,6 +60,7 @@ def parse(argv):
     parser.add_argument("--scope")
     parser.add_argument("--secret", action="append", default=[])
     parser.add_argument("--secrets", default="")
+    parser.add_argument("--fill", action="append", default=[])
     if "--" not in argv:
         parser.error("there is no -- before the binary's arguments")
     end = argv.index("--")
@@ -64,7 +70,17 @@ def parse(argv):
         parser.error("--env takes NAME=VALUE")
     if options.scope is None and (options.secret or options.secrets):
         parser.error("--secret and --secrets need --scope")
-    return options, argv[end + 1 :]
+    return options, filled(argv[end + 1 :], options.fill)
+
+
+def filled(arguments, names):
+    """The arguments with the values of some variables in them."""
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise LauncherError(f"there is no variable {missing[0]}, which --fill names")
+    for name in names:
+        arguments = [argument.replace(f"${name}", os.environ[name]) for argument in arguments]
+    return arguments
 
 
 def workspace():
@@ -140,13 +156,49 @@ def masked(text, hidden):
     return text
 
 
+class _Parts(io.RawIOBase):
+    """Files read one after the other, as one."""
+
+    def __init__(self, paths):
+        self.paths = iter(paths)
+        self.file = None
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        while True:
+            if self.file is None:
+                path = next(self.paths, None)
+                if path is None:
+                    return 0
+                self.file = path.open("rb", buffering=0)
+            count = self.file.readinto(buffer)
+            if count:
+                return count
+            self.file.close()
+            self.file = None
+
+    def close(self):
+        if self.file is not None:
+            self.file.close()
+        super().close()
+
+
 def copied(binary, folder):
     """A copy that can be run."""
     local = folder / "ops-runbook"
+    hint = "make it with bundle/build and deploy again"
     try:
-        shutil.copyfile(binary, local)
+        parts = [] if binary.exists() else sorted(binary.parent.glob(f"{binary.name}.gz.*"))
+        if parts:
+            with io.BufferedReader(_Parts(parts)) as joined, gzip.open(joined) as packed, local.open("wb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
+        else:
+            shutil.copyfile(binary, local)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise LauncherError(f"the parts {binary}.gz.* do not belong together: {error}; {hint}") from error
     except OSError as error:
-        hint = "make it with bundle/build and deploy again"
         raise LauncherError(f"the binary {binary} cannot be read: {error.strerror}; {hint}") from error
     local.chmod(0o700)
     return local

@@ -123,9 +123,14 @@ class Bundle:
         except (KeyError, ValueError):
             raise Unresolved(reference) from None
         if (kind, field) == ("volumes", "volume_path"):
-            return self.resolved("/".join(["/Volumes", fields["catalog_name"], fields["schema_name"], fields["name"]]))
+            names = [fields.get(name) for name in ("catalog_name", "schema_name", "name")]
+            if None in names:  # a target adds to what is not there
+                raise Unresolved(reference)
+            return self.resolved("/".join(["/Volumes", *names]))
         if field == "id":
             return f"{kind}-id-of:{key}"
+        if (kind, field) == ("apps", "service_principal_client_id"):
+            return f"service-principal-of:{key}"
         if field not in fields:
             raise Unresolved(reference)
         name = self.resolved(fields[field])

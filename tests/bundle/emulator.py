@@ -3,16 +3,19 @@
     emulator.py ROOT BINARY FOLDER < PLAN
 
 ROOT: folder of databricks.yml. BINARY: what is deployed as bundle/bin/ops-runbook. FOLDER: where the workspace is kept. PLAN: a
-JSON object with `given`, references and their values; `tasks`, the tasks of each job to run, in that order; `files`, more
-workspace files and the local ones they are made of; `more`, jobs that the bundle does not have, as in its YAML; `secrets`.
+JSON object with `given`, references and their values; `tasks`, the tasks of each job to run; `order`, the jobs in the order in
+which they are run, each as often as it is named (as in `tasks` unless given); `files`, more workspace files and the local ones
+they are made of; `more`, jobs that the bundle does not have, as in its YAML; `secrets`.
 
-Prints a JSON array, one object per run: job, state, tasks with their key, state, logs, error. MiniLake runs a task by the
-python3 of PATH and leaves out what Databricks would do next: retries, notifications.
+Prints a JSON object: `runs`, one object per run with job, start (milliseconds), state, and tasks with their key, state, logs,
+error; `tables`, the names of what the schema holds then, with their locations. MiniLake runs a task by the python3 of PATH and
+leaves out what Databricks would do next: retries, notifications.
 """
 
 import base64
 import json
 import os
+import re
 import stat
 import sys
 import threading
@@ -26,14 +29,19 @@ import bundle
 HOST = "127.0.0.1"
 TOKEN = "dapi00000000000000000000000000000000"
 SECONDS = 300  # for one run
+SERVICES = "identity,workspace,secrets,jobs,clusters,sql_statements,sql_warehouses,unity_catalog"
+REGISTERED = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) USING DELTA\s.*LOCATION '(s3://[^']+)'\s*", re.DOTALL)
+COMMENTED = re.compile(r"(CREATE OR REPLACE VIEW \"\w+\") COMMENT '(?:[^']|'')*'(?=\s)")  # in the middle, as Databricks has it
+KINDS = {"string": "STRING", "long": "BIGINT", "integer": "INT", "double": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP"}
 
 
-def serve(folder):
-    """MiniLake in a thread of this process; returns its URL."""
+def serve(folder, store):
+    """MiniLake in a thread of this process, for a store that these variables lead to; returns its URL."""
+    os.chdir(folder)  # it makes folders named as external locations
     os.environ.update(
         MINILAKE_DATA_DIR=str(folder / "data"),
         MINILAKE_JOB_EXECUTOR="subprocess",
-        MINILAKE_SERVICES="identity,workspace,secrets,jobs",
+        MINILAKE_SERVICES=SERVICES,
         MINILAKE_NOTEBOOK="0",
         MINILAKE_DUCKDB_EXTENSION_DIR=str(folder),  # nothing is fetched
         PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
@@ -43,6 +51,7 @@ def serve(folder):
     from minilake.app import create_app
 
     let_tasks_read_secrets()
+    let_tables_be_registered(store)
     # Its parser drops no body of a request; the emulator's own command asks for the same one.
     server = uvicorn.Server(uvicorn.Config(create_app(), host=HOST, port=0, log_level="error", http="h11"))
     threading.Thread(target=server.run, daemon=True).start()
@@ -64,6 +73,69 @@ def let_tasks_read_secrets():
 
     secrets.router.routes[:] = [route for route in secrets.router.routes if not route.path.endswith("/secrets/get")]
     secrets.router.get("/get")(get_secret)
+
+
+def let_tables_be_registered(store):
+    """MiniLake registers tables only whose columns stand in the statement, where Databricks takes them from the table's log; and
+    its views have no comments.
+
+    It reads no object store, so that views stand on empty tables with these columns.
+    """
+    from minilake.models.unity_catalog import ColumnInfo, CreateTableRequest
+    from minilake.services import sql_statements, unity_catalog
+
+    execute = sql_statements._execute_sql_real_typed
+
+    async def register(warehouse, sql, catalog=None, schema=None):
+        sql = sql_statements._debacktick_identifiers(sql)
+        found = REGISTERED.fullmatch(sql.replace('"', ""))
+        if found is None:
+            return await execute(warehouse, COMMENTED.sub(r"\1", sql, count=1), catalog, schema)
+        name, location = found.groups()
+        if f"{catalog}.{schema}.{name}" not in unity_catalog._state["tables"]:
+            columns = [{"name": field["name"], "type_text": KINDS[field["type"]]} for field in logged(store, location)]
+            request = CreateTableRequest(
+                name=name,
+                catalog_name=catalog,
+                schema_name=schema,
+                table_type="EXTERNAL",
+                data_source_format="DELTA",
+                storage_location=location,
+                columns=[ColumnInfo(**column) for column in columns],
+            )
+            await unity_catalog.create_table(request)
+            listed = ", ".join(f'"{column["name"]}" {column["type_text"]}' for column in columns)
+            await execute(warehouse, f'CREATE TABLE "{name}" ({listed})', catalog, schema)
+        return [], [], []
+
+    sql_statements._execute_sql_real_typed = register
+
+
+def logged(store, location):
+    """The columns of a Delta table, from its log's first commit."""
+    from pyarrow.fs import S3FileSystem
+
+    scheme, _, endpoint = store["AWS_ENDPOINT_URL"].partition("://")
+    files = S3FileSystem(
+        access_key=store["AWS_ACCESS_KEY_ID"],
+        secret_key=store["AWS_SECRET_ACCESS_KEY"],
+        region=store["AWS_REGION"],
+        scheme=scheme,
+        endpoint_override=endpoint,
+    )
+    path = f"{location.removeprefix('s3://')}/_delta_log/00000000000000000000.json"
+    with files.open_input_stream(path) as log:
+        actions = [json.loads(line) for line in log.read().splitlines()]
+    (metadata,) = [action["metaData"] for action in actions if "metaData" in action]
+    return json.loads(metadata["schemaString"])["fields"]
+
+
+def furnish(url, catalog, schema):
+    """What the bundle expects to find: a catalog with the schema, and a warehouse, whose id is returned."""
+    request(f"{url}/api/2.1/unity-catalog/catalogs", {"name": catalog})
+    request(f"{url}/api/2.1/unity-catalog/schemas", {"catalog_name": catalog, "name": schema})
+    warehouse = {"name": "test", "cluster_size": "2X-Small"}
+    return request(f"{url}/api/2.0/sql/warehouses", warehouse)["id"]
 
 
 def log_in(folder, url):
@@ -106,16 +178,15 @@ def deployed(job, tasks, files):
     return {**job, "tasks": kept}
 
 
-def run(url, job):
-    created = request(f"{url}/api/2.2/jobs/create", job)
-    started = request(f"{url}/api/2.2/jobs/run-now", {"job_id": created["job_id"]})
+def run(url, name, job_id):
+    started = request(f"{url}/api/2.2/jobs/run-now", {"job_id": job_id})
     until = time.monotonic() + SECONDS
     while True:
         now = request(f"{url}/api/2.2/jobs/runs/get?run_id={started['run_id']}")
         if now["state"]["life_cycle_state"] == "TERMINATED":
             break
         if time.monotonic() > until:
-            raise RuntimeError(f"{job['name']} runs for more than {SECONDS} s")
+            raise RuntimeError(f"{name} runs for more than {SECONDS} s")
         time.sleep(0.1)
     tasks = []
     for task in now["tasks"]:
@@ -129,7 +200,7 @@ def run(url, job):
                 "error": output.get("error") or state.get("state_message"),
             }
         )
-    return {"job": job["name"], "state": now["state"]["result_state"], "tasks": tasks}
+    return {"job": name, "start": now["start_time"], "state": now["state"]["result_state"], "tasks": tasks}
 
 
 def main():
@@ -142,20 +213,28 @@ def main():
     files = bundle.Bundle(root, "dev").resolved("${workspace.file_path}")
     mounted = folder / "data" / "workspace" / files.lstrip("/")
     read = bundle.Bundle(root, "dev", {**plan.get("given", {}), "workspace.file_path": str(mounted)})
-    url = serve(folder)
+    secrets = plan.get("secrets", {})
+    url = serve(folder, secrets)
     log_in(folder, url)
+    place = [read.resolved(f"${{{reference}}}") for reference in ("var.catalog", "resources.schemas.ops.name")]
+    read.given["var.warehouse_id"] = furnish(url, *place)
     for path in ("bundle/launcher.py", "bundle/ops-runbook.toml"):
         upload(url, folder, f"{files}/{path}", root / path)
     for path, file in {"bundle/bin/ops-runbook": binary, **plan.get("files", {})}.items():
         upload(url, folder, f"{files}/{path}", Path(file))
     scope = read.resolved("${resources.secret_scopes.ops.name}")
     request(f"{url}/api/2.0/secrets/scopes/create", {"scope": scope})
-    for key, value in plan.get("secrets", {}).items():
+    for key, value in secrets.items():
         request(f"{url}/api/2.0/secrets/put", {"scope": scope, "key": key, "string_value": value})
     jobs = {**read.resources["jobs"], **plan.get("more", {})}
-    runs = [run(url, deployed(read.resolved(jobs[name]), tasks, files)) for name, tasks in plan["tasks"].items()]
+    ids, names = {}, {}
+    for name, tasks in plan["tasks"].items():
+        job = deployed(read.resolved(jobs[name]), tasks, files)
+        ids[name], names[name] = request(f"{url}/api/2.2/jobs/create", job)["job_id"], job["name"]
+    runs = [run(url, names[name], ids[name]) for name in plan.get("order", plan["tasks"])]
+    listed = request(f"{url}/api/2.1/unity-catalog/tables?catalog_name={place[0]}&schema_name={place[1]}")["tables"]
     with result:
-        json.dump(runs, result)
+        json.dump({"runs": runs, "tables": {table["name"]: table.get("storage_location") for table in listed}}, result)
 
 
 if __name__ == "__main__":

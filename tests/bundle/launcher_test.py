@@ -7,6 +7,7 @@ OPS_RUNBOOK_TEST_LAUNCHER: the folder of launcher.py.
 
 import base64
 import contextlib
+import gzip
 import hashlib
 import http.server
 import io
@@ -144,7 +145,7 @@ class LauncherTest(unittest.TestCase):
 
     def test_there_is_nothing_to_read_on_standard_input(self):
         process = self.started(self.script(ECHO), stdin=subprocess.PIPE)
-        out, _ = process.communicate("meant for somebody else", timeout=20)
+        out, _ = process.communicate("meant for somebody else", timeout=60)
         self.assertEqual(json.loads(out)["input"], "")
 
     def test_variables_are_handed_over_whatever_is_in_them(self):
@@ -264,6 +265,33 @@ class LauncherTest(unittest.TestCase):
 
     # Output
 
+    def test_a_binary_in_parts_is_put_together(self):
+        binary = self.script("import sys; print(len(open(sys.argv[0]).read()), 'characters')\n# " + "x" * 300_000)
+        length = len(binary.read_text(encoding="utf-8"))
+        packed = gzip.compress(binary.read_bytes(), compresslevel=0)
+        binary.unlink()
+        cuts = [0, 1, 1, 100_000, len(packed)]
+        parts = [binary.with_name(f"binary.gz.{number:02}") for number in range(len(cuts) - 1)]
+        for part, start, end in zip(parts, cuts, cuts[1:]):
+            part.write_bytes(packed[start:end])
+        (self.folder / "binary.txt").write_text("something else", encoding="utf-8")
+        self.assertEqual(self.launch(binary)[0], f"{length} characters\n")
+        parts[3].write_bytes(packed[100_000:-5])
+        self.assertIn("do not belong together", self.fails(binary))
+        parts[3].write_bytes(packed[100_001:])
+        self.assertIn("make it with bundle/build and deploy again", self.fails(binary))
+        parts[0].unlink()
+        self.assertIn("do not belong together", self.fails(binary))
+
+    def test_only_variables_that_are_named_are_filled_in(self):
+        with mock.patch.dict(os.environ, {"DATABRICKS_APP_PORT": "8123"}):
+            arguments = ["--http", "0.0.0.0:$DATABRICKS_APP_PORT", "$HOME", "$(id)"]
+            filled = self.echo(arguments, ["--fill", "DATABRICKS_APP_PORT"])["arguments"]
+            self.assertEqual(filled, ["--http", "0.0.0.0:8123", "$HOME", "$(id)"])
+            self.assertEqual(self.echo(arguments)["arguments"], arguments)
+        told = self.fails(self.script(ECHO), options=["--fill", "DATABRICKS_APP_PORT"])
+        self.assertEqual(told, "there is no variable DATABRICKS_APP_PORT, which --fill names")
+
     def test_output_goes_where_it_belongs_whatever_bytes_it_has(self):
         script = self.script("import sys\nsys.stdout.buffer.write(b'a\\xff\\n')\nsys.stderr.write('b')")
         out, err = self.launch(script)
@@ -298,7 +326,7 @@ class LauncherTest(unittest.TestCase):
         )
         self.assertEqual(process.stdout.readline(), "under way\n")
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         self.assertEqual(out, "tidied up\n")
         self.assertNotEqual(process.returncode, 0)
         self.assertIn("the run was cancelled, and ops-runbook ended with exit code 0", err)
@@ -314,7 +342,7 @@ class LauncherTest(unittest.TestCase):
         pid = int(process.stdout.readline())
         begun = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=60)
         self.assertLess(time.monotonic() - begun, 15)
         self.assertIn("the run was cancelled, and ops-runbook was ended by signal 9", err)
         with self.assertRaises(ProcessLookupError):
@@ -326,7 +354,7 @@ class LauncherTest(unittest.TestCase):
             process = self.started(script, change="launcher.GRACE_SECONDS = 0.5")
             pid = int(process.stdout.readline())
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
             with self.subTest(ignored), self.assertRaises(ProcessLookupError):
                 os.kill(pid, 0)
 

@@ -18,6 +18,7 @@ import bundle
 # Folder of the resources in databricks.yml: module and class in databricks.bundles, and the kind in file names.
 CLASSES = {
     "alerts": ("alerts", "Alert", "alert"),
+    "apps": ("apps", "App", "app"),
     "dashboards": ("dashboards", "Dashboard", "dashboard"),
     "jobs": ("jobs", "Job", "job"),
     "schemas": ("schemas", "Schema", "schema"),
@@ -33,6 +34,7 @@ SETTINGS = {
     "variables": None,
     "targets": None,
 }
+APP_FILE = 10_000_000  # bytes
 VARIABLE = {"description", "default", "lookup"}
 TARGET = {"mode", "default", "workspace", "variables", "run_as", "permissions", "resources"}
 WORKSPACE = {"root_path"}
@@ -79,22 +81,34 @@ def files(root):
         if names != [file.name] or len(found) != 1 or set(content) != {"resources"}:
             problems.append(f"resources/{file.name} must hold one resource of that name, and holds {found}")
         for path in paths(content):
-            if not (file.parent / path).is_file():
-                problems.append(f"resources/{file.name}: {path} is no file")
+            if not (file.parent / path).exists():
+                problems.append(f"resources/{file.name}: {path} is not there")
     return problems
 
 
 def paths(value):
-    """The files that a resource refers to, relative to its own."""
+    """The files and folders that a resource refers to, relative to its own."""
     if isinstance(value, dict):
         for key, item in value.items():
-            if key in ("python_file", "file_path"):
+            if key in ("python_file", "file_path", "source_code_path"):
                 yield item
             else:
                 yield from paths(item)
     elif isinstance(value, list):
         for item in value:
             yield from paths(item)
+
+
+def large(root):
+    """What an app would be deployed with and may not be: the binary is left out, its parts are not."""
+    problems = []
+    for app in sorted((root / "resources").glob("*.app.yml")):
+        for fields in bundle.load(app)["resources"]["apps"].values():
+            folder = app.parent / fields["source_code_path"]
+            for file in sorted(folder.rglob("*")):
+                if file.is_file() and file.stat().st_size > APP_FILE and file != folder / "bin" / "ops-runbook":
+                    problems.append(f"resources/{app.name}: {file.relative_to(folder)} is larger than an app's files may be")
+    return problems
 
 
 def accepted(where, kind, fields):
@@ -113,7 +127,7 @@ def accepted(where, kind, fields):
 
 
 def validate(root, given):
-    problems = settings(root) + files(root)
+    problems = settings(root) + files(root) + large(root)
     targets, used = {}, set()
     for name in bundle.load(root / "databricks.yml")["targets"]:
         read = bundle.Bundle(root, name, given)

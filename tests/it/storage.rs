@@ -6,15 +6,18 @@ mod proxy;
 mod unity;
 mod workspace;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ops_runbook::lake::{Lake, ledger::Ledger};
+use ops_runbook::{
+    lake::{Lake, ledger::Ledger},
+    tables::catalog::AUDIT_LOG,
+};
 
 use crate::{
     concurrency::assert_all_recorded_once,
     faults::{assert_kills_lose_nothing, assert_writers_record_everything_once},
     record::{assert_examples_stand_once, assert_ids_are_found_again},
-    support::{run, submission},
+    support::{assert_intact, ok, run, submission},
 };
 use emulators::Store;
 use proxy::Faults;
@@ -70,6 +73,79 @@ async fn an_append_to_s3_takes_two_round_trips_and_five_after_a_conflict() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_to_azure_takes_two_round_trips_and_five_after_a_conflict() {
     assert_round_trips(&Store::azure()).await;
+}
+
+/// Whoever has written knows the head, and everybody else has to read it: without leaving turns, one of two would write for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_writers_that_never_pause_take_turns() {
+    let store = Store::s3();
+    let place = store.lake("turns");
+    place.open().init().await.unwrap();
+    store.proxy.takes(LATENCY);
+    let end = Instant::now() + Duration::from_secs(12);
+    let write = async |name: &str| {
+        let (ledger, _) = Ledger::open(&place.open()).await.unwrap();
+        let (mut count, mut longest) = (0, Duration::ZERO);
+        while Instant::now() < end {
+            let begun = Instant::now();
+            ledger.submit(submission(&format!("{name}-{count}"))).await.unwrap();
+            longest = longest.max(begun.elapsed());
+            count += 1;
+        }
+        (count, longest)
+    };
+    let ((one, one_waited), (other, other_waited)) = tokio::join!(write("one"), write("other"));
+    println!("{one} and {other} records in 12 s; the longest waits {one_waited:.1?} and {other_waited:.1?}");
+    assert!(one.min(other) * 4 > one.max(other), "{one} and {other}");
+    assert!(one_waited.max(other_waited) < Duration::from_secs(5), "{one_waited:?} and {other_waited:?}");
+    assert_intact(&place, one + other);
+}
+
+/// The other end has taken the commit, and says so when nobody listens any more; others write on top of it meanwhile.
+async fn assert_recorded_once_after_a_time_out(store: &Store) {
+    let place = store.lake("late");
+    place.open().init().await.unwrap();
+    let ledger = warm(&place.open()).await;
+    let begun = Instant::now();
+    store.proxy.answers_late(Duration::from_secs(300));
+    let other = async {
+        let mut count = 0;
+        // Until the commit stands: the other one comes after it.
+        while count < 2 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            count = place.open().table(AUDIT_LOG).log().await.unwrap().files.len();
+        }
+        let (competing, _) = Ledger::open(&place.open()).await.unwrap();
+        competing.submit(submission("competitor")).await.unwrap().receipt.seq
+    };
+    let ((recorded, competitor), traffic) =
+        store.proxy.during(async { tokio::join!(ledger.submit(submission("late")), other) }).await;
+    let recorded = recorded.unwrap();
+    assert!(begun.elapsed() > Duration::from_secs(25), "nobody had to give up: {:.1?}", begun.elapsed());
+    assert_eq!((recorded.receipt.seq, recorded.known, competitor), (2, false, 3));
+    let puts = traffic
+        .0
+        .iter()
+        .filter(|exchange| exchange.method == "PUT" && exchange.is_conditional && exchange.path.contains("_delta_log"));
+    let statuses: Vec<u16> = puts.map(|exchange| exchange.status / 100).collect();
+    println!("given up after {:.1?}; commits put: {statuses:?}", begun.elapsed());
+    assert!(statuses.iter().filter(|status| **status == 2).count() == 2, "{statuses:?}");
+    for again in [&ledger, &warm(&place.open()).await] {
+        let known = again.submit(submission("late")).await.unwrap();
+        assert_eq!((known.known, &known.receipt), (true, &recorded.receipt));
+    }
+    ok(&place, &["audit", "verify"]);
+    assert_intact(&place, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_on_s3_whose_put_times_out_after_it_landed_is_recorded_once() {
+    assert_recorded_once_after_a_time_out(&Store::s3()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_on_azure_whose_put_times_out_after_it_landed_is_recorded_once() {
+    assert_recorded_once_after_a_time_out(&Store::azure()).await;
 }
 
 /// Everything that is promised of a lake on a disk.

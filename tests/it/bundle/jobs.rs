@@ -1,53 +1,74 @@
 //! The bundle's jobs on an emulator of a workspace, which runs them through the launcher, and the binary below that.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
+use ops_runbook::{domain::time::Timestamp, tables::catalog};
 use serde_json::{Map, Value, json};
 use tempfile::{TempDir, tempdir};
 
 use super::{NOT_RUN, ROOT, told, validated};
-use crate::support::{json_lines, ok};
+use crate::{
+    storage::emulators::{Store, Stored},
+    support::{self, json_lines, ok},
+};
 
-/// A workspace, a lake and a folder in the place of the volume digests.
-struct Place {
+/// A workspace, a lake and folders in the place of volumes.
+struct Place<L = PathBuf> {
     folder: TempDir,
+    lake: L,
 }
 
 impl Place {
     fn new() -> Self {
-        let folder = tempdir().unwrap();
-        fs::create_dir(folder.path().join("digests")).unwrap();
-        Self { folder }
+        let folder = folder();
+        Self { lake: folder.path().join("lake"), folder }
     }
+}
 
+impl Place<Stored> {
+    fn in_store(store: &Store) -> Self {
+        Self { lake: store.lake("lake"), folder: folder() }
+    }
+}
+
+fn folder() -> TempDir {
+    let folder = tempdir().unwrap();
+    for volume in ["digests", "inbox"] {
+        fs::create_dir(folder.path().join(volume)).unwrap();
+    }
+    folder
+}
+
+impl<L: support::Place> Place<L> {
     fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn lake(&self) -> std::path::PathBuf {
-        self.folder.path().join("lake")
-    }
-
-    /// Deploys the bundle with `binary` to a new workspace and runs `tasks` of its jobs, and of those in `plan`. The runs, in
-    /// the order of the jobs.
-    fn run(&self, binary: &str, tasks: Value, mut plan: Value) -> Vec<Run> {
+    /// Deploys the bundle with `binary` to a new workspace and runs `tasks` of its jobs, and of those in `plan`. What the
+    /// emulator tells of that.
+    fn emulate(&self, binary: &str, tasks: Value, mut plan: Value) -> Value {
         let workspace = tempdir().unwrap();
         plan["given"] = json!({
-            "var.lake": self.lake(),
+            "var.lake": self.lake.uri(),
+            // The emulator cannot have a catalog of the name main.
+            "var.catalog": "team",
             "resources.volumes.digests.volume_path": self.path("digests"),
+            "resources.volumes.inbox.volume_path": self.path("inbox"),
         });
+        for (name, value) in self.lake.variables() {
+            plan["secrets"][name] = value.into();
+        }
         plan["tasks"] = tasks;
-        let runs = told("emulator.py", &[ROOT, binary, workspace.path().to_str().unwrap()], &plan);
-        runs.as_array().unwrap().iter().map(Run::of).collect()
+        told("emulator.py", &[ROOT, binary, workspace.path().to_str().unwrap()], &plan)
     }
 
-    /// The audit log's head, and how many rows each table has.
-    fn content(&self) -> (Value, Value) {
-        let verification = &json_lines(&self.lake(), &["audit", "verify"])[0];
-        assert_eq!(verification["intact"], true, "{verification:#}");
-        let sql = "SELECT max(seq) AS seq, (SELECT count(*) FROM digests) AS digests, \
-                   (SELECT count(*) FROM recurrence_events) AS recurrences FROM audit_log";
-        (verification["head"].clone(), json_lines(&self.lake(), &["sql", sql])[0].clone())
+    /// The runs, in the order of the jobs.
+    fn run(&self, binary: &str, tasks: Value, plan: Value) -> Vec<Run> {
+        Run::all(&self.emulate(binary, tasks, plan))
     }
 }
 
@@ -55,6 +76,7 @@ impl Place {
 #[derive(Debug)]
 struct Run {
     job: String,
+    start: Timestamp,
     state: String,
     /// State, output and error by task.
     tasks: BTreeMap<String, [String; 3]>,
@@ -65,7 +87,12 @@ impl Run {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let tasks = told["tasks"].as_array().unwrap().iter();
         let tasks = tasks.map(|task| (text(&task["key"]), ["state", "logs", "error"].map(|part| text(&task[part]))));
-        Self { job: text(&told["job"]), state: text(&told["state"]), tasks: tasks.collect() }
+        let start = Timestamp::from_micros(told["start"].as_i64().unwrap() * 1_000).unwrap();
+        Self { job: text(&told["job"]), start, state: text(&told["state"]), tasks: tasks.collect() }
+    }
+
+    fn all(told: &Value) -> Vec<Self> {
+        told["runs"].as_array().unwrap().iter().map(Self::of).collect()
     }
 
     fn output(&self, task: &str) -> &str {
@@ -100,43 +127,72 @@ fn tasks_to_run() -> Value {
 }
 
 #[test]
-fn every_job_is_green_and_the_second_time_changes_nothing() {
-    let place = Place::new();
-    ok(&place.lake(), &["demo"]);
-    let key =
-        json_lines(&place.lake(), &["audit", "keygen", "--name", "example.test/ops", "--out", &place.path("key")]);
+fn every_job_is_green_and_the_second_time_finds_nothing_new() {
+    let store = Store::s3();
+    let place = Place::in_store(&store);
+    ok(&place.lake, &["demo"]);
+    let key = json_lines(&place.lake, &["audit", "keygen", "--name", "example.test/ops", "--out", &place.path("key")]);
     let public_key = key[0]["public_key"].as_str().unwrap();
     let secret = fs::read_to_string(place.path("key")).unwrap();
-    let binary = binary(place.folder.path());
-    let tasks = tasks_to_run();
-    let plan = json!({ "secrets": { "OPS_RUNBOOK_CHECKPOINT_KEY": secret.trim() } });
+    let mut tasks = tasks_to_run();
+    let jobs: Vec<String> = tasks.as_object().unwrap().keys().cloned().collect();
+    // Something to find.
+    tasks["broken"] = json!(["task"]);
+    let order = [&["broken".to_owned()], &jobs[..], &jobs[..]].concat();
+    let plan = json!({
+        "secrets": { "OPS_RUNBOOK_CHECKPOINT_KEY": secret.trim() },
+        "more": { "broken": job("broken", DEPLOYED, &[], &["audit", "show", "7", "--lake", "nowhere"]) },
+        "order": order,
+    });
+    let emulated = place.emulate(&binary(place.folder.path()), tasks, plan);
+    let runs = Run::all(&emulated);
+    let ([broken], runs) = runs.split_first_chunk().unwrap();
+    assert_eq!(broken.state, "FAILED", "{broken:#?}");
+    assert_eq!(runs.len(), 2 * jobs.len());
+    assert!(runs.iter().all(|run| run.state == "SUCCESS"), "{runs:#?}");
+    let (first, second) = runs.split_at(jobs.len());
 
-    let first = place.run(&binary, tasks.clone(), plan.clone());
-    assert_eq!(first.len(), tasks.as_object().unwrap().len());
-    assert!(first.iter().all(|run| run.state == "SUCCESS"), "{first:#?}");
     let output = |job: &str, task: &str| {
         let run = first.iter().find(|run| run.job == format!("ops-runbook {job}")).unwrap();
         run.output(task).to_owned()
     };
     assert!(output("setup", "init").contains("is there already"), "{}", output("setup", "init"));
+    assert!(output("setup", "register").contains("table team.dev_someone_ops.audit_log"));
     assert!(output("recurrence", "scan").contains("is closed: a whole window went by"));
     assert!(output("digest", "digest").contains("recorded as revision 1 of"));
     assert!(output("audit", "verify").contains("intact:"));
     assert!(output("audit", "checkpoint").contains("signed the head of"));
     assert!(output("maintenance", "maintain").contains("audit_log: files"));
+    assert!(output("sweep", "sweep").contains("broken failed"), "{}", output("sweep", "sweep"));
+    assert!(output("compliance", "comply").contains("opened "), "{}", output("compliance", "comply"));
     let digests = fs::read_dir(place.path("digests")).unwrap().count();
     assert_eq!(digests, 6, "five formats of a digest, and a checkpoint");
-    let after_first = place.content();
 
-    let second = place.run(&binary, tasks, plan);
-    assert!(second.iter().all(|run| run.state == "SUCCESS"), "{second:#?}");
-    assert_eq!(place.content(), after_first);
-    assert_eq!(fs::read_dir(place.path("digests")).unwrap().count(), digests);
+    // The catalog knows every table where it is, and every view.
+    let tables = emulated["tables"].as_object().unwrap();
+    for def in catalog::all() {
+        assert_eq!(tables[def.name], json!(format!("s3://ops/lake/{}", def.name)));
+    }
+    for view in ["incidents", "outbox", "job_gaps", "audit_trail"] {
+        assert!(tables.contains_key(view), "{tables:?}");
+    }
+
+    let begun = second[0].start;
+    let rows =
+        json_lines(&place.lake, &["sql", "SELECT request_kind, interface, recorded_at FROM audit_log ORDER BY seq"]);
+    let swept = rows.iter().filter(|row| row["request_kind"] == "open_incident" && row["interface"] == "sweep");
+    assert_eq!(swept.count(), 1, "one run failed");
+    let later: Vec<&str> = rows
+        .iter()
+        .filter(|row| row["recorded_at"].as_str().unwrap().parse::<Timestamp>().unwrap() >= begun)
+        .map(|row| row["request_kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(later, ["record_job_runs"], "the runs of the jobs themselves");
     ok(
-        &place.lake(),
+        &place.lake,
         &["audit", "verify", "--checkpoint", &place.path("digests/audit.checkpoint"), "--public-key", public_key],
     );
-    for run in first.iter().chain(&second) {
+    for run in runs {
         for [_, logs, error] in run.tasks.values() {
             assert!(!logs.contains(secret.trim()) && !error.contains(secret.trim()));
         }
@@ -157,8 +213,10 @@ const DEPLOYED: &str = "${workspace.file_path}/bundle/bin/ops-runbook";
 #[test]
 fn a_job_that_fails_is_red_and_says_why() {
     let place = Place::new();
-    ok(&place.lake(), &["init"]);
-    let tasks = json!({ "missing": ["task"], "refused": ["task"], "undeployed": ["task"], "unkeyed": ["task"], "audit": ["verify"] });
+    ok(&place.lake, &["init"]);
+    let wrong = ["missing", "refused", "undeployed", "unkeyed", "elsewhere", "unread"];
+    let mut tasks: Map<String, Value> = wrong.iter().map(|job| ((*job).to_owned(), json!(["task"]))).collect();
+    tasks.insert("audit".into(), json!(["verify"]));
     let lake = ["--lake", "${var.lake}"];
     let more = json!({
         "missing": job("missing", DEPLOYED, &[], &[&["audit", "show", "7"], &lake[..]].concat()),
@@ -170,13 +228,17 @@ fn a_job_that_fails_is_red_and_says_why() {
             &["--scope", "${resources.secret_scopes.ops.name}", "--secret", "OPS_RUNBOOK_CHECKPOINT_KEY"],
             &[&["audit", "checkpoint"], &lake[..]].concat(),
         ),
+        "elsewhere": job("elsewhere", DEPLOYED, &[], &[&["sweep", "--workspace-id", "7"], &lake[..]].concat()),
+        "unread": job("unread", DEPLOYED, &[], &[&["comply", "--job", "999"], &lake[..]].concat()),
     });
-    let runs = place.run(&binary(place.folder.path()), tasks, json!({ "more": more }));
+    let runs = place.run(&binary(place.folder.path()), Value::Object(tasks), json!({ "more": more }));
     for (run, said) in runs.iter().zip([
         &["ended with exit code 4", "`ops-runbook audit list` shows which there are"][..],
         &["ended with exit code 2", "--what"],
         &["cannot be read: No such file or directory; make it with bundle/build"],
         &["the secret scope ops-runbook-dev-someone lacks OPS_RUNBOOK_CHECKPOINT_KEY"],
+        &["ended with exit code 3", "the workspace is 12345678901234567, not 7"],
+        &["ended with exit code 1", "not read: job 999"],
     ]) {
         assert_eq!(run.state, "FAILED", "{run:#?}");
         for text in said {
@@ -184,7 +246,7 @@ fn a_job_that_fails_is_red_and_says_why() {
         }
     }
     // The others of the same workspace go on.
-    assert_eq!(runs[4].state, "SUCCESS", "{runs:#?}");
+    assert_eq!(runs[wrong.len()].state, "SUCCESS", "{runs:#?}");
 }
 
 #[test]
@@ -192,7 +254,7 @@ fn parameters_of_a_job_reach_the_binary_unharmed() {
     const TITLES: [&str; 2] =
         ["it's \"quoted\" and `run` $HOME $(id) ${x} \\n \\ über 日本 🚨 | & ; < > * ? ~ # ! two  spaces", "-- --json"];
     let place = Place::new();
-    ok(&place.lake(), &["init"]);
+    ok(&place.lake, &["init"]);
     let mut more = Map::new();
     let mut tasks = Map::new();
     for (number, title) in TITLES.iter().enumerate() {
@@ -203,7 +265,7 @@ fn parameters_of_a_job_reach_the_binary_unharmed() {
     }
     let runs = place.run(&binary(place.folder.path()), Value::Object(tasks), json!({ "more": more }));
     assert!(runs.iter().all(|run| run.state == "SUCCESS"), "{runs:#?}");
-    let rows = json_lines(&place.lake(), &["sql", "SELECT title, actor FROM incidents ORDER BY incident_id"]);
+    let rows = json_lines(&place.lake, &["sql", "SELECT title, actor FROM incidents ORDER BY incident_id"]);
     let expected: Vec<Value> = TITLES.iter().map(|title| json!({ "title": title, "actor": "agent:a b" })).collect();
     assert_eq!(rows, expected);
 }

@@ -51,6 +51,8 @@ struct Settings {
     faults: Faults,
     dice: ChaCha8Rng,
     is_careless: bool,
+    /// How late the next commit is answered.
+    late: Option<Duration>,
     done: BTreeMap<&'static str, usize>,
 }
 
@@ -84,6 +86,7 @@ impl Proxy {
             faults: Faults::default(),
             dice: ChaCha8Rng::seed_from_u64(11),
             is_careless: false,
+            late: None,
             done: BTreeMap::new(),
         };
         let proxy =
@@ -106,6 +109,11 @@ impl Proxy {
 
     pub fn fails(&self, faults: Faults) {
         self.settings.lock().unwrap().faults = faults;
+    }
+
+    /// The next put of a commit is done at once, and answered so much later: whoever waits for the answer gives up.
+    pub fn answers_late(&self, by: Duration) {
+        self.settings.lock().unwrap().late = Some(by);
     }
 
     /// Only requests with such headers are forwarded; others are answered as S3 does when credentials have ended.
@@ -167,6 +175,8 @@ impl Proxy {
         let is_conditional =
             head.headers.contains_key(header::IF_NONE_MATCH) || head.headers.contains_key("x-goog-if-generation-match");
         let (latency, mut fault) = self.roll(is_conditional);
+        let is_commit = is_conditional && path.contains("/_delta_log/");
+        let late = if is_commit { self.settings.lock().unwrap().late.take() } else { None };
         if self.guard.lock().unwrap().as_ref().is_some_and(|guard| !guard(&head.headers)) {
             fault = "turned away";
         }
@@ -210,6 +220,9 @@ impl Proxy {
         let status = response.status().as_u16();
         let exchange = Exchange { method, path, is_conditional, status, from, to: Instant::now() };
         self.exchanges.lock().unwrap().push(exchange);
+        if let Some(late) = late {
+            tokio::time::sleep(late).await;
+        }
         if fault == "lost" { Err(io::Error::other("lost on purpose")) } else { Ok(response) }
     }
 

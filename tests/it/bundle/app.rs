@@ -1,0 +1,148 @@
+//! The app, started as Databricks starts one: its command, without a shell, in the folder of its files.
+
+use std::{fs, path::Path, process::Command};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use tempfile::tempdir;
+
+use super::{ROOT, python, validated};
+use crate::{
+    support,
+    warehouse::fake::{Fake, Reply, Request, error},
+};
+
+const CLIENT: &str = "0b9a2f3c-the-app";
+const SECRET: &str = "dose-of-the-app";
+const KEY: &str = "a-key-of-the-storage";
+
+/// The app of a target, with its references replaced.
+fn app(target: &str) -> Value {
+    validated(&json!({ "var.service_principal": "someone" }))["targets"][target]["resources"]["apps"]["mcp"].take()
+}
+
+fn command(app: &Value) -> Vec<&str> {
+    app["config"]["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
+}
+
+/// What the binary is started with.
+fn arguments<'a>(command: &[&'a str]) -> Vec<&'a str> {
+    command[command.iter().position(|word| *word == "--").unwrap() + 1..].to_vec()
+}
+
+/// A workspace that knows the app's service principal and some secrets.
+fn workspace(host: &str, request: &Request) -> Reply {
+    let path = request.line.split('?').next().unwrap();
+    if path == "GET /.well-known/databricks-config" {
+        return json!({ "oidc_endpoint": format!("http://{host}/oidc") }).into();
+    }
+    if path == "GET /oidc/.well-known/oauth-authorization-server" {
+        let endpoint = |name: &str| format!("http://{host}/oidc/v1/{name}");
+        return json!({ "authorization_endpoint": endpoint("authorize"), "token_endpoint": endpoint("token") }).into();
+    }
+    let basic = format!("Basic {}", STANDARD.encode(format!("{CLIENT}:{SECRET}")));
+    match path {
+        "POST /oidc/v1/token" if request.authorization == basic => {
+            json!({ "access_token": "lent", "token_type": "Bearer", "expires_in": 3600 }).into()
+        }
+        _ if request.authorization != "Bearer lent" => error(401, "UNAUTHENTICATED", "who?"),
+        "GET /api/2.0/secrets/list" => {
+            json!({ "secrets": [{ "key": "AWS_SECRET_ACCESS_KEY" }, { "key": "OPS_RUNBOOK_CHECKPOINT_KEY" }] }).into()
+        }
+        "GET /api/2.0/secrets/get" => json!({ "key": "AWS_SECRET_ACCESS_KEY", "value": STANDARD.encode(KEY) }).into(),
+        other => error(404, "ENDPOINT_NOT_FOUND", other),
+    }
+}
+
+/// What an app gets: the files of its folder, the binary in parts.
+fn deploy(binary: &Path, folder: &Path) {
+    for entry in fs::read_dir(format!("{ROOT}/bundle")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, folder.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    fs::create_dir(folder.join("bin")).unwrap();
+    let whole = folder.join("bin/ops-runbook");
+    fs::copy(binary, &whole).unwrap();
+    let packed = Command::new(format!("{ROOT}/bundle/build")).arg("--pack").arg(&whole).status().unwrap();
+    assert!(packed.success());
+    fs::remove_file(whole).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_app_starts_from_what_is_deployed_with_its_own_credentials() {
+    /// In the place of the binary; too large for one part.
+    const PROBE: &str = "#!/usr/bin/env python3\n\
+        import json, os, sys\n\
+        print(json.dumps({'arguments': sys.argv[1:], 'environment': dict(os.environ), 'folder': os.getcwd()}))\n# ";
+    let folder = tempdir().unwrap();
+    let deployed = folder.path().join("app");
+    fs::create_dir(&deployed).unwrap();
+    let probe = folder.path().join("probe");
+    // Nothing that packs well.
+    let noise: String = (0..1_200_000_u64)
+        .map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ n.pow(3)))
+        .collect();
+    fs::write(&probe, format!("{PROBE}{noise}")).unwrap();
+    deploy(&probe, &deployed);
+    let parts: Vec<u64> =
+        fs::read_dir(deployed.join("bin")).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).collect();
+    assert!(parts.len() > 1 && parts.iter().all(|bytes| *bytes < 10_000_000), "{parts:?}");
+
+    let host = std::sync::Arc::new(std::sync::OnceLock::<String>::new());
+    let known = std::sync::Arc::clone(&host);
+    let fake = Fake::answering(move |request| workspace(known.get().unwrap(), request)).await;
+    host.set(fake.url.trim_start_matches("http://").to_owned()).unwrap();
+    let app = app("prod");
+    let command = command(&app);
+    assert_eq!(command[..2], ["python", "launcher.py"]);
+    let mut started = python();
+    started.args(&command[1..]).current_dir(&deployed);
+    for (name, value) in [
+        ("DATABRICKS_APP_PORT", "8123"),
+        ("DATABRICKS_HOST", &fake.url),
+        ("DATABRICKS_CLIENT_ID", CLIENT),
+        ("DATABRICKS_CLIENT_SECRET", SECRET),
+        ("DATABRICKS_CONFIG_FILE", "nowhere"),
+        ("NO_PROXY", "127.0.0.1"),
+    ] {
+        started.env(name, value);
+    }
+    let output = tokio::task::spawn_blocking(move || started.output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains(KEY) && !text.contains(SECRET), "secrets are blanked out: {text}");
+    let told: Value = serde_json::from_str(&text).unwrap();
+    let arguments =
+        ["mcp", "--http", "0.0.0.0:8123", "--behind-proxy", "--lake", "uc://main.ops", "--config", "ops-runbook.toml"];
+    assert_eq!(told["arguments"], json!(arguments));
+    let environment = &told["environment"];
+    assert_eq!(environment["DATABRICKS_CLIENT_ID"], CLIENT);
+    assert_eq!(environment["DATABRICKS_CLIENT_SECRET"], "[REDACTED]");
+    assert_eq!(environment["AWS_SECRET_ACCESS_KEY"], "[REDACTED]");
+    assert!(environment.get("DATABRICKS_TOKEN").is_none(), "{environment:#}");
+    assert!(environment.get("OPS_RUNBOOK_CHECKPOINT_KEY").is_none(), "the app signs nothing");
+    assert!(Path::new(told["folder"].as_str().unwrap()).join("ops-runbook.toml").is_file());
+}
+
+#[test]
+fn apps_of_both_targets_have_names_of_their_own_that_databricks_takes() {
+    let names = ["dev", "prod"].map(|target| app(target)["name"].as_str().unwrap().to_owned());
+    assert_ne!(names[0], names[1]);
+    for name in names {
+        let fits = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+        assert!(name.starts_with("mcp-") && name.len() <= 30 && name.chars().all(fits), "{name}");
+    }
+}
+
+/// The binary has no `mcp` yet.
+#[test]
+fn what_the_app_runs_cannot_be_run_yet() {
+    let folder = tempdir().unwrap();
+    let app = app("prod");
+    let output = support::run(folder.path(), &arguments(&command(&app)));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("unrecognized subcommand"), "the app can be run now, run it: {said}");
+}
