@@ -322,6 +322,57 @@ fn an_emulator_that_runs_jobs_is_swept() {
     );
 }
 
+/// `comply` on an emulator, as whoever has a token.
+fn checked(emulator: &Peer, lake: &Path, token: &str) -> Output {
+    let mut command = binary(lake);
+    command.env("DATABRICKS_HOST", emulator.ready("url")).env("DATABRICKS_TOKEN", token).env("NO_PROXY", "127.0.0.1");
+    command.args(["comply", "--workspace-id", WORKSPACE, "--json"]).output().unwrap()
+}
+
+/// Its id, as both say.
+const WORKSPACE: &str = "12345678901234567";
+
+/// Every job is checked, those that fail something get an incident, and a second look changes nothing.
+fn assert_checked(emulator: &Peer, token: &str, names: [&str; 2]) {
+    let folder = tempdir().unwrap();
+    let look = || {
+        let output = checked(emulator, folder.path(), token);
+        assert!(output.status.success(), "{}", err(&output));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let first = look();
+    assert_eq!((&first["jobs"], &first["unread"]), (&json!(2), &json!([])), "{first:#}");
+    let changes = first["changes"].as_array().unwrap();
+    assert!(changes.iter().all(|change| change["event"] == "opened"), "{first:#}");
+    let titles = json_lines(folder.path(), &["sql", "SELECT title FROM incidents ORDER BY title"]);
+    for (title, name) in titles.iter().zip(names) {
+        assert!(title["title"].as_str().unwrap().contains(name), "{titles:#?}");
+    }
+    assert_eq!(titles.len(), 2);
+    let steps = ok(folder.path(), &["runbook", "show", "INC-1001"]);
+    assert!(steps.contains("jobs"), "{steps}");
+    assert_eq!(look()["changes"], json!([]));
+}
+
+#[test]
+fn an_emulator_that_runs_jobs_has_them_checked() {
+    let emulator = Peer::start(EMULATORS, "workspace_serves.py", &["minilake", TOKEN]);
+    assert_checked(&emulator, TOKEN, ["broken", "whole"]);
+}
+
+#[test]
+fn an_emulator_that_is_strict_about_credentials_has_its_jobs_checked_by_whom_it_knows() {
+    let emulator = Peer::start(EMULATORS, "workspace_serves.py", &["semblance", TOKEN]);
+    assert_checked(&emulator, TOKEN, ["nightly-etl", "weekly-report"]);
+    let folder = tempdir().unwrap();
+    let refused = checked(&emulator, folder.path(), "somebody-else");
+    let said = err(&refused);
+    assert!(!refused.status.success() && said.contains("does not accept the token"), "{said}");
+    assert!(!said.contains("somebody-else"), "{said}");
+    let recorded = json_lines(folder.path(), &["sql", "SELECT count(*) AS n FROM audit_log"]);
+    assert_eq!(recorded, [json!({ "n": 0 })]);
+}
+
 #[tokio::test]
 async fn an_emulator_that_is_strict_about_credentials_lets_in_whom_it_knows() {
     let emulator = tokio::task::spawn_blocking(|| Peer::start(EMULATORS, "workspace_serves.py", &["semblance", TOKEN]));
