@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -53,6 +53,13 @@ const MAX_GROUP_BYTES: usize = 16 << 20;
 const MAX_HISTORIES: usize = 256;
 /// How often a commit is tried against other writers before the caller is told.
 const MAX_CONFLICTS: u32 = 500;
+
+/// Somebody else's row that was seen so lately says that they may be waiting to write another.
+const RIVALS_WAIT: Duration = Duration::from_secs(5);
+/// Whoever has written leaves up to so many of its own turns to others, who have to read the new head before they can write.
+const TURNS_LEFT: u32 = 3;
+/// A turn longer than this was not spent on a file and a commit.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// A request that has been parsed and redacted, ready to be recorded.
 #[derive(Debug, Clone)]
@@ -287,6 +294,10 @@ struct State {
     /// Version of the newest checkpoint that upkeep in this process has made.
     checkpoint: Arc<AtomicU64>,
     upkeep: Option<JoinHandle<()>>,
+    /// When a row of somebody else was last seen.
+    rival_seen: Option<Instant>,
+    /// When the last commit of our own stood, and how long it took from the decision on.
+    last_turn: Option<(Instant, Duration)>,
 }
 
 impl State {
@@ -308,11 +319,17 @@ impl State {
             stale: false,
             checkpoint,
             upkeep: None,
+            rival_seen: None,
+            last_turn: None,
         })
     }
 
     async fn run(mut self, mut receiver: mpsc::Receiver<Pending>) {
         while let Some(first) = receiver.recv().await {
+            let courtesy = self.courtesy();
+            if !courtesy.is_zero() {
+                tokio::time::sleep(courtesy).await;
+            }
             let mut bytes = 0;
             let mut group = vec![first];
             while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
@@ -342,6 +359,14 @@ impl State {
         }
     }
 
+    /// How long to wait so that others get a turn. Whoever has just written knows the head and would always be first again.
+    fn courtesy(&self) -> Duration {
+        let rivals = self.rival_seen.is_some_and(|seen| seen.elapsed() < RIVALS_WAIT);
+        let Some((stood, took)) = self.last_turn.filter(|_| rivals) else { return Duration::ZERO };
+        let most = took.min(LONGEST_TURN) * TURNS_LEFT;
+        most.mul_f64(rand::rng().random_range(0.0..1.0)).saturating_sub(stood.elapsed())
+    }
+
     /// Starts checkpoint and compaction beside the committer when they are due.
     fn keep_up(&mut self) {
         self.log.checkpoint = Some(self.checkpoint.load(Ordering::Relaxed)).filter(|version| *version > 0);
@@ -368,6 +393,7 @@ impl State {
         if let Some(head) = &self.log.head {
             if head.chain != self.head.chain {
                 self.histories.clear();
+                self.rival_seen = Some(Instant::now());
             }
             self.head = head.clone();
         }
@@ -404,6 +430,7 @@ impl State {
                 })
                 .collect();
             // Only another row moves the head: after somebody's maintenance what was decided and written still fits.
+            let begun = Instant::now();
             let reusable = written
                 .take_if(|(decided, _)| decided.rows.first().is_some_and(|row| row.prev_hash == self.head.chain.hash));
             // What lost can never be named by a commit.
@@ -433,6 +460,7 @@ impl State {
             let commit = self.draft(&decided, file.clone());
             match self.table.commit_or_catch_up(&mut self.log, &commit).await? {
                 Put::Committed => {
+                    self.last_turn = Some((Instant::now(), begun.elapsed()));
                     self.log.apply(&Commit {
                         version: self.log.version + 1,
                         note: Some(commit.note.clone()),
