@@ -20,7 +20,7 @@ use super::{
         EvaluateEscalations, LogEvent, RecordRemediation, RecordRootCause, RecordVerification, ReopenIncident,
         ResolveEscalation, SuppressEscalation,
     },
-    sweep::SeenRun,
+    sweep::{SeenRun, Told},
     time::Timestamp,
     words::{Confidence, EpisodeEvent, Interface, PreventionState},
 };
@@ -392,6 +392,9 @@ pub struct RecordJobRuns {
     /// The row that told last of runs of this workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follows: Option<u64>,
+    /// When people were last told that outputs may not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
     /// Those that were under way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub active: Vec<Id>,

@@ -17,7 +17,7 @@ mod key;
 mod triggers;
 mod wording;
 
-pub use alert::{Alert, AlertChange, acknowledge, resolve, step, suppress};
+pub use alert::{Alert, AlertChange, Silence, acknowledge, resolve, step, suppress};
 pub use key::dedup_key;
 pub use triggers::{Recurrence, recurring_verdict};
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    ids::Id,
+    ids::{Id, IncidentId},
     time::Timestamp,
     words::{CheckStatus, Confidence, EventKind, IncidentType, RemediationKind, RemediationResult, Severity, Status},
 };
@@ -35,6 +35,11 @@ pub struct Report {
     /// finding.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub history: bool,
+    /// Evidence may not be read, and people are told so with this incident: what is missing here is evaluated and recorded,
+    /// and nobody is told of it, until there is a new finding. For sweeps to say, not for whoever hands in a report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub told_with: Option<IncidentId>,
     pub workspace: Workspace,
     pub incident: Incident,
     /// What was affected, the most important first.

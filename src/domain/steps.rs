@@ -443,6 +443,7 @@ impl OpenIncident {
             report_id: self.request_id,
             actor: self.actor.clone(),
             history: false,
+            told_with: None,
             workspace: Workspace { id: self.workspace, url: self.workspace_url },
             incident: Incident {
                 kind: self.kind,

@@ -10,6 +10,7 @@ mod wording;
 
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -111,6 +112,8 @@ pub enum TaskOutput {
     },
     Missing {
         reason: String,
+        /// It is there, and may not be read.
+        is_denied: bool,
     },
 }
 
@@ -152,7 +155,31 @@ pub struct Opening {
     pub outcome: RunOutcome,
     /// Tasks that failed themselves.
     pub failed_tasks: Vec<String>,
+    /// Of its outputs some may not be read, and that is all that is missing.
+    pub is_denied: bool,
     pub report: Report,
+}
+
+impl Opening {
+    /// People would be told of it only because outputs may not be read, which is the same for every run of a workspace.
+    pub fn is_told_with_others(&self) -> bool {
+        self.is_denied && !self.report.history
+    }
+}
+
+/// When and with which incident people were told that outputs of a workspace's runs may not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    pub incident_id: IncidentId,
+    pub at: Timestamp,
+}
+
+impl Told {
+    /// Told at most so long ago, it is not told again.
+    pub fn holds(&self, now: Timestamp, cool_down: TimeDelta) -> bool {
+        self.at.plus(cool_down) > now
+    }
 }
 
 /// Something to add to an incident.

@@ -24,9 +24,10 @@ use crate::{
         steps::{LogEvent, RecordVerification},
         sweep::{
             self, ACTOR, Added, Cases, Decided, Found, Known, Left, Note, Opening, Place, RecordedRun, SeenRun, Swept,
+            Told,
         },
         time::{Since, Timestamp},
-        words::{Interface, LogKind, RemediationResult},
+        words::{Interface, LogKind, RemediationResult, Trigger},
     },
     lake::{
         Lake, LakeError,
@@ -211,14 +212,21 @@ pub async fn sweep(
         runs: counts(gathered.listed()),
         news: news.len(),
         missing_outputs: gathered.missing_outputs(),
+        told_with: None,
         not_asked_about,
         incidents: Vec::new(),
         added: Vec::new(),
         left: Vec::new(),
     };
-    let mut new = record_findings(ledger, &gathered, openings, notes, redactor, now, &mut swept).await?;
+    let last_told = before.last.as_ref().and_then(|(_, last)| last.told);
+    let cool_down = lake.context.policy.cool_down(Trigger::AccessIssue);
+    let recording = Recording { ledger, gathered: &gathered, redactor, now };
+    let mut told_with = last_told.filter(|told| told.holds(now, cool_down));
+    let mut new = recording.open(openings, &mut told_with, &mut swept).await?;
+    new.extend(recording.add(notes, &mut swept).await?);
+    let told_last = told_with.or(last_told);
     let under_way: Vec<Id> = gathered.listed().filter(|run| !run.state.is_over()).map(|run| run.id.clone()).collect();
-    new.extend(record_runs(lake, ledger, before, &swept, &gathered, under_way, news, earliest).await?);
+    new.extend(record_runs(lake, ledger, before, &swept, &gathered, under_way, news, told_last, earliest).await?);
     new.sort_unstable();
     let followed = consequences(lake, ledger, &new).await?;
     Ok((swept, followed))
@@ -283,78 +291,123 @@ fn counts<'a>(runs: impl Iterator<Item = &'a Run>) -> BTreeMap<&'static str, usi
     counts
 }
 
-/// Opens incidents and adds to others. Returns the new rows.
-async fn record_findings(
-    ledger: &Ledger,
-    gathered: &Gathered<'_>,
-    openings: Vec<Opening>,
-    notes: Vec<Note>,
-    redactor: &Redactor,
+/// What findings are recorded with.
+struct Recording<'a> {
+    ledger: &'a Ledger,
+    gathered: &'a Gathered<'a>,
+    redactor: &'a Redactor,
     now: Timestamp,
-    swept: &mut Swept,
-) -> Result<Vec<u64>, OpsError> {
-    let mut new = Vec::new();
-    let mut opened: BTreeMap<Id, IncidentId> = BTreeMap::new();
-    let mut left = |run: &Id, reason: String| swept.left.push(Left { run_id: run.clone(), reason });
-    let mut submissions = Vec::new();
-    for found in openings {
-        let prepared = serde_json::to_vec(&found.report)
-            .map_err(|error| error.to_string())
-            .and_then(|bytes| prepare(&bytes, redactor, now, Interface::Sweep).map_err(|problems| said(&problems)));
-        match prepared {
-            Ok(submission) => {
-                submissions.push((found.clone(), with_redactions(opening(submission), gathered, &found.case)))
-            }
-            Err(reason) => left(&found.case, reason),
+}
+
+impl Recording<'_> {
+    /// Opens incidents. Returns the new rows.
+    ///
+    /// Of those in which outputs may not be read people are told with one, `told_with`; the first of them unless there is one.
+    /// It is recorded before the others, so that nothing is silent because of an incident that is not there.
+    async fn open(
+        &self,
+        openings: Vec<Opening>,
+        told_with: &mut Option<Told>,
+        swept: &mut Swept,
+    ) -> Result<Vec<u64>, OpsError> {
+        let (denied, others): (Vec<Opening>, Vec<Opening>) =
+            openings.into_iter().partition(Opening::is_told_with_others);
+        swept.told_with = told_with.filter(|_| !denied.is_empty()).map(|told| told.incident_id);
+        let mut new = Vec::new();
+        let mut denied = denied.into_iter();
+        while told_with.is_none()
+            && let Some(first) = denied.next()
+        {
+            let case = first.case.clone();
+            new.extend(self.open_all(vec![first], None, swept).await?);
+            let opened = swept.incidents.iter().find(|found| found.run_id == case);
+            swept.told_with = opened.map(|found| found.incident_id);
+            *told_with = swept.told_with.map(|incident_id| Told { incident_id, at: self.now });
         }
+        new.extend(self.open_all(denied.collect(), swept.told_with, swept).await?);
+        new.extend(self.open_all(others, None, swept).await?);
+        swept.incidents.sort_by_key(|found| found.incident_id);
+        Ok(new)
     }
-    for (found, outcome) in submit(ledger, submissions).await? {
-        match outcome {
-            Ok(Recorded { receipt, known, .. }) => {
-                let Some(incident_id) = receipt.incident_id else { continue };
-                if !known {
-                    new.push(receipt.seq);
+
+    async fn open_all(
+        &self,
+        openings: Vec<Opening>,
+        told_with: Option<IncidentId>,
+        swept: &mut Swept,
+    ) -> Result<Vec<u64>, OpsError> {
+        let mut new = Vec::new();
+        let mut submissions = Vec::new();
+        for found in openings {
+            let prepared = serde_json::to_vec(&found.report).map_err(|error| error.to_string()).and_then(|bytes| {
+                prepare(&bytes, self.redactor, self.now, Interface::Sweep).map_err(|problems| said(&problems))
+            });
+            match prepared {
+                Ok(submission) => {
+                    let mut submission = with_redactions(opening(submission), self.gathered, &found.case);
+                    if let Request::OpenIncident(report) = &mut submission.request {
+                        report.told_with = told_with;
+                    }
+                    submissions.push((found, submission));
                 }
-                opened.insert(found.case.clone(), incident_id);
-                swept.incidents.push(Found {
-                    incident_id,
-                    run_id: found.case,
-                    job_id: found.job_id,
-                    title: found.report.incident.title,
-                    outcome: found.outcome,
-                    known,
-                });
+                Err(reason) => swept.left.push(Left { run_id: found.case, reason }),
             }
-            Err(reason) => swept.left.push(Left { run_id: found.case, reason }),
         }
-    }
-    let mut submissions = Vec::new();
-    for note in notes {
-        let place = match &note.to {
-            Place::Incident(incident) => Some(*incident),
-            Place::Case(case) => opened.get(case).copied(),
-        };
-        // Its incident could not be opened, which is told.
-        let Some(incident_id) = place else { continue };
-        match step(&note, incident_id, redactor, now) {
-            Ok(submission) => {
-                let submission = with_redactions(submission, gathered, &note.case);
-                submissions.push(((note, incident_id), submission));
+        for (found, outcome) in submit(self.ledger, submissions).await? {
+            match outcome {
+                Ok(Recorded { receipt, known, .. }) => {
+                    let Some(incident_id) = receipt.incident_id else { continue };
+                    if !known {
+                        new.push(receipt.seq);
+                    }
+                    swept.incidents.push(Found {
+                        incident_id,
+                        run_id: found.case,
+                        job_id: found.job_id,
+                        title: found.report.incident.title,
+                        outcome: found.outcome,
+                        known,
+                    });
+                }
+                Err(reason) => swept.left.push(Left { run_id: found.case, reason }),
             }
-            Err(problems) => swept.left.push(Left { run_id: note.case, reason: said(&problems) }),
         }
+        Ok(new)
     }
-    for ((note, incident_id), outcome) in submit(ledger, submissions).await? {
-        match outcome {
-            Ok(recorded) if !recorded.known => {
-                new.push(recorded.receipt.seq);
-                swept.added.push(Added { incident_id, run_id: note.case, message: note.message });
+
+    /// Adds to incidents, also to those that were opened just now. Returns the new rows.
+    async fn add(&self, notes: Vec<Note>, swept: &mut Swept) -> Result<Vec<u64>, OpsError> {
+        let mut new = Vec::new();
+        let mut submissions = Vec::new();
+        for note in notes {
+            let place = match &note.to {
+                Place::Incident(incident) => Some(*incident),
+                Place::Case(case) => {
+                    swept.incidents.iter().find(|found| found.run_id == *case).map(|found| found.incident_id)
+                }
+            };
+            // Its incident could not be opened, which is told.
+            let Some(incident_id) = place else { continue };
+            match step(&note, incident_id, self.redactor, self.now) {
+                Ok(submission) => {
+                    let submission = with_redactions(submission, self.gathered, &note.case);
+                    submissions.push(((note, incident_id), submission));
+                }
+                Err(problems) => swept.left.push(Left { run_id: note.case, reason: said(&problems) }),
             }
-            Ok(_) => {}
-            Err(reason) => swept.left.push(Left { run_id: note.case, reason }),
         }
+        for ((note, incident_id), outcome) in submit(self.ledger, submissions).await? {
+            match outcome {
+                Ok(recorded) if !recorded.known => {
+                    new.push(recorded.receipt.seq);
+                    swept.added.push(Added { incident_id, run_id: note.case, message: note.message });
+                }
+                Ok(_) => {}
+                Err(reason) => swept.left.push(Left { run_id: note.case, reason }),
+            }
+        }
+        Ok(new)
     }
-    Ok(new)
 }
 
 fn step(note: &Note, incident_id: IncidentId, redactor: &Redactor, now: Timestamp) -> Result<Submission, Vec<Problem>> {
@@ -412,6 +465,7 @@ async fn record_runs(
     gathered: &Gathered<'_>,
     active: Vec<Id>,
     mut news: Vec<SeenRun>,
+    told: Option<Told>,
     earliest: Timestamp,
 ) -> Result<Vec<u64>, OpsError> {
     let mut new = Vec::new();
@@ -432,6 +486,7 @@ async fn record_runs(
                 more: place + 1 < rows.len(),
                 based_on,
                 follows,
+                told,
                 active: active.clone(),
                 runs: runs.to_vec(),
             };

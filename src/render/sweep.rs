@@ -25,7 +25,10 @@ pub fn text(swept: &Swept, width: usize) -> String {
         text.push_str("This is the first sweep of this workspace: nobody is told of what failed until now.\n");
     }
     if swept.missing_outputs > 0 {
-        text.push_str(&format!("Outputs that could not be had: {}.\n", swept.missing_outputs));
+        let told =
+            swept.told_with.map(|incident| format!("; people are told with {incident} that some may not be read"));
+        let told = told.unwrap_or_default();
+        text.push_str(&format!("Outputs that could not be had: {}{told}.\n", swept.missing_outputs));
     }
     if swept.incidents.is_empty() && swept.added.is_empty() {
         text.push_str("No new failures.\n");
@@ -83,6 +86,7 @@ mod tests {
             runs: BTreeMap::from([("succeeded", 40), ("failed", 1), ("running", 2)]),
             news: 41,
             missing_outputs: 1,
+            told_with: Some(IncidentId::from_ordinal(1)),
             not_asked_about: 0,
             incidents: vec![Found {
                 incident_id: IncidentId::from_ordinal(1),

@@ -209,6 +209,73 @@ async fn nobody_is_told_of_history_and_everybody_of_what_comes_after() {
     assert_eq!(of_first.filter(|event| event.event.as_str() == "fired").count(), 2);
 }
 
+/// What people were told of an incident, and of which others it was said that they are told with it.
+async fn alerts(lake: &Lake) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    let mut events: Vec<EscalationEvent> = rows(lake).await;
+    events.sort_by_key(|event| (event.seq, event.ordinal));
+    let of = |wanted: &str| {
+        let chosen = events.iter().filter(|event| event.event.as_str() == wanted);
+        chosen.map(|event| (event.incident_id.to_string(), event.trigger.to_string())).collect::<Vec<_>>()
+    };
+    let suppressed = events.iter().filter(|event| event.event.as_str() == "suppressed");
+    for event in suppressed {
+        assert!(event.reason.contains("people are told with INC-"), "{}", event.reason);
+        assert!(event.message.is_some(), "what people would be told is kept");
+    }
+    (of("fired"), of("suppressed"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_not_read_outputs_is_told_once_and_not_once_for_each_run() {
+    let folder = tempdir().unwrap();
+    let failed = |run: i64, hour: i64| {
+        Script::new(run, BASE + hour * HOUR, BASE + hour * HOUR + MINUTE, "FAILED", "RUN_EXECUTION_ERROR")
+    };
+    let runs = [failed(1, 1), failed(2, 1), failed(3, 1), failed(4, 2), failed(5, 2), failed(6, 7), failed(7, 7)];
+    let mut world = World::new(runs, BASE);
+    world.denies_outputs = true;
+    let clock = Arc::clone(&world.now);
+    let fake = world.serve().await;
+    let at = async |hour: i64, options: Options| {
+        clock.store(BASE + hour * HOUR, Ordering::SeqCst);
+        sweep_at(folder.path(), &fake, BASE + hour * HOUR, options).await.0
+    };
+    at(0, Options::default()).await;
+    let first = at(2, Options::default()).await;
+    assert_eq!((first.incidents.len(), first.missing_outputs), (3, 3));
+    assert_eq!(first.told_with, Some(first.incidents[0].incident_id));
+    let lake = lake_at(folder.path());
+    let pair = |incident: &str| {
+        [(incident.to_owned(), "missing-evidence".to_owned()), (incident.to_owned(), "access-issue".to_owned())]
+    };
+    let (fired, suppressed) = alerts(&lake).await;
+    assert_eq!(fired, pair("INC-1001"));
+    assert_eq!(suppressed, [pair("INC-1002"), pair("INC-1003")].concat());
+    // The incidents themselves keep what is missing.
+    let missing =
+        "SELECT count(*) AS n FROM root_causes WHERE confidence = 'LOW' AND missing_evidence LIKE '%run_output%'";
+    assert_eq!(json_lines(folder.path(), &["sql", missing]), [json!({ "n": 3 })]);
+
+    // Within the cool-down, also by whoever looks at the same hours again.
+    let second = at(3, Options::default()).await;
+    assert_eq!((second.incidents.len(), second.told_with), (2, first.told_with));
+    let again = at(4, back(6 * HOUR)).await;
+    assert_eq!((again.incidents.len(), again.told_with), (0, None));
+    ok(folder.path(), &["escalations", "evaluate"]);
+    assert_eq!(alerts(&lake).await.0, fired);
+    // It lasts: told again after the cool-down.
+    let third = at(8, Options::default()).await;
+    assert_eq!(third.told_with, Some(third.incidents[0].incident_id));
+    assert_eq!(alerts(&lake).await.0, [pair("INC-1001"), pair("INC-1006")].concat());
+    // A finding of its own counts.
+    let finding =
+        ["incident", "rca", "INC-1002", "unknown", "--confidence", "LOW", "--missing-evidence", "run_output=gone"];
+    ok(folder.path(), &finding);
+    let fired: Vec<(String, String)> = alerts(&lake).await.0;
+    assert_eq!(fired[4..], pair("INC-1002"));
+    assert_intact(folder.path(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_sweeps_at_once_are_one() {
     let folder = tempdir().unwrap();
@@ -301,6 +368,16 @@ async fn known(lake: &Path) -> BTreeMap<String, Vec<String>> {
     known
 }
 
+/// When people were told that evidence may not be read; to the microsecond.
+async fn told_of_access(lake: &Path) -> Vec<i64> {
+    let events: Vec<EscalationEvent> = rows(&lake_at(lake)).await;
+    let fired =
+        events.iter().filter(|event| event.trigger.as_str() == "access-issue" && event.event.as_str() == "fired");
+    let mut times: Vec<i64> = fired.map(|event| event.occurred_at.micros()).collect();
+    times.sort_unstable();
+    times
+}
+
 fn histories() -> impl Strategy<Value = (Vec<Script>, Vec<i64>)> {
     let run = (
         0..36_i64,
@@ -357,12 +434,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn sweeps_in_any_windows_know_what_one_at_the_end_knows((scripts, sweeps) in histories()) {
+    fn sweeps_in_any_windows_know_what_one_at_the_end_knows((scripts, sweeps) in histories(), denied in any::<bool>()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let (often, once) = (tempdir().unwrap(), tempdir().unwrap());
             let end = BASE + 4 * DAY;
-            let world = World::new(scripts, BASE);
+            let mut world = World::new(scripts, BASE);
+            world.denies_outputs = denied;
             let clock = Arc::clone(&world.now);
             let fake = world.serve().await;
             // The first one, before anything happened, so that nothing is history; what is found is the same.
@@ -375,7 +453,12 @@ proptest! {
             clock.store(end, Ordering::SeqCst);
             sweep_at(often.path(), &fake, end, back(4 * DAY)).await;
             sweep_at(once.path(), &fake, end, back(5 * DAY)).await;
+            let told = told_of_access(often.path()).await;
+            assert!(told.windows(2).all(|pair| pair[1] - pair[0] >= 4 * HOUR * 1_000), "{told:?}");
+            assert!(told_of_access(once.path()).await.is_empty(), "all of it is history");
             let (often, once) = (known(often.path()).await, known(once.path()).await);
+            let failed = often.iter().any(|(what, said)| !what.starts_with("run ") && said.iter().any(|it| it.contains("could not be had")));
+            assert_eq!(told.is_empty(), !(denied && failed));
             for (what, said) in &once {
                 assert_eq!(often.get(what), Some(said), "{what}");
             }

@@ -258,6 +258,7 @@ impl Planner<'_> {
         let report = Report {
             schema_version: SCHEMA_VERSION,
             history: false,
+            told_with: None,
             report_id: Some(request_id.clone()),
             actor: Id::new(ACTOR)?,
             workspace: workspace.clone(),

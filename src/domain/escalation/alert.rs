@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Verdict, wording::word};
 use crate::domain::{
-    ids::{AlertRef, Id},
+    ids::{AlertRef, Id, IncidentId},
     policy::{Destination, Policy},
+    report::Report,
     time::Timestamp,
     words::{AlertEvent, AlertStatus, Severity, Trigger},
 };
@@ -90,13 +91,35 @@ pub fn step(alert: Option<&Alert>, verdict: &Verdict, dedup_key: &str, policy: &
     }
 }
 
+/// Why people are not told of what would fire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// It happened before anybody watched.
+    History,
+    /// They are told with this incident that evidence may not be read.
+    ToldWith(IncidentId),
+}
+
+impl Silence {
+    pub fn of(report: &Report) -> Option<Self> {
+        if report.history { Some(Self::History) } else { report.told_with.map(Self::ToldWith) }
+    }
+}
+
 impl AlertChange {
-    /// The same about something that happened before anybody watched: people are not told.
-    pub fn untold(self) -> Self {
-        if self.event != AlertEvent::Fired {
-            return self;
-        }
-        let reason = format!("{}; it is history, from before anybody watched: nobody is told", self.reason);
+    /// The same where people are not told.
+    pub fn silenced(self, silence: Option<Silence>) -> Self {
+        let because = match silence {
+            _ if self.event != AlertEvent::Fired => return self,
+            Some(Silence::History) => "it is history, from before anybody watched: nobody is told".to_owned(),
+            Some(Silence::ToldWith(incident))
+                if matches!(self.trigger, Trigger::MissingEvidence | Trigger::AccessIssue) =>
+            {
+                format!("people are told with {incident} that evidence may not be read")
+            }
+            Some(Silence::ToldWith(_)) | None => return self,
+        };
+        let reason = format!("{}; {because}", self.reason);
         Self { event: AlertEvent::Suppressed, status: Some(AlertStatus::Suppressed), reason, ..self }
     }
 }

@@ -6,7 +6,7 @@ use super::{Addition, Incident, Logged, Refusal, report_events};
 use crate::domain::{
     decide,
     entry::{Entry, Facts, Request},
-    escalation::{self, Alert, AlertChange, Subject},
+    escalation::{self, Alert, AlertChange, Silence, Subject},
     ids::{EventRef, IncidentId, RequestKey},
     policy::Policy,
     report::{Check, Rca, Report},
@@ -27,8 +27,8 @@ pub struct History {
     events: Vec<Logged>,
     rca: Option<Rca>,
     checks: Vec<Check>,
-    /// It happened before anybody watched, and there was no finding since: nobody is told.
-    is_past: bool,
+    /// Why nobody is told, as long as there was no finding since.
+    silence: Option<Silence>,
     pub alerts: BTreeMap<String, Alert>,
 }
 
@@ -53,7 +53,7 @@ impl History {
             events: report_events(entry.seq, report),
             rca: report.rca.clone(),
             checks: report.checks.clone(),
-            is_past: report.history,
+            silence: Silence::of(report),
             alerts: BTreeMap::new(),
         };
         history.apply_alerts(entry);
@@ -71,9 +71,9 @@ impl History {
         match &entry.request {
             Request::RecordRootCause(step) => {
                 self.rca = Some(step.rca());
-                self.is_past = false;
+                self.silence = None;
             }
-            Request::ReopenIncident(_) => self.is_past = false,
+            Request::ReopenIncident(_) => self.silence = None,
             Request::RecordCompliance(request) => self.checks.clone_from(&request.checks),
             _ => {}
         }
@@ -133,13 +133,13 @@ impl History {
                 incident.finding = Some(finding.clone());
                 facts.finding = Some(finding);
                 after.rca = Some(rca);
-                after.is_past = false;
+                after.silence = None;
             }
             Request::RecordCompliance(request) => after.checks.clone_from(&request.checks),
             Request::EscalateIncident(_) => incident.status = Status::Escalated,
             Request::ReopenIncident(_) => {
                 incident.status = Status::Investigating;
-                after.is_past = false;
+                after.silence = None;
             }
             Request::CloseIncident(step) => {
                 incident.status = Status::Resolved;
@@ -399,8 +399,7 @@ impl History {
             .iter()
             .map(|verdict| {
                 let key = self.dedup_key(verdict.trigger);
-                let change = escalation::step(self.alerts.get(&key), verdict, &key, policy, now);
-                if self.is_past { change.untold() } else { change }
+                escalation::step(self.alerts.get(&key), verdict, &key, policy, now).silenced(self.silence)
             })
             .collect()
     }
@@ -418,8 +417,7 @@ pub fn opening_facts(report: &Report, id: IncidentId, key: &RequestKey, policy: 
         .iter()
         .map(|verdict| {
             let key = escalation::dedup_key(id, verdict.trigger, key.as_str());
-            let change = escalation::step(None, verdict, &key, policy, now);
-            if report.history { change.untold() } else { change }
+            escalation::step(None, verdict, &key, policy, now).silenced(Silence::of(report))
         })
         .collect();
     Facts { incident_id: Some(id), finding, alerts, ..Facts::default() }

@@ -157,6 +157,15 @@ fn child<'a>(turn: &Turn<'a>, known: &Known<'a>) -> Option<&'a Id> {
     turn.causes.iter().filter(|_| only).find_map(started)
 }
 
+/// Outputs of the round may not be read, and none is missing for another reason.
+fn is_denied(turn: &Turn<'_>, known: &Known<'_>) -> bool {
+    let mut missing = turn.outputs().into_iter().filter_map(|task_run| match known.outputs.get(task_run)? {
+        TaskOutput::Missing { is_denied, .. } => Some(*is_denied),
+        TaskOutput::Had { .. } => None,
+    });
+    missing.next().is_some_and(|first| first && missing.all(|denied| denied))
+}
+
 /// Task runs of which the output is wanted before [`decide`]: of rounds that failed and are not recorded.
 pub fn wanted_outputs(cases: &Cases<'_>, known: &Known<'_>) -> BTreeSet<Id> {
     let mut wanted = BTreeSet::new();
@@ -255,6 +264,7 @@ impl Deciding<'_, '_> {
             job_id: turn.run.job_id.clone(),
             outcome: turn.outcome,
             failed_tasks: turn.causes.iter().map(|task| task.key.clone()).collect(),
+            is_denied: is_denied(turn, self.known),
             report: wording::report(request_id, turn, self.known),
         });
         *own = Some(Place::Case(case.clone()));

@@ -52,6 +52,8 @@ pub struct Swept {
     pub news: usize,
     /// Outputs that could not be had.
     pub missing_outputs: usize,
+    /// With which incident people are told that outputs may not be read.
+    pub told_with: Option<IncidentId>,
     /// Runs that may have been repaired and were not asked about, because there are too many.
     pub not_asked_about: usize,
     pub incidents: Vec<Found>,

@@ -231,7 +231,7 @@ fn consequences_are_named_with_their_cause() {
 #[test]
 fn output_that_cannot_be_had_is_evidence_that_is_missing() {
     let mut world = World::default();
-    world.outputs.insert(id("50"), TaskOutput::Missing { reason: "not allowed".into() });
+    world.outputs.insert(id("50"), TaskOutput::Missing { reason: "not allowed".into(), is_denied: true });
     let report = world.decide(&[run("5", "FAILED", &["a FAILED"])]).openings.remove(0).report;
     let rca = report.rca.unwrap();
     assert_eq!((rca.root_cause.as_str(), rca.missing_evidence), ("unknown", vec![id("run_output")]));

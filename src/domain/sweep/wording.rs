@@ -29,6 +29,7 @@ pub fn report(request_id: Id, turn: &Turn<'_>, known: &Known<'_>) -> Report {
         actor: id(ACTOR),
         workspace: known.workspace.clone(),
         history,
+        told_with: None,
         incident: Incident {
             kind: IncidentType::JobFailure,
             slug: id(slug(turn.outcome)),
@@ -161,7 +162,7 @@ fn add_output(event: &mut Event, task_run: &Id, known: &Known<'_>) {
     event.tool = Some("jobs/runs/get-output".into());
     event.evidence.extend(output(task_run, known));
     match known.outputs.get(task_run) {
-        Some(TaskOutput::Missing { reason }) => {
+        Some(TaskOutput::Missing { reason, .. }) => {
             event.message.push_str(&format!("; its output could not be had: {}", cut(reason, MESSAGE)));
         }
         Some(TaskOutput::Had { headline: Some(headline), .. }) => {
@@ -208,7 +209,7 @@ fn unknown_cause(turn: &Turn<'_>, known: &Known<'_>) -> Option<Rca> {
     let asked: Vec<&TaskOutput> =
         turn.outputs().into_iter().filter_map(|task_run| known.outputs.get(task_run)).collect();
     let why = asked.iter().find_map(|output| match output {
-        TaskOutput::Missing { reason } => Some(cut(reason, MESSAGE)),
+        TaskOutput::Missing { reason, .. } => Some(cut(reason, MESSAGE)),
         TaskOutput::Had { .. } => None,
     })?;
     let had = asked.iter().any(|output| matches!(output, TaskOutput::Had { .. }));

@@ -235,7 +235,10 @@ impl<'a> Gathered<'a> {
             }
             // The run that it started says more than its own output would.
             Err(_) if started.is_some() => TaskOutput::Had { headline: None, excerpt: None, child: started },
-            Err(error) => TaskOutput::Missing { reason: self.redacted(task_run, error.to_string()) },
+            Err(error) => {
+                let is_denied = matches!(error, ApiError::Forbidden(_));
+                TaskOutput::Missing { reason: self.redacted(task_run, error.to_string()), is_denied }
+            }
         }
     }
 

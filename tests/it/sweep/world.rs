@@ -82,12 +82,14 @@ pub struct World {
     pub now: Arc<AtomicI64>,
     /// What asking for an output is answered with, where that is no output.
     pub refused_outputs: BTreeMap<i64, u16>,
+    /// Whoever asks may not read any output.
+    pub denies_outputs: bool,
 }
 
 impl World {
     pub fn new(scripts: impl IntoIterator<Item = Script>, now: i64) -> Self {
         let scripts = scripts.into_iter().map(|script| (script.id, script)).collect();
-        Self { scripts, now: Arc::new(AtomicI64::new(now)), refused_outputs: BTreeMap::new() }
+        Self { scripts, now: Arc::new(AtomicI64::new(now)), refused_outputs: BTreeMap::new(), denies_outputs: false }
     }
 
     pub async fn serve(self) -> Fake {
@@ -189,7 +191,8 @@ impl World {
     }
 
     fn output(&self, task_run: i64) -> Reply {
-        if let Some(status) = self.refused_outputs.get(&task_run) {
+        let denied = self.denies_outputs.then_some(&403);
+        if let Some(status) = self.refused_outputs.get(&task_run).or(denied) {
             return error(
                 *status,
                 "PERMISSION_DENIED",
