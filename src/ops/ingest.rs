@@ -114,17 +114,19 @@ pub async fn ingest(
     let mut causes = Causes::default();
     let mut left = BTreeSet::new();
     let mut waited = false;
+    let mut young = 0;
     for _ in 0..MAX_PASSES {
         let pass = run.pass(&mut outcome, &mut causes, &mut left).await?;
-        if pass.young > 0 && !waited {
+        young = pass.young;
+        if young > 0 && !waited {
             // Long enough for what was young to be settled, if nobody goes on writing.
             tokio::time::sleep(run.patience.settle.to_std().unwrap_or(Duration::ZERO)).await;
             waited = true;
         } else if pass.taken == 0 {
-            run.count(|counted| counted.waiting += pass.young);
             break;
         }
     }
+    run.count(|counted| counted.waiting += young);
     run.follow(&mut outcome, &mut causes).await?;
     outcome.ingested = run.counted.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(outcome)

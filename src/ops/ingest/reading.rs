@@ -25,6 +25,9 @@ use crate::{
     ops::prepare,
 };
 
+/// Bytes that are split and checked at a time.
+const ROUND: usize = 1 << 20;
+
 /// A document, ready to be recorded or rejected.
 #[derive(Debug)]
 pub struct Prepared {
@@ -110,17 +113,26 @@ impl Reading {
     /// # Errors
     /// The place's.
     pub async fn next(&mut self) -> Result<Vec<Prepared>, InboxError> {
-        let part = self.parts.0.next().await.transpose()?;
-        let is_last = part.is_none() || Pin::new(&mut self.parts.0).peek().await.is_none();
+        let mut parts = Vec::new();
+        let mut size = 0;
+        // An object store sends small parts, and each round here is a commit at least.
+        while size < ROUND
+            && let Some(part) = self.parts.0.next().await.transpose()?
+        {
+            size += part.len();
+            parts.push(part);
+        }
+        let is_last = Pin::new(&mut self.parts.0).peek().await.is_none();
         let Some(Work { mut splitter, mut hasher }) = self.work.take() else { return Ok(Vec::new()) };
         let (redactor, now) = (self.redactor.clone(), self.now);
         let permit = Arc::clone(&self.cores).acquire_owned().await;
         let checked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let part = part.unwrap_or_default();
-            hasher.update(&part);
             let mut lines = Vec::new();
-            splitter.push(&part, &mut lines);
+            for part in parts {
+                hasher.update(&part);
+                splitter.push(&part, &mut lines);
+            }
             let mut shape = Shape::Lines;
             let (work, hash) = if is_last {
                 shape = splitter.finish(&mut lines);
