@@ -44,7 +44,7 @@ impl Place {
 
     pub fn list(&self) -> Walk {
         let prefix = self.location.prefix();
-        let listed = self.store.list(Some(&prefix));
+        let listed = self.store.list(Some(&prefix)).fuse().boxed();
         // Of Azure it is not said in which order it lists folders.
         let ordered = !matches!(self.location, Location::Azure { .. });
         Walk { store: Arc::clone(&self.store), prefix, listed, ordered }
@@ -194,6 +194,7 @@ fn seen(meta: &ObjectMeta) -> Seen {
 pub struct Walk {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// Is asked again after its end.
     listed: BoxStream<'static, object_store::Result<ObjectMeta>>,
     /// By name, so that one can go on behind a folder.
     ordered: bool,
@@ -227,6 +228,6 @@ impl Walk {
     fn skip(&mut self, folder: Folder) {
         // The character that follows the slash.
         let behind = self.prefix.clone().join(format!("{}0", folder.name()));
-        self.listed = self.store.list_with_offset(Some(&self.prefix), &behind);
+        self.listed = self.store.list_with_offset(Some(&self.prefix), &behind).fuse().boxed();
     }
 }

@@ -94,7 +94,7 @@ fn taken(pieces: &[Piece], runtime: &tokio::runtime::Runtime) -> (Vec<String>, B
 #[test]
 fn order_and_files_do_not_matter() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let config = Config { cases: 10, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: 6, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(
             &(pieces().prop_flat_map(|pieces| (Just(pieces.clone()), Just(pieces).prop_shuffle()))),

@@ -27,6 +27,11 @@ pub trait Inbox {
         self.files().into_keys().filter(|name| !name.starts_with("_done/") && !name.starts_with("_rejected/")).collect()
     }
 
+    /// How many are in `_done` itself.
+    fn done(&self) -> usize {
+        self.files().keys().filter(|name| name.starts_with("_done/")).count()
+    }
+
     fn read(&self, name: &str) -> Vec<u8> {
         let files = self.files();
         files.get(name).unwrap_or_else(|| panic!("{name} is not among {:?}", files.keys())).clone()
@@ -62,6 +67,10 @@ impl Inbox for Folder {
         let mut files = BTreeMap::new();
         walk(&self.path(), "", &mut files);
         files
+    }
+
+    fn done(&self) -> usize {
+        fs::read_dir(self.path().join("_done")).map_or(0, Iterator::count)
     }
 }
 
