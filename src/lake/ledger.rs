@@ -55,9 +55,12 @@ const MAX_HISTORIES: usize = 256;
 const MAX_CONFLICTS: u32 = 500;
 
 /// Somebody else's row that was seen so lately says that they may be waiting to write another.
-const RIVALS_WAIT: Duration = Duration::from_secs(5);
-/// Whoever has written leaves up to so many of its own turns to others, who have to read the new head before they can write.
-const TURNS_LEFT: u32 = 3;
+const RIVALS_WAIT: Duration = Duration::from_secs(10);
+/// Whoever writes without a pause, and has seen nobody else, leaves one so often: somebody may have lost all the time.
+const PAUSE_EVERY: Duration = Duration::from_secs(8);
+/// Whoever has written leaves up to so many of its own turns to others. These need about three: they have to read who won, and
+/// what, before they can write.
+const TURNS_LEFT: u32 = 6;
 /// A turn longer than this was not spent on a file and a commit.
 const LONGEST_TURN: Duration = Duration::from_secs(1);
 
@@ -298,6 +301,8 @@ struct State {
     rival_seen: Option<Instant>,
     /// When the last commit of our own stood, and how long it took from the decision on.
     last_turn: Option<(Instant, Duration)>,
+    /// Since when there was no pause in which somebody else could have written.
+    busy_since: Instant,
 }
 
 impl State {
@@ -321,6 +326,7 @@ impl State {
             upkeep: None,
             rival_seen: None,
             last_turn: None,
+            busy_since: Instant::now(),
         })
     }
 
@@ -360,11 +366,22 @@ impl State {
     }
 
     /// How long to wait so that others get a turn. Whoever has just written knows the head and would always be first again.
-    fn courtesy(&self) -> Duration {
-        let rivals = self.rival_seen.is_some_and(|seen| seen.elapsed() < RIVALS_WAIT);
-        let Some((stood, took)) = self.last_turn.filter(|_| rivals) else { return Duration::ZERO };
+    fn courtesy(&mut self) -> Duration {
+        let Some((stood, took)) = self.last_turn else { return Duration::ZERO };
         let most = took.min(LONGEST_TURN) * TURNS_LEFT;
-        most.mul_f64(rand::rng().random_range(0.0..1.0)).saturating_sub(stood.elapsed())
+        let idle = stood.elapsed();
+        if idle >= most {
+            self.busy_since = Instant::now();
+            return Duration::ZERO;
+        }
+        if self.rival_seen.is_some_and(|seen| seen.elapsed() < RIVALS_WAIT) {
+            return most.mul_f64(rand::rng().random_range(0.0..1.0)).saturating_sub(idle);
+        }
+        if self.busy_since.elapsed() < PAUSE_EVERY {
+            return Duration::ZERO;
+        }
+        self.busy_since = Instant::now();
+        most.saturating_sub(idle)
     }
 
     /// Starts checkpoint and compaction beside the committer when they are due.

@@ -82,7 +82,7 @@ async fn two_writers_that_never_pause_take_turns() {
     let place = store.lake("turns");
     place.open().init().await.unwrap();
     store.proxy.takes(LATENCY);
-    let end = Instant::now() + Duration::from_secs(12);
+    let end = Instant::now() + Duration::from_secs(25);
     let write = async |name: &str| {
         let (ledger, _) = Ledger::open(&place.open()).await.unwrap();
         let (mut count, mut longest) = (0, Duration::ZERO);
@@ -95,9 +95,9 @@ async fn two_writers_that_never_pause_take_turns() {
         (count, longest)
     };
     let ((one, one_waited), (other, other_waited)) = tokio::join!(write("one"), write("other"));
-    println!("{one} and {other} records in 12 s; the longest waits {one_waited:.1?} and {other_waited:.1?}");
-    assert!(one.min(other) * 4 > one.max(other), "{one} and {other}");
-    assert!(one_waited.max(other_waited) < Duration::from_secs(5), "{one_waited:?} and {other_waited:?}");
+    println!("{one} and {other} records in 25 s; the longest waits {one_waited:.1?} and {other_waited:.1?}");
+    assert!(one.min(other) * 8 > one.max(other), "{one} and {other}");
+    assert!(one_waited.max(other_waited) < Duration::from_secs(15), "{one_waited:?} and {other_waited:?}");
     assert_intact(&place, one + other);
 }
 

@@ -326,11 +326,8 @@ fn an_emulator_that_runs_jobs_is_swept() {
 fn checked(emulator: &Peer, lake: &Path, token: &str) -> Output {
     let mut command = binary(lake);
     command.env("DATABRICKS_HOST", emulator.ready("url")).env("DATABRICKS_TOKEN", token).env("NO_PROXY", "127.0.0.1");
-    command.args(["comply", "--workspace-id", WORKSPACE, "--json"]).output().unwrap()
+    command.args(["comply", "--json"]).output().unwrap()
 }
-
-/// Its id, as both say.
-const WORKSPACE: &str = "12345678901234567";
 
 /// Every job is checked, those that fail something get an incident, and a second look changes nothing.
 fn assert_checked(emulator: &Peer, token: &str, names: [&str; 2]) {
