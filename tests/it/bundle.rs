@@ -14,9 +14,6 @@ use serde_json::Value;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Tasks of the bundle (job, task) whose command the binary does not have yet.
-const NOT_RUN: [(&str, &str); 1] = [("inbox", "ingest")];
-
 /// Python in the environment of the bundle's tests.
 fn python() -> Command {
     let python = std::env::var("OPS_RUNBOOK_TEST_WORKSPACES")

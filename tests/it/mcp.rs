@@ -57,7 +57,7 @@ fn nobody_comes_in_without_the_token_or_by_another_name() {
         let large = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{}\"}}", "x".repeat(5 << 20));
         assert_eq!(post(&http, &served.url, None, &large).await.unwrap().status(), 413);
         let health = served.url.replace("/mcp", "/healthz");
-        assert_eq!(http.get(health).send().await.unwrap().text().await.unwrap(), "ok\n");
+        assert_eq!(reqwest::get(health).await.unwrap().text().await.unwrap(), "ok\n");
         Client::connect(&served.url).await.unwrap();
     });
 }

@@ -8,6 +8,7 @@ use tempfile::tempdir;
 
 use super::{ROOT, python, validated};
 use crate::{
+    mcp::client::Served,
     support,
     warehouse::fake::{Fake, Reply, Request, error},
 };
@@ -137,12 +138,32 @@ fn apps_of_both_targets_have_names_of_their_own_that_databricks_takes() {
     }
 }
 
-/// The binary has no `mcp` yet.
-#[test]
-fn what_the_app_runs_cannot_be_run_yet() {
+/// The proxy in front of an app asks who is there, takes the header Authorization away, and calls the app by any name.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_app_runs_serves_whoever_the_proxy_lets_in() {
     let folder = tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    support::ok(&lake, &["init"]);
     let app = app("prod");
-    let output = support::run(folder.path(), &arguments(&command(&app)));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("unrecognized subcommand"), "the app can be run now, run it: {said}");
+    let mut arguments = arguments(&command(&app));
+    let config = format!("{ROOT}/bundle/ops-runbook.toml");
+    for (name, value) in [("--http", "0.0.0.0:0"), ("--lake", lake.to_str().unwrap()), ("--config", &config)] {
+        let at = arguments.iter().position(|argument| *argument == name).unwrap();
+        arguments[at + 1] = value;
+    }
+    let mut started = Command::new(env!("CARGO_BIN_EXE_ops-runbook"));
+    started.args(&arguments).current_dir(folder.path()).env_remove("OPS_RUNBOOK_MCP_TOKEN");
+    let served = Served::by(started);
+    let url = served.url.replace("0.0.0.0", "127.0.0.1");
+    let hello = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "an agent", "version": "1" } } });
+    let request = reqwest::Client::new()
+        .post(&url)
+        .header("Host", "mcp-7405612783315468.databricksapps.example.test")
+        .header("Content-Type", "application/json")
+        .header("Accept", "application/json, text/event-stream")
+        .body(hello.to_string());
+    let answer = request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap();
+    assert!(answer.contains("record_report"), "{answer}");
+    assert_eq!(served.terminate(), Some(0));
 }

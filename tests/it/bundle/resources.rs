@@ -5,8 +5,7 @@ use std::{collections::BTreeSet, fs};
 use serde_json::{Map, Value, json};
 use tempfile::tempdir;
 
-use super::{NOT_RUN, ROOT, told, validated};
-use crate::support;
+use super::{ROOT, told, validated};
 
 const PRINCIPAL: &str = "0b9a2f3c-service-principal";
 
@@ -238,18 +237,5 @@ fn copies_for_development_share_no_place_with_prod() {
                 assert_eq!(arguments[at + 1], lake);
             }
         }
-    }
-}
-
-#[test]
-fn what_is_not_run_cannot_be_run_yet() {
-    let folder = tempdir().unwrap();
-    let targets = targets();
-    for (job, task) in NOT_RUN {
-        let tasks = tasks(&jobs(&targets["prod"])[job]);
-        let found = tasks.iter().find(|it| it["task_key"] == task).unwrap();
-        let output = support::run(folder.path(), &command_line(found));
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(said.contains("unrecognized subcommand"), "{job}.{task} can be run now, take it off the list: {said}");
     }
 }

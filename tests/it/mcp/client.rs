@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -28,7 +28,12 @@ impl Served {
     pub fn at(lake: &Path, address: &str, arguments: &[&str]) -> Self {
         let mut command = binary(lake);
         command.args(["mcp", "--http", address, "--as", "agent:test"]).args(arguments);
-        command.env("OPS_RUNBOOK_MCP_TOKEN", TOKEN).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.env("OPS_RUNBOOK_MCP_TOKEN", TOKEN);
+        Self::by(command)
+    }
+
+    pub fn by(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut said = BufReader::new(process.stderr.take().unwrap());
         let mut line = String::new();
@@ -46,7 +51,7 @@ impl Served {
 
     pub fn terminate(mut self) -> Option<i32> {
         let id = self.process.id().to_string();
-        assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         self.process.wait().unwrap().code()
     }
 }

@@ -48,16 +48,16 @@ fn an_agent_that_works_through_the_examples_ends_with_the_lake_of_the_command_li
     for (answer, file) in said.iter().zip(&examples) {
         let shown = &json_lines(&by_hand, &["record", file, "--artefacts"])[1];
         for text in ["timeline", "runbook"] {
-            assert_eq!(without_hashes(&answer["artefacts"][text]), without_hashes(&shown[text]), "{file}");
+            assert_eq!(without_the_moment(&answer["artefacts"][text]), without_the_moment(&shown[text]), "{file}");
         }
     }
     assert_intact(&by_agent, EXAMPLES.len() as u64);
 }
 
-/// Hashes cover the way by which a report came, and when.
-fn without_hashes(text: &Value) -> Option<String> {
-    let is_hash = |line: &&str| line.starts_with("- seq ");
-    text.as_str().map(|text| text.lines().filter(|line| !is_hash(line)).collect::<Vec<_>>().join("\n"))
+/// When it was recorded, and hashes, which cover that and the way by which a report came.
+fn without_the_moment(text: &Value) -> Option<String> {
+    let is_of_then = |line: &&str| line.starts_with("- seq ") || line.starts_with("Created: ");
+    text.as_str().map(|text| text.lines().filter(|line| !is_of_then(line)).collect::<Vec<_>>().join("\n"))
 }
 
 fn pretty_equal(table: &str, expected: &Value, found: &Value) {
@@ -89,8 +89,18 @@ fn the_conformance_suite_finds_nothing() {
     ok(folder.path(), &["demo"]);
     // The suite gives no token.
     let anybody = Served::at(folder.path(), "127.0.0.1:0", &["--behind-proxy"]);
-    // Behind a proxy any name is welcome, unless names are given.
-    let names = ["--behind-proxy", "--allow-host", "localhost", "--allow-host", "127.0.0.1"];
+    // Behind a proxy any name is welcome, unless names are given; a browser is where its origin is.
+    let names = [
+        "--behind-proxy",
+        "--allow-host",
+        "localhost",
+        "--allow-host",
+        "127.0.0.1",
+        "--allow-origin",
+        "http://localhost:*",
+        "--allow-origin",
+        "http://127.0.0.1:*",
+    ];
     let named = Served::at(folder.path(), "127.0.0.1:0", &names);
     let scenarios = SCENARIOS.map(|scenario| (scenario, &anybody)).into_iter();
     for (scenario, served) in scenarios.chain([("dns-rebinding-protection", &named)]) {
