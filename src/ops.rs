@@ -293,7 +293,9 @@ async fn projections_of(lake: &Lake, seqs: &[u64]) -> Result<Projections, OpsErr
     let table = lake.table(AUDIT_LOG);
     let log = table.log().await?;
     let mut wanted = Projections::default();
-    for chunk in seqs.chunks(CHUNK) {
+    // What lies far apart is not read in one go: all that lies between would be read too.
+    let near = seqs.chunk_by(|one, next| next - one <= CHUNK as u64);
+    for chunk in near.flat_map(|near| near.chunks(CHUNK)) {
         let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { continue };
         let mut projections = Projections::default();
         for (seq, text) in ledger::entries(&table, &log, first - 1, *last).await? {

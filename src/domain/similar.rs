@@ -14,7 +14,7 @@ use super::{
 };
 
 /// From this likeness on a cause is near.
-pub const NEAR: f64 = 0.5;
+pub const NEAR: f64 = 0.4;
 
 /// How much of their words two causes share: twice the distinct words of both normal forms over the sum of those of each, from
 /// 0 to 1 (the Sørensen–Dice coefficient). Masks count as words.
@@ -243,6 +243,7 @@ mod tests {
         assert_eq!(likeness("", ""), 0.0);
         assert_eq!(likeness("a b", "b c"), 0.5);
         assert!(likeness("executor out of memory", "driver ran out of memory") >= NEAR);
+        assert!(likeness("no retry policies", "Job retry policies not configured (max_retries=0)") >= NEAR);
         assert!(likeness("executor out of memory", "table was dropped") < NEAR);
     }
 

@@ -65,10 +65,10 @@ pub async fn report(server: &Server, arguments: Value, _: &Call) -> Result<Said,
 }
 
 pub async fn open(server: &Server, arguments: Value, _: &Call) -> Result<Said, Wrong> {
-    let (arguments, _) = complete(server, arguments)?;
+    let given = Given::of(server, arguments);
     let now = server.lake().context.now();
-    let submission = ops::prepare_opening_json(arguments, server.redactor(), now, Interface::Mcp);
-    told(take(server, submission.map_err(Wrong::Input)?).await?)
+    let submission = ops::prepare_opening_json(given.arguments, server.redactor(), now, Interface::Mcp);
+    told(take(server, checked(submission, given.problem)?).await?)
 }
 
 pub async fn step<S: Step + JsonSchema + Into<Request>>(
@@ -85,25 +85,38 @@ pub async fn close(server: &Server, arguments: Value, _: &Call) -> Result<Said, 
 }
 
 async fn taken<S: Step + JsonSchema + Into<Request>>(server: &Server, arguments: Value) -> Result<Taken, Wrong> {
-    let (arguments, is_dated) = complete(server, arguments)?;
+    let given = Given::of(server, arguments);
     let now = server.lake().context.now();
-    let submission = ops::prepare_step_json::<S>(arguments, server.redactor(), now, Interface::Mcp);
-    let submission = submission.map_err(Wrong::Input)?;
+    let submission = ops::prepare_step_json::<S>(given.arguments, server.redactor(), now, Interface::Mcp);
+    let submission = checked(submission, given.problem)?;
     ops::existing_lake(server.lake()).await?;
     let mut taken = take(server, submission).await?;
-    if !is_dated {
+    if !given.is_dated {
         // The time was ours, and another one now.
         taken.warnings.retain(|warning| *warning != receipt::other_content(&taken.recorded.receipt.request_id));
     }
     Ok(taken)
 }
 
-/// The arguments with the actor that the server knows, and whether they say when it happened. A request without an id could
-/// not be made again.
-fn complete(server: &Server, mut arguments: Value) -> Result<(Value, bool), Wrong> {
-    let given = |arguments: &Value, name: &str| arguments.get(name).is_some_and(|value| !value.is_null());
-    if !given(&arguments, "request_id") {
-        return Err(Wrong::Input(vec![Problem {
+/// The arguments of a step.
+struct Given {
+    /// With the actor that the server knows.
+    arguments: Value,
+    /// They say when it happened.
+    is_dated: bool,
+    /// A request without an id could not be made again.
+    problem: Option<Problem>,
+}
+
+impl Given {
+    fn of(server: &Server, mut arguments: Value) -> Self {
+        let is_given = |arguments: &Value, name: &str| arguments.get(name).is_some_and(|value| !value.is_null());
+        if let Some(actor) = server.actor().filter(|_| !is_given(&arguments, "actor"))
+            && let Some(object) = arguments.as_object_mut()
+        {
+            object.insert("actor".into(), actor.as_str().into());
+        }
+        let problem = (!is_given(&arguments, "request_id")).then(|| Problem {
             pointer: "/request_id".into(),
             message: "is missing".into(),
             hint: Some(
@@ -111,15 +124,19 @@ fn complete(server: &Server, mut arguments: Value) -> Result<(Value, bool), Wron
                  again is recorded once"
                     .into(),
             ),
-        }]));
+        });
+        Self { is_dated: is_given(&arguments, "at"), arguments, problem }
     }
-    if let Some(actor) = server.actor().filter(|_| !given(&arguments, "actor"))
-        && let Some(object) = arguments.as_object_mut()
-    {
-        object.insert("actor".into(), actor.as_str().into());
+}
+
+/// A submission, or everything that is wrong with it.
+fn checked(submission: Result<Submission, Vec<Problem>>, missing: Option<Problem>) -> Result<Submission, Wrong> {
+    match (submission, missing) {
+        (Ok(submission), None) => Ok(submission),
+        (submission, missing) => {
+            Err(Wrong::Input(missing.into_iter().chain(submission.err().unwrap_or_default()).collect()))
+        }
     }
-    let is_dated = given(&arguments, "at");
-    Ok((arguments, is_dated))
 }
 
 /// Records, and works out what comes of it.
