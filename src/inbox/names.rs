@@ -45,7 +45,7 @@ fn has_extension(name: &str, known: &str) -> bool {
 }
 
 /// Where a file may go, the best name first: its own, then with the beginning of its hash, then with all of it. Leaves room
-/// for the reason.
+/// for the reason, and never ends like one: what is taken and why something was rejected are never after the same name.
 pub fn of_file(name: &str, hash: &str) -> Vec<String> {
     let (folder, file) = parts(name);
     let (stem, extension) = file.rsplit_once('.').map_or((file, ""), |(stem, _)| (stem, &file[stem.len()..]));
@@ -70,7 +70,7 @@ fn parts(name: &str) -> (&str, &str) {
 
 fn candidates(folder: &str, stem: &str, line: &str, extension: &str, hash: &str) -> Vec<String> {
     let own = format!("{folder}{stem}{line}{extension}");
-    let fits = own.len() - folder.len() + REASON.len() <= MAX_NAME;
+    let fits = own.len() - folder.len() + REASON.len() <= MAX_NAME && !own.to_ascii_lowercase().ends_with(REASON);
     let marked = |mark: &str| {
         let others = line.len() + 1 + mark.len() + extension.len() + REASON.len();
         let stem = beginning(stem, MAX_NAME.saturating_sub(others));
@@ -119,6 +119,7 @@ mod tests {
         assert_eq!(of_file("a.json", &hash)[..2], ["a.json", "a.9f2c9f2c9f2c.json"]);
         assert_eq!(of_file("team/a.json", &hash)[..2], ["team/a.json", "team/a.9f2c9f2c9f2c.json"]);
         assert_eq!(of_line("team/a.jsonl", 7, &hash)[..2], ["team/a.jsonl.7.json", "team/a.jsonl.7.9f2c9f2c9f2c.json"]);
+        assert_eq!(of_file("a.json.Reason.json", &hash)[0], "a.json.Reason.9f2c9f2c9f2c.json");
         let long = format!("{}.json", "é".repeat(125));
         assert_eq!(long.len(), MAX_NAME);
         let names = of_file(&long, &hash);
@@ -132,7 +133,7 @@ mod tests {
             let hash = "9f2c".repeat(16);
             for name in of_file(&format!("{file}.json"), &hash).into_iter().chain(of_line(&file, line, &hash)) {
                 prop_assert!(reason(&name).len() <= MAX_NAME, "{}", name);
-                prop_assert!(name.ends_with(".json"));
+                prop_assert!(name.ends_with(".json") && !name.ends_with(REASON));
             }
         }
     }

@@ -176,19 +176,23 @@ async fn two_looks_at_once_record_what_one_would() {
     let workspace =
         Workspace::start(world((1..=40).map(|id| (id, if id % 2 == 0 { good() } else { bad("bad") })))).await;
     json_lines(&lake, &["init"]);
-    let mut both = [0, 1].map(|_| {
-        command(&lake, &workspace, &["comply", "--json"]).stdout(std::process::Stdio::null()).spawn().unwrap()
-    });
-    assert!(both.iter_mut().all(|look| look.wait().unwrap().success()));
+    let both = || {
+        let both = [0, 1].map(|_| {
+            let mut look = command(&lake, &workspace, &["comply", "--json"]);
+            look.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        });
+        for look in both {
+            let output = look.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+    };
+    both();
     assert_eq!(count(&lake, "audit_log"), 40);
     assert_eq!((count(&lake, "incidents"), count(&lake, "job_gaps")), (20, 20));
     for id in (1..=40_u64).step_by(2) {
         edit(&workspace, &id.to_string(), |job| *job = good());
     }
-    let mut both = [0, 1].map(|_| {
-        command(&lake, &workspace, &["comply", "--json"]).stdout(std::process::Stdio::null()).spawn().unwrap()
-    });
-    assert!(both.iter_mut().all(|look| look.wait().unwrap().success()));
+    both();
     assert_eq!(count(&lake, "audit_log"), 40 + 20 + 20, "results and a closing of each");
     assert_eq!(count(&lake, "incidents WHERE status = 'resolved'"), 20);
     assert_intact(&lake, 20);
