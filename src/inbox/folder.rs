@@ -254,8 +254,7 @@ fn free(folder: &Path, names: &[String], hash: &str, reason: Option<&str>) -> Re
         };
         let told = with_reason(&target);
         let made_reason = !told.exists();
-        let other_reason =
-            reason.is_some_and(|reason| !made_reason && fs::read(&told).is_ok_and(|it| it != reason.as_bytes()));
+        let other_reason = reason.is_some() && fs::read(&told).is_ok_and(|there| is_about_another(&there, hash));
         if !taken && !other_reason {
             if let Some(folder) = target.parent() {
                 fs::create_dir_all(folder).map_err(failed(folder))?;
@@ -264,6 +263,11 @@ fn free(folder: &Path, names: &[String], hash: &str, reason: Option<&str>) -> Re
         }
     }
     Err(InboxError::NoName(names.first().cloned().unwrap_or_default()))
+}
+
+/// A reason that somebody began to write, and was killed, is nobody's.
+fn is_about_another(reason: &[u8], hash: &str) -> bool {
+    serde_json::from_slice::<serde_json::Value>(reason).is_ok_and(|reason| reason["input_hash"] != hash)
 }
 
 fn with_reason(target: &Path) -> PathBuf {

@@ -126,7 +126,12 @@ impl Inbox for Bucket {
             let listed: Vec<_> = self.store.list(None).try_collect().await.unwrap();
             let mut files = BTreeMap::new();
             for meta in listed {
-                let bytes = self.store.get(&meta.location).await.unwrap().bytes().await.unwrap();
+                // What somebody asked for who was killed since may be done only now.
+                let got = match self.store.get(&meta.location).await {
+                    Err(object_store::Error::NotFound { .. }) => continue,
+                    got => got.unwrap(),
+                };
+                let bytes = got.bytes().await.unwrap();
                 files.insert(meta.location.to_string(), bytes.to_vec());
             }
             files
