@@ -288,11 +288,14 @@ pub async fn consequences(lake: &Lake, ledger: &Ledger, new: &[u64]) -> Result<C
     Ok(Consequences { alerts: recorded.escalation_events, recurring: recorded.recurrence_events })
 }
 
-/// What rows of the ledger say of alerts, episodes and causes. `seqs` ascend.
+/// What rows of the ledger say of alerts, episodes and causes.
 async fn projections_of(lake: &Lake, seqs: &[u64]) -> Result<Projections, OpsError> {
     let table = lake.table(AUDIT_LOG);
     let log = table.log().await?;
     let mut wanted = Projections::default();
+    let mut seqs = seqs.to_vec();
+    seqs.sort_unstable();
+    seqs.dedup();
     // What lies far apart is not read in one go: all that lies between would be read too.
     let near = seqs.chunk_by(|one, next| next - one <= CHUNK as u64);
     for chunk in near.flat_map(|near| near.chunks(CHUNK)) {
