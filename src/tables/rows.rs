@@ -23,7 +23,7 @@ table! {
         recorded_at: Timestamp,
         /// Who handed it in, such as agent:databricks_mcp_agent.
         actor: Id,
-        /// By which way it came in: cli, demo, scan, sweep, inbox.
+        /// By which way it came in: cli, demo, scan, sweep, inbox, mcp.
         interface: Interface,
         /// What was done: INVESTIGATE, RCA, REMEDIATE, VALIDATE, ACKNOWLEDGE, ESCALATE, CLOSE, REOPEN, CORRECT, SUPPRESS,
         /// DETECT, CLASSIFY, PREVENT, SUMMARIZE, REJECT; comma-separated.
