@@ -24,6 +24,7 @@ use super::{
 use crate::{
     analytics,
     domain::{
+        entry::Receipt,
         lines::Shape,
         problems::Problem,
         redact::Redactor,
@@ -31,7 +32,7 @@ use crate::{
     },
     lake::{
         Lake,
-        ledger::{Receipt, Recorded, Submission},
+        ledger::{Recorded, Submission},
         maintenance::{self, Round},
         rebuild,
     },
@@ -39,6 +40,7 @@ use crate::{
         self, Consequences,
         artefacts::{self, Artefacts},
         demo::Demo,
+        question,
     },
     render::{self, alert, audit, digest::text, export, plain, recurring, timeline},
     tables::{catalog, ddl},
@@ -225,7 +227,7 @@ pub fn say_recorded(recorded: &Recorded, output: &Output) -> Result<(), Failure>
         output.json(&Answer { receipt, known: *known, same_content: *same_content })?;
         return Ok(());
     }
-    output.text(&render::receipt::recorded(receipt.place(), *known))?;
+    output.text(&render::receipt::recorded(receipt, *known))?;
     if !same_content {
         output.problem(&format!("warning: {}", render::receipt::other_content(&receipt.request_id)));
     }
@@ -385,13 +387,7 @@ pub fn print_rows(
     let wrong = |error: arrow::error::ArrowError| Failure::Output(std::io::Error::other(error));
     match if output.json { RowFormat::Json } else { format } {
         RowFormat::Json => {
-            let mut writer = arrow::json::WriterBuilder::new()
-                .with_explicit_nulls(true)
-                .build::<_, arrow::json::writer::LineDelimited>(&mut text);
-            for batch in &batches {
-                writer.write(batch).map_err(wrong)?;
-            }
-            writer.finish().map_err(wrong)?;
+            text.extend(question::json_lines(&batches).map_err(wrong)?.bytes());
         }
         RowFormat::Csv => {
             let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut text);

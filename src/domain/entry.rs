@@ -2,6 +2,7 @@
 //!
 //! Everything else in the lake, the typed columns of `audit_log` included, is computed from entries.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -418,14 +419,17 @@ pub struct RejectInput {
     pub problems: Vec<Problem>,
 }
 
-impl RejectInput {
-    /// The file, and behind a colon the line.
-    pub fn place(&self) -> String {
-        match self.line {
-            Some(line) => format!("{}:{line}", self.source),
-            None => self.source.clone(),
-        }
-    }
+/// The acknowledgement: where a request stands in the ledger. The same for every time it is sent.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Receipt {
+    pub request_id: Id,
+    pub incident_id: Option<IncidentId>,
+    /// Its row in the audit log.
+    pub seq: u64,
+    pub recorded_at: Timestamp,
+    pub entry_hash: String,
+    /// SHA-256 over the redacted request as canonical JSON.
+    pub request_hash: String,
 }
 
 /// One cause and what it counts as.

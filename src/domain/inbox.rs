@@ -20,6 +20,14 @@ pub fn rejection_id(input_hash: &str, line: Option<u64>) -> Result<Id, String> {
     })
 }
 
+/// Where a rejected input was: the file, and behind a colon the line, where it is one of many in there.
+pub fn rejected_at(source: &str, line: Option<u64>) -> String {
+    match line {
+        Some(line) => format!("{source}:{line}"),
+        None => source.to_owned(),
+    }
+}
+
 /// An id stands for one content. Of another that comes with it later nothing would be recorded, and nobody would know.
 pub fn other_content(seq: u64) -> Problem {
     Problem {
@@ -54,14 +62,6 @@ impl Rejection {
     /// Only if a value cannot be JSON at all.
     pub fn text(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
-    }
-
-    /// The file, and behind a colon the line.
-    pub fn place(&self) -> String {
-        match self.line {
-            Some(line) => format!("{}:{line}", self.source),
-            None => self.source.clone(),
-        }
     }
 }
 

@@ -17,8 +17,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStoreExt, path::Path};
 use parquet::{arrow::ParquetRecordBatchStreamBuilder, bloom_filter::Sbbf};
 use rand::RngExt;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -34,14 +33,13 @@ use super::{
 use crate::{
     domain::{
         chain::Head,
-        entry::{ENTRY_VERSION, Entry, Facts, Request, canonical},
+        entry::{ENTRY_VERSION, Entry, Facts, Receipt, Request, canonical},
         ids::{Id, IncidentId, RequestKey, sha256_hex},
         incident::{History, Refusal, opening_facts},
         redact::Redactions,
         time::Timestamp,
         words::Interface,
     },
-    render::receipt::Place,
     tables::{catalog::AUDIT_LOG, from_batch, project::audit_row, rows::AuditRow, to_batch},
 };
 
@@ -73,31 +71,6 @@ pub struct Submission {
     pub interface: Interface,
     /// About how many bytes the request is.
     pub size: usize,
-}
-
-/// The acknowledgement: where a request stands in the ledger. The same for every time it is sent.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Receipt {
-    pub request_id: Id,
-    pub incident_id: Option<IncidentId>,
-    /// Its row in the audit log.
-    pub seq: u64,
-    pub recorded_at: Timestamp,
-    pub entry_hash: String,
-    /// SHA-256 over the redacted request as canonical JSON.
-    pub request_hash: String,
-}
-
-impl Receipt {
-    pub fn place(&self) -> Place<'_> {
-        Place {
-            request_id: &self.request_id,
-            incident_id: self.incident_id,
-            seq: self.seq,
-            recorded_at: self.recorded_at,
-            entry_hash: &self.entry_hash,
-        }
-    }
 }
 
 /// How a submission ended.

@@ -50,9 +50,7 @@ impl Follower {
 async fn follow(lake: Lake, ledger: Ledger, mut receiver: mpsc::Receiver<Waiting>) {
     let mut waiting = Vec::new();
     while receiver.recv_many(&mut waiting, MAX_ROWS).await > 0 {
-        let mut seqs: Vec<u64> = waiting.iter().map(|it| it.seq).collect();
-        seqs.sort_unstable();
-        seqs.dedup();
+        let seqs: Vec<u64> = waiting.iter().map(|it| it.seq).collect();
         let outcome = ops::consequences(&lake, &ledger, &seqs).await.map(Arc::new).map_err(Arc::new);
         for it in waiting.drain(..) {
             // Whoever has gone away does not wait any more.

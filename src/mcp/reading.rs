@@ -222,14 +222,8 @@ pub async fn query(server: &Server, arguments: Value, _: &Call) -> Result<Said, 
     let (_, batch) = question::answer(Engine::Local(lake), &asked).await?;
     let found = batch.num_rows();
     let first = batch.slice(0, found.min(MAX_ROWS));
-    let mut lines = Vec::new();
-    let mut writer = arrow::json::WriterBuilder::new()
-        .with_explicit_nulls(true)
-        .build::<_, arrow::json::writer::LineDelimited>(&mut lines);
-    let corrupt = |error: String| LakeError::Corrupt(error);
-    writer.write(&first).and_then(|()| writer.finish()).map_err(|error| corrupt(error.to_string()))?;
-    drop(writer);
-    let text = String::from_utf8_lossy(&lines).into_owned();
+    let unfit = |error: arrow::error::ArrowError| LakeError::Corrupt(error.to_string());
+    let text = question::json_lines(&[first]).map_err(unfit)?;
     let rows: Result<Vec<Map<String, Value>>, _> = text.lines().map(serde_json::from_str).collect();
     let rows = rows.map_err(LakeError::from)?;
     let told = match found {

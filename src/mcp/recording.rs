@@ -12,13 +12,13 @@ use super::{
 };
 use crate::{
     domain::{
-        entry::Request,
+        entry::{Receipt, Request},
         ids::IncidentId,
         problems::Problem,
         steps::{CloseIncident, Step},
         words::{EpisodeEvent, Interface},
     },
-    lake::ledger::{Receipt, Recorded, Submission},
+    lake::ledger::{Recorded, Submission},
     ops::{self, Consequences, artefacts::Artefacts},
     render::{alert, plain, receipt, recurring},
 };
@@ -204,7 +204,7 @@ async fn shown(server: &Server, taken: Taken) -> Result<Said, Wrong> {
 }
 
 fn first_line(receipt: &Receipt, known: bool, warnings: &[String]) -> String {
-    let mut text = receipt::recorded(receipt.place(), known);
+    let mut text = receipt::recorded(receipt, known);
     for warning in warnings {
         text.push_str(&format!("\nwarning: {warning}"));
     }

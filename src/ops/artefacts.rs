@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{
-    OpsError, incident,
-    reading::{ListRecurring, newest_runbook, recurring},
-};
+use super::{OpsError, incident, reading::newest_runbook};
 use crate::{
-    analytics::{self, engine::Engine},
+    analytics::{
+        self,
+        engine::{Engine, Parameters},
+    },
     domain::{
         ids::IncidentId,
         recurrence::current_aliases,
@@ -23,9 +23,6 @@ use crate::{
         rows::{AuditRow, EscalationEvent, RecurrenceEvent},
     },
 };
-
-/// Recurring issues that are looked through for those of an incident.
-const MAX_ISSUES: u64 = 10_000;
 
 /// Timeline, runbook, what every trigger said, audit entry, recurrence of one incident.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -106,10 +103,16 @@ async fn recurring_with(lake: &Lake, projections: &Projections) -> Result<Vec<Re
     }
     let aliases = analytics::recurrence::aliases(Engine::Local(lake)).await?;
     let current: BTreeMap<&str, &str> = current_aliases(&aliases);
-    let causes: Vec<&str> = found.iter().map(|cause| current.get(cause).copied().unwrap_or(cause)).collect();
-    let mut issues = recurring(lake, &ListRecurring { all: false, limit: MAX_ISSUES }).await?;
-    issues.retain(|issue| issue.event != EpisodeEvent::Closed && causes.contains(&issue.cause_fingerprint.as_str()));
-    Ok(issues)
+    let (mut names, mut parameters) = (Vec::new(), Parameters::new());
+    for (at, cause) in found.iter().map(|cause| current.get(cause).copied().unwrap_or(cause)).enumerate() {
+        names.push(format!(":cause_{at}"));
+        parameters.push((format!("cause_{at}"), cause.into()));
+    }
+    let sql = format!(
+        "SELECT * FROM recurring_issues WHERE event <> 'closed' AND cause_fingerprint IN ({}) ORDER BY seq",
+        names.join(", ")
+    );
+    Ok(Engine::Local(lake).rows(&sql, &parameters).await?)
 }
 
 /// What the renderers want to know of an incident.

@@ -236,7 +236,8 @@ impl Run<'_> {
                 .try_collect()
                 .await?;
             settle(self.lake).await?;
-            self.alerts(outcome, took.iter_mut().flat_map(|took| std::mem::take(&mut took.new)).collect()).await?;
+            let new: Vec<u64> = took.iter().flat_map(|took| took.new.iter().copied()).collect();
+            self.alerts(outcome, &new).await?;
             for took in &mut took {
                 causes.merge(std::mem::take(&mut took.causes));
             }
@@ -272,9 +273,8 @@ impl Run<'_> {
     }
 
     /// What people are to be told of rows that were just projected.
-    async fn alerts(&self, outcome: &mut Outcome, mut new: Vec<u64>) -> Result<(), OpsError> {
-        new.sort_unstable();
-        let recorded = projections_of(self.lake, &new).await?;
+    async fn alerts(&self, outcome: &mut Outcome, new: &[u64]) -> Result<(), OpsError> {
+        let recorded = projections_of(self.lake, new).await?;
         for event in recorded.escalation_events.into_iter().filter(|event| event.event == AlertEvent::Fired) {
             if outcome.consequences.alerts.len() < TOLD {
                 outcome.consequences.alerts.push(event);

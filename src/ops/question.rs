@@ -93,6 +93,23 @@ pub async fn answer(engine: Engine<'_>, asked: &Asked) -> Result<(SchemaRef, Rec
     Ok((schema, rows))
 }
 
+/// One object per row and line, nulls included.
+///
+/// # Errors
+/// A type that JSON cannot say.
+pub fn json_lines(batches: &[RecordBatch]) -> Result<String, ArrowError> {
+    let mut text = Vec::new();
+    let mut writer = arrow::json::WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, arrow::json::writer::LineDelimited>(&mut text);
+    for batch in batches {
+        writer.write(batch)?;
+    }
+    writer.finish()?;
+    drop(writer);
+    String::from_utf8(text).map_err(|error| ArrowError::JsonError(error.to_string()))
+}
+
 fn ordered(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
     let rows = concat_batches(schema, batches)?;
     let options = Some(SortOptions { descending: false, nulls_first: false });

@@ -227,7 +227,6 @@ pub async fn sweep(
     let told_last = told_with.or(last_told);
     let under_way: Vec<Id> = gathered.listed().filter(|run| !run.state.is_over()).map(|run| run.id.clone()).collect();
     new.extend(record_runs(lake, ledger, before, &swept, &gathered, under_way, news, told_last, earliest).await?);
-    new.sort_unstable();
     let followed = consequences(lake, ledger, &new).await?;
     Ok((swept, followed))
 }

@@ -1,7 +1,7 @@
 //! What became of the documents in an inbox.
 
 use super::plain::line;
-use crate::domain::inbox::{Ingested, Rejection};
+use crate::domain::inbox::{Ingested, Rejection, rejected_at};
 
 /// A few lines: what was taken, and what is left.
 pub fn text(ingested: &Ingested) -> String {
@@ -26,7 +26,7 @@ pub fn text(ingested: &Ingested) -> String {
 
 /// On one line: which, and the first thing that is wrong with it.
 pub fn rejection(rejection: &Rejection) -> String {
-    let mut text = format!("rejected: {}", rejection.place());
+    let mut text = format!("rejected: {}", rejected_at(&rejection.source, rejection.line));
     if let Some(first) = rejection.problems.first() {
         text.push_str(&format!(": {first}"));
     }

@@ -21,6 +21,7 @@ use crate::domain::{
         Entry, EpisodeChange, EvaluateRecurrence, PreventionChange, RecordJobRuns, RejectInput, Request, canonical,
     },
     ids::{Id, IncidentId, RequestKey, sha256_hex},
+    inbox::rejected_at,
     incident::{Incident, report_events, resource_ids},
     report::{Check, Event, Rca, Remediation, Resource, Workspace},
     sweep::SeenRun,
@@ -401,7 +402,7 @@ fn rejected_input(entry: &Entry, request: &RejectInput) -> Result<RejectedInput,
     Ok(RejectedInput {
         seq: entry.seq,
         recorded_at: entry.recorded_at,
-        source: request.place(),
+        source: rejected_at(&request.source, request.line),
         input_hash: request.input_hash.clone(),
         problems: canonical(&request.problems)?,
     })
