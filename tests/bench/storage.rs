@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use object_store::{aws::AmazonS3Builder, path::Path};
+use object_store::path::Path;
 use ops_runbook::lake::ledger::Ledger;
 
 use crate::{
@@ -51,16 +51,7 @@ pub async fn run() {
     println!("the competitor recorded {} meanwhile", competitor.await.unwrap());
 
     let commits = scale(100).max(30);
-    let value = |name: &str| store.variables.iter().find(|(known, _)| known == name).unwrap().1.clone();
-    let root = AmazonS3Builder::new()
-        .with_bucket_name("ops")
-        .with_endpoint(value("AWS_ENDPOINT_URL"))
-        .with_region(value("AWS_REGION"))
-        .with_access_key_id(value("AWS_ACCESS_KEY_ID"))
-        .with_secret_access_key(value("AWS_SECRET_ACCESS_KEY"))
-        .with_allow_http(true)
-        .build()
-        .unwrap();
+    let root = store.client();
     let location = url::Url::parse("s3://ops/built/audit_log/").unwrap();
     let row = one_row(&alone.open()).await;
     let writing = write_builder(&row, commits, Arc::new(root), &location, Path::from("built/audit_log"));

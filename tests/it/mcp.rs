@@ -35,6 +35,24 @@ fn the_tools_say_the_same_as_ever() {
 }
 
 #[test]
+fn the_skill_names_tools_that_are_there() {
+    let skill = include_str!("../../bundle/skill/Databricks_OPS_Runbook/SKILL.md");
+    let tools = include_str!("snapshots/it__mcp__mcp_tools.snap");
+    let quoted: Vec<&str> = skill.split('`').skip(1).step_by(2).collect();
+    let verbs = ["record_", "close_", "acknowledge_", "get_", "list_", "similar_"];
+    let named: Vec<&&str> = quoted.iter().filter(|word| verbs.iter().any(|verb| word.starts_with(verb))).collect();
+    assert!(named.len() > 6, "{named:?}");
+    for name in named {
+        assert!(tools.contains(&format!("\"name\": \"{name}\"")), "{name}");
+    }
+    let clients: Value = serde_json::from_str(include_str!("../../bundle/skill/mcp.json")).unwrap();
+    let mut arguments: Vec<&str> = Vec::new();
+    arguments.extend(clients["mcpServers"]["ops-runbook"]["args"].as_array().unwrap().iter().filter_map(Value::as_str));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ops-runbook")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn nobody_comes_in_without_the_token_or_by_another_name() {
     let folder = tempdir().unwrap();
     let served = Served::start(folder.path());

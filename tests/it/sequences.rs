@@ -7,7 +7,7 @@ use ops_runbook::{
     analytics::engine::Engine,
     domain::{
         cause,
-        entry::Entry,
+        entry::{Entry, Receipt},
         ids::{AlertRef, EventRef, Id, IncidentId},
         incident::History,
         problems::Problem,
@@ -150,7 +150,7 @@ proptest! {
 }
 
 /// What was refused left nothing behind; what was recorded is an answer like any other.
-async fn take(open: &Ledger, submission: Submission) -> Option<ledger::Receipt> {
+async fn take(open: &Ledger, submission: Submission) -> Option<Receipt> {
     match open.submit(submission).await {
         Ok(answer) => Some(answer.receipt),
         Err(error) => match *error {

@@ -8,9 +8,7 @@ use std::{
 };
 
 use futures::TryStreamExt;
-use object_store::{
-    ObjectStore, ObjectStoreExt, PutPayload, aws::AmazonS3Builder, path::Path as Key, prefix::PrefixStore,
-};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as Key, prefix::PrefixStore};
 use tempfile::{TempDir, tempdir};
 
 use crate::storage::emulators::Store;
@@ -96,16 +94,7 @@ pub struct Bucket {
 
 impl Bucket {
     pub fn new(store: &Store, name: &str) -> Self {
-        let value = |name: &str| store.variables.iter().find(|(known, _)| known == name).unwrap().1.clone();
-        let client = AmazonS3Builder::new()
-            .with_bucket_name("ops")
-            .with_endpoint(value("AWS_ENDPOINT_URL"))
-            .with_region(value("AWS_REGION"))
-            .with_access_key_id(value("AWS_ACCESS_KEY_ID"))
-            .with_secret_access_key(value("AWS_SECRET_ACCESS_KEY"))
-            .with_allow_http(true)
-            .build()
-            .unwrap();
+        let client = store.client();
         let store = Arc::new(PrefixStore::new(client, Key::from(name)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { uri: format!("s3://ops/{name}"), store, runtime }

@@ -110,7 +110,7 @@ fn the_conformance_suite_finds_nothing() {
 }
 
 #[test]
-fn the_inspector_lists_and_calls() {
+fn the_inspector_lists_and_calls_every_tool() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["demo"]);
     let lake = folder.path().to_str().unwrap();
@@ -119,13 +119,62 @@ fn the_inspector_lists_and_calls() {
         serde_json::from_str(&told(&module("mcp-inspector", &[&server, arguments].concat()))).unwrap()
     };
     let tools = inspected(&["--method", "tools/list"]);
-    assert_eq!(tools["tools"].as_array().unwrap().len(), 17);
-    let found =
-        inspected(&["--method", "tools/call", "--tool-name", "search_incidents", "--tool-arg", "text=daily-etl"]);
-    assert!(!found["structuredContent"]["incidents"].as_array().unwrap().is_empty(), "{found:#}");
+    let mut listed: Vec<&str> =
+        tools["tools"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let report: Value = serde_json::from_slice(&std::fs::read(example(EXAMPLES[0])).unwrap()).unwrap();
+    let report: Vec<String> = report.as_object().unwrap().iter().map(|(name, value)| argument(name, value)).collect();
+    let report: Vec<&str> = report.iter().map(String::as_str).collect();
+    let (id, alert) = ("incident_id=INC-1068", "alert=INC-1068/missing-evidence");
+    let calls: [(&str, &[&str]); 17] = [
+        ("record_report", &report),
+        ("open_incident", &["request_id=i-1", "title=x failed", "workspace=w", "actor=agent:i"]),
+        ("log_event", &["request_id=i-2", id, "message=looked", "actor=agent:i"]),
+        (
+            "record_root_cause",
+            &[
+                "request_id=i-3",
+                id,
+                "root_cause=no retries",
+                "confidence=LOW",
+                r#"missing_evidence=[{"kind":"run_output"}]"#,
+                "actor=agent:i",
+            ],
+        ),
+        (
+            "record_remediation",
+            &["request_id=i-4", id, "kind=command", "title=rerun", "command=true", "applied=true", "actor=agent:i"],
+        ),
+        ("record_verification", &["request_id=i-5", id, "message=it ran", "actor=agent:i"]),
+        ("acknowledge_escalation", &["request_id=i-6", alert, "actor=agent:i"]),
+        ("get_incident", &[id]),
+        ("search_incidents", &["text=daily-etl"]),
+        ("similar_incidents", &[id]),
+        ("get_runbook", &[id]),
+        ("list_escalations", &["all=true"]),
+        ("list_recurring", &["all=true"]),
+        ("get_digest", &["week=2026-W06"]),
+        ("verify_audit", &[]),
+        ("run_query", &["name=cause_ranking", "week=2026-W06"]),
+        ("close_incident", &["request_id=i-7", id, "message=done", "actor=agent:i"]),
+    ];
+    for (tool, arguments) in calls {
+        let mut words = vec!["--method", "tools/call", "--tool-name", tool];
+        arguments.iter().for_each(|argument| words.extend(["--tool-arg", argument]));
+        let answer = inspected(&words);
+        assert!(answer["isError"] == false && answer["structuredContent"].is_object(), "{tool}: {answer:#}");
+        listed.retain(|name| *name != tool);
+    }
+    assert_eq!(listed, Vec::<&str>::new(), "not called");
     let told =
         inspected(&["--method", "tools/call", "--tool-name", "get_incident", "--tool-arg", "incident_id=banana"]);
     assert_eq!(told["isError"], true);
     let listed = inspected(&["--method", "resources/list"]);
     assert!(!listed["resources"].as_array().unwrap().is_empty());
+}
+
+fn argument(name: &str, value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("{name}={text}"),
+        value => format!("{name}={value}"),
+    }
 }

@@ -1,5 +1,6 @@
 //! Stores that speak as S3 and Azure do, each behind a [`Proxy`].
 
+use object_store::aws::{AmazonS3, AmazonS3Builder};
 use ops_runbook::lake::{Context, Lake, Surroundings};
 
 use super::proxy::Proxy;
@@ -54,6 +55,20 @@ impl Store {
         ]);
         let sas = Some(peer.ready("sas").to_owned());
         Self { root: "az://ops".into(), variables, proxy, sas, _peer: peer }
+    }
+
+    /// A client of the bucket that knows nothing of this program.
+    pub fn client(&self) -> AmazonS3 {
+        let value = |name: &str| self.variables.iter().find(|(known, _)| known == name).unwrap().1.clone();
+        AmazonS3Builder::new()
+            .with_bucket_name("ops")
+            .with_endpoint(value("AWS_ENDPOINT_URL"))
+            .with_region(value("AWS_REGION"))
+            .with_access_key_id(value("AWS_ACCESS_KEY_ID"))
+            .with_secret_access_key(value("AWS_SECRET_ACCESS_KEY"))
+            .with_allow_http(true)
+            .build()
+            .unwrap()
     }
 
     /// A place for a lake of its own.
