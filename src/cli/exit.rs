@@ -206,6 +206,14 @@ impl Failure {
             (Self::Settings(_), _) => Some(
                 "the token is taken from the environment only; arguments are shown to everybody on a machine".into(),
             ),
+            (Self::Serve { source, .. }, _)
+                if matches!(
+                    source.kind(),
+                    io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable | io::ErrorKind::PermissionDenied
+                ) =>
+            {
+                Some("give an address of this machine, and a port that is free, with --http".into())
+            }
             (Self::NoToken, _) => Some(
                 "set OPS_RUNBOOK_MCP_TOKEN or give --token-file; `openssl rand -hex 32` makes one. --behind-proxy asks for \
                  none, where a proxy knows who may come in"

@@ -29,7 +29,7 @@ const MAX_NEAR: usize = 20;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(deny_unknown_fields)]
 pub struct SimilarIncidents {
-    /// Like that of this incident, such as INC-1042
+    /// Like that of this incident, such as INC-1042; or give --cause
     #[arg(value_name = "INC", required_unless_present = "cause", conflicts_with = "cause")]
     pub incident_id: Option<IncidentId>,
     /// Like this cause: words, a fingerprint as causes are listed with, or code:NAME
@@ -81,10 +81,12 @@ pub async fn find(lake: &Lake, ask: &SimilarIncidents, redactor: &Redactor) -> R
     let mut ranked: Vec<(String, f64)> = near.into_iter().collect();
     ranked.sort_by(|a, b| is_same(&b.0).cmp(&is_same(&a.0)).then(b.1.total_cmp(&a.1)).then_with(|| a.0.cmp(&b.0)));
     ranked.truncate(MAX_NEAR);
-    let (mut cases, done) = cases(lake, &ranked).await?;
-    cases.retain(|case| Some(case.incident_id) != ask.incident_id);
+    let (mut cases, mut done) = cases(lake, &ranked).await?;
     let rule = recurrence::rule(lake);
+    // What was done in the incident that asks says nothing yet; but that it is there may say that an earlier fix did not hold.
+    done.retain(|step| Some(step.incident_id) != ask.incident_id);
     let fixes = fixes(&cases, &done, rule.window(), lake.context.now());
+    cases.retain(|case| Some(case.incident_id) != ask.incident_id);
     let found = cases.len() as u64;
     let mut incidents = Vec::new();
     for (of, likeness) in &ranked {

@@ -68,7 +68,7 @@ pub fn text(similar: &Similar, width: usize) -> String {
     let _ = writeln!(
         text,
         "\nHeld: the incident was resolved, and its cause stayed away from its resource for {} hours. Undecided: it is open, \
-         was resolved later than that, or names no resource.",
+         was resolved less than so long ago, or names no resource.",
         similar.window_hours
     );
     text

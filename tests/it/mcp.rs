@@ -268,6 +268,31 @@ fn many_clients_and_a_server_that_is_killed_record_everything_once() {
     assert_intact(folder.path(), (CLIENTS * EACH) as u64);
 }
 
+#[test]
+fn an_incident_that_asks_tells_that_a_fix_did_not_hold() {
+    let folder = tempdir().unwrap();
+    let ask = |report: &Value, name: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, report.to_string()).unwrap();
+        ok(&folder.path().join("lake"), &["record", file.to_str().unwrap()]);
+    };
+    let mut fixed = report("first");
+    fixed["incident"]["status"] = "resolved".into();
+    let events = fixed["timeline"].as_array_mut().unwrap();
+    events.push(json!({ "at": "2026-02-11T13:00:00Z", "kind": "CLOSE", "message": "resolved" }));
+    fixed["remediation"] =
+        json!([{ "kind": "command", "title": "restart", "command": "true", "applied": true, "result": "SUCCESS" }]);
+    ask(&fixed, "first.json");
+    let mut back = report("second");
+    back["incident"]["reported_at"] = "2026-02-12T12:21:00Z".into();
+    for event in back["timeline"].as_array_mut().unwrap() {
+        event["at"] = event["at"].as_str().unwrap().replace("02-11", "02-12").into();
+    }
+    ask(&back, "second.json");
+    let found = &json_lines(&folder.path().join("lake"), &["incident", "similar", "INC-1002"])[0];
+    assert_eq!((&found["found"], &found["fixes"][0]["came_back"]), (&json!(1), &json!(1)), "{found:#}");
+}
+
 /// Every projected row, without what differs between two recordings of the same: when, and by which way.
 fn recorded(lake: &Path) -> Value {
     let tables =
