@@ -35,15 +35,16 @@ fn three_hundred_kills_lose_nothing_that_was_acknowledged() {
     assert_kills_lose_nothing(&folder.path().join("lake"), KILLS, 450);
 }
 
-/// So many kills, each within so many milliseconds of the start.
-pub fn assert_kills_lose_nothing(lake: &(impl Place + ?Sized), kills_wanted: usize, longest: u64) {
+/// At least so many kills, each within so many milliseconds of the start, or more where a machine is so slow that nobody gets
+/// as far as an acknowledgement.
+pub fn assert_kills_lose_nothing(lake: &(impl Place + ?Sized), kills_wanted: usize, mut longest: u64) {
     let folder = tempdir().unwrap();
     let mut dice = ChaCha8Rng::seed_from_u64(7);
     let mut kills = 0;
     let mut rounds = 0;
     let mut acknowledged: BTreeMap<String, (u64, String)> = BTreeMap::new();
     let mut written = BTreeSet::new();
-    while kills < kills_wanted {
+    while kills < kills_wanted || acknowledged.len() <= REPORTS_PER_FILE && kills < 20 * kills_wanted {
         let mut children: Vec<(Child, Option<usize>)> = (0..3)
             .map(|_| {
                 // Some rounds bring new reports, some send old ones again.
@@ -87,6 +88,9 @@ pub fn assert_kills_lose_nothing(lake: &(impl Place + ?Sized), kills_wanted: usi
                 let before = acknowledged.entry(id).or_insert_with(|| place.clone());
                 assert_eq!(*before, place, "an acknowledgement changed");
             }
+        }
+        if acknowledged.len() <= REPORTS_PER_FILE {
+            longest += longest / 10;
         }
         rounds += 1;
     }
