@@ -3,6 +3,7 @@
 mod audit;
 mod commands;
 mod comply;
+mod config;
 mod digest;
 mod doctor;
 mod engine;
@@ -105,6 +106,9 @@ enum Command {
     /// See which causes there are, and which count as one
     #[command(subcommand)]
     Causes(recurrence::CausesCommand),
+    /// See what the configuration means
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Check the jobs of a workspace against rules, and record what is new
     ///
     /// A job of which something fails gets an incident with a runbook; it is closed when nothing fails any more, and opened
@@ -258,22 +262,25 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What the configuration file says. One that was asked for must be there.
-fn configuration(given: Option<&Path>, output: &Output) -> Result<Policy, Failure> {
+/// What the configuration file says, and which that is. One that was asked for must be there.
+fn configuration<'a>(given: Option<&'a Path>, output: &Output) -> Result<(Policy, Option<&'a Path>), Failure> {
     let path = given.unwrap_or(Path::new("ops-runbook.toml"));
     let file = path.display().to_string();
     let text = match std::fs::read_to_string(path) {
-        Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => return Ok(Policy::default()),
+        Err(error) if given.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok((Policy::default(), None));
+        }
         read => read.map_err(|source| Failure::Input { what: file.clone(), source })?,
     };
-    Policy::parse(&text).map_err(|problems| {
+    let policy = Policy::parse(&text).map_err(|problems| {
         commands::say_problems(None, &problems, output);
         Failure::Config { file }
-    })
+    })?;
+    Ok((policy, Some(path)))
 }
 
 async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Code, Failure> {
-    let policy = configuration(cli.global.config.as_deref(), output)?;
+    let (policy, file) = configuration(cli.global.config.as_deref(), output)?;
     let lake = || place::lake(&cli.global, Context::system().with_policy(policy.clone()));
     match &cli.command {
         Command::Init => commands::init(&lake()?, output).await,
@@ -284,6 +291,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,
         Command::Causes(command) => recurrence::causes(command, &lake()?, redactor, output).await,
+        Command::Config(command) => config::run(command, &policy, file, output),
         Command::Comply(args) => comply::run(args, &lake()?, redactor, output).await,
         Command::Verify(args) => verify::run(args, &lake()?, redactor, output).await,
         Command::Digest(args) => digest::run(args, &lake()?, output).await,

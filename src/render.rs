@@ -13,9 +13,11 @@
 //! - [`compliance`]: one look at the jobs of a workspace
 //! - [`receipt`]: that something was recorded
 //! - [`recurring`]: an issue that keeps coming back
+//! - [`replay`]: what other rules would have told
 //! - [`runbook`]: remediation steps as blocks of shell
 //! - [`similar`]: incidents of the same kind, and what fixed them
 //! - [`sweep`]: what a look for failed runs found
+//! - [`told_if`]: who would be told if something happened
 //!
 //! Whatever came from outside passes [`plain::line`] on its way out: no output holds a control, bidirectional or invisible
 //! character, and none has more lines than its layout gives it. Unknown is `n/a`, never 0 and never empty.
@@ -36,7 +38,9 @@ pub mod plain;
 pub mod postmortem;
 pub mod receipt;
 pub mod recurring;
+pub mod replay;
 pub mod runbook;
 pub mod similar;
 pub mod sweep;
 pub mod timeline;
+pub mod told_if;

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{common::ScalarValue, datasource::MemTable, prelude::SessionContext};
+use tokio::sync::Mutex;
 
 use super::{DIALECT, QueryError, frame, queries, register, session};
 use crate::{
@@ -16,6 +17,8 @@ use crate::{
 pub struct Snapshot<'a> {
     session: SessionContext,
     lake: Option<&'a Lake>,
+    /// Questions that are asked at once open each table once.
+    opening: Mutex<()>,
 }
 
 impl fmt::Debug for Snapshot<'_> {
@@ -31,7 +34,7 @@ impl<'a> Snapshot<'a> {
     /// The projection's.
     pub async fn of(lake: &'a Lake) -> Result<Self, QueryError> {
         projector::project(lake, |_, _| {}).await?;
-        Ok(Self { session: session(), lake: Some(lake) })
+        Ok(Self { session: session(), lake: Some(lake), opening: Mutex::new(()) })
     }
 
     /// Rows of tables by name; a table that is not among them is empty.
@@ -46,7 +49,7 @@ impl<'a> Snapshot<'a> {
             let table = MemTable::try_new(schema, vec![batches]).map_err(QueryError::Run)?;
             session.register_table(def.name, Arc::new(table)).map_err(QueryError::Run)?;
         }
-        Ok(Self { session, lake: None })
+        Ok(Self { session, lake: None, opening: Mutex::new(()) })
     }
 
     /// The rows of a read-only statement. A name of [`queries`] stands for its text.
@@ -60,7 +63,10 @@ impl<'a> Snapshot<'a> {
     ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
         let sql = queries().find(|(name, _)| *name == name_or_sql).map_or(name_or_sql, |(_, sql)| sql);
         let statement = self.session.state().sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
-        register(&self.session, self.lake, &statement).await?;
+        {
+            let _opening = self.opening.lock().await;
+            register(&self.session, self.lake, &statement).await?;
+        }
         let frame = frame(&self.session, statement, parameters).await?;
         let planned = Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await.map_err(QueryError::Run)?;

@@ -1,6 +1,9 @@
 //! `escalations`: who was told what, and dealing with it.
 
+use std::path::{Path, PathBuf};
+
 use clap::Subcommand;
+use serde_json::json;
 
 use super::{
     commands::{self, Outcome},
@@ -13,11 +16,12 @@ use crate::{
         ids::{AlertRef, Id, IncidentId},
         redact::Redactor,
         steps::{AcknowledgeEscalation, ResolveEscalation, SuppressEscalation},
+        time::Since,
         words::Interface,
     },
     lake::Lake,
     ops::{self, OpsError, reading::ListEscalations},
-    render::alert,
+    render::{alert, replay},
     tables::rows::EscalationEvent,
 };
 
@@ -47,6 +51,17 @@ pub enum EscalationsCommand {
         #[arg(long, env = "OPS_RUNBOOK_ACTOR", value_name = "ACTOR")]
         actor: Id,
     },
+    /// Say what other rules would have told over history, against what was told
+    ///
+    /// Every request is decided anew under the rules, as of the moment at which it was recorded. Nothing is recorded.
+    Replay {
+        /// A configuration file with the rules
+        #[arg(long, value_name = "FILE")]
+        rules: PathBuf,
+        /// From then on: 90d, 12h, or a moment, RFC 3339
+        #[arg(long, value_name = "TIME|AGO", default_value = "90d")]
+        since: Since,
+    },
 }
 
 pub async fn run(command: &EscalationsCommand, lake: &Lake, redactor: &Redactor, output: &Output) -> Outcome {
@@ -57,6 +72,7 @@ pub async fn run(command: &EscalationsCommand, lake: &Lake, redactor: &Redactor,
         EscalationsCommand::Resolve(step) => take(step.clone(), lake, redactor, output).await,
         EscalationsCommand::Suppress(step) => take(step.clone(), lake, redactor, output).await,
         EscalationsCommand::Evaluate { incidents, actor } => evaluate(lake, incidents, actor, redactor, output).await,
+        EscalationsCommand::Replay { rules, since } => replay(lake, rules, *since, output).await,
     }
 }
 
@@ -115,6 +131,25 @@ async fn evaluate(lake: &Lake, incidents: &[IncidentId], actor: &Id, redactor: &
     commands::say_consequences(&evaluated, output)?;
     for gap in lake.context.policy.gaps() {
         output.problem(&format!("warning: {gap}"));
+    }
+    Ok(Code::Success)
+}
+
+async fn replay(lake: &Lake, file: &Path, since: Since, output: &Output) -> Outcome {
+    let (rules, _) = super::configuration(Some(file), output)?;
+    let (since, digest) = (since.before(lake.context.now()), rules.digest());
+    let bar = output.progress("replaying");
+    let found = ops::escalations::replay(lake, rules, since, |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })
+    .await?;
+    bar.finish_and_clear();
+    if output.json {
+        output.json(&json!({ "policy": digest, "since": since, "replayed": found }))?;
+    } else {
+        let rules = format!("{} (policy {digest})", file.display());
+        output.text(&replay::text(&rules, since, &found, output.width()))?;
     }
     Ok(Code::Success)
 }

@@ -23,7 +23,8 @@ use crate::{
 pub const HELP: &str = "\
 Exit codes:
   0  done
-  1  failed: storage, permissions, an error inside; a fix that does not hold, a job asked for that cannot be read
+  1  failed: storage, permissions, an error inside; a fix that does not hold, a job asked for that cannot be read, alerts
+     that would reach nobody
   2  the command line is wrong
   3  the input or the configuration was refused; nothing was recorded
   4  there is no such lake, inbox, incident, alert, cause, row, table, view or version

@@ -14,6 +14,7 @@ use super::{
 
 mod alert;
 mod key;
+pub mod replay;
 mod triggers;
 mod wording;
 

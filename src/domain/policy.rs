@@ -167,6 +167,19 @@ pub struct Destination {
     pub to: Option<String>,
 }
 
+/// Who would be told if a trigger held.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ToldIf {
+    pub trigger: Trigger,
+    pub severity: Severity,
+    /// A disabled trigger never holds.
+    pub enabled: bool,
+    pub cool_down_minutes: u32,
+    /// Routes that match, by their place in the file, from 1.
+    pub routes: Vec<u32>,
+    pub destinations: Vec<Destination>,
+}
+
 impl Policy {
     /// Reads a configuration file, TOML.
     ///
@@ -209,6 +222,20 @@ impl Policy {
             }
         }
         destinations
+    }
+
+    /// Who would be told if `trigger` held, as urgent as the policy says, or as `severity` does.
+    pub fn told_if(&self, trigger: Trigger, severity: Option<Severity>) -> ToldIf {
+        let severity = severity.unwrap_or_else(|| self.severity(trigger));
+        let matching = |(number, route): (u32, &Route)| route.matches(trigger, severity).then_some(number);
+        ToldIf {
+            trigger,
+            severity,
+            enabled: self.enabled(trigger),
+            cool_down_minutes: self.escalation.rule(trigger).cool_down_minutes,
+            routes: (1..).zip(&self.routes).filter_map(matching).collect(),
+            destinations: self.destinations(trigger, severity),
+        }
     }
 
     /// Whom nobody would be told about, and channels that reach nobody; one sentence each.

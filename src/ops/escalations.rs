@@ -3,17 +3,23 @@
 use futures::TryStreamExt;
 
 use super::{
-    Consequences, OpsError, existing_lake, open_ledger, prepare_step, projections_of, record, recurrence, settle,
+    CHUNK, Consequences, OpsError, existing, existing_lake, open_ledger, prepare_step, projections_of, record,
+    recurrence, settle,
 };
 use crate::{
     analytics::engine::Engine,
     domain::{
+        entry::Entry,
+        escalation::replay::{Replay, Replayed},
         ids::{Id, IncidentId},
+        policy::Policy,
         redact::Redactor,
         steps::EvaluateEscalations,
+        time::Timestamp,
         words::Interface,
     },
-    lake::{Lake, LakeError},
+    lake::{Lake, LakeError, ledger},
+    tables::catalog::AUDIT_LOG,
 };
 
 /// Evaluates the triggers of `incidents`, or of all that are not resolved, and the recurrence of every cause.
@@ -66,4 +72,28 @@ pub async fn evaluate(
     settle(lake).await?;
     consequences.alerts.splice(0..0, recorded.escalation_events);
     Ok(consequences)
+}
+
+/// What `rules` would have told people since a moment, against what was told. Records nothing.
+///
+/// # Errors
+/// The lake's.
+pub async fn replay(
+    lake: &Lake,
+    rules: Policy,
+    since: Timestamp,
+    progress: impl Fn(u64, u64),
+) -> Result<Replayed, OpsError> {
+    let table = lake.table(AUDIT_LOG);
+    let log = existing(lake, table.log().await)?;
+    let head = ledger::head(&table, &log).await?.chain.seq;
+    let mut replay = Replay::new(rules, since);
+    for after in (0..head).step_by(CHUNK) {
+        for (seq, text) in ledger::entries(&table, &log, after, after + CHUNK as u64).await? {
+            let entry = Entry::parse(&text).map_err(|error| LakeError::Corrupt(format!("entry {seq}: {error}")))?;
+            replay.add(entry);
+        }
+        progress((after + CHUNK as u64).min(head), head);
+    }
+    Ok(replay.found)
 }

@@ -12,7 +12,7 @@ mod reading;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -48,8 +48,10 @@ const READ_AT_ONCE: usize = 32;
 const MOVED_AT_ONCE: usize = 32;
 /// KiB of documents in memory at once, before they are parsed.
 const BUDGET: usize = 24 << 10;
-/// Documents after which it is looked for what recurs, before the end.
+/// Documents after which it is looked for what recurs, before the end, and
 const FOLLOWED_AFTER: u64 = 20_000;
+/// after so many times as long as the last look took: a look at a long history must not be most of the work.
+const LOOKS_APART: u32 = 5;
 /// How often the inbox is listed anew for what came meanwhile, or was left out of a list that changed.
 const MAX_PASSES: u32 = 8;
 /// Alerts that are kept to be told one by one; the rest is counted.
@@ -161,6 +163,8 @@ struct Pass {
 struct Causes {
     found: BTreeMap<String, Timestamp>,
     documents: u64,
+    /// When the last look for what recurs ended, and how long it took.
+    looked: Option<(Instant, Duration)>,
 }
 
 /// A file, and what is still to be done about it.
@@ -241,7 +245,7 @@ impl Run<'_> {
             for took in &mut took {
                 causes.merge(std::mem::take(&mut took.causes));
             }
-            if causes.documents >= FOLLOWED_AFTER {
+            if causes.look_is_due() {
                 self.follow(outcome, causes).await?;
             }
             let mut moves =
@@ -287,7 +291,8 @@ impl Run<'_> {
 
     /// Looks for what recurs.
     async fn follow(&self, outcome: &mut Outcome, causes: &mut Causes) -> Result<(), OpsError> {
-        let Causes { found, .. } = std::mem::take(causes);
+        let begun = Instant::now();
+        let found = std::mem::take(&mut causes.found);
         let earliest = found.values().min().copied();
         let fingerprints: Vec<String> = found.into_keys().collect();
         if !fingerprints.is_empty() {
@@ -295,6 +300,8 @@ impl Run<'_> {
             outcome.consequences.alerts.extend(followed.alerts);
             outcome.consequences.recurring.extend(followed.recurring);
         }
+        causes.documents = 0;
+        causes.looked = Some((Instant::now(), begun.elapsed()));
         Ok(())
     }
 
@@ -453,6 +460,11 @@ enum Ending {
 }
 
 impl Causes {
+    fn look_is_due(&self) -> bool {
+        let is_over = |(ended, took): (Instant, Duration)| ended.elapsed() >= took * LOOKS_APART;
+        self.documents >= FOLLOWED_AFTER && self.looked.is_none_or(is_over)
+    }
+
     fn add(&mut self, cause: Option<(String, Timestamp)>) {
         self.documents += 1;
         if let Some((fingerprint, at)) = cause {

@@ -1,14 +1,18 @@
 //! Looking for recurring issues, and recording what was found. The SQL finds, the domain decides what is new, the ledger
 //! takes each change once, whoever finds it first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+};
 
 use chrono::TimeDelta;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde::Deserialize;
 
-use super::{Consequences, OpsError, projections_of, rows, settle, warehouse};
+use super::{Consequences, OpsError, projections_of, record, rows, settle, warehouse};
 use crate::{
-    analytics::{self, engine::Engine},
+    analytics::{self, engine::Engine, snapshot::Snapshot},
     domain::{
         entry::{EpisodeChange, EvaluateRecurrence, PreventionChange, Request, canonical},
         ids::{Id, IncidentId, sha256_hex},
@@ -32,8 +36,10 @@ use crate::{
     tables::{Row, catalog::AUDIT_LOG, rows::RootCause},
 };
 
-/// How often a scan is made anew because somebody else recorded a change first.
+/// How often a scan is made anew because somebody else recorded a change first, or the same.
 const MAX_ROUNDS: u32 = 50;
+/// Issues that are looked at at once.
+const AT_ONCE: usize = 4;
 /// Who finds recurring issues.
 const ACTOR: &str = "system:recurrence";
 /// What an alert says about the incidents of an episode, and against other incidents, rests on those found within so many
@@ -97,22 +103,28 @@ pub async fn follow(
 
 async fn run(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, scope: Scope<'_>) -> Result<Consequences, OpsError> {
     let mut new = BTreeSet::new();
-    for _ in 0..MAX_ROUNDS {
-        let requests = evaluations(lake, engine, scope).await?;
-        let mut outdated = false;
-        for request in requests {
-            match ledger.submit(submission(request)?).await {
+    let mut in_vain = 0;
+    while in_vain < MAX_ROUNDS {
+        let Evaluations { requests, more } = evaluations(lake, engine, scope).await?;
+        let submissions = requests.into_iter().map(submission).collect::<Result<Vec<_>, _>>()?;
+        let (before, mut outdated) = (new.len(), false);
+        let mut answers = pin!(record(ledger, submissions));
+        while let Some(answer) = answers.next().await {
+            match answer {
                 Ok(recorded) if !recorded.known => drop(new.insert(recorded.receipt.seq)),
                 Ok(_) => {}
-                Err(error) if matches!(*error, LakeError::Outdated) => outdated = true,
-                Err(error) => return Err(error.into()),
+                Err(OpsError::Commit(error)) if matches!(*error, LakeError::Outdated) => outdated = true,
+                Err(error) => return Err(error),
             }
         }
         settle(lake).await?;
-        if !outdated {
+        if !outdated && !more {
             let new: Vec<u64> = new.into_iter().collect();
             let recorded = projections_of(lake, &new).await?;
             return Ok(Consequences { alerts: recorded.escalation_events, recurring: recorded.recurrence_events });
+        }
+        if outdated || new.len() == before {
+            in_vain += 1;
         }
     }
     Err(LakeError::TooBusy { table: AUDIT_LOG.name.into(), attempts: MAX_ROUNDS }.into())
@@ -149,12 +161,27 @@ pub fn rule(lake: &Lake) -> Rule {
 }
 
 /// What there is to record.
-async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Result<Vec<EvaluateRecurrence>, OpsError> {
+struct Evaluations {
+    /// One change of a cause at a time: what follows it depends on what stands then.
+    requests: Vec<EvaluateRecurrence>,
+    /// Other changes of these causes follow.
+    more: bool,
+}
+
+async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Result<Evaluations, OpsError> {
     let policy = lake.context.policy.recurring;
     let rule = rule(lake);
     // Before the queries: what is recorded while they run makes the requests outdated.
     let table = lake.table(AUDIT_LOG);
     let based_on = ledger::head(&table, &table.log().await?).await?.chain.seq;
+    let snapshot;
+    let engine = match engine {
+        Engine::Local(lake) => {
+            snapshot = Snapshot::of(lake).await?;
+            Engine::Snapshot(&snapshot)
+        }
+        engine => engine,
+    };
     let aliases: Vec<Alias> = analytics::recurrence::aliases(engine).await?;
     let recorded = analytics::recurrence::recorded(engine).await?;
     let all_steps = analytics::recurrence::prevention_steps(engine).await?;
@@ -261,19 +288,27 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
         let told = open.and_then(|open| known(cause).into_iter().find(|known| known.last_at == open.last_at));
         changed.extend(told.zip(open).map(|(told, open)| Change::again(&told, open)));
     }
+    let (all, mut causes) = (changed.len(), BTreeSet::new());
+    changed.retain(|change| causes.insert(change.cause.clone()));
+    let more = changed.len() < all;
     let steps_of = |change: &Change| prevention::steps_against(&change.cause, &all_steps, &aliases);
-    let told_since = |change: &Change| told_since(change, &steps_of(change), rule);
     let found: Vec<&Change> = changed.iter().filter(|change| change.found.is_some()).collect();
     let moved: Vec<String> = found.iter().map(|change| change.cause.clone()).collect();
     // An episode is the same from its first occurrence on; incidents about one job run may be a little older.
     let since = found.iter().map(|change| change.first_at.plus(-rule.window())).min().unwrap_or(horizon);
-    let found_since = found.iter().map(|change| told_since(change)).min().unwrap_or(horizon);
+    let found_since = found.iter().map(|change| told_since(change, &steps_of(change), rule)).min().unwrap_or(horizon);
     let stretch = Stretch { since, as_of: horizon };
     let members: Vec<Member> = analytics::recurrence::members(engine, stretch, rule, &moved, found_since).await?;
-    for change in &changed {
+    // The order of the answers is that of the changes.
+    let look = |change: &Change| {
+        let (change, steps, members) = (change.clone(), steps_of(change), &members);
+        let told = Stretch { since: told_since(&change, &steps, rule), as_of: horizon };
+        async move { issue(lake, engine, told, rule, &change, members, &steps).await }
+    };
+    let looks: Vec<_> = changed.iter().map(look).collect();
+    let issues: Vec<Issue> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
+    for (change, issue) in changed.iter().zip(issues) {
         let steps = steps_of(change);
-        let told = Stretch { since: told_since(change), as_of: horizon };
-        let issue = issue(lake, engine, told, rule, change, &members, &steps).await?;
         let mut prevention = advanced.remove(&change.cause).unwrap_or_default();
         prevention.extend(proposals(&issue, &steps, change)?);
         let follows = recorded.iter().find(|known| known.episode_id == change.episode_id).map(|known| known.seq);
@@ -296,7 +331,7 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
             requests.push(EvaluateRecurrence { prevention, ..base(&cause, last.incident_id)? });
         }
     }
-    Ok(requests)
+    Ok(Evaluations { requests, more })
 }
 
 fn id(text: &str) -> Result<Id, LakeError> {

@@ -8,6 +8,7 @@ use ops_runbook::{
     domain::{
         cause,
         entry::{Entry, Receipt},
+        escalation::replay::{Difference, Replay},
         ids::{AlertRef, EventRef, Id, IncidentId},
         incident::History,
         problems::Problem,
@@ -238,17 +239,26 @@ async fn run(steps: Vec<Step>) {
     replays(&lake, verification.rows).await;
 }
 
+fn entry_of(text: &str) -> Entry {
+    Entry::parse(text).unwrap()
+}
+
 /// The ledger alone tells where every incident stands: the tables say the same.
 async fn replays(lake: &Lake, head: u64) {
     let table = lake.table(AUDIT_LOG);
     let entries = ledger::entries(&table, &table.log().await.unwrap(), 0, head).await.unwrap();
     let mut histories: BTreeMap<IncidentId, Vec<Entry>> = BTreeMap::new();
+    // The rules under which everything was decided would have told the same.
+    let mut replay = Replay::new(lake.context.policy.as_ref().clone(), entry_of(&entries[0].1).recorded_at);
     for (_, text) in entries {
-        let entry = Entry::parse(&text).unwrap();
+        let entry = entry_of(&text);
+        replay.add(entry.clone());
         if let Some(id) = entry.facts.incident_id {
             histories.entry(id).or_default().push(entry);
         }
     }
+    assert!(replay.found.firings.iter().all(|one| one.difference == Difference::Same), "{:?}", replay.found);
+    assert_eq!(replay.found.moot, 0);
     let incidents: Vec<IncidentState> = ops::rows(lake, "SELECT * FROM incidents").await.unwrap();
     assert_eq!(incidents.len(), histories.len());
     for row in incidents {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use ops_runbook::{analytics, tables::catalog};
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::support::{ok, run};
@@ -151,6 +152,7 @@ fn the_command_line_says_the_same_as_ever() {
         &["escalations", "resolve"],
         &["escalations", "suppress"],
         &["escalations", "evaluate"],
+        &["escalations", "replay"],
         &["recurrence"],
         &["recurrence", "scan"],
         &["recurrence", "list"],
@@ -161,6 +163,8 @@ fn the_command_line_says_the_same_as_ever() {
         &["causes", "merge"],
         &["causes", "split"],
         &["causes", "explain"],
+        &["config"],
+        &["config", "check"],
         &["comply"],
         &["verify"],
         &["audit"],
@@ -242,4 +246,30 @@ fn errors_say_what_to_do_and_exit_as_documented() {
     check(&["audit", "verify", "--head", "x"], 2, "expected SEQ:HASH");
     assert_eq!(ok(&lake, &["incident", "list"]), "There are no incidents to list.\n");
     assert!(ok(&lake, &["audit", "verify"]).starts_with("intact: 0 rows"));
+}
+
+#[test]
+fn the_configuration_says_who_would_be_told() {
+    let folder = tempdir().unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/bundle/ops-runbook.example.toml");
+    let check = |arguments: &[&str]| {
+        let output = run(folder.path(), &[&["config", "check"], arguments].concat());
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, text, _) = check(&["--config", example, "--if", "recurring"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("\n    pager (pagerduty: data-platform-oncall)\n") && !text.contains("access-issue"),
+        "{text}"
+    );
+    let (code, text, _) = check(&["--config", example, "--if", "recurring", "--severity", "LOW", "--json"]);
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, &answer["told_if"][0]["routes"], &answer["gaps"]), (Some(0), &json!([3]), &json!([])));
+    let (code, text, _) = check(&[]);
+    assert!(code == Some(1) && text.starts_with("no configuration file: the defaults hold"), "{text}");
+    let broken = folder.path().join("broken.toml");
+    fs::write(&broken, "[channels.x]\nkind = \"fax\"\n[recurring]\nthreshold = 1\n").unwrap();
+    let (code, text, told) = check(&["--config", broken.to_str().unwrap()]);
+    assert!(code == Some(3) && text.is_empty(), "{text}");
+    assert!(told.contains("line 2") && told.contains("line 4"), "{told}");
 }

@@ -142,7 +142,15 @@ fn the_inspector_lists_and_calls_every_tool() {
         ),
         (
             "record_remediation",
-            &["request_id=i-4", id, "kind=command", "title=rerun", "command=make rerun", "applied=true", "actor=agent:i"],
+            &[
+                "request_id=i-4",
+                id,
+                "kind=command",
+                "title=rerun",
+                "command=make rerun",
+                "applied=true",
+                "actor=agent:i",
+            ],
         ),
         ("record_verification", &["request_id=i-5", id, "message=it ran", "actor=agent:i"]),
         ("acknowledge_escalation", &["request_id=i-6", alert, "actor=agent:i"]),
