@@ -32,9 +32,10 @@ use ops_runbook::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde_json::json;
 use tempfile::tempdir;
 
-use crate::support::{EXAMPLES, batches, example, lake_at, ok, report, run};
+use crate::support::{EXAMPLES, batches, example, json_lines, lake_at, ok, report, run};
 
 fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -284,4 +285,37 @@ fn a_trailing_scan_of_less_than_four_windows_is_refused() {
     assert_eq!(refused.status.code(), Some(3));
     let told = String::from_utf8(refused.stderr).unwrap();
     assert!(told.contains("672 h at least"), "{told}");
+}
+
+/// More than a scan may find itself overtaken: an episode after the other is recorded, and none of them in vain.
+#[test]
+fn more_episodes_of_one_cause_than_there_are_rounds_in_vain_are_all_recorded() {
+    let folder = tempdir().unwrap();
+    let (lake, file) = (folder.path().join("lake"), folder.path().join("history.jsonl"));
+    let first = time("2020-01-01T00:00:00Z");
+    let mut text = String::new();
+    for n in 0..156 {
+        // Three a day, then 29 days without.
+        let at = first.plus(TimeDelta::days(n / 3 * 30) + TimeDelta::hours(n % 3)).to_string();
+        let mut report = report(&format!("old-{n}"));
+        report["incident"]["reported_at"] = at.clone().into();
+        report["timeline"] = json!([{ "at": at, "kind": "RCA", "message": "out of memory" }]);
+        report["history"] = true.into();
+        text.push_str(&format!("{report}\n"));
+    }
+    fs::write(&file, text).unwrap();
+    ok(&lake, &["record", file.to_str().unwrap()]);
+    let rows = json_lines(
+        &lake,
+        &["sql", "SELECT event, count(*) AS n, count(DISTINCT episode_id) AS e FROM recurrence_events GROUP BY event"],
+    );
+    let of = |event: &str| rows.iter().find(|row| row["event"] == event).map(|row| (&row["n"], &row["e"]));
+    // Each but the last was over when the next began.
+    assert_eq!(
+        (of("closed"), of("opened")),
+        (Some((&json!(51), &json!(51))), Some((&json!(1), &json!(1)))),
+        "{rows:?}"
+    );
+    let alerts = json_lines(&lake, &["sql", "SELECT count(*) AS n FROM escalation_events WHERE event = 'fired'"]);
+    assert_eq!(alerts, [json!({ "n": 1 })], "what was over pages nobody");
 }
