@@ -124,7 +124,7 @@ mod tests {
             incident_id: IncidentId::from_ordinal(seq),
             seq,
             recorded_at: "2026-02-11T12:36:00Z".parse().unwrap(),
-            trigger: if seq % 2 == 0 { Trigger::Recurring } else { Trigger::AccessIssue },
+            trigger: if seq.is_multiple_of(2) { Trigger::Recurring } else { Trigger::AccessIssue },
             dedup_key: format!("INC-{seq}/x"),
             difference,
             then,
