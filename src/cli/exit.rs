@@ -194,7 +194,7 @@ impl Failure {
             (Self::Demo(DemoError::NotADemo { .. }), _) => {
                 Some("give the demo a lake of its own: ops-runbook --lake ./demo-lake demo".into())
             }
-            (Self::Input { .. }, _) => Some("give a file that can be read, or - for standard input".into()),
+            (Self::Input { .. }, _) => Some("give a file that can be read; for a report, - is standard input".into()),
             (Self::Write { source, .. }, _) if source.kind() == io::ErrorKind::AlreadyExists => {
                 Some("what is there is never overwritten; give another file with --out".into())
             }
@@ -224,7 +224,7 @@ impl Failure {
                 Some("the warehouse's query history shows what still runs, and can cancel it".into())
             }
             (_, Some(OpsError::NoIncident(_))) => Some("`ops-runbook incident list` shows which there are".into()),
-            (Self::Config { .. }, _) => Some("repair it, or point --config at another one".into()),
+            (Self::Config { .. }, _) => Some("repair it, or name another one".into()),
             (_, Some(OpsError::NoAlert(_))) => {
                 Some("`ops-runbook escalations list --all` shows which there are".into())
             }

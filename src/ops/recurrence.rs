@@ -160,7 +160,7 @@ pub fn rule(lake: &Lake) -> Rule {
     Rule { threshold: whole(policy.threshold), window_hours: whole(policy.window_hours) }
 }
 
-/// What there is to record.
+/// What there is to record, of one look.
 struct Evaluations {
     /// One change of a cause at a time: what follows it depends on what stands then.
     requests: Vec<EvaluateRecurrence>,
