@@ -190,13 +190,11 @@ impl Call {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// Tells the client how far the call is, if it wants to know. Never ends.
+    /// Tells the client that the call has begun, and from then on how far it is, if it wants to know. Never ends.
     async fn tell(&self) {
         let Some(token) = &self.token else { return std::future::pending().await };
         let (mut seconds, mut told) = (0_u64, 0);
         loop {
-            tokio::time::sleep(TOLD_EVERY).await;
-            seconds += 1;
             let (done, total) = (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
             // Progress only ever grows.
             told = done.max(told + 1).min(if total > 0 { total.max(told) } else { u64::MAX });
@@ -207,6 +205,8 @@ impl Call {
             }
             // Whoever does not listen any more is cancelled by other means.
             let _ = self.peer.notify_progress(notice).await;
+            tokio::time::sleep(TOLD_EVERY).await;
+            seconds += 1;
         }
     }
 }

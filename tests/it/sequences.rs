@@ -248,8 +248,9 @@ async fn replays(lake: &Lake, head: u64) {
     let table = lake.table(AUDIT_LOG);
     let entries = ledger::entries(&table, &table.log().await.unwrap(), 0, head).await.unwrap();
     let mut histories: BTreeMap<IncidentId, Vec<Entry>> = BTreeMap::new();
-    // The rules under which everything was decided would have told the same.
-    let mut replay = Replay::new(lake.context.policy.as_ref().clone(), entry_of(&entries[0].1).recorded_at);
+    // The rules under which everything was decided would have told the same. A sequence may record nothing at all.
+    let since = entries.first().map_or_else(|| lake.context.now(), |(_, first)| entry_of(first).recorded_at);
+    let mut replay = Replay::new(lake.context.policy.as_ref().clone(), since);
     for (_, text) in entries {
         let entry = entry_of(&text);
         replay.add(entry.clone());

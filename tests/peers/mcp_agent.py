@@ -112,7 +112,7 @@ async def call_everything(url, file):
         async def progress(done, total, message):
             told.append((done, total, message))
 
-        # Long enough to be told of, and to be cancelled.
+        # A call that is over at once may end before the notice that it has begun is sent.
         for _ in range(40):
             await agent.call_tool("verify_audit", {}, progress_callback=progress)
             if told:
