@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod checkup;
 pub mod comply;
 pub mod decide;
+pub mod delivery;
 pub mod digest;
 pub mod entry;
 pub mod escalation;

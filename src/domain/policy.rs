@@ -17,6 +17,7 @@ use super::{
 };
 
 pub mod comply;
+pub mod delivery;
 mod read;
 mod reader;
 

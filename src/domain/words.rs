@@ -188,6 +188,8 @@ words! {
         Summarize = "SUMMARIZE",
         /// What could not become a record was put aside, with the reason.
         Reject = "REJECT",
+        /// Somebody was told, or was to be told.
+        Notify = "NOTIFY",
     }
 
     /// Why somebody is told.
@@ -235,6 +237,40 @@ words! {
         Email = "email",
         Teams = "teams",
         Webhook = "webhook",
+    }
+
+    /// What a channel is told.
+    pub enum NoticeKind {
+        /// An alert fired.
+        Trigger = "trigger",
+        /// An alert fired, and nobody acknowledged it in time.
+        Again = "again",
+        /// Somebody takes care of it.
+        Acknowledge = "acknowledge",
+        /// It is over.
+        Resolve = "resolve",
+        /// Something was changed to put an incident right.
+        Change = "change",
+        /// The digest of a week was made.
+        Digest = "digest",
+        /// Another channel could not be told of an alert.
+        Undelivered = "undelivered",
+    }
+
+    /// What became of a notice.
+    pub enum DeliveryEvent {
+        /// A deliverer is about to send it, and nobody else may until its time is over.
+        Claimed = "claimed",
+        /// The receiver accepted it.
+        Delivered = "delivered",
+        /// The receiver did not take it, and is asked again later.
+        Retry = "retry",
+        /// Nobody knows whether the receiver took it; it is asked again later.
+        Unknown = "unknown",
+        /// It was given up.
+        Dead = "dead",
+        /// Nobody needs to be told any more, or not by itself.
+        Skipped = "skipped",
     }
 
     /// What became of a recurrence episode.
@@ -332,6 +368,10 @@ words! {
         Mcp = "mcp",
         /// What was dropped into an inbox.
         Inbox = "inbox",
+        /// What tells people: what was sent, and alerts whose quiet time is over.
+        Deliver = "deliver",
+        /// Somebody dealt with an alert in PagerDuty.
+        Pagerduty = "pagerduty",
     }
 }
 

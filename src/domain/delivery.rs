@@ -1,0 +1,138 @@
+//! Telling people. The ledger is the outbox: what is to be told follows from its entries, an intent is recorded before
+//! anything is sent, and the outcome after.
+//!
+//! - here: a notice, what is recorded of sending it, and what a receiver answered
+//! - [`outbox`] folds entries into the notices that wait, and says what is to be done now
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    digest::Digest,
+    ids::{EventRef, Id, IncidentId},
+    time::Timestamp,
+    words::{ChannelKind, DeliveryEvent, NoticeKind, Severity, Trigger},
+};
+
+pub mod outbox;
+
+/// Something that one channel is to be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// The event it tells of, in the ledger.
+    pub source: EventRef,
+    pub says: NoticeKind,
+    pub channel: Id,
+    pub kind: ChannelKind,
+    /// The recipient, as the channel names it.
+    pub to: String,
+    /// What belongs together, and is told in its order: the receiver's own key, where it has one. At most 255 characters.
+    pub lane: String,
+    /// When what it tells of happened.
+    pub at: Timestamp,
+    pub content: Content,
+}
+
+/// What a notice is about.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    Alert(AlertContent),
+    /// A step that was taken to put an incident right.
+    Change {
+        incident_id: IncidentId,
+        title: String,
+        actor: Id,
+    },
+    Digest(Box<Digest>),
+    Undelivered(Undelivered),
+}
+
+/// An alert, as it was when the notice came up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertContent {
+    pub incident_id: IncidentId,
+    pub trigger: Trigger,
+    pub severity: Severity,
+    pub dedup_key: String,
+    /// What people are told; several lines.
+    pub message: String,
+    /// Why; one line.
+    pub reason: String,
+    /// Who acknowledged or resolved it.
+    pub actor: Id,
+    /// Of one that nobody acknowledged in time: how long that is.
+    pub unacknowledged_minutes: Option<u32>,
+}
+
+/// A channel could not be told of an alert.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undelivered {
+    pub alert: AlertContent,
+    pub channel: Id,
+    pub kind: ChannelKind,
+    pub reason: String,
+}
+
+/// What is known of an incident when people are told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct About {
+    pub title: String,
+    pub workspace_id: Option<String>,
+    /// Address of the workspace.
+    pub workspace_url: Option<String>,
+    /// The most important of what is affected, as `kind name (id)`.
+    pub resource: Option<String>,
+}
+
+/// What is recorded of telling people, several steps at a time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordDeliveries {
+    pub actor: Id,
+    /// The process that sends.
+    pub deliverer: Id,
+    pub at: Timestamp,
+    /// The ledger's last row that was known when this was decided.
+    pub based_on: u64,
+    /// Up to this row nothing waits to be told any more.
+    pub settled_to: u64,
+    pub steps: Vec<DeliveryStep>,
+}
+
+/// What became of one notice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeliveryStep {
+    pub source: EventRef,
+    pub says: NoticeKind,
+    pub channel: Id,
+    pub kind: ChannelKind,
+    pub lane: String,
+    /// The incident it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident_id: Option<IncidentId>,
+    pub event: DeliveryEvent,
+    /// Attempts so far, this one included; 0 when none was made.
+    pub attempt: u32,
+    /// Claimed: when others may take it over. Retry, unknown: when the receiver is asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Why it was not delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the receiver calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+}
+
+/// What came of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Accepted. What the receiver calls it, where it says so.
+    Accepted { receipt: Option<String> },
+    /// Not accepted, and it never will be.
+    Refused { reason: String },
+    /// Not accepted, but worth another attempt, at the earliest after so many seconds where the receiver says so.
+    NotNow { reason: String, after_s: Option<u64> },
+    /// Sent, without an answer.
+    Unknown { reason: String },
+}

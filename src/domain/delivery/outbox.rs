@@ -1,0 +1,1 @@
+//! What waits to be told, folded from the ledger's entries.
