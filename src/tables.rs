@@ -22,8 +22,9 @@ use crate::domain::{
     ids::{Id, IncidentId, RequestKey},
     time::Timestamp,
     words::{
-        AlertEvent, AlertStatus, CheckStatus, Confidence, EpisodeEvent, EventKind, IncidentType, Interface,
-        PreventionState, RemediationKind, RemediationResult, Severity, Status, Trigger,
+        AlertEvent, AlertStatus, ChannelKind, CheckStatus, Confidence, DeliveryEvent, EpisodeEvent, EventKind,
+        IncidentType, Interface, NoticeKind, PreventionState, RemediationKind, RemediationResult, Severity, Status,
+        Trigger,
     },
 };
 
@@ -160,7 +161,7 @@ macro_rules! cells {
 
 cells!(Text: String, Id, IncidentId, RequestKey, CheckStatus, Confidence, EventKind, IncidentType, Interface);
 cells!(Text: RemediationKind, RemediationResult, Severity, Status);
-cells!(Text: AlertEvent, AlertStatus, EpisodeEvent, PreventionState, Trigger);
+cells!(Text: AlertEvent, AlertStatus, ChannelKind, DeliveryEvent, EpisodeEvent, NoticeKind, PreventionState, Trigger);
 cells!(Long: i64, u64);
 cells!(Int: i32);
 cells!(Double: f64);

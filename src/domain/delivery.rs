@@ -13,6 +13,7 @@ use super::{
     words::{ChannelKind, DeliveryEvent, NoticeKind, Severity, Trigger},
 };
 
+mod bucket;
 pub mod outbox;
 
 /// Something that one channel is to be told.
@@ -91,8 +92,10 @@ pub struct RecordDeliveries {
     /// The process that sends.
     pub deliverer: Id,
     pub at: Timestamp,
-    /// The ledger's last row that was known when this was decided.
-    pub based_on: u64,
+    /// The ledger's last row that was known when this was decided. `None`: it tells what came of what was sent, whatever else
+    /// happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub based_on: Option<u64>,
     /// Up to this row nothing waits to be told any more.
     pub settled_to: u64,
     pub steps: Vec<DeliveryStep>,
@@ -122,6 +125,69 @@ pub struct DeliveryStep {
     /// What the receiver calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
+    /// Until when the receiver takes nothing at all over this channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_until: Option<Timestamp>,
+    /// Steps of one request with the same number here are one message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<u32>,
+}
+
+impl Notice {
+    /// What is told first when not everything can be told at once.
+    fn urgency(&self) -> Option<Severity> {
+        match &self.content {
+            Content::Alert(alert) => Some(alert.severity),
+            Content::Undelivered(undelivered) => Some(undelivered.alert.severity),
+            Content::Change { .. } | Content::Digest(_) => None,
+        }
+    }
+
+    /// The incident it is about.
+    pub fn incident_id(&self) -> Option<IncidentId> {
+        match &self.content {
+            Content::Alert(alert) => Some(alert.incident_id),
+            Content::Undelivered(undelivered) => Some(undelivered.alert.incident_id),
+            Content::Change { incident_id, .. } => Some(*incident_id),
+            Content::Digest(_) => None,
+        }
+    }
+
+    /// What is recorded of it.
+    pub fn step(&self, event: DeliveryEvent, attempt: u32) -> DeliveryStep {
+        DeliveryStep {
+            source: self.source,
+            says: self.says,
+            channel: self.channel.clone(),
+            kind: self.kind,
+            lane: self.lane.clone(),
+            incident_id: self.incident_id(),
+            event,
+            attempt,
+            until: None,
+            reason: None,
+            receipt: None,
+            channel_until: None,
+            bundle: None,
+        }
+    }
+}
+
+impl RecordDeliveries {
+    /// Whether what it decides would be another thing now: somebody else decided about the same channel, so that rate and order
+    /// may be other than thought, or it is known what came of the notice.
+    pub fn overtaken_by_deliveries(&self, other: &Self) -> bool {
+        let decided = other.based_on.is_some();
+        let meets = |own: &DeliveryStep, step: &DeliveryStep| {
+            own.channel == step.channel && (decided || own.source == step.source && own.says == step.says)
+        };
+        self.based_on.is_some() && self.steps.iter().any(|own| other.steps.iter().any(|step| meets(own, step)))
+    }
+
+    /// Whether it decides about a notice of this incident: when something was recorded about it since, it may be over.
+    pub fn decides_about(&self, incident_id: IncidentId) -> bool {
+        self.based_on.is_some() && self.steps.iter().any(|step| step.incident_id == Some(incident_id))
+    }
 }
 
 /// What came of one attempt.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     cause::Cause,
+    delivery::RecordDeliveries,
     digest::Digest,
     escalation::{AlertChange, Recurrence, Verdict, recurring_verdict},
     ids::{Id, IncidentId},
@@ -114,6 +115,8 @@ pub enum Request {
     RecordDigest(Box<RecordDigest>),
     /// The runs of a workspace that a sweep found.
     RecordJobRuns(Box<RecordJobRuns>),
+    /// What was sent to people, or is about to be.
+    RecordDeliveries(Box<RecordDeliveries>),
     /// An input that could not become a record.
     RejectInput(Box<RejectInput>),
 }
@@ -155,6 +158,7 @@ impl Request {
             Self::RecordCompliance(_) => "record_compliance",
             Self::RecordDigest(_) => "record_digest",
             Self::RecordJobRuns(_) => "record_job_runs",
+            Self::RecordDeliveries(_) => "record_deliveries",
             Self::RejectInput(_) => "reject_input",
         }
     }
@@ -168,6 +172,7 @@ impl Request {
             | Self::AdoptPrevention(_)
             | Self::RecordDigest(_)
             | Self::RecordJobRuns(_)
+            | Self::RecordDeliveries(_)
             | Self::RejectInput(_) => None,
             Self::LogEvent(step) => Some(step.incident_id),
             Self::AcknowledgeIncident(step) => Some(step.incident_id),
@@ -195,6 +200,7 @@ impl Request {
             Self::RecordCompliance(request) => Some(request.based_on),
             Self::RecordDigest(request) => Some(request.based_on),
             Self::RecordJobRuns(request) => Some(request.based_on),
+            Self::RecordDeliveries(request) => request.based_on,
             _ => None,
         }
     }
@@ -222,6 +228,7 @@ impl Request {
             Self::RecordCompliance(request) => &request.actor,
             Self::RecordDigest(request) => &request.actor,
             Self::RecordJobRuns(request) => &request.actor,
+            Self::RecordDeliveries(request) => &request.actor,
             Self::RejectInput(request) => &request.actor,
         }
     }
@@ -241,6 +248,9 @@ impl Request {
             (Self::RecordCompliance(own), Self::RecordCompliance(other)) => {
                 own.workspace.id == other.workspace.id && own.resource.id == other.resource.id
             }
+            (Self::RecordDeliveries(own), Self::RecordDeliveries(other)) => own.overtaken_by_deliveries(other),
+            (Self::RecordDeliveries(own), other) => other.incident_id().is_some_and(|id| own.decides_about(id)),
+            (_, Self::RecordDeliveries(_)) => false,
             // What counts as one cause changes what every scan finds. A digest tells it in a revision.
             (Self::RecordDigest(_) | Self::RecordCompliance(_) | Self::RecordJobRuns(_), _)
             | (_, Self::RecordDigest(_) | Self::RecordCompliance(_) | Self::RecordJobRuns(_)) => false,

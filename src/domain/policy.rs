@@ -19,6 +19,7 @@ use super::{
 pub mod comply;
 pub mod delivery;
 mod read;
+mod read_delivery;
 mod reader;
 
 /// What a configuration file says, with the defaults where it is silent.
@@ -28,6 +29,11 @@ pub struct Policy {
     pub escalation: Escalation,
     pub digest: Digest,
     pub comply: comply::Comply,
+    pub delivery: delivery::Delivery,
+    /// `None`: no mail can be sent.
+    pub smtp: Option<delivery::Smtp>,
+    /// All that are under way count.
+    pub maintenance: Vec<delivery::Maintenance>,
     /// By name.
     pub channels: BTreeMap<Id, Channel>,
     /// All that match count.
@@ -49,17 +55,19 @@ impl Default for Recurring {
     }
 }
 
-/// How the weekly digest is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// How the weekly digest is made, and who gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Digest {
     /// The zone its weeks, days and hours are in.
     #[serde(serialize_with = "zone_name")]
     pub time_zone: Tz,
+    /// Names of channels that exist.
+    pub channels: Vec<Id>,
 }
 
 impl Default for Digest {
     fn default() -> Self {
-        Self { time_zone: Tz::UTC }
+        Self { time_zone: Tz::UTC, channels: Vec::new() }
     }
 }
 
@@ -146,6 +154,8 @@ pub struct Channel {
     pub kind: ChannelKind,
     /// The service, the #channel, the addresses, comma-separated. `None`: nobody gets what is sent there.
     pub to: Option<String>,
+    #[serde(flatten)]
+    pub reach: delivery::Reach,
 }
 
 /// Which alerts go to which channels.
@@ -155,6 +165,9 @@ pub struct Route {
     pub severities: Vec<Severity>,
     /// Names of channels that exist.
     pub channels: Vec<Id>,
+    /// Only what nobody acknowledged for so many minutes. `None`: at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unacknowledged_minutes: Option<u32>,
 }
 
 /// Where an alert goes, as it is kept with the alert.
@@ -166,6 +179,9 @@ pub struct Destination {
     /// `None`: the channel has no recipient, nobody is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Only if nobody acknowledged it for so many minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unacknowledged_minutes: Option<u32>,
 }
 
 /// Who would be told if a trigger held.
@@ -209,17 +225,19 @@ impl Policy {
         self.escalation.rule(trigger).enabled
     }
 
-    /// Every channel of every matching route, each once, in the order of the file. Empty: no route matches.
+    /// Every channel of every matching route, each once for every time after which it is told, in the order of the file.
+    /// Empty: no route matches.
     pub fn destinations(&self, trigger: Trigger, severity: Severity) -> Vec<Destination> {
         let mut destinations: Vec<Destination> = Vec::new();
-        for name in
-            self.routes.iter().filter(|route| route.matches(trigger, severity)).flat_map(|route| &route.channels)
-        {
-            if let Some(channel) = self.channels.get(name)
-                && !destinations.iter().any(|destination| destination.channel == *name)
-            {
-                let (kind, to) = (channel.kind, channel.to.clone());
-                destinations.push(Destination { channel: name.clone(), kind, to });
+        for route in self.routes.iter().filter(|route| route.matches(trigger, severity)) {
+            let unacknowledged_minutes = route.unacknowledged_minutes;
+            for name in &route.channels {
+                let Some(channel) = self.channels.get(name) else { continue };
+                let (channel, kind, to) = (name.clone(), channel.kind, channel.to.clone());
+                let destination = Destination { channel, kind, to, unacknowledged_minutes };
+                if !destinations.contains(&destination) {
+                    destinations.push(destination);
+                }
             }
         }
         destinations
@@ -249,6 +267,11 @@ impl Policy {
                 gaps.push(format!(
                     "nobody is told about {severity} {trigger}: no route matches; add [[routes]] to ops-runbook.toml"
                 ));
+            } else if destinations.iter().all(|destination| destination.unacknowledged_minutes.is_some()) {
+                gaps.push(format!(
+                    "nobody is told about {severity} {trigger} at once: every route that matches waits for \
+                     unacknowledged_minutes; add one without to [[routes]]"
+                ));
             } else if destinations.iter().all(|destination| destination.to.is_none()) {
                 let names: Vec<_> = destinations.iter().map(|destination| destination.channel.as_str()).collect();
                 gaps.push(format!(
@@ -264,11 +287,29 @@ impl Policy {
                     channel.kind
                 ));
             }
-            if !self.routes.iter().any(|route| route.channels.contains(name)) {
+            let told = self.routes.iter().flat_map(|route| &route.channels).chain(&self.digest.channels);
+            if !told.chain(&self.delivery.undelivered).any(|told| told == name) {
                 gaps.push(format!("channel {name} ({}) is on no route; name it in [[routes]]", channel.kind));
             }
         }
         gaps
+    }
+
+    /// Channels over which nothing can be sent as things are configured; one sentence each.
+    pub fn unreachable(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        for (name, channel) in self.channels.iter().filter(|(_, channel)| channel.to.is_some()) {
+            let lacks = match channel.kind {
+                ChannelKind::Pagerduty if channel.reach.secret.is_none() => "its routing key: `secret`",
+                ChannelKind::Slack if channel.reach.secret.is_none() => "its webhook URL or bot token: `secret`",
+                ChannelKind::Teams if channel.reach.secret.is_none() => "its webhook URL: `secret`",
+                ChannelKind::Webhook if channel.reach.url.is_none() => "its address: `url`",
+                ChannelKind::Email if self.smtp.is_none() => "a mail server: [smtp]",
+                _ => continue,
+            };
+            missing.push(format!("channel {name} ({}) cannot be reached; set {lacks}", channel.kind));
+        }
+        missing
     }
 }
 

@@ -375,6 +375,16 @@ words! {
     }
 }
 
+impl ChannelKind {
+    /// Whether people read every message there, so that many at once are better told in one.
+    pub fn is_read(self) -> bool {
+        match self {
+            Self::Slack | Self::Email | Self::Teams => true,
+            Self::Pagerduty | Self::Webhook => false,
+        }
+    }
+}
+
 impl From<LogKind> for EventKind {
     fn from(kind: LogKind) -> Self {
         match kind {

@@ -244,8 +244,13 @@ impl From<Declined> for LakeError {
     }
 }
 
+/// Whether `request` may overtake one of `wanted`.
+fn overtakes(wanted: &[&Pending], request: &Request) -> bool {
+    wanted.iter().any(|pending| pending.submission.request.overtaken_by(request))
+}
+
 /// Whether what a request was computed from has changed: another scan of the same cause, other aliases, other checks of the
-/// same job, another digest of the same week, another sweep of the same workspace.
+/// same job, another digest of the same week, another sweep of the same workspace, other deliveries over the same channel.
 fn outdated(request: &Request, recorded: &[(u64, Request)]) -> bool {
     let Some(based_on) = request.based_on() else { return false };
     recorded.iter().any(|(seq, other)| *seq > based_on && request.overtaken_by(other))
@@ -529,7 +534,7 @@ impl State {
             let row = audit_row(&entry, entry.canonical()?, head.hash)?;
             head = Head { seq, hash: row.entry_hash.clone() };
             decided.rows.push(row);
-            if request.based_on().is_some() {
+            if overtakes(wanted, request) {
                 since.push((seq, request.clone()));
             }
         }
@@ -575,7 +580,7 @@ impl State {
         let mut recorded = Vec::new();
         for row in rows_between(&self.table, &self.log, since, self.head.chain.seq).await? {
             let entry = parse_entry(&row)?;
-            if entry.request.based_on().is_some() {
+            if overtakes(wanted, &entry.request) {
                 recorded.push((row.seq, entry.request));
             }
         }

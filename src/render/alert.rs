@@ -51,8 +51,9 @@ fn escalate_to(row: &EscalationEvent) -> String {
         return format!("NOBODY: no route matches {severity} {}; add [[routes]] to ops-runbook.toml", row.trigger);
     }
     let told = destinations.iter().filter_map(|destination| {
-        let Destination { channel, kind, to } = destination;
-        Some(format!("{} ({kind}: {})", line(channel.as_str()), line(to.as_deref()?)))
+        let Destination { channel, kind, to, unacknowledged_minutes } = destination;
+        let later = unacknowledged_minutes.map_or_else(String::new, later);
+        Some(format!("{} ({kind}: {}){later}", line(channel.as_str()), line(to.as_deref()?)))
     });
     let silent = destinations.iter().filter(|destination| destination.to.is_none()).map(|destination| {
         let channel = line(destination.channel.as_str());
@@ -62,6 +63,11 @@ fn escalate_to(row: &EscalationEvent) -> String {
         )
     });
     told.chain(silent).collect::<Vec<_>>().join(", ")
+}
+
+/// After what time a destination is told, said behind it.
+pub(super) fn later(minutes: u32) -> String {
+    format!(" after {minutes} min without acknowledgement")
 }
 
 /// The routes as they were recorded; an error is a text for people.

@@ -115,6 +115,7 @@ mod tests {
             channel: Id::new(*name).unwrap(),
             kind: ChannelKind::Slack,
             to: (*name != "nobody").then(|| "#x".to_owned()),
+            unacknowledged_minutes: None,
         };
         Some(Firing { severity: Some(severity), destinations: channels.iter().map(destination).collect() })
     }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use super::plain::{duration, line};
+use super::{
+    alert,
+    plain::{duration, line},
+};
 use crate::domain::policy::ToldIf;
 
 /// Each trigger with everybody who would be told, one per line, `NOBODY` where nobody would be, and what is missing below.
@@ -40,7 +43,8 @@ fn who(told: &ToldIf) -> Vec<String> {
     }
     let names = told.destinations.iter().map(|destination| {
         let to = destination.to.as_deref().map_or("NOBODY: no recipient".into(), line);
-        format!("{} ({}: {to})", line(destination.channel.as_str()), destination.kind)
+        let later = destination.unacknowledged_minutes.map_or_else(String::new, alert::later);
+        format!("{} ({}: {to}){later}", line(destination.channel.as_str()), destination.kind)
     });
     names.collect()
 }

@@ -3,8 +3,8 @@
 use super::{
     Row, TableDef,
     rows::{
-        AuditRow, CauseAlias, DigestRow, EscalationEvent, IncidentState, JobRun, PracticeCheck, PreventiveAction,
-        RecurrenceEvent, RejectedInput, RootCause, RunbookStep, TimelineEvent,
+        AuditRow, CauseAlias, Delivery, DigestRow, EscalationEvent, IncidentState, JobRun, PracticeCheck,
+        PreventiveAction, RecurrenceEvent, RejectedInput, RootCause, RunbookStep, TimelineEvent,
     },
 };
 
@@ -12,7 +12,7 @@ use super::{
 pub const AUDIT_LOG: &TableDef = AuditRow::TABLE;
 
 /// Everything that is computed from it, and can be computed again.
-pub const PROJECTIONS: [&TableDef; 12] = [
+pub const PROJECTIONS: [&TableDef; 13] = [
     IncidentState::TABLE,
     TimelineEvent::TABLE,
     RootCause::TABLE,
@@ -24,6 +24,7 @@ pub const PROJECTIONS: [&TableDef; 12] = [
     PreventiveAction::TABLE,
     DigestRow::TABLE,
     JobRun::TABLE,
+    Delivery::TABLE,
     RejectedInput::TABLE,
 ];
 

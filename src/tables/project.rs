@@ -9,13 +9,14 @@ use serde::Serialize;
 use super::{
     Row, TableDef,
     rows::{
-        AuditRow, CauseAlias, DigestRow, EscalationEvent, IncidentState, JobRun, PracticeCheck, PreventiveAction,
-        RecurrenceEvent, RejectedInput, RootCause, RunbookStep, TimelineEvent,
+        AuditRow, CauseAlias, Delivery, DigestRow, EscalationEvent, IncidentState, JobRun, PracticeCheck,
+        PreventiveAction, RecurrenceEvent, RejectedInput, RootCause, RunbookStep, TimelineEvent,
     },
     to_batch,
 };
 use crate::domain::{
     chain::entry_hash,
+    delivery::RecordDeliveries,
     digest::Digest,
     entry::{
         Entry, EpisodeChange, EvaluateRecurrence, PreventionChange, RecordJobRuns, RejectInput, Request, canonical,
@@ -111,6 +112,7 @@ fn actions(request: &Request) -> Vec<AuditAction> {
         Request::RecordCompliance(_) => vec![AuditAction::Validate],
         Request::RecordDigest(_) => vec![AuditAction::Summarize],
         Request::RecordJobRuns(_) => vec![AuditAction::Investigate],
+        Request::RecordDeliveries(_) => vec![AuditAction::Notify],
         Request::RejectInput(_) => vec![AuditAction::Reject],
     }
 }
@@ -167,6 +169,7 @@ pub struct Projections {
     pub preventive_actions: Vec<PreventiveAction>,
     pub digests: Vec<DigestRow>,
     pub job_runs: Vec<JobRun>,
+    pub deliveries: Vec<Delivery>,
     pub rejected_inputs: Vec<RejectedInput>,
 }
 
@@ -356,6 +359,7 @@ impl Projections {
             Request::RecordJobRuns(request) => {
                 self.job_runs.extend(request.runs.iter().map(|run| job_run(entry, request, run)));
             }
+            Request::RecordDeliveries(request) => self.deliveries.extend(deliveries(entry, request)),
             Request::RejectInput(request) => self.rejected_inputs.push(rejected_input(entry, request)?),
             _ => {}
         }
@@ -379,6 +383,7 @@ impl Projections {
             name if name == PreventiveAction::TABLE.name => to_batch(&self.preventive_actions),
             name if name == DigestRow::TABLE.name => to_batch(&self.digests),
             name if name == JobRun::TABLE.name => to_batch(&self.job_runs),
+            name if name == Delivery::TABLE.name => to_batch(&self.deliveries),
             name if name == RejectedInput::TABLE.name => to_batch(&self.rejected_inputs),
             _ => Ok(RecordBatch::new_empty(table.arrow_schema())),
         }
@@ -405,6 +410,30 @@ fn rejected_input(entry: &Entry, request: &RejectInput) -> Result<RejectedInput,
         source: rejected_at(&request.source, request.line),
         input_hash: request.input_hash.clone(),
         problems: canonical(&request.problems)?,
+    })
+}
+
+fn deliveries(entry: &Entry, request: &RecordDeliveries) -> impl Iterator<Item = Delivery> {
+    (1..).zip(&request.steps).map(|(ordinal, step)| Delivery {
+        seq: entry.seq,
+        ordinal,
+        occurred_at: request.at,
+        recorded_at: entry.recorded_at,
+        incident_id: step.incident_id,
+        source_seq: step.source.seq,
+        source_ordinal: step.source.ordinal,
+        says: step.says,
+        channel: step.channel.clone(),
+        channel_kind: step.kind,
+        lane: step.lane.clone(),
+        event: step.event,
+        attempt: i32::try_from(step.attempt).unwrap_or(i32::MAX),
+        until_at: step.until,
+        reason: step.reason.clone(),
+        receipt: step.receipt.clone(),
+        bundle: step.bundle.and_then(|bundle| i32::try_from(bundle).ok()),
+        settled_to: request.settled_to,
+        deliverer: request.deliverer.clone(),
     })
 }
 

@@ -6,8 +6,9 @@ use crate::domain::{
     policy::Destination,
     time::Timestamp,
     words::{
-        AlertEvent, AlertStatus, CheckStatus, Confidence, EpisodeEvent, EventKind, IncidentType, Interface,
-        PreventionState, RemediationKind, RemediationResult, Severity, Status, Trigger,
+        AlertEvent, AlertStatus, ChannelKind, CheckStatus, Confidence, DeliveryEvent, EpisodeEvent, EventKind,
+        IncidentType, Interface, NoticeKind, PreventionState, RemediationKind, RemediationResult, Severity, Status,
+        Trigger,
     },
 };
 
@@ -480,6 +481,51 @@ table! {
         termination_code: Option<String>,
         /// How many of its tasks needed more than one attempt, by a retry or a repair.
         retried_tasks: Option<i32>,
+    }
+}
+
+table! {
+    /// What people were told, or were to be told: one row per step of sending one notice over one channel.
+    Delivery = "deliveries", stats [seq, occurred_at], bloom [lane, incident_id], sort [seq, ordinal]
+    {
+        /// The audit_log row that says so.
+        seq: u64,
+        /// Position in the request, from 1.
+        ordinal: i32,
+        /// When it happened.
+        occurred_at: Timestamp,
+        /// When the ledger took it.
+        recorded_at: Timestamp,
+        /// The incident it is about. Null for a digest.
+        incident_id: Option<IncidentId>,
+        /// The audit_log row of the event that is told of.
+        source_seq: u64,
+        /// Position of that event in its request, as in escalation_events.
+        source_ordinal: i32,
+        /// trigger, again, acknowledge, resolve, change, digest, undelivered.
+        says: NoticeKind,
+        /// The channel, as the configuration names it.
+        channel: Id,
+        /// pagerduty, slack, email, teams, webhook.
+        channel_kind: ChannelKind,
+        /// What belongs together and is told in its order: for alerts the dedup key.
+        lane: String,
+        /// claimed, delivered, retry, unknown, dead, skipped.
+        event: DeliveryEvent,
+        /// Attempts so far, this one included. 0 when none was made.
+        attempt: i32,
+        /// Claimed: when others may take it over. Retry, unknown: when the receiver is asked again.
+        until_at: Option<Timestamp>,
+        /// Why it was not delivered.
+        reason: Option<String>,
+        /// What the receiver calls it.
+        receipt: Option<String>,
+        /// Steps of one request with the same number and channel are one message.
+        bundle: Option<i32>,
+        /// Up to this audit_log row nothing waited to be told any more.
+        settled_to: u64,
+        /// The process that sends.
+        deliverer: Id,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+use chrono_tz::Tz;
 use regex::Regex;
 use toml::de::DeTable;
 
@@ -22,10 +23,13 @@ const MAX_RECIPIENT_CHARS: usize = 1000;
 /// A year: longer is a trigger that should be disabled.
 const MAX_COOL_DOWN_MINUTES: u32 = 525_600;
 
+/// A week: whoever has not looked by then does not need a pager.
+const MAX_UNACKNOWLEDGED_MINUTES: u32 = 10_080;
+
 static CHANNEL_NAME: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$").expect("a valid expression"));
 
-static E_MAIL: LazyLock<Regex> =
+pub(super) static E_MAIL: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[^\s@,;<>]+@[^\s@,;<>]+$").expect("a valid expression"));
 
 pub fn policy(text: &str) -> Result<Policy, Vec<Problem>> {
@@ -46,14 +50,22 @@ pub fn policy(text: &str) -> Result<Policy, Vec<Problem>> {
 impl Reader<'_> {
     fn policy(&mut self, document: &DeTable) -> Policy {
         let root = Place { table: document, pointer: "", offset: 0 };
-        self.only(root, &["recurring", "escalation", "digest", "comply", "channels", "routes"]);
+        let known =
+            ["recurring", "escalation", "digest", "comply", "delivery", "smtp", "maintenance", "channels", "routes"];
+        self.only(root, &known);
         let mut policy = Policy::default();
         let mut names = Vec::new();
         self.table(root, "recurring", |reader, place| policy.recurring = reader.recurring(place));
         self.table(root, "escalation", |reader, place| reader.escalation(place, &mut policy));
-        self.table(root, "digest", |reader, place| policy.digest = reader.digest(place));
         self.table(root, "comply", |reader, place| reader.comply(place, &mut policy));
         self.table(root, "channels", |reader, place| names = reader.channels(place, &mut policy.channels));
+        self.table(root, "digest", |reader, place| policy.digest = reader.digest(place, &names));
+        self.table(root, "delivery", |reader, place| policy.delivery = reader.delivery(place, &names));
+        self.table(root, "smtp", |reader, place| policy.smtp = reader.smtp(place));
+        let maintenance = &mut policy.maintenance;
+        self.tables(root, "maintenance", "maintenance as [[maintenance]]", |reader, place| {
+            maintenance.extend(reader.maintenance(place));
+        });
         let routes = &mut policy.routes;
         self.tables(root, "routes", "route as [[routes]]", |reader, place| routes.push(reader.route(place, &names)));
         policy
@@ -68,20 +80,24 @@ impl Reader<'_> {
         }
     }
 
-    fn digest(&mut self, place: Place) -> Digest {
-        self.only(place, &["time_zone"]);
-        let default = Digest::default();
-        let Some((value, pointer)) = place.get("time_zone") else { return default };
-        let Some(name) = self.text_of(value, &pointer) else { return default };
-        match name.parse::<Zone>().map(|zone| zone.0) {
-            Ok(time_zone) => Digest { time_zone },
-            Err(_) => {
-                let message = format!("{} is not a time zone", quote(&name));
-                let hint = "use a name of the IANA database, such as Europe/Berlin or UTC";
-                self.problem(value.span().start, &pointer, message, Some(hint.into()));
-                default
-            }
+    fn digest(&mut self, place: Place, channels: &[String]) -> Digest {
+        self.only(place, &["time_zone", "channels"]);
+        Digest {
+            time_zone: self.time_zone(place).unwrap_or(Digest::default().time_zone),
+            channels: self.named_channels(place, channels, "leave it out to send no digest"),
         }
+    }
+
+    pub(super) fn time_zone(&mut self, place: Place) -> Option<Tz> {
+        let (value, pointer) = place.get("time_zone")?;
+        let name = self.text_of(value, &pointer)?;
+        let zone = name.parse::<Zone>().map(|zone| zone.0);
+        if zone.is_err() {
+            let message = format!("{} is not a time zone", quote(&name));
+            let hint = "use a name of the IANA database, such as Europe/Berlin or UTC";
+            self.problem(value.span().start, &pointer, message, Some(hint.into()));
+        }
+        zone.ok()
     }
 
     fn escalation(&mut self, place: Place, policy: &mut Policy) {
@@ -137,7 +153,7 @@ impl Reader<'_> {
     }
 
     fn channel(&mut self, place: Place) -> Option<Channel> {
-        self.only(place, &["kind", "to"]);
+        self.only(place, &["kind", "to", "secret", "url", "webhook_secret", "per_minute"]);
         let kind = match place.get("kind") {
             Some((value, pointer)) => self.word(value, &pointer, ChannelKind::ALL, ChannelKind::as_str),
             None => {
@@ -148,7 +164,8 @@ impl Reader<'_> {
             }
         };
         let to = self.recipient(place, kind);
-        Some(Channel { kind: kind?, to })
+        let reach = self.reach(place, kind);
+        Some(Channel { kind: kind?, to, reach: reach? })
     }
 
     /// Blank is nobody, which the policy reports as a gap: it stops nothing from being recorded.
@@ -178,24 +195,40 @@ impl Reader<'_> {
     }
 
     fn route(&mut self, place: Place, channels: &[String]) -> Route {
-        self.only(place, &["triggers", "severities", "channels"]);
+        self.only(place, &["triggers", "severities", "channels", "unacknowledged_minutes"]);
         let triggers = self.words(place, "triggers", Trigger::ALL, Trigger::as_str);
         let severities = self.words(place, "severities", Severity::ALL, Severity::as_str);
         Route {
             triggers: triggers.unwrap_or_else(|| Trigger::ALL.to_vec()),
             severities: severities.unwrap_or_else(|| Severity::ALL.to_vec()),
             channels: self.route_channels(place, channels),
+            unacknowledged_minutes: self.integer(place, "unacknowledged_minutes", 1..=MAX_UNACKNOWLEDGED_MINUTES),
         }
     }
 
     fn route_channels(&mut self, place: Place, channels: &[String]) -> Vec<Id> {
-        let Some((value, pointer)) = place.get("channels") else {
-            let hint = Some("name at least one channel: without, nobody is told".into());
-            self.problem(place.offset, &child(place.pointer, "channels"), "is missing", hint);
-            return Vec::new();
-        };
+        const NOBODY: &str = "name at least one channel: without, nobody is told";
+        if place.get("channels").is_none() {
+            self.problem(place.offset, &child(place.pointer, "channels"), "is missing", Some(NOBODY.into()));
+        }
+        self.named_channels(place, channels, NOBODY)
+    }
+
+    fn named_channels(&mut self, place: Place, channels: &[String], instead_of_none: &str) -> Vec<Id> {
+        self.names_under(place, "channels", channels, instead_of_none)
+    }
+
+    /// Names of channels under `key`, each of which is one of `channels`.
+    pub(super) fn names_under(
+        &mut self,
+        place: Place,
+        key: &str,
+        channels: &[String],
+        instead_of_none: &str,
+    ) -> Vec<Id> {
+        let Some((value, pointer)) = place.get(key) else { return Vec::new() };
         let mut named = Vec::new();
-        for (item, pointer) in self.items(value, &pointer, "name at least one channel: without, nobody is told") {
+        for (item, pointer) in self.items(value, &pointer, instead_of_none) {
             let Some(name) = self.text_of(item, &pointer) else { continue };
             if channels.contains(&name) {
                 named.extend(Id::new(name));

@@ -196,7 +196,7 @@ when = 2026-01-01",
     /routes/0/channels/1: "zzz" is not a channel of this file, line 29 (hint: this file defines mail, pager, post)
     /routes/1/channels: is missing, line 30 (hint: name at least one channel: without, nobody is told)
     /routes/2/channels: is empty, line 33 (hint: name at least one channel: without, nobody is told)
-    /routes/2/when: is not a setting, line 34 (hint: known here: triggers, severities, channels)
+    /routes/2/when: is not a setting, line 34 (hint: known here: triggers, severities, channels, unacknowledged_minutes)
     "#);
 }
 

@@ -429,7 +429,7 @@ proptest! {
             (check.name, check.finding) = (name.clone(), Some(text.clone()));
         }
         let mut rows = rows(&report, &example_policy());
-        let routes = [Destination { channel: name, kind: ChannelKind::Slack, to: Some(text.clone()) }];
+        let routes = [Destination { channel: name, kind: ChannelKind::Slack, to: Some(text.clone()), unacknowledged_minutes: None }];
         for row in rows.iter_mut() {
             row.routes = Some(canonical(&routes).unwrap());
             row.reason.push_str(&text);

@@ -1,0 +1,475 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::{
+    entry::{ENTRY_VERSION, Facts},
+    escalation::dedup_key,
+    steps::EvaluateEscalations,
+    words::AlertStatus,
+};
+
+const CONFIG: &str = r##"
+    [delivery]
+    bundle_over = 3
+    stale_minutes = 60
+    give_up_minutes = 30
+    [channels.pager]
+    kind = "pagerduty"
+    to = "on-call"
+    secret = "env:PAGER"
+    [channels.chat]
+    kind = "slack"
+    to = "#ops"
+    secret = "env:CHAT"
+    [channels.hook]
+    kind = "webhook"
+    to = "hook"
+    url = "https://hooks.example.test/ops"
+    [[routes]]
+    severities = ["CRITICAL", "HIGH"]
+    channels = ["pager", "chat"]
+    [[routes]]
+    severities = ["LOW", "MEDIUM"]
+    channels = ["chat"]
+    [[routes]]
+    severities = ["CRITICAL"]
+    channels = ["pager"]
+    unacknowledged_minutes = 15
+    [[maintenance]]
+    from = "2026-03-01T10:00:00Z"
+    until = "2026-03-01T12:00:00Z"
+    severities = ["LOW"]
+    reason = "migration"
+"##;
+
+/// A ledger in memory, and the outbox that follows it.
+struct World {
+    policy: Arc<Policy>,
+    entries: Vec<Entry>,
+    outbox: Outbox,
+    now: Timestamp,
+}
+
+fn id(text: &str) -> Id {
+    Id::new(text).unwrap()
+}
+
+fn key(incident: u64) -> String {
+    dedup_key(IncidentId::from_ordinal(incident), Trigger::SecurityFinding, "0123456789abcdef")
+}
+
+impl World {
+    fn new() -> Self {
+        let policy = Arc::new(Policy::parse(CONFIG).unwrap());
+        let now = "2026-03-01T00:00:00Z".parse().unwrap();
+        Self { outbox: Outbox::new(Arc::clone(&policy), 0, Vec::new(), None), policy, entries: Vec::new(), now }
+    }
+
+    /// One in which something was told before.
+    fn begun() -> Self {
+        let mut world = Self::new();
+        world.deliver(Vec::new());
+        world
+    }
+
+    fn pass(&mut self, minutes: i64) {
+        self.now = self.now.plus(TimeDelta::minutes(minutes));
+    }
+
+    fn add(&mut self, request: Request, incident: Option<u64>, alerts: Vec<AlertChange>) {
+        let seq = self.entries.len() as u64 + 1;
+        let entry = Entry {
+            version: ENTRY_VERSION,
+            seq,
+            recorded_at: self.now,
+            interface: Interface::Cli,
+            request_id: id(&format!("r-{seq}")),
+            request,
+            facts: Facts { incident_id: incident.map(IncidentId::from_ordinal), alerts, ..Facts::default() },
+        };
+        self.outbox.add(&entry);
+        self.entries.push(entry);
+    }
+
+    fn alert(&mut self, incident: u64, event: AlertEvent, severity: Severity, quiet_until: Option<Timestamp>) {
+        let status = match event {
+            AlertEvent::Fired | AlertEvent::Repeated => AlertStatus::Open,
+            AlertEvent::Acknowledged => AlertStatus::Acknowledged,
+            AlertEvent::Suppressed => AlertStatus::Suppressed,
+            AlertEvent::Cleared | AlertEvent::Resolved | AlertEvent::NotFired => AlertStatus::Resolved,
+        };
+        let change = AlertChange {
+            trigger: Trigger::SecurityFinding,
+            event,
+            status: Some(status),
+            severity: Some(severity),
+            dedup_key: key(incident),
+            reason: "a reason".into(),
+            message: Some("look".into()),
+            routes: self.policy.destinations(Trigger::SecurityFinding, severity),
+            quiet_until,
+        };
+        let incident_id = IncidentId::from_ordinal(incident);
+        let step = EvaluateEscalations { incident_id, actor: id("user:x"), at: None, request_id: None };
+        self.add(step.into(), Some(incident), vec![change]);
+    }
+
+    fn fire(&mut self, incident: u64, severity: Severity) {
+        self.alert(incident, AlertEvent::Fired, severity, None);
+    }
+
+    fn deliver(&mut self, steps: Vec<DeliveryStep>) {
+        let request = RecordDeliveries {
+            actor: id("system:deliver"),
+            deliverer: id("d"),
+            at: self.now,
+            based_on: None,
+            settled_to: self.outbox.settled_to(),
+            steps,
+        };
+        self.add(Request::RecordDeliveries(Box::new(request)), None, Vec::new());
+    }
+
+    fn plan(&mut self) -> Plan {
+        self.outbox.plan(self.now, 1_000)
+    }
+
+    /// Claims and sends everything that is due; says what it was.
+    fn send(&mut self, outcome: DeliveryEvent) -> Vec<String> {
+        let plan = self.plan();
+        let dues: Vec<Due> = plan.send.iter().flat_map(Sending::dues).cloned().collect();
+        let claimed = Some(self.now.plus(TimeDelta::minutes(1)));
+        let steps = plan.send.iter().enumerate().flat_map(|(number, sending)| {
+            let bundle = matches!(sending, Sending::Several(..)).then_some(number as u32);
+            let claim = move |due: &Due| due.notice.step(DeliveryEvent::Claimed, due.attempt);
+            sending.dues().iter().map(move |due| DeliveryStep { until: claimed, bundle, ..claim(due) })
+        });
+        let left = plan.leave.iter().map(|left| left.notice.step(left.event, left.attempts));
+        let steps: Vec<DeliveryStep> = steps.chain(left).collect();
+        self.deliver(steps);
+        let until = Some(self.now.plus(TimeDelta::seconds(1)));
+        let came = dues.iter().map(|due| DeliveryStep { until, ..due.notice.step(outcome, due.attempt) }).collect();
+        self.deliver(came);
+        let said = |sending: &Sending| match sending {
+            Sending::One(due) => format!("{} {} {}", due.notice.channel, due.notice.says, due.notice.lane),
+            Sending::Several(why, dues) => format!("{} {why:?} {}", dues[0].notice.channel, dues.len()),
+        };
+        let left = plan.leave.iter().map(|left| format!("{} {} {}", left.notice.channel, left.event, left.notice.lane));
+        plan.send.iter().map(said).chain(left).collect()
+    }
+}
+
+#[test]
+fn an_alert_is_told_acknowledged_and_over_on_every_channel_it_was_told_on() {
+    let mut world = World::begun();
+    world.fire(1, Severity::High);
+    let lane = key(1);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [format!("chat trigger {lane}"), format!("pager trigger {lane}")]);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [""; 0]);
+    world.alert(1, AlertEvent::Repeated, Severity::High, None);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [""; 0]);
+    world.alert(1, AlertEvent::Acknowledged, Severity::High, None);
+    world.alert(1, AlertEvent::Cleared, Severity::High, None);
+    // One after the other: the second waits until it is known what came of the first.
+    let acknowledge = [format!("chat resolve {lane}"), format!("pager resolve {lane}")];
+    assert_eq!(world.send(DeliveryEvent::Delivered), acknowledge, "what is over need not be called acknowledged");
+    assert_eq!(world.outbox.waiting(), 0);
+    assert_eq!(world.outbox.settled_to(), world.outbox.seen());
+}
+
+#[test]
+fn what_nobody_was_told_of_is_over_without_a_word() {
+    let mut world = World::begun();
+    world.fire(1, Severity::High);
+    world.fire(1, Severity::Critical);
+    world.alert(1, AlertEvent::Resolved, Severity::Critical, None);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [""; 0]);
+    assert_eq!(world.outbox.settled_to(), world.outbox.seen());
+}
+
+#[test]
+fn an_alert_that_nobody_acknowledges_is_told_again() {
+    let mut world = World::begun();
+    world.fire(1, Severity::Critical);
+    world.fire(2, Severity::Critical);
+    assert_eq!(world.send(DeliveryEvent::Delivered).len(), 4);
+    world.pass(14);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [""; 0]);
+    world.alert(2, AlertEvent::Acknowledged, Severity::Critical, None);
+    assert_eq!(world.send(DeliveryEvent::Delivered).len(), 2);
+    world.pass(1);
+    let again = format!("{}/after-15m", key(1));
+    assert_eq!(world.send(DeliveryEvent::Delivered), [format!("pager again {again}")]);
+    world.alert(1, AlertEvent::Resolved, Severity::Critical, None);
+    let mut over = vec![format!("chat resolve {}", key(1)), format!("pager resolve {}", key(1))];
+    over.push(format!("pager resolve {again}"));
+    assert_eq!(world.send(DeliveryEvent::Delivered), over);
+}
+
+#[test]
+fn a_lane_waits_for_its_first_and_lanes_do_not_wait_for_each_other() {
+    let mut world = World::begun();
+    world.fire(1, Severity::Medium);
+    assert_eq!(world.send(DeliveryEvent::Unknown), [format!("chat trigger {}", key(1))]);
+    world.fire(2, Severity::Medium);
+    world.alert(1, AlertEvent::Resolved, Severity::Medium, None);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [format!("chat trigger {}", key(2))]);
+    world.pass(1);
+    // Nobody knows whether it was received, so it is told before what follows it.
+    assert_eq!(world.send(DeliveryEvent::Delivered), [format!("chat trigger {}", key(1))]);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [format!("chat resolve {}", key(1))]);
+}
+
+#[test]
+fn a_channel_that_cannot_be_told_is_told_of_elsewhere_once() {
+    let mut world = World::begun();
+    world.fire(1, Severity::Medium);
+    for _ in 0..32 {
+        world.send(DeliveryEvent::Retry);
+        world.pass(1);
+    }
+    let dead = world.entries.iter().filter_map(|entry| match &entry.request {
+        Request::RecordDeliveries(request) => {
+            Some(request.steps.iter().filter(|step| step.event == DeliveryEvent::Dead))
+        }
+        _ => None,
+    });
+    let channels: Vec<&str> = dead.flatten().map(|step| step.channel.as_str()).collect();
+    assert_eq!(channels, ["chat"]);
+    let mut world = World::begun();
+    world.fire(1, Severity::Medium);
+    world.send(DeliveryEvent::Dead);
+    let lane = format!("undelivered/chat/{}", key(1));
+    assert_eq!(
+        world.send(DeliveryEvent::Dead),
+        [format!("hook undelivered {lane}"), format!("pager undelivered {lane}")]
+    );
+    assert_eq!(world.send(DeliveryEvent::Delivered), [""; 0], "of those that failed too nobody is told");
+}
+
+#[test]
+fn many_at_once_are_one_message_where_people_read_and_old_ones_everywhere() {
+    let mut world = World::begun();
+    for incident in 1..=4 {
+        world.fire(incident, Severity::High);
+    }
+    let sent = world.send(DeliveryEvent::Delivered);
+    assert_eq!(sent[0], "chat Many 4");
+    assert_eq!(sent.iter().filter(|one| one.starts_with("pager trigger")).count(), 4);
+    world.fire(5, Severity::High);
+    world.fire(6, Severity::High);
+    world.pass(61);
+    assert_eq!(world.send(DeliveryEvent::Delivered), ["chat Stale 2", "pager Stale 2"]);
+}
+
+#[test]
+fn a_first_run_says_nothing_of_old_alerts() {
+    let mut world = World::new();
+    world.fire(1, Severity::High);
+    world.pass(61);
+    world.fire(2, Severity::Medium);
+    let mut sent = world.send(DeliveryEvent::Delivered);
+    sent.sort();
+    let old = key(1);
+    assert_eq!(
+        sent,
+        [format!("chat skipped {old}"), format!("chat trigger {}", key(2)), format!("pager skipped {old}")]
+    );
+    assert_eq!(world.outbox.settled_to(), world.outbox.seen());
+    world.alert(1, AlertEvent::Resolved, Severity::High, None);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [""; 0]);
+}
+
+#[test]
+fn maintenance_holds_what_it_is_for_and_then_it_is_told_if_it_still_stands() {
+    let mut world = World::begun();
+    world.now = "2026-03-01T10:30:00Z".parse().unwrap();
+    world.fire(1, Severity::Low);
+    world.fire(2, Severity::Low);
+    world.fire(3, Severity::Medium);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [format!("chat trigger {}", key(3))]);
+    world.alert(2, AlertEvent::Cleared, Severity::Low, None);
+    world.now = "2026-03-01T11:59:59Z".parse().unwrap();
+    let plan = world.plan();
+    assert_eq!((plan.send.len(), plan.next), (0, Some("2026-03-01T12:00:00Z".parse().unwrap())));
+    world.now = "2026-03-01T12:00:00Z".parse().unwrap();
+    assert_eq!(world.send(DeliveryEvent::Delivered), [format!("chat trigger {}", key(1))], "not stale: it was held");
+}
+
+#[test]
+fn quiet_alerts_are_evaluated_when_their_time_is_over() {
+    let mut world = World::begun();
+    let until = world.now.plus(TimeDelta::minutes(10));
+    world.fire(1, Severity::High);
+    world.send(DeliveryEvent::Delivered);
+    world.alert(1, AlertEvent::Suppressed, Severity::High, Some(until));
+    assert_eq!(world.send(DeliveryEvent::Delivered).len(), 2, "the pager stops ringing");
+    assert!(world.outbox.quiet_over(world.now).is_empty());
+    assert_eq!(world.plan().next, Some(until));
+    world.pass(10);
+    let over = world.outbox.quiet_over(world.now);
+    assert_eq!(over.len(), 1);
+    assert!(world.outbox.settled_to() < over[0].1.seq);
+    world.alert(1, AlertEvent::Fired, Severity::High, None);
+    assert!(world.outbox.quiet_over(world.now).is_empty());
+    assert_eq!(world.send(DeliveryEvent::Delivered).len(), 2);
+}
+
+#[test]
+fn a_claim_keeps_others_away_until_its_time_is_over() {
+    let mut world = World::begun();
+    world.fire(1, Severity::Medium);
+    let plan = world.plan();
+    let due = plan.send[0].dues()[0].clone();
+    let until = world.now.plus(TimeDelta::minutes(1));
+    world.deliver(vec![DeliveryStep { until: Some(until), ..due.notice.step(DeliveryEvent::Claimed, 1) }]);
+    let plan = world.plan();
+    assert_eq!((plan.send.len(), plan.next), (0, Some(until)));
+    world.pass(1);
+    assert_eq!(world.plan().send[0].dues()[0].attempt, 2);
+}
+
+#[derive(Debug, Clone)]
+enum Happens {
+    Alert(u64, AlertEvent, Severity),
+    Sends(DeliveryEvent),
+    /// Claims everything, and dies.
+    Dies,
+    Passes(i64),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let severity = prop::sample::select(Severity::ALL);
+    let event = prop::sample::select(AlertEvent::ALL);
+    let outcomes = [DeliveryEvent::Delivered, DeliveryEvent::Retry, DeliveryEvent::Unknown, DeliveryEvent::Dead];
+    prop_oneof![
+        4 => (1_u64..6, event, severity).prop_map(|(incident, event, severity)| Happens::Alert(incident, event, severity)),
+        3 => prop::sample::select(outcomes.to_vec()).prop_map(Happens::Sends),
+        1 => Just(Happens::Dies),
+        2 => prop::sample::select(vec![1_i64, 5, 20, 70]).prop_map(Happens::Passes),
+    ]
+}
+
+/// What was sent in each lane, in its order.
+fn sent(world: &World) -> BTreeMap<(Id, String), Vec<NoticeKind>> {
+    let mut lanes: BTreeMap<(Id, String), Vec<NoticeKind>> = BTreeMap::new();
+    for entry in &world.entries {
+        let Request::RecordDeliveries(request) = &entry.request else { continue };
+        for step in request.steps.iter().filter(|step| step.event == DeliveryEvent::Delivered) {
+            lanes.entry((step.channel.clone(), step.lane.clone())).or_default().push(step.says);
+        }
+    }
+    lanes
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_lanes_keep_their_order_and_end(steps in prop::collection::vec(happens(), 1..60)) {
+        let mut world = World::begun();
+        for step in steps {
+            match step {
+                Happens::Alert(incident, event, severity) => {
+                    let quiet = (event == AlertEvent::Suppressed).then(|| world.now.plus(TimeDelta::minutes(30)));
+                    world.alert(incident, event, severity, quiet);
+                }
+                Happens::Sends(outcome) => drop(world.send(outcome)),
+                Happens::Dies => {
+                    let until = Some(world.now.plus(TimeDelta::minutes(1)));
+                    let plan = world.plan();
+                    let dues = plan.send.iter().flat_map(Sending::dues);
+                    let claim = |due: &Due| due.notice.step(DeliveryEvent::Claimed, due.attempt);
+                    let steps = dues.map(|due| DeliveryStep { until, ..claim(due) }).collect();
+                    world.deliver(steps);
+                }
+                Happens::Passes(minutes) => world.pass(minutes),
+            }
+            prop_assert!(world.outbox.settled_to() <= world.outbox.seen());
+
+            // Whoever begins with what is settled knows the same.
+            let settled = world.outbox.settled_to();
+            let known = world.told(settled);
+            let mut again = Outbox::new(Arc::clone(&world.policy), settled, known, Some(world.now));
+            world.entries.iter().filter(|entry| entry.seq > settled).for_each(|entry| again.add(entry));
+            let waiting = |outbox: &Outbox| -> Vec<(Notice, u32, Timestamp)> {
+                let all = outbox.lanes.values().flat_map(|lane| lane.waiting.clone());
+                all.map(|waiting| (waiting.notice, waiting.attempts, waiting.not_before)).collect()
+            };
+            prop_assert_eq!(waiting(&again), waiting(&world.outbox));
+        }
+        // In the end everything is told.
+        for _ in 0..200 {
+            world.pass(1);
+            world.send(DeliveryEvent::Delivered);
+        }
+        prop_assert_eq!(world.outbox.waiting(), 0);
+        for ((channel, lane), told) in sent(&world) {
+            if told.first() == Some(&NoticeKind::Undelivered) {
+                continue;
+            }
+            let late = [NoticeKind::Acknowledge, NoticeKind::Resolve];
+            prop_assert!(!late.contains(&told[0]) || world.was_claimed(&channel, &lane), "{channel} {lane} {told:?}");
+        }
+        // What is over at the end was told so last, wherever it was told.
+        for incident in 1..6 {
+            let last = world.entries.iter().rev().flat_map(|entry| &entry.facts.alerts)
+                .find(|change| change.dedup_key == key(incident) && !matches!(change.event, AlertEvent::NotFired | AlertEvent::Repeated));
+            if last.is_some_and(|change| matches!(change.event, AlertEvent::Cleared | AlertEvent::Resolved)) {
+                let lane = (id("pager"), key(incident));
+                if let Some(told) = sent(&world).get(&lane).filter(|_| !world.was_given_up(&lane.0, &lane.1)) {
+                    prop_assert_ne!(told.last(), Some(&NoticeKind::Trigger));
+                }
+            }
+        }
+    }
+}
+
+impl World {
+    /// What was told of alerts that were not over at `settled`, as the tables say it.
+    fn told(&self, settled: u64) -> Vec<Told> {
+        let last = |dedup_key: &str, over: bool| {
+            let changes = self.entries.iter().filter(|entry| entry.seq <= settled).rev();
+            let mut changes =
+                changes.flat_map(|entry| entry.facts.alerts.iter().map(move |change| (entry.seq, change)));
+            let counts = |change: &AlertChange| {
+                let is_over = change.status == Some(AlertStatus::Resolved);
+                change.dedup_key == dedup_key && change.event != AlertEvent::NotFired && (!over || is_over)
+            };
+            changes.find(|(_, change)| counts(change)).map_or(0, |(seq, _)| seq)
+        };
+        let mut told: Vec<Told> = Vec::new();
+        for entry in &self.entries {
+            let Request::RecordDeliveries(request) = &entry.request else { continue };
+            for step in request.steps.iter().filter(|step| step.source.seq <= settled) {
+                let key = step.lane.split_once("/after-").map_or(step.lane.as_str(), |(key, _)| key).to_owned();
+                let (over_at, last_at) = (last(&key, true), last(&key, false));
+                if step.event == DeliveryEvent::Claimed
+                    && matches!(step.says, NoticeKind::Trigger | NoticeKind::Again)
+                    && step.source.seq > over_at
+                    && last_at > over_at
+                {
+                    let (channel, kind, lane) = (step.channel.clone(), step.kind, step.lane.clone());
+                    told.push(Told { channel, kind, lane, dedup_key: key, receipt: None });
+                }
+            }
+        }
+        told
+    }
+
+    fn has(&self, channel: &Id, lane: &str, wanted: impl Fn(&DeliveryStep) -> bool) -> bool {
+        self.entries.iter().any(|entry| match &entry.request {
+            Request::RecordDeliveries(request) => {
+                request.steps.iter().any(|step| step.channel == *channel && step.lane == lane && wanted(step))
+            }
+            _ => false,
+        })
+    }
+
+    fn was_claimed(&self, channel: &Id, lane: &str) -> bool {
+        let alert = |says: NoticeKind| matches!(says, NoticeKind::Trigger | NoticeKind::Again);
+        self.has(channel, lane, |step| step.event == DeliveryEvent::Claimed && alert(step.says))
+    }
+
+    fn was_given_up(&self, channel: &Id, lane: &str) -> bool {
+        self.has(channel, lane, |step| step.event == DeliveryEvent::Dead)
+    }
+}
