@@ -7,6 +7,7 @@
 //! - [`export`]: rows of it for other programs, [`ocsf`] for those that want OCSF events
 //! - [`ingest`]: what became of the documents in an inbox
 //! - [`listing`]: many rows, one per line
+//! - `slack` makes text safe for a Slack message
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
 //! - [`checkup`]: what was found about a place for a lake
 //! - [`digest`]: one week, in every format
@@ -41,6 +42,7 @@ pub mod recurring;
 pub mod replay;
 pub mod runbook;
 pub mod similar;
+mod slack;
 pub mod sweep;
 pub mod timeline;
 pub mod told_if;

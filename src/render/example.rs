@@ -1,5 +1,7 @@
 //! Records for the tests of this module: the examples, an incident of any report, and text nobody would wish for.
 
+use std::collections::BTreeSet;
+
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::timeline::IncidentRecord;
@@ -81,6 +83,64 @@ pub fn hostile_text() -> impl Strategy<Value = String> {
             .collect::<Vec<_>>(),
     );
     vec(prop_oneof![any::<char>(), dangerous], 1..40).prop_map(|characters| characters.into_iter().collect())
+}
+
+/// Text of any length in which what some format acts on comes often.
+pub fn any_text() -> impl Strategy<Value = String> {
+    let pieces = select(vec![
+        "<!channel>",
+        "<@U012>",
+        "<#C012|x>",
+        "@here",
+        "@Channel!",
+        "&",
+        "<",
+        ">",
+        "*b*",
+        "_i_",
+        "~s~",
+        "`c`",
+        "日",
+        "é",
+        " word ",
+        "\n",
+        "https://e.test",
+        "\u{202e}",
+    ]);
+    prop_oneof![
+        hostile_text(),
+        (vec(pieces, 0..30), 1usize..20).prop_map(|(pieces, times)| pieces.concat().repeat(times)),
+    ]
+}
+
+/// Element and attribute names of a page, after checking that every element is closed in order and every attribute quoted.
+pub fn checked(page: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut elements, mut attributes, mut open) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let mut rest = page.strip_prefix("<!DOCTYPE html>").expect("a doctype");
+    while let Some(start) = rest.find('<') {
+        assert!(!rest[..start].contains('>'), "a bare > in {:?}", &rest[..start]);
+        let tag = &rest[start + 1..];
+        let end = tag.find('>').expect("a tag that ends");
+        let (tag, after) = (&tag[..end], &tag[end + 1..]);
+        rest = after;
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop().as_deref(), Some(name), "closed out of order");
+            continue;
+        }
+        let (tag, closed) = tag.strip_suffix('/').map_or((tag, false), |tag| (tag, true));
+        let (name, mut parts) = tag.split_once(' ').unwrap_or((tag, ""));
+        while let Some((attribute, value)) = parts.split_once("=\"") {
+            attributes.insert(attribute.trim().to_owned());
+            parts = value.split_once('"').expect("a quoted value").1;
+        }
+        assert!(parts.trim().is_empty(), "an attribute without a value in {tag:?}");
+        elements.insert(name.to_owned());
+        if !closed && !["meta", "br"].contains(&name) {
+            open.push(name.to_owned());
+        }
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+    (elements, attributes)
 }
 
 /// Nothing in the output acts on a terminal but the line ends the layout put there.

@@ -85,6 +85,44 @@ fn widest(character: char) -> usize {
     if character == '\u{fe0f}' { 1 } else { character.width().unwrap_or(1) }
 }
 
+/// Text cut at a character boundary so that its characters weigh at most `most`, with `…` where something is missing.
+pub fn within(text: &str, most: usize, weight: impl Fn(char) -> usize) -> Cow<'_, str> {
+    let (mut used, mut end) = (0, 0);
+    let room = most.checked_sub(weight('…'));
+    for (start, character) in text.char_indices() {
+        used += weight(character);
+        if used > most {
+            return room.map_or(Cow::Borrowed(""), |_| Cow::Owned(format!("{}…", &text[..end])));
+        }
+        if room.is_some_and(|room| used <= room) {
+            end = start + character.len_utf8();
+        }
+    }
+    Cow::Borrowed(text)
+}
+
+/// As many lines as fit into `room`, and how many more there are, those included that are `hidden` already. The line that
+/// says so is not counted.
+pub fn fitting(
+    lines: impl ExactSizeIterator<Item = String>,
+    hidden: usize,
+    room: usize,
+    size: impl Fn(&str) -> usize,
+) -> Vec<String> {
+    let all = lines.len() + hidden;
+    let mut used = 0;
+    let mut shown: Vec<String> = lines
+        .take_while(|line| {
+            used += size(line);
+            used <= room
+        })
+        .collect();
+    if shown.len() < all {
+        shown.push(format!("… and {} more", all - shown.len()));
+    }
+    shown
+}
+
 /// The value, or `n/a`. Text from outside passes [`line`] first.
 pub fn na(value: Option<impl Display>) -> String {
     value.map_or_else(|| NA.to_owned(), |value| value.to_string())
@@ -139,6 +177,32 @@ mod tests {
         check("日次処理", 4, "日…");
         check("e\u{301}e\u{301}e\u{301}", 2, "e\u{301}…");
         check("", 0, "");
+    }
+
+    #[test]
+    fn what_is_weighed_is_cut_where_it_gets_too_heavy() {
+        fn check(text: &str, most: usize, shown: &str) {
+            assert_eq!(within(text, most, char::len_utf8), shown, "{text:?} within {most}");
+        }
+        check("daily-etl", 9, "daily-etl");
+        check("daily-etl", 8, "daily…");
+        check("日次処理", 12, "日次処理");
+        check("日次処理", 11, "日次…");
+        check("日次", 5, "…");
+        check("日次", 2, "");
+        check("", 0, "");
+    }
+
+    #[test]
+    fn lines_that_do_not_fit_are_counted() {
+        fn check(hidden: usize, room: usize, shown: &[&str]) {
+            let lines = ["one", "two", "three"].map(str::to_owned).into_iter();
+            assert_eq!(fitting(lines, hidden, room, str::len), shown, "{hidden} hidden, room {room}");
+        }
+        check(0, 11, &["one", "two", "three"]);
+        check(4, 11, &["one", "two", "three", "… and 4 more"]);
+        check(0, 10, &["one", "two", "… and 1 more"]);
+        check(4, 0, &["… and 7 more"]);
     }
 
     #[test]

@@ -11,15 +11,12 @@ use crate::{
         digest::{Decision, Digest, LEAST_FOR_MEDIAN, RecurringIssue, share},
         words::{HourBand, Measure},
     },
-    render::plain::{NA, cut, duration, line, na},
+    render::{
+        plain::{NA, cut, duration, line, na},
+        slack::{self, MOST_MESSAGE, MOST_SECTION, context, escaped, section, titled},
+    },
 };
 
-/// Characters of a header.
-const MOST_HEADER: usize = 150;
-/// Characters of a section's text.
-const MOST_SECTION: usize = 3_000;
-/// Characters of the message as JSON.
-const MOST_MESSAGE: usize = 13_000;
 /// What is kept free for the head of the audit log, which closes the message.
 const CLOSING: usize = 1_500;
 /// Columns of a name.
@@ -34,7 +31,7 @@ pub fn slack(digest: &Digest) -> Value {
     let week = &digest.week;
     let title = format!("Incident digest {}", line(&week.week));
     let mut message = Message::default();
-    message.add([json!({ "type": "header", "text": plain(&title, MOST_HEADER) })]);
+    message.add([slack::header(&title)]);
     let made = words::moment(digest.made_at, week.zone());
     message.add([context(&format!(
         "{}. Time zone: {}. Revision {}, made {made}.",
@@ -142,18 +139,8 @@ impl Message {
 
 /// Shown in notifications. Our own words and numbers only.
 fn fallback(digest: &Digest) -> String {
-    let incidents = match digest.figures.incidents() {
-        0 => "no incidents".into(),
-        1 => "1 incident".into(),
-        incidents => format!("{incidents} incidents"),
-    };
-    let decisions = match words::decisions(digest).len() {
-        0 => "nothing needs a decision".into(),
-        1 => "1 point needs a decision".into(),
-        points => format!("{points} points need a decision"),
-    };
     let week = escaped(&line(&digest.week.week), 40);
-    format!("Incident digest {}: {incidents}, {decisions}.", without_markup(&week))
+    slack::unmarked(&format!("Incident digest {week}: {}.", words::in_short(digest)))
 }
 
 /// Key figures, two in a row.
@@ -194,42 +181,10 @@ fn definitions() -> String {
         .join(" ")
 }
 
-/// Our own words, in bold.
-fn titled(title: &str) -> Value {
-    json!({ "type": "section", "text": { "type": "mrkdwn", "text": format!("*{title}*"), "verbatim": true } })
-}
-
 /// Items, one per line, as many as fit.
 fn listed(items: &[String]) -> Value {
-    // Escaping makes text longer: what is counted is what is sent. A line that says how many are missing fits too.
-    let room = MOST_SECTION - 40;
-    let mut lines: Vec<String> = Vec::new();
-    let mut used = 0;
-    for item in items.iter().take(MOST_ITEMS) {
-        let item = format!("• {}", escaped(item, MOST_SECTION));
-        used += item.chars().count() + 1;
-        if used > room {
-            break;
-        }
-        lines.push(item);
-    }
-    let more = items.len() - lines.len();
-    if more > 0 {
-        lines.push(format!("… and {more} more"));
-    }
-    json!({ "type": "section", "text": { "type": "plain_text", "text": lines.join("\n"), "emoji": false } })
-}
-
-fn section(text: &str) -> Value {
-    json!({ "type": "section", "text": plain(text, MOST_SECTION) })
-}
-
-fn context(text: &str) -> Value {
-    json!({ "type": "context", "elements": [plain(text, MOST_SECTION)] })
-}
-
-fn plain(text: &str, most: usize) -> Value {
-    json!({ "type": "plain_text", "text": escaped(text, most), "emoji": false })
+    let shown = items.iter().take(MOST_ITEMS).map(|item| format!("• {item}"));
+    slack::lines(shown, items.len().saturating_sub(MOST_ITEMS), MOST_SECTION)
 }
 
 fn named(text: &str) -> String {
@@ -241,41 +196,4 @@ fn named(text: &str) -> String {
 
 fn sentence(text: &str) -> String {
     cut(&line(text.trim()), MOST_SENTENCE).into_owned()
-}
-
-/// At most so many characters once `&`, `<` and `>` are spelled as Slack asks; never cut inside of one of those. A mention of
-/// everybody loses its `@`, whatever is made of the text on its way.
-fn escaped(text: &str, most: usize) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut used = 0;
-    let mut characters = text.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        let mut bytes = [0; 4];
-        let spelled = match character {
-            '&' => "&amp;",
-            '<' => "&lt;",
-            '>' => "&gt;",
-            '@' if is_everybody(&text[at + 1..]) => "＠",
-            _ => character.encode_utf8(&mut bytes),
-        };
-        let length = spelled.chars().count();
-        let left = if characters.peek().is_some() { 1 } else { 0 };
-        if used + length + left > most {
-            shown.push('…');
-            break;
-        }
-        shown.push_str(spelled);
-        used += length;
-    }
-    shown
-}
-
-fn is_everybody(text: &str) -> bool {
-    let begins = |name: &&str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    ["here", "channel", "everyone", "group"].iter().any(begins)
-}
-
-/// For text that Slack takes for its markup.
-fn without_markup(text: &str) -> String {
-    text.chars().filter(|character| !matches!(character, '*' | '_' | '~' | '`' | '@' | '#')).collect()
 }

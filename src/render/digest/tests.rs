@@ -1,5 +1,4 @@
 use proptest::prelude::*;
-use serde_json::Value;
 
 use super::{markdown::markdown, slack::slack, text::text};
 use crate::{
@@ -8,8 +7,9 @@ use crate::{
         summary::{changed, decisions},
     },
     render::{
-        example::{assert_safe, hostile_text},
+        example::{any_text, assert_safe},
         plain::{self, columns},
+        slack::check::check_limits,
     },
 };
 
@@ -144,91 +144,11 @@ fn small_numbers_show_no_percentage_and_no_percentile() {
     }
 }
 
-/// Everything Slack sets a limit to.
-fn check_limits(message: &Value) {
-    assert!(message.to_string().chars().count() <= 13_000, "{}", message.to_string().chars().count());
-    let blocks = message["blocks"].as_array().unwrap();
-    assert!(!blocks.is_empty() && blocks.len() <= 50);
-    let length = |text: &Value| text["text"].as_str().unwrap().chars().count();
-    for block in blocks {
-        match block["type"].as_str().unwrap() {
-            "header" => assert!((1..=150).contains(&length(&block["text"]))),
-            "section" => {
-                let fields = block["fields"].as_array().cloned().unwrap_or_default();
-                assert!(fields.len() <= 10 && fields.iter().all(|field| (1..=2_000).contains(&length(field))));
-                assert!(!fields.is_empty() || (1..=3_000).contains(&length(&block["text"])));
-            }
-            "context" => {
-                let elements = block["elements"].as_array().unwrap();
-                assert!(elements.len() <= 10 && elements.iter().all(|text| (1..=3_000).contains(&length(text))));
-            }
-            "divider" => {}
-            other => panic!("{other}"),
-        }
-    }
-    assert!(message["text"].as_str().unwrap().chars().count() <= 300);
-    check_harmless(message, "");
-}
-
-/// No text can ping, link, or mark up, wherever it stands.
-fn check_harmless(value: &Value, kind: &str) {
-    match value {
-        Value::Object(fields) => {
-            let kind = fields.get("type").and_then(Value::as_str).unwrap_or("mrkdwn");
-            fields.values().for_each(|value| check_harmless(value, kind));
-        }
-        Value::Array(items) => items.iter().for_each(|value| check_harmless(value, kind)),
-        Value::String(text) => {
-            assert!(!text.contains(['<', '>']), "{text}");
-            let bare = text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "");
-            assert!(!bare.contains('&'), "{text}");
-            for everybody in ["@here", "@channel", "@everyone", "@group"] {
-                assert!(!text.to_lowercase().contains(everybody), "{text}");
-            }
-            assert_safe(text);
-            // In our own words only the titles of figures are marked up.
-            if kind == "mrkdwn" {
-                let marks = text.chars().filter(|character| "*_~`@#".contains(*character)).count();
-                assert!(marks == 0 || marks == 2 && text.starts_with('*'), "{text}");
-            }
-        }
-        _ => {}
-    }
-}
-
 #[test]
 fn slack_is_within_its_limits() {
     for digest in all() {
         check_limits(&slack(&digest));
     }
-}
-
-fn any_text() -> impl Strategy<Value = String> {
-    let pieces = proptest::sample::select(vec![
-        "<!channel>",
-        "<@U012>",
-        "<#C012|x>",
-        "@here",
-        "@Channel!",
-        "&",
-        "<",
-        ">",
-        "*b*",
-        "_i_",
-        "~s~",
-        "`c`",
-        "日",
-        "é",
-        " word ",
-        "\n",
-        "https://e.test",
-        "\u{202e}",
-    ]);
-    prop_oneof![
-        hostile_text(),
-        (proptest::collection::vec(pieces, 0..30), 1usize..20)
-            .prop_map(|(pieces, times)| pieces.concat().repeat(times)),
-    ]
 }
 
 proptest! {

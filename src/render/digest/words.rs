@@ -175,6 +175,21 @@ pub fn decisions(digest: &Digest) -> Vec<Cow<'_, Decision>> {
     broken.into_iter().chain(digest.decisions.iter().map(Cow::Borrowed)).collect()
 }
 
+/// `23 incidents, 2 points need a decision`
+pub fn in_short(digest: &Digest) -> String {
+    let incidents = match digest.figures.incidents() {
+        0 => "no incidents".into(),
+        1 => "1 incident".into(),
+        incidents => format!("{incidents} incidents"),
+    };
+    let decisions = match decisions(digest).len() {
+        0 => "nothing needs a decision".into(),
+        1 => "1 point needs a decision".into(),
+        points => format!("{points} points need a decision"),
+    };
+    format!("{incidents}, {decisions}")
+}
+
 /// The command that prints the whole digest.
 pub fn whole(week: &WeekSpan) -> Option<String> {
     let (name, zone) = (shlex::try_quote(&week.week).ok()?, shlex::try_quote(&week.time_zone).ok()?);

@@ -1,40 +1,8 @@
-use std::collections::BTreeSet;
-
 use super::*;
 use crate::{
     domain::digest::{Figures, sample},
-    render::plain::is_unsafe,
+    render::{example::checked, plain::is_unsafe},
 };
-
-/// Element and attribute names of a page, after checking that every element is closed in order and every attribute quoted.
-fn checked(page: &str) -> (BTreeSet<String>, BTreeSet<String>) {
-    let (mut elements, mut attributes, mut open) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
-    let mut rest = page.strip_prefix("<!DOCTYPE html>").expect("a doctype");
-    while let Some(start) = rest.find('<') {
-        assert!(!rest[..start].contains('>'), "a bare > in {:?}", &rest[..start]);
-        let tag = &rest[start + 1..];
-        let end = tag.find('>').expect("a tag that ends");
-        let (tag, after) = (&tag[..end], &tag[end + 1..]);
-        rest = after;
-        if let Some(name) = tag.strip_prefix('/') {
-            assert_eq!(open.pop().as_deref(), Some(name), "closed out of order");
-            continue;
-        }
-        let (tag, closed) = tag.strip_suffix('/').map_or((tag, false), |tag| (tag, true));
-        let (name, mut parts) = tag.split_once(' ').unwrap_or((tag, ""));
-        while let Some((attribute, value)) = parts.split_once("=\"") {
-            attributes.insert(attribute.trim().to_owned());
-            parts = value.split_once('"').expect("a quoted value").1;
-        }
-        assert!(parts.trim().is_empty(), "an attribute without a value in {tag:?}");
-        elements.insert(name.to_owned());
-        if !closed && !["meta", "br"].contains(&name) {
-            open.push(name.to_owned());
-        }
-    }
-    assert!(open.is_empty(), "left open: {open:?}");
-    (elements, attributes)
-}
 
 /// One element a line, without the style sheet.
 fn for_snapshot(page: &str) -> String {
