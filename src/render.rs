@@ -7,7 +7,7 @@
 //! - [`export`]: rows of it for other programs, [`ocsf`] for those that want OCSF events
 //! - [`ingest`]: what became of the documents in an inbox
 //! - [`listing`]: many rows, one per line
-//! - `slack` makes text safe for a Slack message
+//! - [`notice`]: what is sent to PagerDuty, Slack, Teams, a mailbox or a webhook; `slack` makes text safe for Slack
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
 //! - [`checkup`]: what was found about a place for a lake
 //! - [`digest`]: one week, in every format
@@ -34,6 +34,7 @@ pub mod export;
 pub mod ingest;
 pub mod listing;
 pub mod markdown;
+pub mod notice;
 pub mod ocsf;
 pub mod plain;
 pub mod postmortem;

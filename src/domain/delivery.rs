@@ -84,6 +84,26 @@ pub struct About {
     pub resource: Option<String>,
 }
 
+/// Several alerts that one channel is told of in one message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    pub channel: Id,
+    pub kind: ChannelKind,
+    /// The recipient, as the channel names it.
+    pub to: String,
+    pub because: SummaryReason,
+    pub notices: Vec<(Notice, About)>,
+}
+
+/// Why alerts are told in one message instead of one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SummaryReason {
+    /// They fired while nobody was told.
+    Stale,
+    /// Many fired at once.
+    Many,
+}
+
 /// What is recorded of telling people, several steps at a time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -178,7 +178,8 @@ fn hours(hours: i32) -> String {
     }
 }
 
-fn many(count: u64, what: &str) -> String {
+/// `1 alert`, `2 alerts`
+pub(super) fn many(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 

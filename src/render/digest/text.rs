@@ -101,7 +101,7 @@ fn tabulated(table: &Table, width: usize) -> String {
 }
 
 /// Words in lines of at most `width` columns. A word that fits in no line is broken, but for one that stands alone.
-fn wrap(out: &mut String, first: &str, hanging: &str, text: &str, width: usize) {
+pub(in crate::render) fn wrap(out: &mut String, first: &str, hanging: &str, text: &str, width: usize) {
     let mut line = first.to_owned();
     let mut is_empty = true;
     let end = |out: &mut String, line: &mut String| {
