@@ -5,6 +5,7 @@
 //! - [`escalations`] evaluates triggers when nobody handed in anything new
 //! - [`comply`] checks the jobs of a workspace, [`capture`] reads what runbooks change, [`verify`] watches the runs after a fix
 //! - [`digest`] tells what a week was like
+//! - [`deliver`] tells people what is due
 //! - [`demo`] makes a lake of invented history
 //! - [`ingest`] takes documents from an inbox
 //! - [`sweep`] looks for failed runs in a workspace
@@ -16,6 +17,7 @@ pub mod artefacts;
 pub mod capture;
 pub mod causes;
 pub mod comply;
+pub mod deliver;
 pub mod demo;
 pub mod digest;
 pub mod escalations;

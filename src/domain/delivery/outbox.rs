@@ -11,7 +11,7 @@ use std::{
 
 use chrono::TimeDelta;
 
-use super::{AlertContent, Content, DeliveryStep, Notice, RecordDeliveries, Undelivered, bucket::Bucket};
+use super::{AlertContent, Content, DeliveryStep, Notice, RecordDeliveries, SummaryReason, Undelivered, bucket::Bucket};
 use crate::domain::{
     entry::{Entry, Request},
     escalation::AlertChange,
@@ -105,21 +105,12 @@ pub struct Due {
     pub receipt: Option<String>,
 }
 
-/// Why several alerts are told of in one message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bundled {
-    /// They fired long ago, while nobody was told.
-    Stale,
-    /// There are many at once.
-    Many,
-}
-
 /// What is sent as one message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Sending {
     One(Due),
     /// Alerts of one channel.
-    Several(Bundled, Vec<Due>),
+    Several(SummaryReason, Vec<Due>),
 }
 
 impl Sending {
@@ -499,7 +490,7 @@ impl Outbox {
         let mut sendings: BTreeMap<Id, Vec<Sending>> = BTreeMap::new();
         for (channel, waiting) in &stale {
             let bundles =
-                waiting.chunks(MAX_BUNDLE).map(|part| Sending::Several(Bundled::Stale, part.iter().map(due).collect()));
+                waiting.chunks(MAX_BUNDLE).map(|part| Sending::Several(SummaryReason::Stale, part.iter().map(due).collect()));
             sendings.entry(channel.clone()).or_default().extend(bundles);
         }
         for (channel, mut waiting) in ready {
@@ -510,7 +501,7 @@ impl Outbox {
             let sendings = sendings.entry(channel).or_default();
             if is_read && alerts.len() > self.policy.delivery.bundle_over as usize {
                 let bundles = alerts.chunks(MAX_BUNDLE);
-                sendings.extend(bundles.map(|part| Sending::Several(Bundled::Many, part.iter().map(due).collect())));
+                sendings.extend(bundles.map(|part| Sending::Several(SummaryReason::Many, part.iter().map(due).collect())));
             } else {
                 sendings.extend(alerts.iter().map(|one| Sending::One(due(one))));
             }
