@@ -7,6 +7,7 @@
 //! - [`jobs`] as they are deployed, and their [`runs`]; clusters and warehouses as they are configured
 //! - [`storage`]: where a schema is, and credentials for it
 //! - [`statements`] runs SQL on a warehouse
+//! - [`secrets`] that a workspace keeps
 //!
 //! Everything sent so far only reads, or leaves what is there as it is (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`), so every
 //! request may be sent again after any error. Whoever adds one that writes has to give it an idempotency token, or to find out
@@ -18,6 +19,7 @@ pub mod error;
 pub mod jobs;
 mod pages;
 pub mod runs;
+mod secrets;
 pub mod statements;
 pub mod storage;
 

@@ -26,6 +26,7 @@
 //! - [`ops`] is the only async orchestration: what the binary can do, without a word about how it is shown
 //! - [`analytics`] plans SQL over the lake's tables and views
 //! - [`inbox`] is where anybody drops documents: lists, reads and moves files
+//! - [`delivery`] reaches the receivers of notices: PagerDuty, Slack, Teams, webhooks, mail servers
 //! - [`databricks`] speaks to a workspace: SQL on a warehouse, jobs and their runs, credentials for storage
 //! - [`lake`] is the only code that writes tables: the Delta log, the ledger, projections, upkeep, proof
 //! - [`render`] makes text for people from rows; pure
@@ -48,6 +49,7 @@
 pub mod analytics;
 pub mod cli;
 pub mod databricks;
+pub mod delivery;
 pub mod domain;
 pub mod inbox;
 pub mod lake;

@@ -9,13 +9,14 @@ use tempfile::tempdir;
 use crate::support::{ok, run};
 
 /// Modules from top to bottom. A file may use what stands below its own line, and its own.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["cli"],
     &["mcp"],
     &["ops"],
     &["analytics"],
     &["inbox"],
     &["lake"],
+    &["delivery"],
     &["databricks"],
     &["render"],
     &["tables"],
