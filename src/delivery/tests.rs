@@ -10,7 +10,7 @@ const KEY: &str = "R0UTINGKEYR0UTINGKEYR0UTINGKEY00";
 const TOKEN: &str = "xoxb-not-a-real-token";
 
 fn http() -> Http {
-    Http::new(std::time::Duration::from_millis(500)).unwrap()
+    Http::new(std::time::Duration::from_millis(1500)).unwrap()
 }
 
 fn attempt(thread: Option<&str>) -> Attempt<'_> {

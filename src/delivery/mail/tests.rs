@@ -29,7 +29,7 @@ fn letter() -> Letter {
 
 async fn sent(script: &[(&'static str, &'static str)], to: &str) -> (Outcome, Vec<String>) {
     let fake = Fake::smtp(script).await;
-    let outcome = post(&fake, to).send(&letter(), Duration::from_millis(500)).await;
+    let outcome = post(&fake, to).send(&letter(), Duration::from_millis(1500)).await;
     (reason::clean(outcome, &[]), fake.seen())
 }
 
@@ -96,7 +96,7 @@ async fn how_far_it_came_decides_what_the_end_means() {
         }
     }
     let nobody = Post::new(&smtp(1, "127.0.0.1", Encryption::None), "a@example.test", None).unwrap();
-    let outcome = nobody.send(&letter(), Duration::from_millis(500)).await;
+    let outcome = nobody.send(&letter(), Duration::from_millis(1500)).await;
     assert!(matches!(&outcome, Outcome::NotNow { reason, .. } if reason.contains("cannot be reached")), "{outcome:?}");
 }
 
@@ -111,14 +111,14 @@ async fn whoever_can_be_told_is_told() {
 async fn encryption_that_is_asked_for_must_be_given() {
     let fake = Fake::smtp(&[]).await;
     let post = Post::new(&smtp(fake.port, "localhost", Encryption::StartTls), "a@example.test", None).unwrap();
-    let outcome = post.send(&letter(), Duration::from_millis(500)).await;
+    let outcome = post.send(&letter(), Duration::from_millis(1500)).await;
     assert_eq!(
         outcome,
         Outcome::Refused { reason: "the mail server will not do: STARTTLS is not supported on this server".into() }
     );
     assert!(!fake.seen().iter().any(|line| line.starts_with("MAIL")), "{:?}", fake.seen());
     let post = Post::new(&smtp(fake.port, "localhost", Encryption::Tls), "a@example.test", None).unwrap();
-    let outcome = post.send(&letter(), Duration::from_millis(500)).await;
+    let outcome = post.send(&letter(), Duration::from_millis(1500)).await;
     assert!(matches!(outcome, Outcome::NotNow { .. }), "{outcome:?}");
     for host in ["mail.example.test", "10.0.0.1", "localhost.example.test"] {
         let error = Post::new(&smtp(25, host, Encryption::None), "a@example.test", None).unwrap_err();
@@ -136,7 +136,7 @@ async fn encryption_that_is_asked_for_must_be_given() {
 async fn a_connection_is_used_again_unless_it_was_closed() {
     let fake = Fake::smtp(&[]).await;
     let post = post(&fake, "a@example.test");
-    let limit = Duration::from_millis(500);
+    let limit = Duration::from_millis(1500);
     for _ in 0..3 {
         assert!(matches!(post.send(&letter(), limit).await, Outcome::Accepted { .. }));
     }

@@ -1,18 +1,16 @@
-use std::{fs, future::Future};
+use std::fs;
 
 use super::{
     super::fake::{Fake, answer},
     *,
 };
 
-fn read<'a>(reference: &'a str, secrets: &'a Secrets<'_>) -> impl Future<Output = Result<String, String>> + 'a {
-    async move {
-        let read = secrets.read(&reference.parse().unwrap()).await;
-        if let Err(error) = &read {
-            assert!(!error.hint().is_empty());
-        }
-        read.map(|secret| secret.0).map_err(|error| error.to_string())
+async fn read(reference: &str, secrets: &Secrets<'_>) -> Result<String, String> {
+    let read = secrets.read(&reference.parse().unwrap()).await;
+    if let Err(error) = &read {
+        assert!(!error.hint().is_empty());
     }
+    read.map(|secret| secret.0).map_err(|error| error.to_string())
 }
 
 #[tokio::test]
