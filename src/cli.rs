@@ -4,6 +4,7 @@ mod audit;
 mod commands;
 mod comply;
 mod config;
+mod deliver;
 mod digest;
 mod doctor;
 mod engine;
@@ -18,6 +19,7 @@ mod place;
 mod query;
 mod recurrence;
 mod runbook;
+mod signals;
 mod sweep;
 mod tables;
 mod verify;
@@ -100,6 +102,13 @@ enum Command {
     /// See who is told what, and deal with it
     #[command(subcommand)]
     Escalations(escalations::EscalationsCommand),
+    /// Tell people what is due: alerts, that they are taken care of or over, digests, changes
+    ///
+    /// What is about to be sent is recorded before, and what came of it after, so that several may run at once, and any may be
+    /// killed: a page goes out again only where nobody knows whether it was received, under the same key. What a receiver does not
+    /// take is tried again, and given up in the end, of which other channels are told. The first run says nothing of old alerts.
+    /// Exit code 1 when something was given up, 6 when something is to be tried again.
+    Deliver(deliver::DeliverArgs),
     /// Find issues that keep coming back, and what is done about them
     #[command(subcommand)]
     Recurrence(recurrence::RecurrenceCommand),
@@ -289,6 +298,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Ingest(args) => ingest::run(args, &lake()?, redactor, output).await,
         Command::Incident(command) => incident::run(command, &lake()?, redactor, output).await,
         Command::Escalations(command) => escalations::run(command, &lake()?, redactor, output).await,
+        Command::Deliver(args) => deliver::run(args, &lake()?, redactor, output).await,
         Command::Recurrence(command) => recurrence::run(command, &lake()?, redactor, output).await,
         Command::Causes(command) => recurrence::causes(command, &lake()?, redactor, output).await,
         Command::Config(command) => config::run(command, &policy, file, output),

@@ -6,6 +6,7 @@
 //! - [`following`] works out what comes of what was recorded, for many agents at once
 //! - [`answer`] is what a tool says, or why it could not
 //! - [`resources`] and [`prompts`] are for people and clients that browse
+//! - [`pagerduty`] takes what people do in PagerDuty
 //! - [`http`] is the way in over HTTP: who may come in, and how much they may send
 //!
 //! Tools take the requests of the command line. Standard output belongs to the protocol.
@@ -13,6 +14,7 @@
 mod answer;
 mod following;
 pub mod http;
+mod pagerduty;
 mod prompts;
 mod reading;
 mod recording;

@@ -11,6 +11,7 @@
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
 //! - [`checkup`]: what was found about a place for a lake
 //! - [`digest`]: one week, in every format
+//! - [`deliveries`]: what people were told, and what came of it
 //! - [`compliance`]: one look at the jobs of a workspace
 //! - [`receipt`]: that something was recorded
 //! - [`recurring`]: an issue that keeps coming back
@@ -27,6 +28,7 @@ pub mod alert;
 pub mod audit;
 pub mod checkup;
 pub mod compliance;
+pub mod deliveries;
 pub mod digest;
 #[cfg(test)]
 mod example;

@@ -1,6 +1,7 @@
--- What:       alerts that wait to be sent: every firing of an alert that has been open ever since. What was acknowledged,
---             suppressed, cleared or resolved after it fired is left out: nobody need be told any more. Deliveries are not
---             recorded yet, so nothing leaves the outbox by being sent.
+-- What:       alerts that wait to be sent: every firing of an alert that has been open ever since, and of which nobody was
+--             told over any channel, or was given up or left out. What was acknowledged, suppressed, cleared or resolved after
+--             it fired is left out: nobody need be told any more. What waits for one channel after another was told of it, see
+--             in deliveries.
 -- Grain:      one row per event fired: incident_id, seq, ordinal. An alert whose severity rose has several.
 -- Parameters: none.
 -- Columns:
@@ -27,16 +28,25 @@ WITH later AS (
   WHERE status IS NOT NULL
 )
 SELECT
-  incident_id,
-  seq,
-  ordinal,
-  occurred_at,
-  trigger,
-  severity,
-  dedup_key,
-  message,
-  routes,
-  coalesce(routes, '[]') = '[]' AS unrouted
+  later.incident_id,
+  later.seq,
+  later.ordinal,
+  later.occurred_at,
+  later.trigger,
+  later.severity,
+  later.dedup_key,
+  later.message,
+  later.routes,
+  coalesce(later.routes, '[]') = '[]' AS unrouted
 FROM later
-WHERE event = 'fired'
-  AND not_open_since = 0
+LEFT ANTI JOIN (
+  SELECT
+    source_seq,
+    source_ordinal
+  FROM deliveries
+  WHERE event IN ('delivered', 'dead', 'skipped')
+) AS told
+  ON told.source_seq = later.seq
+  AND told.source_ordinal = later.ordinal
+WHERE later.event = 'fired'
+  AND later.not_open_since = 0

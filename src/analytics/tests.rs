@@ -8,7 +8,10 @@ use crate::{
         time::Timestamp,
         words::{AlertEvent, AlertStatus, Severity, Trigger},
     },
-    tables::{rows::EscalationEvent, to_batch},
+    tables::{
+        rows::{Delivery, EscalationEvent},
+        to_batch,
+    },
 };
 
 fn event(key: &str, seq: u64, ordinal: i32, event: AlertEvent, status: Option<AlertStatus>) -> EscalationEvent {
@@ -35,9 +38,12 @@ fn event(key: &str, seq: u64, ordinal: i32, event: AlertEvent, status: Option<Al
 /// The rows of the outbox as `key seq.ordinal`, with `!` where nobody is told.
 async fn outbox(events: &[EscalationEvent]) -> Vec<String> {
     let session = session();
-    let batch = to_batch(events).unwrap();
-    let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap();
-    session.register_table("escalation_events", Arc::new(table)).unwrap();
+    for (name, batch) in
+        [("escalation_events", to_batch(events).unwrap()), ("deliveries", to_batch::<Delivery>(&[]).unwrap())]
+    {
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap();
+        session.register_table(name, Arc::new(table)).unwrap();
+    }
     let (_, sql) = views().find(|(name, _)| *name == "outbox").unwrap();
     let columns = "dedup_key || ' ' || CAST(seq AS VARCHAR) || '.' || CAST(ordinal AS VARCHAR) AS event, unrouted";
     let frame = session.sql(&format!("SELECT {columns} FROM ({sql}) AS outbox ORDER BY seq, ordinal")).await.unwrap();

@@ -38,7 +38,8 @@ pub fn run(command: &ConfigCommand, policy: &Policy, file: Option<&Path>, output
     let ConfigCommand::Check(CheckArgs { triggers, severity }) = command;
     let asked = if triggers.is_empty() { Trigger::ALL } else { triggers.as_slice() };
     let told: Vec<ToldIf> = asked.iter().map(|trigger| policy.told_if(*trigger, *severity)).collect();
-    let (gaps, digest) = (policy.gaps(), policy.digest());
+    let (mut gaps, digest) = (policy.gaps(), policy.digest());
+    gaps.extend(policy.unreachable());
     if output.json {
         output.json(&json!({ "file": file, "policy": digest, "told_if": told, "gaps": gaps }))?;
     } else {

@@ -21,7 +21,7 @@ use crate::{
     },
     lake::Lake,
     ops::{self, OpsError, reading::ListEscalations},
-    render::{alert, replay},
+    render::{alert, deliveries, replay},
     tables::rows::EscalationEvent,
 };
 
@@ -111,7 +111,9 @@ async fn show(lake: &Lake, alert: AlertRef, output: &Output) -> Outcome {
     // What people were told last, as the alert stands now.
     let told = events.iter().rev().find(|event| event.message.is_some()).unwrap_or(latest);
     let now = EscalationEvent { status: latest.status, quiet_until: latest.quiet_until, ..told.clone() };
-    output.text(&format!("{}\n{}", alert::alert(&now), alert::evaluations(&events)))?;
+    let told = ops::reading::deliveries(lake, &now.dedup_key).await?;
+    let told = deliveries::list(&told, output.width());
+    output.text(&format!("{}\n{}\nTOLD\n{told}", alert::alert(&now), alert::evaluations(&events)))?;
     Ok(Code::Success)
 }
 

@@ -12,6 +12,7 @@ use crate::{
         error::ApiError,
         statements::{Cancelled, StatementError},
     },
+    delivery::TargetError,
     domain::redact::Redactor,
     inbox::InboxError,
     lake::LakeError,
@@ -24,12 +25,13 @@ pub const HELP: &str = "\
 Exit codes:
   0  done
   1  failed: storage, permissions, an error inside; a fix that does not hold, a job asked for that cannot be read, alerts
-     that would reach nobody
+     that would reach nobody, a notice that was given up
   2  the command line is wrong
   3  the input or the configuration was refused; nothing was recorded
   4  there is no such lake, inbox, incident, alert, cause, row, table, view or version
   5  the lake is damaged, or audit verify found tampering
-  6  somebody else is at it, the outcome is unknown, or a verification is not decided yet: run the same again
+  6  somebody else is at it, the outcome is unknown, a verification is not decided yet, or somebody is still to be told:
+     run the same again
   130  interrupted; what ran on a warehouse was cancelled";
 
 /// Documented in [`HELP`]; 2 is clap's too.
@@ -81,6 +83,9 @@ pub enum Failure {
     /// Settings that a warehouse needs, and how each is given.
     #[error("a warehouse needs {}", .0.join(", "))]
     Settings(Vec<String>),
+    /// No receiver can be reached from here.
+    #[error("nothing can be sent")]
+    Receivers(#[source] TargetError),
     #[error("cannot serve at {what}")]
     Serve { what: String, source: io::Error },
     #[error("a server over HTTP needs a token that its clients must give")]
@@ -215,6 +220,7 @@ impl Failure {
             {
                 Some("give an address of this machine, and a port that is free, with --http".into())
             }
+            (Self::Receivers(why), _) => Some(why.hint()),
             (Self::NoToken, _) => Some(
                 "set OPS_RUNBOOK_MCP_TOKEN or give --token-file; `openssl rand -hex 32` makes one. --behind-proxy asks for \
                  none, where a proxy knows who may come in"

@@ -1,18 +1,19 @@
 //! `mcp`: serving agents.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{fs, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use super::{
     commands::Outcome,
     exit::{Code, Failure},
     output::Output,
+    signals, workspace,
 };
 use crate::{
-    domain::{ids::Id, redact::Redactor},
+    delivery::{Secret, Secrets},
+    domain::{ids::Id, policy::Policy, redact::Redactor},
     lake::Lake,
     mcp::{
         self,
@@ -46,8 +47,9 @@ pub struct McpArgs {
 }
 
 pub async fn run(args: &McpArgs, lake: Lake, redactor: &Redactor, output: &Output) -> Outcome {
+    let policy = Arc::clone(&lake.context.policy);
     let server = Server::new(lake, redactor.clone(), args.acts_as.clone());
-    let stop = stopping();
+    let stop = signals::stopping();
     let Some(address) = args.http else {
         mcp::serve_stdio(server, stop)
             .await
@@ -58,14 +60,27 @@ pub async fn run(args: &McpArgs, lake: Lake, redactor: &Redactor, output: &Outpu
         true => None,
         false => Some(token(args)?),
     };
+    let pagerduty = pagerduty(&policy).await?;
     let failed = |source| Failure::Serve { what: address.to_string(), source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let doors = Doors { token, hosts: hosts(args, bound), origins: args.allow_origin.clone() };
+    let (hosts, origins) = (hosts(args, bound), args.allow_origin.clone());
+    let doors = Doors { token, hosts, origins, pagerduty };
     output.problem(&plain::line(&format!("serving MCP at http://{bound}/mcp")));
     http::serve(server, listener, doors, stop).await.map_err(failed)?;
     output.problem("stopped");
     Ok(Code::Success)
+}
+
+/// What PagerDuty signs with, of every channel that says where that is.
+async fn pagerduty(policy: &Policy) -> Result<Vec<Secret>, Failure> {
+    let client = || workspace::client().map_err(|why| why.to_string().into());
+    let secrets = Secrets { environment: &workspace::environment, workspace: &client };
+    let mut known = Vec::new();
+    for reference in policy.channels.values().filter_map(|channel| channel.reach.webhook_secret.as_ref()) {
+        known.push(secrets.read(reference).await.map_err(|why| Failure::Receivers(why.into()))?);
+    }
+    Ok(known)
 }
 
 /// Names of this machine, and the address itself; behind a proxy nobody knows what clients call it.
@@ -93,30 +108,4 @@ fn token(args: &McpArgs) -> Result<Token, Failure> {
         },
     };
     Token::new(&text).map_err(|reason| Failure::Unusable { what: format!("the token in {what}"), reason })
-}
-
-/// Cancelled by an interrupt or, as process managers say it, a termination.
-fn stopping() -> CancellationToken {
-    let stop = CancellationToken::new();
-    let told = stop.clone();
-    tokio::spawn(async move {
-        #[cfg(unix)]
-        {
-            let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
-            let terminate = async {
-                match &mut terminated {
-                    Some(terminated) => drop(terminated.recv().await),
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                () = terminate => {}
-            }
-        }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
-        told.cancel();
-    });
-    stop
 }

@@ -35,7 +35,7 @@ fn settings() -> Result<Settings, Failure> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "as an argument, a token would be shown to everybody on the machine")]
-fn environment(name: &str) -> Option<String> {
+pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 

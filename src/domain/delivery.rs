@@ -210,6 +210,25 @@ impl RecordDeliveries {
     }
 }
 
+/// What a deliverer did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Delivered {
+    /// Notices that were accepted.
+    pub delivered: u64,
+    /// Messages that were accepted; one may tell of several.
+    pub messages: u64,
+    /// Attempts after which the receiver is asked again.
+    pub retried: u64,
+    /// Of these, attempts of which nobody knows whether they were received.
+    pub unknown: u64,
+    /// Notices that were given up.
+    pub dead: u64,
+    /// Notices that nobody needs to be told of any more.
+    pub skipped: u64,
+    /// Notices that wait when it ends.
+    pub waiting: u64,
+}
+
 /// What came of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

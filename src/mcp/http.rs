@@ -1,14 +1,15 @@
-//! The way in over HTTP: streamable HTTP at `/mcp`, behind a bearer token; `/healthz` says that the server is up.
+//! The way in over HTTP: streamable HTTP at `/mcp`, behind a bearer token; `/pagerduty` for what comes back from there, signed;
+//! `/healthz` says that the server is up.
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use rmcp::transport::streamable_http_server::{
     StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
@@ -18,8 +19,12 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{PATIENCE, server::Server};
-use crate::domain::report::MAX_REPORT_BYTES;
+use super::{
+    PATIENCE,
+    pagerduty::{self, Door},
+    server::Server,
+};
+use crate::{delivery::Secret, domain::report::MAX_REPORT_BYTES};
 
 /// The largest report, and what surrounds it in a call.
 pub const MAX_BODY_BYTES: usize = MAX_REPORT_BYTES + (256 << 10);
@@ -69,6 +74,8 @@ pub struct Doors {
     pub hosts: Vec<String>,
     /// Browser origins that may call. Requests without an origin do not come from a browser.
     pub origins: Vec<String>,
+    /// What PagerDuty signs with; empty: it does not call.
+    pub pagerduty: Vec<Secret>,
 }
 
 /// Serves clients until `stop` says so; then nobody else is let in, and what is under way may end.
@@ -96,10 +103,13 @@ pub async fn serve(
             .with_cancellation_token(ended.clone()),
     );
     let gate = Gate { token: doors.token, stop: stop.clone() };
-    let router = Router::new()
-        .route_service("/mcp", service)
-        .layer(middleware::from_fn_with_state(gate, admit))
-        .route("/healthz", get(|| async { "ok\n" }));
+    let mut router = Router::new().route_service("/mcp", service).layer(middleware::from_fn_with_state(gate, admit));
+    if !doors.pagerduty.is_empty() {
+        let door = Door { server: server.clone(), secrets: Arc::new(doors.pagerduty) };
+        let limit = DefaultBodyLimit::max(pagerduty::MAX_BODY_BYTES);
+        router = router.route("/pagerduty", post(pagerduty::take).with_state(door).layer(limit));
+    }
+    let router = router.route("/healthz", get(|| async { "ok\n" }));
     let closing = {
         let (stop, ended) = (stop.clone(), ended.clone());
         async move {

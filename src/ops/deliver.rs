@@ -15,16 +15,16 @@ use std::{
 
 use chrono::TimeDelta;
 use rand::RngExt;
-use serde::Serialize;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use super::{CHUNK, OpsError, open_ledger, prepare_step, settle};
 use crate::{
-    delivery::{Address, Attempt, Http, Target, TargetError},
+    delivery::{Attempt, Http, Target, TargetError},
     domain::{
         delivery::{
-            About, DeliveryStep, Outcome, RecordDeliveries,
+            About, Delivered, DeliveryStep, Outcome, RecordDeliveries,
             outbox::{Due, Outbox, Plan, Sending},
         },
         entry::{Entry, Request, canonical},
@@ -83,25 +83,6 @@ pub enum Until {
     Stopped { every: Duration },
 }
 
-/// What a deliverer did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-pub struct Delivered {
-    /// Notices that were accepted.
-    pub delivered: u64,
-    /// Messages that were accepted; one may tell of several.
-    pub messages: u64,
-    /// Attempts after which the receiver is asked again.
-    pub retried: u64,
-    /// Of these, attempts of which nobody knows whether they were received.
-    pub unknown: u64,
-    /// Notices that were given up.
-    pub dead: u64,
-    /// Notices that nobody needs to be told of any more.
-    pub skipped: u64,
-    /// Notices that wait when it ends.
-    pub waiting: u64,
-}
-
 /// What a deliverer says while it goes on.
 #[derive(Debug)]
 pub enum Said<'a> {
@@ -121,7 +102,7 @@ pub async fn deliver(
     redactor: &Redactor,
     receivers: &Receivers,
     until: &Until,
-    heartbeat: Option<&Address>,
+    heartbeat: Option<&Url>,
     stop: CancellationToken,
     mut say: impl FnMut(Said<'_>),
 ) -> Result<Delivered, OpsError> {
@@ -197,7 +178,7 @@ struct Deliverer<'a> {
     lake: &'a Lake,
     redactor: &'a Redactor,
     receivers: &'a Receivers,
-    heartbeat: Option<&'a Address>,
+    heartbeat: Option<&'a Url>,
     id: Id,
     ledger: Ledger,
     abouts: HashMap<IncidentId, About>,

@@ -140,6 +140,19 @@ pub async fn events_of_alerts(lake: &Lake, ask: &ListEscalations) -> Result<Vec<
     super::rows(lake, &format!("SELECT * FROM escalation_events WHERE dedup_key IN ({keys})")).await
 }
 
+/// What people were told of an alert, and what came of it, in the order in which it happened.
+///
+/// # Errors
+/// As [`incidents`].
+pub async fn deliveries(lake: &Lake, dedup_key: &str) -> Result<Vec<Delivery>, OpsError> {
+    let parameters = [("dedup_key".to_owned(), dedup_key.into())];
+    Ok(Engine::Local(lake).rows(DELIVERIES, &parameters).await?)
+}
+
+/// What was told later stands in lanes of its own, and so does that nobody could be told.
+const DELIVERIES: &str = "SELECT * FROM deliveries WHERE lane = :dedup_key OR lane LIKE concat(:dedup_key, '/after-%') \
+                          OR lane LIKE concat('undelivered/%/', :dedup_key) ORDER BY seq, ordinal";
+
 fn latest(ask: &ListEscalations) -> String {
     // Only our own words and a number stand in this text.
     let status = match ask.status {

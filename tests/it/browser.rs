@@ -71,7 +71,7 @@ fn huge() -> Digest {
 }
 
 /// What is wrong with the pages in a folder at some widths; nothing if all is well. Pictures of them are put beside them.
-fn visit(folder: &Path, widths: &str) -> Result<(), String> {
+pub fn visit(folder: &Path, widths: &str) -> Result<(), String> {
     let modules = std::env::var("OPS_RUNBOOK_TEST_BROWSER")
         .expect("the browser needs its modules: run the tests by tests/run, which fetches them");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -8,6 +8,7 @@ mod capabilities;
 mod cases;
 mod comply;
 mod concurrency;
+mod deliver;
 mod demo;
 mod digest;
 mod faults;

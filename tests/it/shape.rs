@@ -131,6 +131,7 @@ fn the_command_line_says_the_same_as_ever() {
         &["demo"],
         &["record"],
         &["ingest"],
+        &["deliver"],
         &["incident"],
         &["incident", "open"],
         &["incident", "log"],

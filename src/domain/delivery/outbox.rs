@@ -11,7 +11,9 @@ use std::{
 
 use chrono::TimeDelta;
 
-use super::{AlertContent, Content, DeliveryStep, Notice, RecordDeliveries, SummaryReason, Undelivered, bucket::Bucket};
+use super::{
+    AlertContent, Content, DeliveryStep, Notice, RecordDeliveries, SummaryReason, Undelivered, bucket::Bucket,
+};
 use crate::domain::{
     entry::{Entry, Request},
     escalation::AlertChange,
@@ -489,8 +491,9 @@ impl Outbox {
         };
         let mut sendings: BTreeMap<Id, Vec<Sending>> = BTreeMap::new();
         for (channel, waiting) in &stale {
-            let bundles =
-                waiting.chunks(MAX_BUNDLE).map(|part| Sending::Several(SummaryReason::Stale, part.iter().map(due).collect()));
+            let bundles = waiting
+                .chunks(MAX_BUNDLE)
+                .map(|part| Sending::Several(SummaryReason::Stale, part.iter().map(due).collect()));
             sendings.entry(channel.clone()).or_default().extend(bundles);
         }
         for (channel, mut waiting) in ready {
@@ -501,7 +504,8 @@ impl Outbox {
             let sendings = sendings.entry(channel).or_default();
             if is_read && alerts.len() > self.policy.delivery.bundle_over as usize {
                 let bundles = alerts.chunks(MAX_BUNDLE);
-                sendings.extend(bundles.map(|part| Sending::Several(SummaryReason::Many, part.iter().map(due).collect())));
+                sendings
+                    .extend(bundles.map(|part| Sending::Several(SummaryReason::Many, part.iter().map(due).collect())));
             } else {
                 sendings.extend(alerts.iter().map(|one| Sending::One(due(one))));
             }

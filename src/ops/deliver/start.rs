@@ -84,9 +84,8 @@ pub fn about(incident: &Incident) -> About {
         title: incident.title.clone(),
         workspace_id: Some(incident.workspace.id.to_string()),
         workspace_url: incident.workspace.url.clone(),
-        resource: resource.map(|resource| {
-            named(resource.kind.as_str(), resource.id.as_str(), resource.name.as_deref())
-        }),
+        resource: resource
+            .map(|resource| named(resource.kind.as_str(), resource.id.as_str(), resource.name.as_deref())),
     }
 }
 

@@ -1,0 +1,29 @@
+//! When the process is told to stop.
+
+use tokio_util::sync::CancellationToken;
+
+/// Cancelled by an interrupt or, as process managers say it, a termination.
+pub fn stopping() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        #[cfg(unix)]
+        {
+            let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok();
+            let terminate = async {
+                match &mut terminated {
+                    Some(terminated) => drop(terminated.recv().await),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                () = terminate => {}
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+        told.cancel();
+    });
+    stop
+}

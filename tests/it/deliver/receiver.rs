@@ -1,0 +1,155 @@
+//! Receivers at a socket: PagerDuty and a webhook, well-behaved or not.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, Response, StatusCode, Uri},
+};
+use futures::stream;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use serde_json::{Value, json};
+
+/// A request that arrived whole, and what became of it.
+#[derive(Debug, Clone)]
+pub struct Arrived {
+    pub at: Instant,
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Value,
+    /// The receiver took it, whatever it answered.
+    pub accepted: bool,
+}
+
+impl Arrived {
+    /// PagerDuty's key and action; of a webhook the subject and the type.
+    pub fn key_and_action(&self) -> (String, String) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        match self.path.as_str() {
+            "/v2/enqueue" => (text(&self.body["dedup_key"]), text(&self.body["event_action"])),
+            _ => (text(&self.body["subject"]), text(&self.body["type"])),
+        }
+    }
+}
+
+/// An incident of PagerDuty, as its rules make it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Paged {
+    /// How often one was opened under this key: people were paged so often.
+    pub opened: u32,
+    pub is_open: bool,
+}
+
+struct Shared {
+    arrived: Mutex<Vec<Arrived>>,
+    /// How many of 100 requests go wrong in some way.
+    chaos: Mutex<(u32, StdRng)>,
+    /// What is answered instead.
+    always: Mutex<Option<(StatusCode, &'static str)>>,
+}
+
+#[derive(Clone)]
+pub struct Receiver {
+    pub url: String,
+    shared: Arc<Shared>,
+}
+
+impl Receiver {
+    /// `chaos`: how many of 100 requests fail, hang, are cut off or told to come back.
+    pub async fn start(chaos: u32) -> Self {
+        let shared = Arc::new(Shared {
+            arrived: Mutex::default(),
+            chaos: Mutex::new((chaos, StdRng::seed_from_u64(7))),
+            always: Mutex::default(),
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, shared }
+    }
+
+    pub fn always(&self, answer: Option<(StatusCode, &'static str)>) {
+        *self.shared.always.lock().unwrap() = answer;
+    }
+
+    pub fn arrived(&self) -> Vec<Arrived> {
+        self.shared.arrived.lock().unwrap().clone()
+    }
+
+    /// What PagerDuty's rules make of what it took: a trigger opens an incident unless one is open under its key; a resolve ends
+    /// it, or is dropped.
+    pub fn paged(&self) -> BTreeMap<String, Paged> {
+        let mut paged: BTreeMap<String, Paged> = BTreeMap::new();
+        for arrived in self.arrived().iter().filter(|arrived| arrived.accepted && arrived.path == "/v2/enqueue") {
+            let (key, action) = arrived.key_and_action();
+            let incident = paged.entry(key).or_default();
+            match action.as_str() {
+                "trigger" if !incident.is_open => (incident.opened, incident.is_open) = (incident.opened + 1, true),
+                "resolve" => incident.is_open = false,
+                _ => {}
+            }
+        }
+        paged
+    }
+
+    /// The most requests that came to a path within any minute.
+    pub fn most_within(&self, path: &str, window: Duration) -> usize {
+        let times: Vec<Instant> =
+            self.arrived().iter().filter(|arrived| arrived.path == path).map(|arrived| arrived.at).collect();
+        let within = |first: &Instant| times.iter().filter(|at| **at >= *first && **at - *first < window).count();
+        times.iter().map(within).max().unwrap_or(0)
+    }
+}
+
+async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let path = uri.path().to_owned();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into());
+    let always = *shared.always.lock().unwrap();
+    let dice = {
+        let (chaos, dice) = &mut *shared.chaos.lock().unwrap();
+        if dice.random_range(0..100) < *chaos { dice.random_range(0..6) } else { 6 }
+    };
+    // Of 0 to 2 nothing is taken.
+    let accepted = always.is_none_or(|(status, _)| status.is_success()) && dice >= 3;
+    let arrived = Arrived { at: Instant::now(), path: path.clone(), headers, body, accepted };
+    shared.arrived.lock().unwrap().push(arrived);
+    let plain = |status: StatusCode, body: String| Response::builder().status(status).body(Body::from(body)).unwrap();
+    if let Some((status, text)) = always {
+        return plain(status, text.into());
+    }
+    let ok = match path.as_str() {
+        "/v2/enqueue" | "/v2/change/enqueue" => plain(StatusCode::ACCEPTED, json!({ "status": "success" }).to_string()),
+        _ => plain(StatusCode::OK, "ok".into()),
+    };
+    match dice {
+        0 => plain(StatusCode::INTERNAL_SERVER_ERROR, "something broke".into()),
+        1 => {
+            let answer = Response::builder().status(StatusCode::TOO_MANY_REQUESTS).header("Retry-After", "1");
+            answer.body(Body::from("slow down")).unwrap()
+        }
+        2 => plain(StatusCode::BAD_GATEWAY, "<html>bad gateway</html>".into()),
+        // Taken, and the answer comes too late.
+        3 => {
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            ok
+        }
+        // Taken, and the connection ends in the middle of the answer.
+        4 => {
+            let parts = [Ok(Bytes::from_static(b"{\"sta")), Err(std::io::Error::other("cut"))];
+            let answer = Response::builder().status(ok.status()).header("Content-Length", "1000");
+            answer.body(Body::from_stream(stream::iter(parts))).unwrap()
+        }
+        5 => {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            ok
+        }
+        _ => ok,
+    }
+}

@@ -1,0 +1,72 @@
+"""A mail server: mail_serves.py FOLDER
+
+Prints its port. Every letter that is accepted is a line of JSON in FOLDER/letters.jsonl, as Python's own parser reads it; the
+HTML part lies beside it as N.html. To user defer@… it says 451 once, to refuse@… always 550.
+"""
+
+import email
+import email.policy
+import json
+import pathlib
+import sys
+import threading
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+
+folder = pathlib.Path(sys.argv[1])
+
+
+class Keeper:
+    def __init__(self):
+        self.count = 0
+        self.deferred = False
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        if address.startswith("refuse@"):
+            return "550 there is nobody of that name"
+        if address.startswith("defer@") and not self.deferred:
+            self.deferred = True
+            return "451 come back later"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server, session, envelope):
+        letter = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        parts = [part for part in letter.walk() if not part.is_multipart()]
+        defects = [str(defect) for part in letter.walk() for defect in part.defects]
+        defects += [f"{name}: {defect}" for name, value in letter.items() for defect in value.defects]
+        told = {
+            "from": envelope.mail_from,
+            "to": envelope.rcpt_tos,
+            "headers": [[name, str(value)] for name, value in letter.items()],
+            "longest_line": max(len(line) for line in envelope.content.split(b"\r\n")),
+            "bare_line_ends": envelope.content.replace(b"\r\n", b"").count(b"\n"),
+            "type": letter.get_content_type(),
+            "parts": [[part.get_content_type(), part.get_content()] for part in parts],
+            "defects": defects,
+        }
+        self.count += 1
+        html = [content for kind, content in told["parts"] if kind == "text/html"]
+        (folder / f"{self.count}.html").write_text("".join(html), encoding="utf-8")
+        with open(folder / "letters.jsonl", "a", encoding="utf-8") as letters:
+            letters.write(json.dumps(told) + "\n")
+        return "250 OK: kept"
+
+
+def authenticate(server, session, envelope, mechanism, data):
+    known = isinstance(data, LoginPassword) and data.login == b"ops" and data.password == b"not-a-real-password"
+    return AuthResult(success=known)
+
+
+class Anywhere(Controller):
+    # The port is not known before.
+    def _trigger_server(self):
+        pass
+
+
+controller = Anywhere(Keeper(), hostname="127.0.0.1", port=0, auth_require_tls=False, authenticator=authenticate,
+                      auth_required=True)
+controller.start()
+print(controller.server.sockets[0].getsockname()[1], flush=True)
+threading.Event().wait()
