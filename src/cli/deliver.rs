@@ -22,7 +22,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct DeliverArgs {
-    /// End when nothing is due within half a minute; so unless --watch is given
+    /// End when nothing is due within ten seconds; so unless --watch is given
     #[arg(long)]
     once: bool,
     /// Go on until it is told to stop, by Ctrl-C or a termination signal

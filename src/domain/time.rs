@@ -36,9 +36,9 @@ impl Timestamp {
         (self.micros() - earlier.micros()) as f64 / 1e6
     }
 
-    /// Saturates at the ends of the calendar.
+    /// Saturates at the ends of the calendar. What is shorter than a microsecond does not count.
     pub fn plus(self, delta: TimeDelta) -> Self {
-        Self(self.0.checked_add_signed(delta).unwrap_or(self.0))
+        Self::new(self.0.checked_add_signed(delta).unwrap_or(self.0))
     }
 }
 
@@ -148,6 +148,14 @@ pub fn spelled(seconds: f64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_computed_is_cut_to_microseconds_as_what_is_read() {
+        let now: Timestamp = "2026-02-11T12:00:00.000001Z".parse().unwrap();
+        let later = now.plus(TimeDelta::nanoseconds(1_999));
+        assert_eq!(later, later.to_string().parse().unwrap());
+        assert_eq!(later.micros() - now.micros(), 1);
+    }
 
     #[test]
     fn how_far_back_is_a_time_or_a_duration() {

@@ -53,10 +53,12 @@ const MAX_ABOUTS: usize = 10_000;
 /// Steps in one row of the ledger, at most.
 const MAX_STEPS: usize = 1_000;
 /// A deliverer that ends when nothing is due waits for what is due within so long.
-const PATIENCE: TimeDelta = TimeDelta::seconds(30);
+const PATIENCE: TimeDelta = TimeDelta::seconds(10);
 /// The first pause after an attempt; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// What cannot be reached as it is configured is not reached in a moment either.
+const UNCONFIGURED_S: u64 = 60;
 /// A receiver that asks to wait for longer is asked again after this.
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 /// How often whoever watches the deliverer hears that it lives.
@@ -370,7 +372,7 @@ impl Deliverer<'_> {
         let http = self.receivers.http.clone();
         self.flying.spawn(async move {
             let outcome = match (target, message) {
-                (Err(reason), _) => Outcome::NotNow { reason, after_s: None },
+                (Err(reason), _) => Outcome::NotNow { reason, after_s: Some(UNCONFIGURED_S) },
                 (Ok(_), None) => Outcome::Refused { reason: "its channel is told nothing of this kind".into() },
                 (Ok(target), Some(message)) => {
                     let attempt = Attempt { id: &message.id, thread: message.thread.as_deref(), now };

@@ -19,7 +19,7 @@ use crate::{
     },
     tables::{
         project::Projections,
-        rows::{EscalationEvent, RecurrenceEvent},
+        rows::{Delivery, EscalationEvent, RecurrenceEvent},
     },
 };
 

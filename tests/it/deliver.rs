@@ -246,7 +246,7 @@ async fn what_is_refused_for_good_is_told_elsewhere_and_fails() {
     assert!(err.contains("error: dead") && err.contains("routing key is not valid"), "{err}");
     assert!(!out.contains("a1a1") && !err.contains("a1a1"), "no key is shown");
     let told: Vec<_> = other.arrived().into_iter().map(|arrived| arrived.body["type"].clone()).collect();
-    assert_eq!(told, ["ops-runbook.undelivered", "ops-runbook.undelivered"]);
+    assert_eq!(told, ["ops-runbook.escalation.undelivered", "ops-runbook.escalation.undelivered"]);
     // It is over, and not tried again.
     assert_eq!(ok_deliver(&lake, &config), "Nothing was due.\n");
     let shown = ok(&lake, &["escalations", "show", "INC-1001/missing-evidence"]);

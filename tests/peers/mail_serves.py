@@ -10,11 +10,14 @@ import json
 import pathlib
 import sys
 import threading
+import warnings
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 folder = pathlib.Path(sys.argv[1])
+# Without TLS, on this machine only.
+warnings.simplefilter("ignore")
 
 
 class Keeper:
@@ -62,11 +65,12 @@ def authenticate(server, session, envelope, mechanism, data):
 class Anywhere(Controller):
     # The port is not known before.
     def _trigger_server(self):
-        pass
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
 
 
 controller = Anywhere(Keeper(), hostname="127.0.0.1", port=0, auth_require_tls=False, authenticator=authenticate,
                       auth_required=True)
 controller.start()
-print(controller.server.sockets[0].getsockname()[1], flush=True)
+print(controller.port, flush=True)
 threading.Event().wait()
