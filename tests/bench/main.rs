@@ -1,6 +1,6 @@
 //! Benchmarks: `cargo bench`. Every ratio is between figures measured in this one run, on one disk, with fsync on.
 //!
-//! Arguments choose: `cargo bench -- append group cold ingest storage mcp analytics`. `storage` needs `OPS_RUNBOOK_TEST_S3`, which `tests/run`
+//! Arguments choose: `cargo bench -- append group cold ingest storage mcp deliver analytics`. `storage` needs `OPS_RUNBOOK_TEST_S3`, which `tests/run`
 //! sets: the Python of an S3 emulator. `OPS_RUNBOOK_BENCH_SMALL=1` runs a tenth.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stdout)]
 
@@ -8,6 +8,7 @@ mod analytics;
 #[allow(dead_code)]
 #[path = "../it/mcp/client.rs"]
 mod client;
+mod deliver;
 #[allow(dead_code)]
 #[path = "../it/storage/emulators.rs"]
 mod emulators;
@@ -20,6 +21,9 @@ mod peer;
 #[allow(dead_code)]
 #[path = "../it/storage/proxy.rs"]
 mod proxy;
+#[allow(dead_code)]
+#[path = "../it/deliver/receiver.rs"]
+mod receiver;
 mod storage;
 #[allow(dead_code)]
 #[path = "../it/support.rs"]
@@ -300,6 +304,9 @@ async fn main() {
     }
     if wanted("mcp") {
         mcp::run().await;
+    }
+    if wanted("deliver") {
+        deliver::run().await;
     }
     if wanted("analytics") {
         analytics::run().await;
