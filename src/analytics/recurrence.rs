@@ -4,7 +4,9 @@
 
 pub mod trailing;
 
-use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     QueryError,
@@ -15,8 +17,8 @@ use crate::domain::{
     recurrence::{
         Alias, CauseCount, Episode, Occurrence, Rule,
         changes::RecordedEpisode,
-        issue::{Impact, Member},
-        pattern::OtherResource,
+        issue::{CauseImpact, Impact, Member},
+        pattern::FoundResource,
         stretch::Stretch,
     },
     time::Timestamp,
@@ -91,24 +93,53 @@ pub async fn cause_counts(
     Ok(found)
 }
 
-/// The resources to compare those with, that had the cause in a stretch of time.
+/// The resources about which causes were found in a stretch of time, each with its latest finding, and its latest with each
+/// of `causes`: by workspace, kind and id.
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn others(engine: Engine<'_>, stretch: Stretch, cause: &str) -> Result<Vec<OtherResource>, QueryError> {
-    let mut found: Vec<OtherResource> = engine.rows("cause_others", &with_cause(stretch, cause)).await?;
+pub async fn resources(
+    engine: Engine<'_>,
+    stretch: Stretch,
+    causes: &[String],
+) -> Result<Vec<FoundResource>, QueryError> {
+    let mut parameters = within(stretch);
+    let sql = match causes {
+        [] => return Ok(Vec::new()),
+        causes if causes.len() > MAX_NAMED => text("cause_resources").to_owned(),
+        causes => {
+            let names = names("cause", causes, &mut parameters);
+            format!("SELECT * FROM (\n{}\n) AS found WHERE is_latest OR cause IN ({names})", text("cause_resources"))
+        }
+    };
+    let mut found: Vec<FoundResource> = engine.rows(&sql, &parameters).await?;
     found.sort_by(|a, b| {
         (&a.workspace_id, &a.resource_kind, &a.resource_id).cmp(&(&b.workspace_id, &b.resource_kind, &b.resource_id))
     });
     Ok(found)
 }
 
-/// How long incidents of a stretch of time with the cause took to resolve, against all others.
+/// How long incidents with a cause, found from a moment on, took to resolve against all others of that time: for every cause
+/// and moment in one query.
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn impact(engine: Engine<'_>, stretch: Stretch, cause: &str) -> Result<Option<Impact>, QueryError> {
-    Ok(engine.rows("cause_impact", &with_cause(stretch, cause)).await?.pop())
+pub async fn impacts(
+    engine: Engine<'_>,
+    looks: &BTreeSet<(String, Timestamp)>,
+    as_of: Timestamp,
+) -> Result<BTreeMap<(String, Timestamp), Impact>, QueryError> {
+    let Some(since) = looks.iter().map(|(_, since)| *since).min() else { return Ok(BTreeMap::new()) };
+    let mut parameters = within(Stretch { since, as_of });
+    let mut each = Vec::new();
+    for (n, (cause, since)) in looks.iter().enumerate() {
+        parameters.push((format!("cause_{n}"), cause.as_str().into()));
+        parameters.push((format!("since_{n}"), (*since).into()));
+        each.push(LOOK.replace(":cause", &format!(":cause_{n}")).replace(":since", &format!(":since_{n}")));
+    }
+    let sql = text("cause_impact").replacen(LOOK, &each.join("  UNION ALL\n"), 1);
+    let found: Vec<CauseImpact> = engine.rows(&sql, &parameters).await?;
+    Ok(found.into_iter().map(|found| ((found.cause.clone(), found.since), found.impact())).collect())
 }
 
 /// What is recorded of every episode, closed ones included.
@@ -117,6 +148,26 @@ pub async fn impact(engine: Engine<'_>, stretch: Stretch, cause: &str) -> Result
 /// [`QueryError`].
 pub async fn recorded(engine: Engine<'_>) -> Result<Vec<RecordedEpisode>, QueryError> {
     engine.rows(RECORDED, &[]).await
+}
+
+/// What was told last of episodes, by their ids: `recurrence_events.detail`.
+///
+/// # Errors
+/// [`QueryError`].
+pub async fn details(engine: Engine<'_>, episode_ids: &[String]) -> Result<BTreeMap<String, String>, QueryError> {
+    #[derive(Deserialize)]
+    struct Told {
+        episode_id: String,
+        detail: String,
+    }
+    if episode_ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut parameters = Vec::new();
+    let names = names("episode", episode_ids, &mut parameters);
+    let sql = format!("SELECT episode_id, detail FROM recurring_issues WHERE episode_id IN ({names})");
+    let told: Vec<Told> = engine.rows(&sql, &parameters).await?;
+    Ok(told.into_iter().map(|told| (told.episode_id, told.detail)).collect())
 }
 
 /// Every alias, by seq and ordinal.
@@ -135,6 +186,11 @@ pub async fn prevention_steps(engine: Engine<'_>) -> Result<Vec<Step>, QueryErro
     engine.rows(STEPS, &[]).await
 }
 
+/// With more causes than that it is quicker to ask about all of them.
+const MAX_NAMED: usize = 200;
+/// What `sql/cause_impact.sql` looks at: another one like it for each cause and moment.
+const LOOK: &str = "  SELECT\n    :cause AS cause,\n    :since AS since\n";
+
 const RECORDED: &str = "SELECT episode_id, incident_id, seq, first_seq, occurred_at, cause_fingerprint, event, \
                         incidents, first_at, last_at, threshold, window_hours FROM recurring_issues ORDER BY episode_id";
 const STEPS: &str = "SELECT cause_fingerprint, seq, ordinal, action, state, occurred_at FROM preventive_actions \
@@ -151,22 +207,26 @@ fn with_rule(stretch: Stretch, rule: Rule) -> Parameters {
     parameters
 }
 
-fn with_cause(stretch: Stretch, cause: &str) -> Parameters {
-    let mut parameters = within(stretch);
-    parameters.push(("cause".into(), cause.into()));
-    parameters
+/// The text of one of the queries.
+fn text(name: &str) -> &str {
+    super::queries().find(|(known, _)| *known == name).map_or(name, |(_, sql)| sql)
+}
+
+/// Values as parameters `:NAME_0`, `:NAME_1` … of a list.
+fn names(name: &str, values: &[String], parameters: &mut Parameters) -> String {
+    let mut names = Vec::new();
+    for (n, value) in values.iter().enumerate() {
+        names.push(format!(":{name}_{n}"));
+        parameters.push((format!("{name}_{n}"), value.as_str().into()));
+    }
+    names.join(", ")
 }
 
 /// One of the queries, about some causes only. The condition is on what its windows are partitioned by, so the planner
 /// can apply it before it sorts.
 fn only(name: &str, causes: &[String], mut parameters: Parameters) -> (String, Parameters) {
-    let body = super::queries().find(|(known, _)| *known == name).map_or(name, |(_, sql)| sql);
-    let mut names = Vec::new();
-    for (index, cause) in causes.iter().enumerate() {
-        names.push(format!(":cause_{index}"));
-        parameters.push((format!("cause_{index}"), cause.as_str().into()));
-    }
-    (format!("SELECT * FROM (\n{body}\n) AS found WHERE cause IN ({})", names.join(", ")), parameters)
+    let names = names("cause", causes, &mut parameters);
+    (format!("SELECT * FROM (\n{}\n) AS found WHERE cause IN ({names})", text(name)), parameters)
 }
 
 async fn rows_of<T: DeserializeOwned>(

@@ -11,8 +11,8 @@ use crate::domain::{
     },
     recurrence::{
         CauseCount, Episode, Occurrence,
-        issue::{Impact, Member},
-        pattern::OtherResource,
+        issue::{CauseImpact, Member},
+        pattern::FoundResource,
     },
 };
 
@@ -37,10 +37,10 @@ macro_rules! query_rows {
 
 query_rows! {
     CauseCount = "cause_counts",
-    Impact = "cause_impact",
+    CauseImpact = "cause_impact",
     Occurrence = "cause_occurrences",
-    OtherResource = "cause_others",
     CauseRank = "cause_ranking",
+    FoundResource = "cause_resources",
     CheckResult = "check_results",
     DailyCount = "daily_counts",
     Duration = "durations",

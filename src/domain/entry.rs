@@ -205,6 +205,14 @@ impl Request {
         }
     }
 
+    /// The request that goes before it: without that recorded it does not hold.
+    pub fn after(&self) -> Option<&Id> {
+        match self {
+            Self::EvaluateRecurrence(evaluation) => evaluation.after.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Who asks.
     pub fn actor(&self) -> &Id {
         match self {
@@ -305,6 +313,9 @@ pub struct EvaluateRecurrence {
     /// The most occurrences that ever fell within one window, where that was looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fullest: Option<u64>,
+    /// The request about the same cause that goes before it, of the same look: with it recorded, this one still holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Id>,
     /// What became of an episode. `None`: there is none, or it is as it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<EpisodeChange>,

@@ -251,9 +251,24 @@ fn overtakes(wanted: &[&Pending], request: &Request) -> bool {
 
 /// Whether what a request was computed from has changed: another scan of the same cause, other aliases, other checks of the
 /// same job, another digest of the same week, another sweep of the same workspace, other deliveries over the same channel.
-fn outdated(request: &Request, recorded: &[(u64, Request)]) -> bool {
+fn outdated(request: &Request, recorded: &[Since]) -> bool {
     let Some(based_on) = request.based_on() else { return false };
-    recorded.iter().any(|(seq, other)| *seq > based_on && request.overtaken_by(other))
+    let holds_at = match request.after() {
+        None => based_on,
+        // What goes before it held when it was recorded.
+        Some(after) => match recorded.iter().find(|other| other.request_id == *after) {
+            Some(before) => before.seq.max(based_on),
+            None => return true,
+        },
+    };
+    recorded.iter().any(|other| other.seq > holds_at && request.overtaken_by(&other.request))
+}
+
+/// A request that was recorded since others were computed.
+struct Since {
+    seq: u64,
+    request_id: Id,
+    request: Request,
 }
 
 fn parse_entry(row: &AuditRow) -> Result<Entry> {
@@ -535,7 +550,7 @@ impl State {
             head = Head { seq, hash: row.entry_hash.clone() };
             decided.rows.push(row);
             if overtakes(wanted, request) {
-                since.push((seq, request.clone()));
+                since.push(Since { seq, request_id: request_id.clone(), request: request.clone() });
             }
         }
         Ok(decided)
@@ -572,8 +587,8 @@ impl State {
         Ok(histories)
     }
 
-    /// Rows of the kinds that requests were computed from, recorded since: `seq`, kind and cause of each.
-    async fn recorded_since(&self, wanted: &[&Pending]) -> Result<Vec<(u64, Request)>> {
+    /// Rows of the kinds that requests were computed from, recorded since.
+    async fn recorded_since(&self, wanted: &[&Pending]) -> Result<Vec<Since>> {
         let Some(since) = wanted.iter().filter_map(|pending| pending.submission.request.based_on()).min() else {
             return Ok(Vec::new());
         };
@@ -581,7 +596,7 @@ impl State {
         for row in rows_between(&self.table, &self.log, since, self.head.chain.seq).await? {
             let entry = parse_entry(&row)?;
             if overtakes(wanted, &entry.request) {
-                recorded.push((row.seq, entry.request));
+                recorded.push(Since { seq: row.seq, request_id: row.request_id, request: entry.request });
             }
         }
         Ok(recorded)

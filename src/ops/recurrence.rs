@@ -7,22 +7,22 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use futures::{StreamExt, TryStreamExt, stream};
-use serde::Deserialize;
+use futures::StreamExt;
 
-use super::{Consequences, OpsError, projections_of, record, rows, settle, warehouse};
+use super::{Consequences, OpsError, projections_of, record, settle, warehouse};
 use crate::{
     analytics::{self, engine::Engine, snapshot::Snapshot},
     domain::{
         entry::{EpisodeChange, EvaluateRecurrence, PreventionChange, Request, canonical},
         ids::{Id, IncidentId, sha256_hex},
         incident::Refusal,
-        prevention,
+        prevention::{self, Step},
         recurrence::{
             Alias, Episode, Occurrence, Rule,
             changes::{Change, RecordedEpisode, changes},
             current_aliases, fullest_window,
-            issue::{Issue, Member, members_of},
+            issue::{Impact, Issue, Member, members_of},
+            pattern::{FoundResource, others},
             stretch::{Reach, Stretch, beginning, least},
         },
         redact::Redactions,
@@ -38,8 +38,10 @@ use crate::{
 
 /// How often a scan is made anew because somebody else recorded a change first, or the same.
 const MAX_ROUNDS: u32 = 50;
-/// Issues that are looked at at once.
-const AT_ONCE: usize = 4;
+/// Changes that are recorded of one look, at most: the next one finds the rest.
+const MAX_CHANGES: usize = 2_000;
+/// Changes of which everything that is told is held in memory at once.
+const TOLD_AT_ONCE: usize = 64;
 /// Who finds recurring issues.
 const ACTOR: &str = "system:recurrence";
 /// What an alert says about the incidents of an episode, and against other incidents, rests on those found within so many
@@ -131,7 +133,7 @@ async fn run(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, scope: Scope<'_>)
 }
 
 /// The id follows from what was found and what stood there before: whoever finds the same sends the same.
-fn submission(request: EvaluateRecurrence) -> Result<Submission, OpsError> {
+fn request_id(request: &EvaluateRecurrence) -> Result<Id, LakeError> {
     let found = (
         &request.cause,
         request.incident_id,
@@ -140,12 +142,18 @@ fn submission(request: EvaluateRecurrence) -> Result<Submission, OpsError> {
         request.change.as_ref().map(|change| (change.issue.occurrences, change.issue.first_at, change.issue.last_at)),
         &request.prevention,
     );
-    let text = canonical(&found).map_err(LakeError::from)?;
+    let text = match &request.after {
+        None => canonical(&found)?,
+        Some(after) => canonical(&(found, after))?,
+    };
     let id = format!("recurrence-{}", &sha256_hex(text)[..32]);
-    let request_id = Id::new(id).map_err(LakeError::Corrupt)?;
+    Id::new(id).map_err(LakeError::Corrupt)
+}
+
+fn submission(request: EvaluateRecurrence) -> Result<Submission, OpsError> {
     let size = canonical(&request).map_err(LakeError::from)?.len();
     Ok(Submission {
-        request_id,
+        request_id: request_id(&request)?,
         request: Request::EvaluateRecurrence(Box::new(request)),
         redactions: Redactions::default(),
         interface: Interface::Scan,
@@ -162,9 +170,9 @@ pub fn rule(lake: &Lake) -> Rule {
 
 /// What there is to record, of one look.
 struct Evaluations {
-    /// One change of a cause at a time: what follows it depends on what stands then.
+    /// In the order in which they are to be recorded: of several about one cause each names the one before.
     requests: Vec<EvaluateRecurrence>,
-    /// Other changes of these causes follow.
+    /// There are other changes.
     more: bool,
 }
 
@@ -228,12 +236,16 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
         Scope::Causes { .. } => reach.of.values().chain(adopted.values()).copied().min(),
     };
     let stretch = Stretch { since: looked_back_to.unwrap_or(horizon), as_of: horizon };
-    let occurrences: Vec<Occurrence> = analytics::recurrence::occurrences(engine, stretch, &causes).await?;
-    let of =
-        |cause: &str| -> Vec<Occurrence> { occurrences.iter().filter(|one| one.cause == cause).cloned().collect() };
-    let known = |cause: &str| -> Vec<RecordedEpisode> {
-        recorded.iter().filter(|known| now(&known.cause) == cause).cloned().collect()
-    };
+    let mut occurrences: BTreeMap<String, Vec<Occurrence>> = BTreeMap::new();
+    for one in analytics::recurrence::occurrences(engine, stretch, &causes).await? {
+        occurrences.entry(one.cause.clone()).or_default().push(one);
+    }
+    let of = |cause: &str| occurrences.get(cause).map_or(&[][..], Vec::as_slice);
+    let mut recorded_of: BTreeMap<String, Vec<RecordedEpisode>> = BTreeMap::new();
+    for episode in &recorded {
+        recorded_of.entry(now(&episode.cause)).or_default().push(episode.clone());
+    }
+    let known = |cause: &str| recorded_of.get(cause).map_or(&[][..], Vec::as_slice);
     // Each cause up to the last time it occurred, or was looked at.
     let as_of = |cause: &str| match scope {
         Scope::All { as_of, .. } => as_of,
@@ -251,7 +263,7 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
         Some(wanted) => {
             let of_cause = |cause: &String| {
                 let found = episodes.iter().filter(|episode| episode.cause == *cause);
-                changes(&found.cloned().collect::<Vec<_>>(), &known(cause), &aliases, as_of(cause), rule)
+                changes(&found.cloned().collect::<Vec<_>>(), known(cause), &aliases, as_of(cause), rule)
             };
             wanted.iter().flat_map(of_cause).collect()
         }
@@ -267,7 +279,8 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
             cause: cause.to_owned(),
             threshold: policy.threshold,
             window_hours: policy.window_hours,
-            fullest: Some(fullest_window(&of(cause), rule)).filter(|fullest| *fullest > 0),
+            fullest: Some(fullest_window(of(cause), rule)).filter(|fullest| *fullest > 0),
+            after: None,
             change: None,
             prevention: Vec::new(),
         })
@@ -275,7 +288,7 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
     let mut advanced: BTreeMap<String, Vec<PreventionChange>> = BTreeMap::new();
     for cause in adopted.into_keys() {
         let steps = prevention::steps_against(&cause, &all_steps, &aliases);
-        for step in prevention::advance(&steps, &of(&cause), as_of(&cause), rule) {
+        for step in prevention::advance(&steps, of(&cause), as_of(&cause), rule) {
             let change = PreventionChange { action: id(&step.action)?, state: step.state, note: Some(step.note) };
             advanced.entry(cause.clone()).or_default().push(change);
         }
@@ -285,47 +298,47 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
         advanced.keys().filter(|cause| !changed.iter().any(|change| change.cause == **cause)).collect();
     for cause in silent {
         let open = episodes.iter().find(|episode| episode.cause == *cause && episode.is_open);
-        let told = open.and_then(|open| known(cause).into_iter().find(|known| known.last_at == open.last_at));
-        changed.extend(told.zip(open).map(|(told, open)| Change::again(&told, open)));
+        let told = open.and_then(|open| known(cause).iter().find(|known| known.last_at == open.last_at));
+        changed.extend(told.zip(open).map(|(told, open)| Change::again(told, open)));
     }
-    let (all, mut causes) = (changed.len(), BTreeSet::new());
-    changed.retain(|change| causes.insert(change.cause.clone()));
-    let more = changed.len() < all;
-    let steps_of = |change: &Change| prevention::steps_against(&change.cause, &all_steps, &aliases);
-    let found: Vec<&Change> = changed.iter().filter(|change| change.found.is_some()).collect();
-    let moved: Vec<String> = found.iter().map(|change| change.cause.clone()).collect();
-    // An episode is the same from its first occurrence on; incidents about one job run may be a little older.
-    let since = found.iter().map(|change| change.first_at.plus(-rule.window())).min().unwrap_or(horizon);
-    let found_since = found.iter().map(|change| told_since(change, &steps_of(change), rule)).min().unwrap_or(horizon);
-    let stretch = Stretch { since, as_of: horizon };
-    let members: Vec<Member> = analytics::recurrence::members(engine, stretch, rule, &moved, found_since).await?;
-    // The order of the answers is that of the changes.
-    let look = |change: &Change| {
-        let (change, steps, members) = (change.clone(), steps_of(change), &members);
-        let told = Stretch { since: told_since(&change, &steps, rule), as_of: horizon };
-        async move { issue(lake, engine, told, rule, &change, members, &steps).await }
-    };
-    let looks: Vec<_> = changed.iter().map(look).collect();
-    let issues: Vec<Issue> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
-    for (change, issue) in changed.iter().zip(issues) {
-        let steps = steps_of(change);
-        let mut prevention = advanced.remove(&change.cause).unwrap_or_default();
-        prevention.extend(proposals(&issue, &steps, change)?);
-        let follows = recorded.iter().find(|known| known.episode_id == change.episode_id).map(|known| known.seq);
-        let (episode_id, event, reason) = (id(&change.episode_id)?, change.event, change.reason.to_string());
-        requests.push(EvaluateRecurrence {
-            change: Some(EpisodeChange { episode_id, event, reason, follows, issue }),
-            prevention,
-            ..base(&change.cause, change.incident_id)?
-        });
+    let changing: BTreeSet<&str> = changed.iter().map(|change| change.cause.as_str()).collect();
+    let more = changed.len() > MAX_CHANGES;
+    let changes = &changed[..changed.len().min(MAX_CHANGES)];
+    // What stands against each cause, and the last request about it, once the changes before are recorded.
+    let mut steps_of: BTreeMap<&str, Vec<Step>> =
+        changing.iter().map(|cause| (*cause, prevention::steps_against(cause, &all_steps, &aliases))).collect();
+    let mut last_of: BTreeMap<&str, Id> = BTreeMap::new();
+    let look = |change| Look { change, since: told_since(change, &steps_of[change.cause.as_str()], rule) };
+    let looks: Vec<Look<'_>> = changes.iter().map(look).collect();
+    let resources = resources(engine, &looks, horizon).await?;
+    for looks in looks.chunks(TOLD_AT_ONCE) {
+        let told = Told::of(engine, looks, horizon, rule).await?;
+        for look in looks {
+            let (change, cause) = (look.change, look.change.cause.as_str());
+            let steps = steps_of.entry(cause).or_default();
+            let issue = told.issue(look, rule, &resources, steps)?;
+            let mut prevention = advanced.remove(cause).unwrap_or_default();
+            prevention.extend(proposals(&issue, steps, change)?);
+            let follows = recorded.iter().find(|known| known.episode_id == change.episode_id).map(|known| known.seq);
+            let (episode_id, event, reason) = (id(&change.episode_id)?, change.event, change.reason.to_string());
+            let request = EvaluateRecurrence {
+                after: last_of.get(cause).cloned(),
+                change: Some(EpisodeChange { episode_id, event, reason, follows, issue }),
+                prevention,
+                ..base(cause, change.incident_id)?
+            };
+            steps.extend(steps_in(&request, steps));
+            last_of.insert(cause, request_id(&request)?);
+            requests.push(request);
+        }
     }
     // What did not fire is recorded too, for the causes that were asked about.
     let quiet = wanted.unwrap_or_default().iter().filter(|cause| {
-        !changed.iter().any(|change| change.cause == **cause)
+        !changing.contains(cause.as_str())
             && !episodes.iter().any(|episode| episode.cause == **cause && episode.is_open)
     });
     let causes: BTreeSet<String> = quiet.cloned().chain(advanced.keys().cloned()).collect();
-    for cause in causes {
+    for cause in causes.into_iter().filter(|cause| !changing.contains(cause.as_str())) {
         if let Some(last) = of(&cause).last() {
             let prevention = advanced.remove(&cause).unwrap_or_default();
             requests.push(EvaluateRecurrence { prevention, ..base(&cause, last.incident_id)? });
@@ -346,42 +359,106 @@ async fn earliest_found(lake: &Lake) -> Result<Option<Timestamp>, LakeError> {
 }
 
 /// From when on the incidents count that an alert tells of: those since an action was adopted in any case.
-fn told_since(change: &Change, steps: &[prevention::Step], rule: Rule) -> Timestamp {
+fn told_since(change: &Change, steps: &[Step], rule: Rule) -> Timestamp {
     let back = TimeDelta::days(TOLD_DAYS).max(rule.window() * TOLD_WINDOWS);
     let recent = change.last_at.plus(-back);
     prevention::first_adoption(steps).map_or(recent, |adopted| adopted.min(recent))
 }
 
-/// Everything the alert shows of what was found within `told`; of what is not found any more, what it showed last.
-async fn issue(
-    lake: &Lake,
+/// A change, and from when on the incidents count that its alert tells of.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    change: &'a Change,
+    since: Timestamp,
+}
+
+impl Look<'_> {
+    /// About an episode that is still found.
+    fn is_found(&self) -> bool {
+        self.change.found.is_some()
+    }
+}
+
+/// What the resources with the causes of changes are compared with, and when each had which of these causes.
+async fn resources(
     engine: Engine<'_>,
-    told: Stretch,
-    rule: Rule,
-    change: &Change,
-    members: &[Member],
-    steps: &[prevention::Step],
-) -> Result<Issue, OpsError> {
-    let Some(episode) = &change.found else {
-        #[derive(Deserialize)]
-        struct Told {
-            episode_id: String,
-            detail: String,
-        }
-        let before: Vec<Told> = rows(lake, "SELECT episode_id, detail FROM recurring_issues").await?;
-        let before = before.into_iter().find(|before| before.episode_id == change.episode_id);
-        let lost = || LakeError::Corrupt(format!("nothing was told of episode {}", change.episode_id));
-        return Ok(serde_json::from_str(&before.ok_or_else(lost)?.detail).map_err(LakeError::from)?);
-    };
-    let own: Vec<Member> =
-        members_of(episode, members).filter(|member| member.found_at >= told.since).cloned().collect();
-    let others = analytics::recurrence::others(engine, told, &change.cause).await?;
-    let impact = analytics::recurrence::impact(engine, told, &change.cause).await?;
-    Ok(Issue::new(episode, rule, &own, &others, impact, steps))
+    looks: &[Look<'_>],
+    as_of: Timestamp,
+) -> Result<Vec<FoundResource>, analytics::QueryError> {
+    let found = || looks.iter().filter(|look| look.is_found());
+    let causes: BTreeSet<String> = found().map(|look| look.change.cause.clone()).collect();
+    let since = found().map(|look| look.since).min().unwrap_or(as_of);
+    let causes: Vec<String> = causes.into_iter().collect();
+    analytics::recurrence::resources(engine, Stretch { since, as_of }, &causes).await
+}
+
+/// What else the alerts of some changes tell, as the queries know it.
+struct Told {
+    members: Vec<Member>,
+    impacts: BTreeMap<(String, Timestamp), Impact>,
+    /// What was told last of episodes that are not found any more, by id.
+    before: BTreeMap<String, String>,
+}
+
+impl Told {
+    async fn of(
+        engine: Engine<'_>,
+        looks: &[Look<'_>],
+        as_of: Timestamp,
+        rule: Rule,
+    ) -> Result<Self, analytics::QueryError> {
+        let (found, lost): (Vec<&Look<'_>>, Vec<_>) = looks.iter().partition(|look| look.is_found());
+        let impacts = found.iter().map(|look| (look.change.cause.clone(), look.since)).collect();
+        let causes: BTreeSet<String> = found.iter().map(|look| look.change.cause.clone()).collect();
+        let causes: Vec<String> = causes.into_iter().collect();
+        // An episode is the same from its first occurrence on; incidents about one job run may be a little older.
+        let since = found.iter().map(|look| look.change.first_at.plus(-rule.window())).min().unwrap_or(as_of);
+        let found_since = found.iter().map(|look| look.since).min().unwrap_or(as_of);
+        let stretch = Stretch { since, as_of };
+        let lost: Vec<String> = lost.iter().map(|look| look.change.episode_id.clone()).collect();
+        Ok(Self {
+            members: analytics::recurrence::members(engine, stretch, rule, &causes, found_since).await?,
+            impacts: analytics::recurrence::impacts(engine, &impacts, as_of).await?,
+            before: analytics::recurrence::details(engine, &lost).await?,
+        })
+    }
+
+    /// Everything the alert of a change shows; of what is not found any more, what it showed last.
+    fn issue(
+        &self,
+        look: &Look<'_>,
+        rule: Rule,
+        resources: &[FoundResource],
+        steps: &[Step],
+    ) -> Result<Issue, LakeError> {
+        let Look { change, since } = look;
+        let Some(episode) = &change.found else {
+            let lost = || LakeError::Corrupt(format!("nothing was told of episode {}", change.episode_id));
+            return Ok(serde_json::from_str(self.before.get(&change.episode_id).ok_or_else(lost)?)?);
+        };
+        let own: Vec<Member> =
+            members_of(episode, &self.members).filter(|member| member.found_at >= *since).cloned().collect();
+        let impact = self.impacts.get(&(change.cause.clone(), *since)).copied();
+        Ok(Issue::new(episode, rule, &own, &others(resources, &change.cause, *since), impact, steps))
+    }
+}
+
+/// The steps that a request brings, behind those that are known.
+fn steps_in(request: &EvaluateRecurrence, known: &[Step]) -> Vec<Step> {
+    let seq = known.iter().map(|step| step.seq).max().map_or(1, |last| last + 1);
+    let steps = (1..).zip(&request.prevention).map(|(ordinal, change)| Step {
+        cause: request.cause.clone(),
+        seq,
+        ordinal,
+        action: change.action.to_string(),
+        state: change.state,
+        occurred_at: request.as_of,
+    });
+    steps.collect()
 }
 
 /// What an opened episode recommends and nobody recommended before.
-fn proposals(issue: &Issue, steps: &[prevention::Step], change: &Change) -> Result<Vec<PreventionChange>, LakeError> {
+fn proposals(issue: &Issue, steps: &[Step], change: &Change) -> Result<Vec<PreventionChange>, LakeError> {
     if change.event == EpisodeEvent::Closed {
         return Ok(Vec::new());
     }

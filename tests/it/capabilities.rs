@@ -1,6 +1,6 @@
 //! What the specification promises of escalation, recurrence and hostile input, through the binary.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use ops_runbook::{
     domain::{
@@ -341,7 +341,7 @@ async fn a_finding_that_somebody_has_overtaken_is_not_recorded() {
     lake.init().await.unwrap();
     let (one, other) = (Ledger::open(&lake).await.unwrap(), Ledger::open(&lake).await.unwrap());
     let recorded = one.0.submit(submission("a")).await.unwrap().receipt;
-    let found = |id: &str, cause: &str, based_on: u64| Submission {
+    let found = |id: &str, cause: &str, based_on: u64, after: Option<&str>| Submission {
         request_id: Id::new(id).unwrap(),
         request: Request::EvaluateRecurrence(Box::new(EvaluateRecurrence {
             actor: Id::new("system:recurrence").unwrap(),
@@ -352,6 +352,7 @@ async fn a_finding_that_somebody_has_overtaken_is_not_recorded() {
             threshold: 3,
             window_hours: 168,
             fullest: Some(1),
+            after: after.map(|after| Id::new(after).unwrap()),
             change: None,
             prevention: Vec::new(),
         })),
@@ -359,11 +360,21 @@ async fn a_finding_that_somebody_has_overtaken_is_not_recorded() {
         interface: Interface::Scan,
         size: 100,
     };
-    let first = one.0.submit(found("first", "c1:a", 1)).await.unwrap().receipt;
+    let first = one.0.submit(found("first", "c1:a", 1, None)).await.unwrap().receipt;
     for ledger in [&one.0, &other.0] {
-        let error = ledger.submit(found("late", "c1:a", 1)).await.unwrap_err();
+        let error = ledger.submit(found("late", "c1:a", 1, None)).await.unwrap_err();
         assert!(matches!(*error, LakeError::Outdated), "{error}");
     }
-    assert!(other.0.submit(found("again", "c1:a", first.seq)).await.is_ok());
-    assert!(other.0.submit(found("elsewhere", "c1:b", 1)).await.is_ok(), "another cause is another matter");
+    assert!(other.0.submit(found("again", "c1:a", first.seq, None)).await.is_ok());
+    assert!(other.0.submit(found("elsewhere", "c1:b", 1, None)).await.is_ok(), "another cause is another matter");
+    // Of one look several may follow each other, as long as nobody comes between.
+    let outdated = |answer: Result<_, Arc<LakeError>>| assert!(matches!(*answer.unwrap_err(), LakeError::Outdated));
+    outdated(one.0.submit(found("b3", "c1:b", 1, Some("b2"))).await);
+    assert!(one.0.submit(found("b2", "c1:b", 1, Some("elsewhere"))).await.is_ok());
+    let together = ["b3", "b4"].map(|id| found(id, "c1:b", 1, Some(if id == "b3" { "b2" } else { "b3" })));
+    for answer in futures::future::join_all(together.map(|request| one.0.submit(request))).await {
+        answer.unwrap();
+    }
+    outdated(other.0.submit(found("fork", "c1:b", 1, Some("b3"))).await);
+    outdated(other.0.submit(found("late b", "c1:b", 1, None)).await);
 }

@@ -61,7 +61,7 @@ async fn a_filter_on_time_goes_through_views_and_queries_down_to_the_files() {
         assert_eq!(no_empty(files_read(&lake, &filtered, &[]).await), some, "{filtered}");
     }
     for name in
-        ["recurrence", "recurrence_members", "cause_counts", "cause_occurrences", "cause_impact", "cause_others"]
+        ["recurrence", "recurrence_members", "cause_counts", "cause_occurrences", "cause_impact", "cause_resources"]
     {
         let (_, sql) = analytics::queries().find(|(known, _)| *known == name).unwrap();
         let most = async |since: &str| {

@@ -9,7 +9,7 @@ use ops_runbook::{
         self,
         engine::Engine,
         recurrence::{
-            aliases, cause_counts, episodes, impact, members, occurrences, others, prevention_steps, recorded,
+            aliases, cause_counts, episodes, impacts, members, occurrences, prevention_steps, recorded, resources,
         },
     },
     domain::{
@@ -32,7 +32,7 @@ use ops_runbook::{
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::support::{EXAMPLES, batches, example, json_lines, lake_at, ok, report, run};
@@ -45,14 +45,20 @@ async fn issues(lake: &Lake, as_of: Timestamp, rule: Rule) -> Vec<Issue> {
     let found = episodes(Engine::Local(lake), Stretch::whole(as_of), rule, None).await.unwrap();
     let causes: Vec<String> = found.iter().map(|episode| episode.cause.clone()).collect();
     let all = members(Engine::Local(lake), Stretch::whole(as_of), rule, &causes, beginning()).await.unwrap();
+    let resources = resources(Engine::Local(lake), Stretch::whole(as_of), &causes).await.unwrap();
     let mut issues = Vec::new();
     for episode in &found {
         let own: Vec<_> = definition::issue::members_of(episode, &all).cloned().collect();
-        let others = others(Engine::Local(lake), Stretch::whole(as_of), &episode.cause).await.unwrap();
-        let impact = impact(Engine::Local(lake), Stretch::whole(as_of), &episode.cause).await.unwrap();
+        let others = definition::pattern::others(&resources, &episode.cause, beginning());
+        let impact = impact(lake, as_of, &episode.cause).await;
         issues.push(Issue::new(episode, rule, &own, &others, impact, &[]));
     }
     issues
+}
+
+async fn impact(lake: &Lake, as_of: Timestamp, cause: &str) -> Option<Impact> {
+    let look = (cause.to_owned(), Stretch::whole(as_of).since);
+    impacts(Engine::Local(lake), &[look.clone()].into(), as_of).await.unwrap().remove(&look)
 }
 
 #[tokio::test]
@@ -184,15 +190,9 @@ async fn the_impact_is_a_median_of_what_was_resolved_by_then() {
         others_median_s: Some(others_median),
     };
     let cause = &found[0].cause;
-    assert_eq!(
-        impact(Engine::Local(&lake), Stretch::whole(later), cause).await.unwrap(),
-        Some(measured(3, 900.0, 2, 200.0))
-    );
+    assert_eq!(impact(&lake, later, cause).await, Some(measured(3, 900.0, 2, 200.0)));
     let meanwhile = time("2026-02-11T12:36:00Z");
-    assert_eq!(
-        impact(Engine::Local(&lake), Stretch::whole(meanwhile), cause).await.unwrap(),
-        Some(measured(2, 750.0, 2, 200.0))
-    );
+    assert_eq!(impact(&lake, meanwhile, cause).await, Some(measured(2, 750.0, 2, 200.0)));
     let text = recurring::alert(&issues(&lake, later, Rule::DEFAULT).await[0]);
     let told =
         "Cost Impact: median time to resolve (first resolved − reported) 15m (n=3); all other incidents 3m 20s (n=2)\n";
@@ -287,24 +287,28 @@ fn a_trailing_scan_of_less_than_four_windows_is_refused() {
     assert!(told.contains("672 h at least"), "{told}");
 }
 
-/// More than a scan may find itself overtaken: an episode after the other is recorded, and none of them in vain.
-#[test]
-fn more_episodes_of_one_cause_than_there_are_rounds_in_vain_are_all_recorded() {
-    let folder = tempdir().unwrap();
-    let (lake, file) = (folder.path().join("lake"), folder.path().join("history.jsonl"));
+/// Records reports with one cause: three a day, then 29 days without.
+fn record_history(lake: &Path, numbers: std::ops::Range<i64>) {
+    let file = lake.with_extension("jsonl");
     let first = time("2020-01-01T00:00:00Z");
-    let mut text = String::new();
-    for n in 0..156 {
-        // Three a day, then 29 days without.
+    let lines = numbers.map(|n| {
         let at = first.plus(TimeDelta::days(n / 3 * 30) + TimeDelta::hours(n % 3)).to_string();
         let mut report = report(&format!("old-{n}"));
         report["incident"]["reported_at"] = at.clone().into();
         report["timeline"] = json!([{ "at": at, "kind": "RCA", "message": "out of memory" }]);
         report["history"] = true.into();
-        text.push_str(&format!("{report}\n"));
-    }
-    fs::write(&file, text).unwrap();
-    ok(&lake, &["record", file.to_str().unwrap()]);
+        format!("{report}\n")
+    });
+    fs::write(&file, lines.collect::<String>()).unwrap();
+    ok(lake, &["record", file.to_str().unwrap()]);
+}
+
+/// One look finds them all, and each request about the cause names the one before.
+#[test]
+fn many_episodes_of_one_cause_are_recorded_of_one_look() {
+    let folder = tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    record_history(&lake, 0..156);
     let rows = json_lines(
         &lake,
         &["sql", "SELECT event, count(*) AS n, count(DISTINCT episode_id) AS e FROM recurrence_events GROUP BY event"],
@@ -318,4 +322,42 @@ fn more_episodes_of_one_cause_than_there_are_rounds_in_vain_are_all_recorded() {
     );
     let alerts = json_lines(&lake, &["sql", "SELECT count(*) AS n FROM escalation_events WHERE event = 'fired'"]);
     assert_eq!(alerts, [json!({ "n": 1 })], "what was over pages nobody");
+
+    let sql = "SELECT request_id, entry FROM audit_log WHERE request_kind = 'evaluate_recurrence' ORDER BY seq";
+    let requests: Vec<(Value, Value)> = json_lines(&lake, &["sql", sql])
+        .into_iter()
+        .map(|row| (row["request_id"].clone(), serde_json::from_str(row["entry"].as_str().unwrap()).unwrap()))
+        .collect();
+    let body = |n: usize| &requests[n].1["request"]["body"];
+    assert_eq!((requests.len(), &body(0)["after"]), (52, &Value::Null));
+    for n in 1..requests.len() {
+        assert_eq!(body(n)["based_on"], body(0)["based_on"]);
+        assert_eq!(body(n)["after"], requests[n - 1].0);
+    }
+}
+
+/// What the first request of a look says of preventive actions is known to those that follow it.
+#[test]
+fn an_action_that_did_not_help_is_told_so_in_every_episode_since() {
+    let folder = tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    record_history(&lake, 0..3);
+    let cause = &json_lines(&lake, &["sql", "SELECT cause_fingerprint FROM recurring_issues"])[0]["cause_fingerprint"];
+    let adopt = ["recurrence", "adopt", cause.as_str().unwrap(), "sweep-failures", "--at", "2020-01-02T00:00:00Z"];
+    ok(&lake, &adopt);
+    record_history(&lake, 3..9);
+    let rows = json_lines(&lake, &["sql", "SELECT seq, event, detail FROM recurrence_events ORDER BY seq"]);
+    let told: Vec<(&str, Value)> = rows
+        .iter()
+        .map(|row| {
+            let detail: Value = serde_json::from_str(row["detail"].as_str().unwrap()).unwrap();
+            let actions = detail["actions"].as_array().unwrap();
+            let state = actions.iter().find(|action| action["name"] == "sweep-failures").unwrap()["state"].clone();
+            (row["event"].as_str().unwrap(), state)
+        })
+        .collect();
+    let expected = [("opened", "proposed"), ("closed", "adopted"), ("closed", "recurred"), ("opened", "recurred")];
+    assert_eq!(told, expected.map(|(event, state)| (event, json!(state))));
+    let sql = "SELECT count(*) AS n FROM preventive_actions WHERE action = 'sweep-failures' AND state = 'recurred'";
+    assert_eq!(json_lines(&lake, &["sql", sql]), [json!({ "n": 1 })]);
 }

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::{
-    analytics::{DIALECT, engine::Value, frame, queries, session, views},
+    analytics::{DIALECT, engine::Value, frame, queries, session, snapshot::Snapshot, views},
     domain::{
         ids::Id,
         recurrence::{self, Alias, Finding, stretch::Reach, tests::cases},
@@ -232,24 +232,6 @@ async fn on_random_histories_the_queries_and_the_plain_code_agree() {
 }
 
 #[tokio::test]
-async fn what_is_compared_with_never_had_the_cause() {
-    let at = recurrence::tests::at;
-    let findings = [
-        recurrence::tests::finding(3, 1, "", Some("a"), at(0)), // job 0
-        recurrence::tests::finding(4, 2, "", Some("b"), at(1)), // job 1
-        recurrence::tests::finding(7, 3, "", Some("b"), at(2)), // job 1
-        recurrence::tests::finding(9, 4, "", Some("b"), at(3)), // job 0, which had the cause
-        recurrence::tests::finding(5, 5, "", None, at(4)),      // job 2, unknown
-        recurrence::tests::finding(8, 6, "", Some("b"), at(9)), // job 2, later
-    ];
-    let session = lake_of(&findings, &[]).await;
-    let others: Vec<OtherResource> = select(&session, "cause_others", &with_cause(Stretch::whole(at(8)), "a")).await;
-    let told: Vec<_> = others.iter().map(|other| (other.resource_id.as_str(), other.found_at)).collect();
-    assert_eq!(told, [("1", at(2))]);
-    assert!(others[0].attributes.is_empty());
-}
-
-#[tokio::test]
 async fn what_is_recorded_is_read_with_the_row_it_began_with() {
     let event = |seq, event, incidents| RecurrenceEvent {
         incident_id: "INC-1003".parse().unwrap(),
@@ -319,12 +301,62 @@ fn the_queries_agree_on_what_occurrences_and_episodes_are() {
 }
 
 #[tokio::test]
-async fn a_lake_without_findings_has_no_episodes_and_no_impact() {
+async fn a_lake_without_findings_has_no_episodes() {
     let session = lake_of(&[], &[]).await;
     let as_of = "2026-02-20T00:00:00Z".parse().unwrap();
     assert_eq!(found_by_sql(&session, as_of, Rule::DEFAULT).await, []);
-    let impact: Vec<Impact> = select(&session, "cause_impact", &with_cause(Stretch::whole(as_of), "a")).await;
-    assert_eq!(impact, [Impact { resolved: 0, median_s: None, others_resolved: 0, others_median_s: None }]);
+}
+
+fn resolved_after(finding: &Finding, seconds: u64) -> IncidentState {
+    let resolved_at = finding.found_at.plus(chrono::TimeDelta::seconds(seconds as i64));
+    let json = serde_json::json!({
+        "incident_id": finding.incident_id, "seq": finding.seq, "recorded_at": resolved_at, "reported_at": finding.found_at,
+        "first_resolved_at": resolved_at, "reopened": 0, "incident_type": "job-failure", "status": "resolved", "slug": "job_failed",
+        "title": "failed", "reporter": "test", "actor": "test", "request_id": "test", "workspace_id": "1",
+    });
+    serde_json::from_value(json).unwrap()
+}
+
+/// Many moments at once are answered as each alone.
+#[tokio::test]
+async fn how_long_incidents_took_is_told_for_many_causes_and_moments_at_once() {
+    let at = recurrence::tests::at;
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::at(folder.path().to_str().unwrap(), Context::system()).unwrap();
+    lake.init().await.unwrap();
+    // Incident n was reported at hour n, had cause a, b or none, and took n seconds.
+    let hour = |n: u64| at(n as i64 * 3_600_000_000);
+    let cause = |n: u64| [Some("a"), Some("b"), None][n as usize % 3];
+    let findings: Vec<Finding> = (1..=60).map(|n| recurrence::tests::finding(n, n, "", cause(n), hour(n))).collect();
+    fill(&lake, &findings.iter().map(root_cause).collect::<Vec<_>>()).await;
+    let states: Vec<IncidentState> = findings.iter().map(|finding| resolved_after(finding, finding.seq)).collect();
+    fill(&lake, &states).await;
+
+    let snapshot = Snapshot::of(&lake).await.unwrap();
+    let engine = Engine::Snapshot(&snapshot);
+    let looks = |causes: &[&str], from: &[u64]| -> BTreeSet<(String, Timestamp)> {
+        causes.iter().flat_map(|cause| from.iter().map(|n| ((*cause).to_owned(), hour(*n)))).collect()
+    };
+    let all = looks(&["a", "b", "it's \\ nothing"], &[0, 10, 30, 70]);
+    let together = impacts(engine, &all, hour(50)).await.unwrap();
+    assert_eq!(together.keys().cloned().collect::<BTreeSet<_>>(), all);
+    for ((cause_of, since), found) in &together {
+        let (mut with, mut without): (Vec<u64>, Vec<u64>) =
+            (1..=49).filter(|n| hour(*n) >= *since).partition(|n| cause(*n) == Some(cause_of));
+        let median = |seconds: &mut Vec<u64>| {
+            seconds.sort_unstable();
+            let middle = |at: usize| seconds.get(at).map(|one| *one as f64);
+            Some((middle(seconds.len().checked_sub(1)? / 2)? + middle(seconds.len() / 2)?) / 2.0)
+        };
+        let expected = Impact {
+            resolved: with.len() as u64,
+            median_s: median(&mut with),
+            others_resolved: without.len() as u64,
+            others_median_s: median(&mut without),
+        };
+        assert_eq!(*found, expected, "{cause_of} since {since}");
+    }
+    assert_eq!(impacts(engine, &BTreeSet::new(), hour(50)).await.unwrap(), BTreeMap::new());
 }
 
 /// What was over before is left out; of the rest nothing may be missing, however little is looked at first.

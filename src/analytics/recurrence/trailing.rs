@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::episodes;
+use super::{MAX_NAMED, episodes};
 use crate::{
     analytics::{QueryError, engine::Engine},
     domain::{
@@ -13,9 +13,6 @@ use crate::{
         time::Timestamp,
     },
 };
-
-/// With more causes than that it is quicker to ask about all of them.
-const MAX_NAMED: usize = 200;
 
 /// The episodes up to `as_of` that were not over before `reach`, each whole, by cause and time. Nothing was found before
 /// `earliest`.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Episode, Occurrence, Rule,
-    pattern::{Attributes, OtherResource, Pattern, attributes, pattern},
+    pattern::{Attributes, FoundResource, Pattern, attributes, pattern},
 };
 use crate::domain::{
     ids::IncidentId,
@@ -47,8 +47,8 @@ pub struct Member {
     pub seq: u64,
 }
 
-/// How long incidents with a cause took to resolve, and all others. The row of `sql/cause_impact.sql`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// How long incidents with a cause took to resolve, and all others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Impact {
     /// Resolved incidents with the cause whose duration is known.
@@ -57,6 +57,29 @@ pub struct Impact {
     pub median_s: Option<f64>,
     pub others_resolved: u64,
     pub others_median_s: Option<f64>,
+}
+
+/// [`Impact`] of a cause from a moment on. A row of `sql/cause_impact.sql`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+pub struct CauseImpact {
+    /// After merges and splits.
+    pub cause: String,
+    pub since: Timestamp,
+    pub resolved: u64,
+    pub median_s: Option<f64>,
+    pub others_resolved: u64,
+    pub others_median_s: Option<f64>,
+}
+
+impl CauseImpact {
+    pub fn impact(&self) -> Impact {
+        Impact {
+            resolved: self.resolved,
+            median_s: self.median_s,
+            others_resolved: self.others_resolved,
+            others_median_s: self.others_median_s,
+        }
+    }
 }
 
 /// A recurring issue as an alert tells it.
@@ -123,7 +146,7 @@ impl Issue {
         episode: &Episode,
         rule: Rule,
         members: &[Member],
-        others: &[OtherResource],
+        others: &[&FoundResource],
         impact: Option<Impact>,
         steps: &[Step],
     ) -> Self {

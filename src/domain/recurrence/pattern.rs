@@ -16,9 +16,11 @@ const MAX_FACTS: usize = 8;
 /// A key or value of a fact is cut to this many characters.
 const MAX_CHARS: usize = 120;
 
-/// Another resource to compare with. A row of `sql/cause_others.sql`.
+/// A resource about which a cause was found. A row of `sql/cause_resources.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-pub struct OtherResource {
+pub struct FoundResource {
+    /// After merges and splits.
+    pub cause: String,
     pub workspace_id: String,
     pub resource_kind: String,
     pub resource_id: String,
@@ -27,7 +29,31 @@ pub struct OtherResource {
     #[serde(rename = "resource_attributes", deserialize_with = "attributes")]
     #[schemars(with = "Option<String>")]
     pub attributes: Attributes,
+    /// When it was found last.
     pub found_at: Timestamp,
+    /// Nothing was found about the resource later, whatever the cause.
+    pub is_latest: bool,
+}
+
+impl FoundResource {
+    fn is_same_as(&self, other: &Self) -> bool {
+        (&self.workspace_id, &self.resource_kind, &self.resource_id)
+            == (&other.workspace_id, &other.resource_kind, &other.resource_id)
+    }
+}
+
+/// What to compare the resources with that had `cause` from `since` on: the others of the same workspaces, that had another
+/// cause since, and not this one. `resources` are in the order of workspace, kind and id.
+pub fn others<'a>(resources: &'a [FoundResource], cause: &str, since: Timestamp) -> Vec<&'a FoundResource> {
+    let is_affected = |one: &FoundResource| one.cause == cause && one.found_at >= since;
+    let affected = resources.iter().filter(|one| is_affected(one));
+    let workspaces: BTreeSet<&str> = affected.map(|one| one.workspace_id.as_str()).collect();
+    resources
+        .chunk_by(FoundResource::is_same_as)
+        .filter(|findings| !findings.iter().any(is_affected))
+        .filter_map(|findings| findings.iter().find(|one| one.is_latest && one.found_at >= since))
+        .filter(|one| workspaces.contains(one.workspace_id.as_str()))
+        .collect()
 }
 
 /// Facts that all affected resources share, and how many of the others share them.
@@ -61,7 +87,7 @@ pub struct Fact {
 /// The pattern of an episode; `None` when several resources are affected and nothing sets them apart.
 ///
 /// Of a resource the latest member counts. What somebody did not record is unknown, and not compared.
-pub fn pattern(members: &[Member], others: &[OtherResource]) -> Option<Pattern> {
+pub fn pattern(members: &[Member], others: &[&FoundResource]) -> Option<Pattern> {
     let mut affected: BTreeMap<(&str, &str, &str), &Member> = BTreeMap::new();
     for member in members {
         let Some((kind, id)) = member.resource_kind.as_deref().zip(member.resource_id.as_deref()) else {
@@ -85,8 +111,11 @@ pub fn pattern(members: &[Member], others: &[OtherResource]) -> Option<Pattern> 
     if facts.is_empty() && !rest.is_empty() {
         return None;
     }
-    let comparable: Vec<&OtherResource> =
-        others.iter().filter(|other| facts.iter().all(|(key, _)| other.attributes.contains_key(*key))).collect();
+    let comparable: Vec<&FoundResource> = others
+        .iter()
+        .copied()
+        .filter(|other| facts.iter().all(|(key, _)| other.attributes.contains_key(*key)))
+        .collect();
     let sharing = comparable.iter().filter(|other| facts.iter().all(|fact| has(&other.attributes, *fact))).count();
     let kinds: BTreeSet<Option<&str>> = resources.iter().map(|resource| resource.resource_kind.as_deref()).collect();
     let name = || first.resource_name.as_deref().or(first.resource_id.as_deref());
@@ -114,14 +143,16 @@ mod tests {
     use super::*;
     use crate::domain::recurrence::issue::tests::member;
 
-    fn other(name: &str, attributes: &[(&str, &str)]) -> OtherResource {
-        OtherResource {
+    fn other(name: &str, attributes: &[(&str, &str)]) -> FoundResource {
+        FoundResource {
+            cause: "c1:1".into(),
             workspace_id: "1".into(),
             resource_kind: "job".into(),
             resource_id: name.into(),
             resource_name: Some(name.into()),
             attributes: attributes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
             found_at: "2026-02-01T00:00:00Z".parse().unwrap(),
+            is_latest: true,
         }
     }
 
@@ -147,7 +178,7 @@ mod tests {
             other("f", &[("compute", "classic"), ("max_retries", "2")]),
             other("g", &[]),
         ];
-        let found = pattern(&members, &others);
+        let found = pattern(&members, &others.each_ref());
         assert_eq!(facts(&found), ["max_retries=0"], "most others are serverless too");
         let found = found.unwrap();
         assert_eq!((found.affected, found.others, found.others_sharing), (3, 3, 1), "g says nothing about it");
@@ -156,6 +187,36 @@ mod tests {
         let alone = pattern(&members, &[]);
         assert_eq!(facts(&alone), ["compute=serverless", "max_retries=0"]);
         assert_eq!(alone.unwrap().others, 0);
+    }
+
+    #[test]
+    fn others_are_of_the_same_workspace_and_had_another_cause_only_since() {
+        let at = |hour: u32| format!("2026-02-01T{hour:02}:00:00Z").parse::<Timestamp>().unwrap();
+        let found = |workspace: &str, name: &str, cause: &str, hour, is_latest| FoundResource {
+            workspace_id: workspace.into(),
+            cause: cause.into(),
+            found_at: at(hour),
+            is_latest,
+            ..other(name, &[])
+        };
+        let resources = [
+            found("1", "both", "a", 5, false),
+            found("1", "both", "b", 9, true),
+            found("1", "early a", "a", 2, false),
+            found("1", "early a", "b", 6, true),
+            found("1", "early b", "b", 2, true),
+            found("1", "late b", "b", 4, true),
+            found("2", "elsewhere", "b", 9, true),
+        ];
+        let check = |cause: &str, hour, expected: &[&str]| {
+            let told = others(&resources, cause, at(hour));
+            assert_eq!(told.iter().map(|one| one.resource_id.as_str()).collect::<Vec<_>>(), expected, "{cause} {hour}");
+        };
+        check("a", 0, &["early b", "late b"]);
+        check("a", 4, &["early a", "late b"]);
+        check("a", 6, &[]);
+        check("b", 0, &[]);
+        check("c", 0, &[]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
             Finding, episodes as found_in,
             issue::Member,
             occurrences as occurrences_of,
-            pattern::{Attributes, OtherResource},
+            pattern::{Attributes, FoundResource},
         },
         words::Confidence,
     },
@@ -57,7 +57,7 @@ fn member(cause: &RootCause) -> Member {
 fn issue_of(
     causes: &[RootCause],
     rule: Rule,
-    others: &[OtherResource],
+    others: &[&FoundResource],
     impact: Option<Impact>,
     steps: &[Step],
 ) -> Issue {
@@ -81,8 +81,9 @@ fn three() -> Vec<RootCause> {
     (1..).zip([DAILY_ETL, HOURLY_SYNC, NIGHTLY_BACKUP]).filter_map(|(n, json)| finding(n, json)).collect()
 }
 
-fn other(id: u64, max_retries: &str) -> OtherResource {
-    OtherResource {
+fn other(id: u64, max_retries: &str) -> FoundResource {
+    FoundResource {
+        cause: "other".into(),
         workspace_id: "7405612783315468".into(),
         resource_kind: "job".into(),
         resource_id: id.to_string(),
@@ -92,14 +93,15 @@ fn other(id: u64, max_retries: &str) -> OtherResource {
             ("max_retries".to_owned(), max_retries.to_owned()),
         ]),
         found_at: time("2026-02-12T00:00:00Z"),
+        is_latest: true,
     }
 }
 
 #[test]
 fn the_three_examples_raise_the_specified_alert() {
-    let others: Vec<OtherResource> = (1..=5).map(|id| other(id, "3")).collect();
+    let others: Vec<FoundResource> = (1..=5).map(|id| other(id, "3")).collect();
     let impact = Impact { resolved: 3, median_s: Some(900.0), others_resolved: 12, others_median_s: Some(2_400.0) };
-    let text = alert(&issue_of(&three(), Rule::DEFAULT, &others, Some(impact), &[]));
+    let text = alert(&issue_of(&three(), Rule::DEFAULT, &others.iter().collect::<Vec<_>>(), Some(impact), &[]));
     insta::assert_snapshot!(text, @r#"
     RECURRING ISSUE ALERT
     =====================
