@@ -9,7 +9,7 @@
 //! - [`projector`] computes the other tables from it, exactly once; [`rebuild`] makes them anew
 //! - [`scan`] walks the audit log a few rows at a time
 //! - [`verify`] proves that nothing was changed; [`doctor`] that a place is fit for a lake
-//! - [`lease`], [`maintenance`] keep the tables healthy, one owner at a time
+//! - [`lease`], [`maintenance`] keep the tables healthy, one owner at a time; [`merge`] makes one file of several
 
 pub mod cloud;
 pub mod doctor;
@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod location;
 pub mod log;
 pub mod maintenance;
+mod merge;
 pub mod projector;
 mod reader;
 pub mod rebuild;

@@ -1,11 +1,5 @@
 //! Upkeep: compaction, checkpoints, log cleanup, vacuum. Under the lease; never needed for correctness.
 
-use std::sync::Arc;
-
-use arrow::{
-    array::RecordBatch,
-    compute::{SortColumn, SortOptions, lexsort_to_indices, take_record_batch},
-};
 use chrono::TimeDelta;
 use deltalake::{DeltaTable, operations::vacuum::VacuumMode};
 use futures::TryStreamExt;
@@ -16,7 +10,8 @@ use super::{
     Lake, LakeError, Result,
     lease::Lease,
     log::{AddFile, CommitNote, Log, RemoveFile, checkpoint_path, last_checkpoint_path},
-    table::{Draft, Put, Rows, Table, merge},
+    merge::Merge,
+    table::{Draft, Put, Table},
 };
 use crate::{
     domain::time::Timestamp,
@@ -25,7 +20,7 @@ use crate::{
 
 /// Files of one size class that are merged into one. Each row is so rewritten about once per power of ten.
 const FANOUT: usize = 10;
-/// A merge takes in no more than this many bytes, and leaves files beyond half of it alone: the bound on memory.
+/// A merge takes in no more than this many bytes, and leaves files beyond half of it alone: what it makes is in memory.
 const MAX_MERGE_BYTES: i64 = 32 << 20;
 /// Staged files of writers that died are removed after this long.
 const STAGING_HOURS: i64 = 1;
@@ -178,18 +173,20 @@ fn next_merge(log: &Log, fanout: usize) -> Option<Vec<AddFile>> {
 
 /// One merge: the same rows in one file. False when the lease was lost or an input is no longer live.
 async fn merge_files(lake: &Lake, table: &Table, lease: &Lease, log: &mut Log, inputs: &[AddFile]) -> Result<bool> {
-    let columns: Vec<&str> = table.def.columns.iter().map(|column| column.name).collect();
-    let files: Vec<&AddFile> = inputs.iter().collect();
-    let batch = sorted(table.def, &merge(table.def, &table.read(&files, &columns, Rows::All).await?)?)?;
     let told: u64 = inputs.iter().filter_map(|file| file.parse_stats().num_records).sum();
-    if batch.num_rows() as u64 != told {
+    let mut merge = Merge::new(table, inputs)?;
+    let mut merged = table.new_file(told)?;
+    while let Some(rows) = merge.next().await? {
+        merged.write(&rows)?;
+    }
+    if merged.rows() != told {
         return Err(LakeError::Torn {
             table: table.name().into(),
-            file: files.first().map_or_else(String::new, |file| file.path.clone()),
-            detail: format!("{} files hold {} rows, but the log says {told}", files.len(), batch.num_rows()),
+            file: inputs.first().map_or_else(String::new, |file| file.path.clone()),
+            detail: format!("{} files hold {} rows, but the log says {told}", inputs.len(), merged.rows()),
         });
     }
-    let output = table.write_file(&batch, false).await?;
+    let output = table.put_file(merged, false).await?;
     let deleted_at = lake.context.now().utc().timestamp_millis();
     let removes: Vec<RemoveFile> = inputs
         .iter()
@@ -223,17 +220,6 @@ async fn merge_files(lake: &Lake, table: &Table, lease: &Lease, log: &mut Log, i
             return Ok(true);
         }
     }
-}
-
-fn sorted(def: &TableDef, batch: &RecordBatch) -> Result<RecordBatch> {
-    let columns: Vec<SortColumn> = def
-        .sort
-        .iter()
-        .filter_map(|name| batch.column_by_name(name))
-        .map(|values| SortColumn { values: Arc::clone(values), options: Some(SortOptions::default()) })
-        .collect();
-    let order = lexsort_to_indices(&columns, None)?;
-    Ok(take_record_batch(batch, &order)?)
 }
 
 /// Writes a checkpoint of exactly the version that was read and found whole, and reads it back.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray, BooleanArray, RecordBatch, StringArray},
-    compute::{concat_batches, max, max_string, min, min_string},
+    compute::{max, max_string, min, min_string},
     datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType},
 };
 use chrono::SecondsFormat;
@@ -202,12 +202,32 @@ impl Table {
         Ok(())
     }
 
-    /// Writes `batches` as one data file and tells how it would be added. It counts only once a commit adds it.
+    /// Writes a batch as one data file and tells how it would be added. It counts only once a commit adds it.
     ///
     /// # Errors
     /// The store's and Parquet's.
     pub async fn write_file(&self, batch: &RecordBatch, data_change: bool) -> Result<AddFile> {
-        let bytes = encode(self.def, batch)?;
+        let mut file = self.new_file(batch.num_rows() as u64)?;
+        file.write(batch)?;
+        self.put_file(file, data_change).await
+    }
+
+    /// A data file of about so many rows, yet to be written.
+    ///
+    /// # Errors
+    /// Parquet's.
+    pub(super) fn new_file(&self, rows: u64) -> Result<NewFile> {
+        let writer = ArrowWriter::try_new(Vec::new(), self.def.arrow_schema(), Some(properties(self.def, rows)?))?;
+        Ok(NewFile { writer, def: self.def, tally: Tally::default() })
+    }
+
+    /// As [`Self::write_file`].
+    ///
+    /// # Errors
+    /// As [`Self::write_file`].
+    pub(super) async fn put_file(&self, file: NewFile, data_change: bool) -> Result<AddFile> {
+        let NewFile { writer, tally, .. } = file;
+        let bytes = writer.into_inner()?;
         let path = format!("part-{}.zstd.parquet", self.context.uuid());
         let size = bytes.len() as i64;
         let payload = PutPayload::from(bytes);
@@ -222,7 +242,7 @@ impl Table {
             size,
             modification_time: self.context.now().utc().timestamp_millis(),
             data_change,
-            stats: Some(stats(self.def, batch).to_string()),
+            stats: Some(tally.stats().to_string()),
         })
     }
 
@@ -453,8 +473,30 @@ fn join_lines(lines: &[Value]) -> Vec<u8> {
     bytes
 }
 
-/// A whole Parquet file: zstd, Bloom filters on ids, pages small enough to skip.
-fn encode(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u8>> {
+/// A data file that is being written, in memory.
+pub(super) struct NewFile {
+    writer: ArrowWriter<Vec<u8>>,
+    def: &'static TableDef,
+    tally: Tally,
+}
+
+impl NewFile {
+    /// # Errors
+    /// Parquet's.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(batch)?;
+        self.tally.add(self.def, batch);
+        Ok(())
+    }
+
+    /// How many rows are in it.
+    pub fn rows(&self) -> u64 {
+        self.tally.rows
+    }
+}
+
+/// How a data file of about so many rows is written: zstd, Bloom filters on ids, pages small enough to skip.
+fn properties(def: &TableDef, rows: u64) -> Result<WriterProperties> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_created_by(ENGINE.into())
@@ -466,26 +508,53 @@ fn encode(def: &TableDef, batch: &RecordBatch) -> Result<Vec<u8>> {
         let path = ColumnPath::from(*column);
         properties = properties
             .set_column_bloom_filter_enabled(path.clone(), true)
-            .set_column_bloom_filter_max_ndv(path.clone(), batch.num_rows().clamp(16, ROW_GROUP_ROWS) as u64)
+            .set_column_bloom_filter_max_ndv(path.clone(), rows.clamp(16, ROW_GROUP_ROWS as u64))
             .set_column_bloom_filter_fpp(path, 0.001);
     }
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties.build()))?;
-    writer.write(batch)?;
-    Ok(writer.into_inner()?)
+    Ok(properties.build())
 }
 
 /// Delta's per-file statistics: rows, and minimum, maximum and nulls of the columns that are worth it.
-fn stats(def: &TableDef, batch: &RecordBatch) -> Value {
-    let (mut mins, mut maxs, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for column in def.columns.iter().filter(|column| def.stats.contains(&column.name)) {
-        let Some(array) = batch.column_by_name(column.name) else { continue };
-        nulls.insert(column.name.into(), array.null_count().into());
-        if let Some((low, high)) = range(column.kind, array.as_ref()) {
-            mins.insert(column.name.into(), low);
-            maxs.insert(column.name.into(), high);
+#[derive(Debug, Default)]
+struct Tally {
+    rows: u64,
+    mins: Map<String, Value>,
+    maxs: Map<String, Value>,
+    nulls: BTreeMap<&'static str, usize>,
+}
+
+impl Tally {
+    fn add(&mut self, def: &'static TableDef, batch: &RecordBatch) {
+        self.rows += batch.num_rows() as u64;
+        for column in def.columns.iter().filter(|column| def.stats.contains(&column.name)) {
+            let Some(array) = batch.column_by_name(column.name) else { continue };
+            *self.nulls.entry(column.name).or_default() += array.null_count();
+            if let Some((low, high)) = range(column.kind, array.as_ref()) {
+                keep(&mut self.mins, column.name, low, |low, known| is_less(low, known));
+                keep(&mut self.maxs, column.name, high, |high, known| is_less(known, high));
+            }
         }
     }
-    json!({ "numRecords": batch.num_rows(), "minValues": mins, "maxValues": maxs, "nullCount": nulls })
+
+    fn stats(&self) -> Value {
+        json!({ "numRecords": self.rows, "minValues": self.mins, "maxValues": self.maxs, "nullCount": self.nulls })
+    }
+}
+
+/// Takes over a value that is better than the known one.
+fn keep(known: &mut Map<String, Value>, name: &str, value: Value, is_better: fn(&Value, &Value) -> bool) {
+    if known.get(name).is_none_or(|known| is_better(&value, known)) {
+        known.insert(name.into(), value);
+    }
+}
+
+/// Of two values that [`range`] makes of one column.
+fn is_less(a: &Value, b: &Value) -> bool {
+    match (a.as_i64().zip(b.as_i64()), a.as_str().zip(b.as_str())) {
+        (Some((a, b)), _) => a < b,
+        (None, Some((a, b))) => a < b,
+        (None, None) => false,
+    }
 }
 
 /// Timestamps to the millisecond as the protocol asks: the minimum cut down, the maximum cut up.
@@ -510,12 +579,4 @@ fn range(kind: Kind, array: &dyn Array) -> Option<(Value, Value)> {
         }
         Kind::Int | Kind::Double | Kind::Boolean => None,
     }
-}
-
-/// One batch of several.
-///
-/// # Errors
-/// When their schemas differ.
-pub fn merge(def: &TableDef, batches: &[RecordBatch]) -> Result<RecordBatch> {
-    Ok(concat_batches(&def.arrow_schema(), batches)?)
 }
