@@ -30,8 +30,8 @@ Exit codes:
   3  the input or the configuration was refused; nothing was recorded
   4  there is no such lake, inbox, incident, alert, cause, row, table, view or version
   5  the lake is damaged, or audit verify found tampering
-  6  somebody else is at it, the outcome is unknown, a verification is not decided yet, or somebody is still to be told:
-     run the same again
+  6  somebody else is at it, the outcome is unknown, a verification is not decided yet, or somebody
+     is still to be told: run the same again
   130  interrupted; what ran on a warehouse was cancelled";
 
 /// Documented in [`HELP`]; 2 is clap's too.
