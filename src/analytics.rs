@@ -28,7 +28,7 @@ use deltalake::DeltaTable;
 
 use crate::{
     databricks::statements::StatementError,
-    lake::{Lake, LakeError},
+    lake::{Lake, LakeError, rebuild},
     tables::catalog,
 };
 use snapshot::Snapshot;
@@ -199,7 +199,11 @@ async fn register(session: &SessionContext, lake: Option<&Lake>, statement: &Sta
         }
         if let Some((def, lake)) = catalog::all().find(|def| def.name == name).zip(lake) {
             // Our own reader goes first: what is damaged is refused here, before anybody takes it for empty.
-            let version = lake.table(def).log().await?.version;
+            let log = match def.name == catalog::AUDIT_LOG.name {
+                true => lake.table(def).log().await?,
+                false => rebuild::restored(lake, def).await?,
+            };
+            let version = log.version;
             let mut table = DeltaTable::new(lake.log_store(def.name)?);
             table.load_version(version).await.map_err(LakeError::from)?;
             table.update_datafusion_session(&state).map_err(LakeError::from)?;

@@ -8,6 +8,7 @@ use super::{
     Lake, LakeError, Result,
     ledger::{self, entries},
     log::Log,
+    rebuild,
     table::{Draft, Put, Table},
 };
 use crate::{
@@ -44,11 +45,10 @@ pub struct Pass {
 pub async fn project(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
     let audit = lake.table(AUDIT_LOG);
     let lead = lake.table(LEAD);
-    let (audit_log, lead_log) = tokio::try_join!(audit.log(), lead.log())?;
+    let (audit_log, mut lead_log) = tokio::try_join!(audit.log(), lead.log())?;
     let head = ledger::head(&audit, &audit_log).await?.chain.seq;
     let from = u64::try_from(lead_log.projected_to).unwrap_or(0);
     let mut done = from;
-    let mut lead_log = Some(lead_log);
     let mut others: Vec<(Table, Option<Log>)> =
         PROJECTIONS.into_iter().filter(|def| def.name != LEAD.name).map(|def| (lake.table(def), None)).collect();
     while done < head {
@@ -60,13 +60,19 @@ pub async fn project(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
             async move {
                 let log = match rows(table.def, chunk, 0)?.is_empty() {
                     true => log,
-                    false => Some(advance(&table, log, chunk, last).await?),
+                    false => {
+                        let log = match log {
+                            Some(log) => log,
+                            None => rebuild::restored(lake, table.def).await?,
+                        };
+                        Some(advance(&table, log, chunk, last).await?)
+                    }
                 };
                 Ok::<_, LakeError>((table, log))
             }
         });
         others = futures::future::try_join_all(advancing.collect::<Vec<_>>()).await?;
-        lead_log = Some(advance(&lead, lead_log.take(), &chunk, last).await?);
+        lead_log = advance(&lead, lead_log, &chunk, last).await?;
         done = last;
         progress(done, head);
     }
@@ -100,11 +106,7 @@ fn rows(def: &TableDef, entries: &[Entry], after: u64) -> Result<Vec<arrow::arra
 }
 
 /// Commits what `table` lacks of `entries`, up to `last`. Returns the table's log as it then is.
-async fn advance(table: &Table, log: Option<Log>, entries: &[Entry], last: u64) -> Result<Log> {
-    let mut log = match log {
-        Some(log) => log,
-        None => table.log().await?,
-    };
+async fn advance(table: &Table, mut log: Log, entries: &[Entry], last: u64) -> Result<Log> {
     for _ in 0..MAX_CONFLICTS {
         let after = u64::try_from(log.projected_to).unwrap_or(0);
         if after >= last {

@@ -183,6 +183,23 @@ pub async fn rebuild(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Vec<Reb
     Ok(rebuilt)
 }
 
+/// The log of a projected table. One that is missing is made from the ledger: a version of this program before it knew no such
+/// table, or somebody removed it.
+///
+/// # Errors
+/// The store's; [`LakeError::NoLake`] where there is no audit log either.
+pub async fn restored(lake: &Lake, def: &'static TableDef) -> Result<Log> {
+    let table = lake.table(def);
+    if let Some(log) = table.try_log().await? {
+        return Ok(log);
+    }
+    lake.table(AUDIT_LOG).log().await?;
+    if table.create().await? {
+        replace_rows(lake, def).await?;
+    }
+    table.log().await
+}
+
 /// One commit that takes out every row and puts in what the ledger says.
 async fn replace_rows(lake: &Lake, def: &'static TableDef) -> Result<()> {
     let (audit, table) = (lake.table(AUDIT_LOG), lake.table(def));

@@ -128,6 +128,7 @@ pub async fn deliver(
             abouts: HashMap::new(),
             flying: JoinSet::new(),
             counts,
+            settled_to: 0,
             beat_at: None,
             dead_since_beat: false,
         };
@@ -186,6 +187,8 @@ struct Deliverer<'a> {
     abouts: HashMap<IncidentId, About>,
     flying: JoinSet<Landed>,
     counts: Delivered,
+    /// Up to this row of the ledger nothing waits any more.
+    settled_to: u64,
     beat_at: Option<Instant>,
     dead_since_beat: bool,
 }
@@ -211,6 +214,7 @@ impl Deliverer<'_> {
         let mut settled = Instant::now();
         while !stop.is_cancelled() {
             self.catch_up(&mut read).await?;
+            self.settled_to = read.outbox.settled_to();
             if self.quiet_over(&read.outbox).await? {
                 continue;
             }
@@ -218,7 +222,7 @@ impl Deliverer<'_> {
             let plan = read.outbox.plan(now, FLYING.saturating_sub(self.flying.len()));
             let next = plan.next;
             if !(plan.send.is_empty() && plan.leave.is_empty()) {
-                match self.begin(&read.outbox, plan, now, say).await {
+                match self.begin(read.outbox.seen(), plan, now, say).await {
                     Err(OpsError::Commit(error)) if matches!(*error, LakeError::Outdated) => {
                         // Whoever was first goes on; several do not meet again at once.
                         let pause = rand::rng().random_range(0..50);
@@ -245,7 +249,7 @@ impl Deliverer<'_> {
                 Until::Stopped { every } => wait.map_or(*every, |wait| wait.min(*every)),
             };
             tokio::select! {
-                Some(landed) = self.flying.join_next() => self.landed(landed.ok(), &read.outbox, say).await?,
+                Some(landed) = self.flying.join_next() => self.landed(landed.ok(), say).await?,
                 () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => {}
             }
@@ -308,7 +312,7 @@ impl Deliverer<'_> {
     /// Records what is about to be sent and what is not sent any more, then sends.
     async fn begin(
         &mut self,
-        outbox: &Outbox,
+        seen: u64,
         plan: Plan,
         now: Timestamp,
         say: &mut impl FnMut(Said<'_>),
@@ -335,7 +339,7 @@ impl Deliverer<'_> {
             sendings.push(sending);
         }
         let begun = Instant::now();
-        self.record(steps, Some(outbox.seen()), outbox, now, say).await?;
+        self.record(steps, Some(seen), now, say).await?;
         // Nobody else sends it before the lease is over; what could not begin early enough is left to whoever comes then.
         if begun.elapsed() * 2 > lease.to_std().unwrap_or_default() {
             return Ok(());
@@ -384,12 +388,7 @@ impl Deliverer<'_> {
     }
 
     /// Records what came of a message, and of all others that have landed.
-    async fn landed(
-        &mut self,
-        landed: Option<Landed>,
-        outbox: &Outbox,
-        say: &mut impl FnMut(Said<'_>),
-    ) -> Result<(), OpsError> {
+    async fn landed(&mut self, landed: Option<Landed>, say: &mut impl FnMut(Said<'_>)) -> Result<(), OpsError> {
         let mut all: Vec<Landed> = landed.into_iter().collect();
         while let Some(landed) = self.flying.try_join_next() {
             all.extend(landed.ok());
@@ -401,16 +400,15 @@ impl Deliverer<'_> {
             steps.extend(sending.dues().iter().map(|due| came_of(due, outcome, now)));
         }
         for steps in steps.chunks(MAX_STEPS) {
-            self.record(steps.to_vec(), None, outbox, now, say).await?;
+            self.record(steps.to_vec(), None, now, say).await?;
         }
         Ok(())
     }
 
     /// Waits for everything on its way, and records what came of it.
     async fn land(&mut self, say: &mut impl FnMut(Said<'_>)) -> Result<(), OpsError> {
-        let nothing = Outbox::new(Arc::clone(&self.lake.context.policy), 0, Vec::new(), None);
         while let Some(landed) = self.flying.join_next().await {
-            self.landed(landed.ok(), &nothing, say).await?;
+            self.landed(landed.ok(), say).await?;
         }
         Ok(())
     }
@@ -419,14 +417,13 @@ impl Deliverer<'_> {
         &mut self,
         steps: Vec<DeliveryStep>,
         based_on: Option<u64>,
-        outbox: &Outbox,
         at: Timestamp,
         say: &mut impl FnMut(Said<'_>),
     ) -> Result<(), OpsError> {
         if steps.is_empty() {
             return Ok(());
         }
-        let (actor, deliverer, settled_to) = (id(ACTOR)?, self.id.clone(), outbox.settled_to());
+        let (actor, deliverer, settled_to) = (id(ACTOR)?, self.id.clone(), self.settled_to);
         let request = RecordDeliveries { actor, deliverer, at, based_on, settled_to, steps };
         let size = canonical(&request).map_err(LakeError::from)?.len();
         let submission = Submission {

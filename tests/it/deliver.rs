@@ -308,3 +308,23 @@ async fn a_first_run_says_nothing_of_old_alerts_and_a_watch_pages_within_moments
     assert!(hook.headers["x-ops-runbook-signature"].to_str().unwrap().starts_with("v1="));
     assert_eq!(hook.headers["idempotency-key"].to_str().unwrap(), hook.body["id"].as_str().unwrap());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_from_before_gets_the_table_with_the_first_command_that_needs_it() {
+    let folder = tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let receiver = Receiver::start(0).await;
+    let config = configuration(folder.path(), &receiver, "");
+    record(&lake, &config, &missing("r-1"));
+    fs::remove_dir_all(lake.join("deliveries")).unwrap();
+    ok_deliver(&lake, &config);
+    assert_eq!(receiver.paged().len(), 2);
+    // Whoever removes it loses nothing either: nobody is told anew.
+    fs::remove_dir_all(lake.join("deliveries")).unwrap();
+    assert_eq!(ok_deliver(&lake, &config), "Nothing was due.\n");
+    fs::remove_dir_all(lake.join("deliveries")).unwrap();
+    record(&lake, &config, &missing("r-2"));
+    ok_deliver(&lake, &config);
+    assert_eq!(receiver.arrived().iter().filter(|arrived| arrived.path == "/v2/enqueue").count(), 4);
+    assert_intact(&lake, 2);
+}

@@ -206,7 +206,11 @@ impl Outbox {
             Request::RecordDigest(request) => {
                 let lane = format!("digest/{}/{}", request.digest.week.week, request.digest.week.time_zone);
                 let content = Content::Digest(Box::new(request.digest.clone()));
-                for channel in self.policy.digest.channels.clone() {
+                let is_read = |channel: &Id| {
+                    self.policy.channels.get(channel).is_some_and(|it| it.kind != ChannelKind::Pagerduty)
+                };
+                let channels: Vec<Id> = self.policy.digest.channels.iter().filter(|it| is_read(it)).cloned().collect();
+                for channel in channels {
                     self.plain(entry, channel, NoticeKind::Digest, lane.clone(), content.clone());
                 }
             }
