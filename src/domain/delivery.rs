@@ -153,7 +153,28 @@ pub struct DeliveryStep {
     pub bundle: Option<u32>,
 }
 
+/// The lane of an alert that is told once nobody has acknowledged it for so long: its key, and when.
+fn later_lane(dedup_key: &str, minutes: u32) -> String {
+    format!("{dedup_key}/after-{minutes}m")
+}
+
+/// The alert's key, of any lane of it.
+pub fn alert_key(lane: &str) -> &str {
+    lane.split_once("/after-").map_or(lane, |(key, _)| key)
+}
+
 impl Notice {
+    /// What it is called: the same on every attempt, and no other notice is called so.
+    pub fn name(&self) -> String {
+        let Self { source, says, channel, .. } = self;
+        match &self.content {
+            Content::Alert(AlertContent { unacknowledged_minutes: Some(minutes), .. }) => {
+                format!("{source}/{says}-{minutes}m/{channel}")
+            }
+            _ => format!("{source}/{says}/{channel}"),
+        }
+    }
+
     /// What is told first when not everything can be told at once.
     fn urgency(&self) -> Option<Severity> {
         match &self.content {

@@ -18,6 +18,7 @@ use crate::{
         incoming::{Incoming, SIGNATURE, verify},
     },
     domain::{
+        delivery::alert_key,
         entry::Request,
         ids::{AlertRef, Id},
         problems::cut,
@@ -84,7 +85,7 @@ async fn record(server: &Server, incoming: &Incoming) -> Result<Answer, OpsError
 
 /// Of a key under which an alert was told later, that of the alert.
 fn alert_of(key: &str) -> Option<(&str, AlertRef)> {
-    let key = key.split_once("/after-").map_or(key, |(key, _)| key);
+    let key = alert_key(key);
     Some((key, key.parse().ok()?))
 }
 

@@ -14,7 +14,7 @@ use ops_runbook::{
     ops,
 };
 use serde_json::json;
-use tempfile::tempdir;
+use tempfile::{TempDir, tempdir};
 
 use crate::{
     percentile,
@@ -32,6 +32,27 @@ fn configuration(folder: &Path, receiver: &Receiver) -> PathBuf {
     );
     std::fs::write(&file, text).unwrap();
     file
+}
+
+/// A lake whose alerts page somebody.
+struct World {
+    _folder: TempDir,
+    receiver: Receiver,
+    config: PathBuf,
+    place: PathBuf,
+    lake: Lake,
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempdir().unwrap();
+        let receiver = Receiver::start(0).await;
+        let config = configuration(folder.path(), &receiver);
+        let policy = Policy::parse(&std::fs::read_to_string(&config).unwrap()).unwrap();
+        let place = folder.path().join("lake");
+        let lake = Lake::at(place.to_str().unwrap(), Context::system().with_policy(policy)).unwrap();
+        Self { _folder: folder, receiver, config, place, lake }
+    }
 }
 
 fn deliverer(lake: &Path, config: &Path, arguments: &[&str]) -> Child {
@@ -61,12 +82,7 @@ pub async fn run() {
     println!("| deliver --watch looks every | p50 | p99 | worst |");
     println!("| --- | ---: | ---: | ---: |");
     for every in ["500", "100"] {
-        let folder = tempdir().unwrap();
-        let receiver = Receiver::start(0).await;
-        let config = configuration(folder.path(), &receiver);
-        let policy = Policy::parse(&std::fs::read_to_string(&config).unwrap()).unwrap();
-        let place = folder.path().join("lake");
-        let lake = Lake::at(place.to_str().unwrap(), Context::system().with_policy(policy)).unwrap();
+        let World { receiver, config, place, lake, _folder } = World::new().await;
         let (ledger, committer) = ops::open_ledger(&lake).await.unwrap();
         let mut watch = deliverer(&place, &config, &["--watch", "--every-ms", every]);
         let mut times = Vec::new();
@@ -97,12 +113,7 @@ pub async fn run() {
     println!("| deliverers | alerts a second | pages | twice |");
     println!("| ---: | ---: | ---: | ---: |");
     for deliverers in [1, 2] {
-        let folder = tempdir().unwrap();
-        let receiver = Receiver::start(0).await;
-        let config = configuration(folder.path(), &receiver);
-        let policy = Policy::parse(&std::fs::read_to_string(&config).unwrap()).unwrap();
-        let place = folder.path().join("lake");
-        let lake = Lake::at(place.to_str().unwrap(), Context::system().with_policy(policy)).unwrap();
+        let World { receiver, config, place, lake, _folder } = World::new().await;
         let (ledger, committer) = ops::open_ledger(&lake).await.unwrap();
         let now = lake.context.now();
         let submissions = (0..many).map(|n| submission(&format!("page-{n}"), now)).collect();

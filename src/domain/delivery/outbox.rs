@@ -13,6 +13,7 @@ use chrono::TimeDelta;
 
 use super::{
     AlertContent, Content, DeliveryStep, Notice, RecordDeliveries, SummaryReason, Undelivered, bucket::Bucket,
+    later_lane,
 };
 use crate::domain::{
     entry::{Entry, Request},
@@ -254,7 +255,7 @@ impl Outbox {
                     };
                     let (says, lane) = match unacknowledged_minutes {
                         None => (NoticeKind::Trigger, key.clone()),
-                        Some(minutes) => (NoticeKind::Again, format!("{key}/after-{minutes}m")),
+                        Some(minutes) => (NoticeKind::Again, later_lane(key, *minutes)),
                     };
                     let id = (channel.clone(), lane.clone());
                     let waits = TimeDelta::minutes(unacknowledged_minutes.unwrap_or(0).into());

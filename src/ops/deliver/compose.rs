@@ -24,11 +24,11 @@ pub struct Message {
 /// `None`: the channel is told nothing of this kind.
 pub fn message(sending: &Sending, about: impl Fn(&Due) -> About) -> Option<Message> {
     match sending {
-        Sending::One(due) => {
-            let Notice { source, says, channel, .. } = &due.notice;
-            let id = format!("{source}/{says}/{channel}");
-            Some(Message { id, thread: due.receipt.clone(), payload: one(&due.notice, &about(due))? })
-        }
+        Sending::One(due) => Some(Message {
+            id: due.notice.name(),
+            thread: due.receipt.clone(),
+            payload: one(&due.notice, &about(due))?,
+        }),
         Sending::Several(because, dues) => {
             let first = &dues.first()?.notice;
             let summary = Summary {

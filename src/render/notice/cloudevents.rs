@@ -56,7 +56,7 @@ pub fn summary(lane: &str, summary: &Summary) -> Value {
 
 /// `17.3/trigger/pager`
 fn id(notice: &Notice) -> String {
-    format!("{}/{}/{}", notice.source, notice.says, name(notice.channel.as_str()))
+    outside(&notice.name(), 400)
 }
 
 fn subject(lane: &str) -> String {
