@@ -530,7 +530,7 @@ impl Tally {
             let Some(array) = batch.column_by_name(column.name) else { continue };
             *self.nulls.entry(column.name).or_default() += array.null_count();
             if let Some((low, high)) = range(column.kind, array.as_ref()) {
-                keep(&mut self.mins, column.name, low, |low, known| is_less(low, known));
+                keep(&mut self.mins, column.name, low, is_less);
                 keep(&mut self.maxs, column.name, high, |high, known| is_less(known, high));
             }
         }
