@@ -23,13 +23,14 @@ mod secrets;
 pub mod statements;
 pub mod storage;
 
-use std::{fmt, net::IpAddr, str::FromStr, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
 use reqwest::{Method, header, redirect};
 use serde::{Serialize, de::DeserializeOwned};
-use url::{Host, Url};
+use url::Url;
 
+use crate::domain::host::is_local;
 use auth::{Credentials, Session};
 use error::{Answered, ApiError, Attempt};
 
@@ -90,15 +91,10 @@ impl FromStr for Workspace {
         if !url.username().is_empty() || url.password().is_some() {
             return Err("the workspace's URL holds a name or a password; the token goes into DATABRICKS_TOKEN".into());
         }
-        let is_local = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-            Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-            None => return Err("the workspace's URL names no host".into()),
-        };
+        let host = url.host().ok_or("the workspace's URL names no host")?;
         match url.scheme() {
             "https" => {}
-            "http" if is_local => {}
+            "http" if is_local(&host) => {}
             _ => return Err("a token is sent by https:// only".into()),
         }
         url.set_path("/");

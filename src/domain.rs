@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod digest;
 pub mod entry;
 pub mod escalation;
+pub mod host;
 pub mod ids;
 pub mod inbox;
 pub mod incident;

@@ -1,8 +1,10 @@
 //! URLs that may be sent to: `https://`, on this machine `http://` too.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{fmt, str::FromStr};
 
-use url::{Host, Url};
+use url::Url;
+
+pub(super) use crate::domain::host::is_local;
 
 /// Where something is sent. All but the host may be a secret, and is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,15 +35,6 @@ impl TryFrom<Url> for Address {
             return Err("it holds a name or a password");
         }
         Ok(Self(url))
-    }
-}
-
-/// Whether it is this machine, without asking anybody for addresses.
-pub(super) fn is_local<S: AsRef<str>>(host: &Host<S>) -> bool {
-    match host {
-        Host::Domain(name) => name.as_ref().eq_ignore_ascii_case("localhost"),
-        Host::Ipv4(address) => IpAddr::from(*address).is_loopback(),
-        Host::Ipv6(address) => IpAddr::from(*address).is_loopback(),
     }
 }
 

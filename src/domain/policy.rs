@@ -184,6 +184,13 @@ pub struct Destination {
     pub unacknowledged_minutes: Option<u32>,
 }
 
+impl Destination {
+    /// Somebody is told as soon as the alert fires.
+    fn is_at_once(&self) -> bool {
+        self.to.is_some() && self.unacknowledged_minutes.is_none()
+    }
+}
+
 /// Who would be told if a trigger held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ToldIf {
@@ -267,16 +274,17 @@ impl Policy {
                 gaps.push(format!(
                     "nobody is told about {severity} {trigger}: no route matches; add [[routes]] to ops-runbook.toml"
                 ));
-            } else if destinations.iter().all(|destination| destination.unacknowledged_minutes.is_some()) {
-                gaps.push(format!(
-                    "nobody is told about {severity} {trigger} at once: every route that matches waits for \
-                     unacknowledged_minutes; add one without to [[routes]]"
-                ));
             } else if destinations.iter().all(|destination| destination.to.is_none()) {
-                let names: Vec<_> = destinations.iter().map(|destination| destination.channel.as_str()).collect();
+                let mut names: Vec<_> = destinations.iter().map(|destination| destination.channel.as_str()).collect();
+                names.dedup();
                 gaps.push(format!(
                     "nobody is told about {severity} {trigger}: its routes lead to {} only, without a recipient",
                     names.join(", ")
+                ));
+            } else if !destinations.iter().any(Destination::is_at_once) {
+                gaps.push(format!(
+                    "nobody is told about {severity} {trigger} at once: every route that leads to somebody waits for \
+                     unacknowledged_minutes; add one without to [[routes]]"
                 ));
             }
         }

@@ -16,12 +16,13 @@ use object_store::{
     client::{HttpConnector, ReqwestConnector},
     gcp::{GcpCredentialProvider, GoogleCloudStorageBuilder, GoogleConfigKey},
 };
-use url::{Host, Url};
+use url::Url;
 
 use super::{
     LakeError, Result,
     location::{Account, EXAMPLES, Location},
 };
+use crate::domain::host::is_local;
 use azure::Container;
 
 /// How long a connection may take to be made.
@@ -184,7 +185,7 @@ impl Opening<'_> {
         }
         match url.scheme() {
             "https" => Ok(false),
-            "http" if is_loopback(&url) => Ok(true),
+            "http" if url.host().is_some_and(|host| is_local(&host)) => Ok(true),
             _ => Err(self.refused(
                 format!("{name} is not encrypted"),
                 format!("give an https:// address in {name}; http:// is for this machine only"),
@@ -379,15 +380,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     told
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]

@@ -77,14 +77,17 @@ fn destinations(row: &EscalationEvent) -> Result<Vec<Destination>, String> {
     })
 }
 
-/// Channels in few words, for a list.
+/// Channels in few words, for a list; one that is told at once and later is one.
 pub(super) fn told_to(row: &EscalationEvent) -> String {
     let destinations = destinations(row).unwrap_or_default();
-    let reached: Vec<_> = destinations.iter().filter(|destination| destination.to.is_some()).collect();
-    match reached.as_slice() {
-        [] => "NOBODY".to_owned(),
-        reached => reached.iter().map(|destination| line(destination.channel.as_str())).collect::<Vec<_>>().join(", "),
+    let mut names: Vec<_> = Vec::new();
+    for destination in destinations.iter().filter(|destination| destination.to.is_some()) {
+        let name = line(destination.channel.as_str());
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
+    if names.is_empty() { "NOBODY".to_owned() } else { names.join(", ") }
 }
 
 /// What every trigger said in one request, those that did not fire included, and why. Any order; shown in that of the

@@ -1,7 +1,5 @@
 //! Reading how people are told: what channels need, the mail server, maintenance.
 
-use std::net::IpAddr;
-
 use chrono::{NaiveTime, Weekday};
 use url::{Host, Url};
 
@@ -11,7 +9,8 @@ use super::{
     reader::{Place, Reader, SECRETS_HINT},
 };
 use crate::domain::{
-    problems::{child, quote},
+    host::is_local,
+    problems::child,
     time::Timestamp,
     words::{ChannelKind, Severity, Trigger},
 };
@@ -28,16 +27,6 @@ fn day_name(day: Weekday) -> &'static str {
         Weekday::Fri => "friday",
         Weekday::Sat => "saturday",
         Weekday::Sun => "sunday",
-    }
-}
-
-/// Whether what is sent to `host` stays on this machine.
-pub fn is_local(host: Option<Host<&str>>) -> bool {
-    match host {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-        None => false,
     }
 }
 
@@ -91,9 +80,8 @@ impl Reader<'_> {
             Some(url) if !url.username().is_empty() || url.password().is_some() => {
                 ("holds a name or a password".to_owned(), SECRETS_HINT)
             }
-            Some(url) if url.scheme() == "https" || url.scheme() == "http" && is_local(url.host()) => {
-                return Some(text);
-            }
+            Some(url) if url.scheme() == "https" => return Some(text),
+            Some(url) if url.scheme() == "http" && url.host().is_some_and(|host| is_local(&host)) => return Some(text),
             Some(_) => ("is not encrypted".to_owned(), "use https://; http:// is for this machine only"),
         };
         self.problem(value.span().start, &pointer, message, Some(hint.into()));
@@ -120,7 +108,9 @@ impl Reader<'_> {
                 read.timeout_seconds, read.lease_seconds
             );
             let hint = "somebody else would send what is being sent".to_owned();
-            self.problem(place.offset, &child(place.pointer, lease), message, Some(hint));
+            let said = [lease, timeout].iter().find_map(|key| place.get(key));
+            let offset = said.map_or(place.offset, |(value, _)| value.span().start);
+            self.problem(offset, &child(place.pointer, lease), message, Some(hint));
         }
         read
     }
@@ -130,40 +120,45 @@ impl Reader<'_> {
         let host = self.needed(place, "host", "name the mail server, such as smtp.example.test");
         let from = self.needed(place, "from", "say who mail comes from, such as ops-runbook@example.test");
         let encryption = match place.get("encryption") {
-            Some((value, pointer)) => self.word(value, &pointer, Encryption::ALL, Encryption::as_str)?,
-            None => Encryption::StartTls,
+            Some((value, pointer)) => self.word(value, &pointer, Encryption::ALL, Encryption::as_str),
+            None => Some(Encryption::StartTls),
         };
-        let usual = if encryption == Encryption::Tls { 465 } else { 587 };
+        let usual = if encryption == Some(Encryption::Tls) { 465 } else { 587 };
         let port = self.integer(place, "port", 1..=65_535).and_then(|port| u16::try_from(port).ok()).unwrap_or(usual);
-        let user = place.get("user").and_then(|(value, pointer)| self.text_of(value, &pointer));
+        let has = |key: &str| place.get(key).is_some();
+        let user = if has("user") { self.needed(place, "user", "leave it out where nobody logs in") } else { None };
         let password = self.secret(place, "password");
-        let (host, from) = (host?, from?);
-        let mut unfit = |key: &str, message: String, hint: &str| {
-            let offset = place.get(key).map_or(place.offset, |(value, _)| value.span().start);
-            self.problem(offset, &child(place.pointer, key), message, Some(hint.to_owned()));
-        };
-        match Host::parse(&host) {
-            Err(_) => unfit("host", format!("{} is not the name of a host", quote(&host)), "leave the port out of it"),
-            Ok(name) if encryption == Encryption::None => {
-                let name = match &name {
-                    Host::Domain(name) => Host::Domain(name.as_str()),
-                    Host::Ipv4(address) => Host::Ipv4(*address),
-                    Host::Ipv6(address) => Host::Ipv6(*address),
+        match host.as_deref().map(Host::parse) {
+            Some(Err(_)) => {
+                let shown = self.shown(host.as_deref().unwrap_or_default());
+                // What stands before an @ may be a password.
+                let (message, hint) = match host.as_deref() {
+                    Some(text) if text.contains('@') => ("holds more than the name of a host".to_owned(), SECRETS_HINT),
+                    _ => (format!("{shown} is not the name of a host"), "leave the port out of it"),
                 };
-                if !is_local(Some(name)) {
-                    let message = "none is for a mail server on this machine only".to_owned();
-                    unfit("encryption", message, "use starttls or tls");
-                }
+                self.unfit(place, "host", message, hint);
             }
-            Ok(_) => {}
+            Some(Ok(host)) if encryption == Some(Encryption::None) && !is_local(&host) => {
+                let message = "none is for a mail server on this machine only".to_owned();
+                self.unfit(place, "encryption", message, "use starttls or tls");
+            }
+            _ => {}
         }
-        if !E_MAIL.is_match(&from) {
-            unfit("from", format!("{} is not an e-mail address", quote(&from)), "such as ops-runbook@example.test");
+        if let Some(from) = from.as_deref().filter(|from| !E_MAIL.is_match(from)) {
+            let message = format!("{} is not an e-mail address", self.shown(from));
+            self.unfit(place, "from", message, "such as ops-runbook@example.test");
         }
-        if user.is_some() != password.is_some() {
-            unfit("user", "comes with password, and password with user".into(), "give both, or neither");
+        if has("user") != has("password") {
+            let key = if has("user") { "user" } else { "password" };
+            self.unfit(place, key, "user and password come together".into(), "give both, or neither");
         }
-        Some(Smtp { host, port, encryption, from, user, password })
+        Some(Smtp { host: host?, port, encryption: encryption?, from: from?, user, password })
+    }
+
+    /// What is wrong with a value that is there.
+    fn unfit(&mut self, place: Place, key: &str, message: String, hint: &str) {
+        let offset = place.get(key).map_or(place.offset, |(value, _)| value.span().start);
+        self.problem(offset, &child(place.pointer, key), message, Some(hint.to_owned()));
     }
 
     /// A text that must be there.
@@ -208,7 +203,7 @@ impl Reader<'_> {
     fn once(&mut self, place: Place) -> Option<Span> {
         let mut moment = |key: &str| -> Option<Timestamp> {
             let text = self.needed(place, key, "a time with a zone, such as \"2026-02-11T12:36:00Z\"")?;
-            let parsed = text.parse();
+            let parsed = text.parse::<Timestamp>();
             if let Err(why) = &parsed {
                 let offset = place.get(key).map_or(place.offset, |(value, _)| value.span().start);
                 self.problem(offset, &child(place.pointer, key), why, None);
@@ -218,7 +213,12 @@ impl Reader<'_> {
         let (from, until) = (moment("from"), moment("until"));
         let (from, until) = (from?, until?);
         if until <= from {
-            self.problem(place.offset, &child(place.pointer, "until"), "is not after from", None);
+            self.unfit(
+                place,
+                "until",
+                "is not after from".into(),
+                "maintenance goes on until then, and not any longer",
+            );
         }
         Some(Span::Once { from, until })
     }
@@ -229,25 +229,23 @@ impl Reader<'_> {
         let start = start.and_then(|text| {
             let parsed = NaiveTime::parse_from_str(&text, "%H:%M");
             if parsed.is_err() {
-                let offset = place.get("start").map_or(place.offset, |(value, _)| value.span().start);
-                let message = format!("{} is not a time such as 22:30", quote(&text));
-                self.problem(offset, &child(place.pointer, "start"), message, None);
+                let message = format!("{} is not a time of the clock", self.shown(&text));
+                self.unfit(place, "start", message, "write it such as 22:30");
             }
             parsed.ok()
         });
         let minutes = self.integer(place, "minutes", 1..=MAX_WEEKLY_MINUTES);
         if place.get("minutes").is_none() {
-            self.problem(
-                place.offset,
-                &child(place.pointer, "minutes"),
-                "is missing",
-                Some("say how long it is".into()),
-            );
+            self.unfit(place, "minutes", "is missing".into(), "say how long it is");
         }
         let time_zone = self.time_zone(place);
         if place.get("time_zone").is_none() {
-            let hint = "a name of the IANA database, such as Europe/Berlin or UTC";
-            self.problem(place.offset, &child(place.pointer, "time_zone"), "is missing", Some(hint.into()));
+            self.unfit(
+                place,
+                "time_zone",
+                "is missing".into(),
+                "a name of the IANA database, such as Europe/Berlin or UTC",
+            );
         }
         Some(Span::Weekly { days, start: start?, minutes: minutes?, time_zone: time_zone? })
     }

@@ -12,7 +12,7 @@ use crate::domain::{
     redact::Redactor,
 };
 
-pub const SECRETS_HINT: &str = "secrets are given by reference in the environment, never in this file";
+pub const SECRETS_HINT: &str = "secrets are given by reference, such as env:NAME, never in this file";
 
 /// Reads values out of a TOML file and collects what is wrong with them.
 pub struct Reader<'t> {

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::time::Timestamp;
 
 const EXAMPLE: &str = include_str!("../../../bundle/ops-runbook.example.toml");
 
@@ -13,7 +14,11 @@ fn refused(toml: &str) -> Vec<String> {
 }
 
 fn told(policy: &Policy, trigger: Trigger, severity: Severity) -> Vec<String> {
-    policy.destinations(trigger, severity).iter().map(|destination| destination.channel.to_string()).collect()
+    let name = |Destination { channel, unacknowledged_minutes, .. }: &Destination| match unacknowledged_minutes {
+        None => channel.to_string(),
+        Some(minutes) => format!("{channel} after {minutes}"),
+    };
+    policy.destinations(trigger, severity).iter().map(name).collect()
 }
 
 #[test]
@@ -39,18 +44,56 @@ fn without_configuration_the_specification_holds_and_nobody_is_told() {
 #[test]
 fn the_example_shows_the_defaults_and_leaves_no_gap() {
     let example = parsed(EXAMPLE);
-    assert_eq!(example.gaps(), Vec::<String>::new());
+    assert_eq!((example.gaps(), example.unreachable()), (vec![], vec![]));
     let shown = example.comply.clone();
     let comply =
         comply::Comply { email: None, service_principal: None, policy_id: None, exempt: Vec::new(), ..shown.clone() };
     assert!(shown.email.is_some() && shown.service_principal.is_some() && shown.policy_id.is_some());
     assert_eq!(shown.exempt.len(), 1);
-    let without_people = Policy { channels: BTreeMap::new(), routes: Vec::new(), comply, ..example.clone() };
+    assert_eq!((example.digest.channels.len(), example.delivery.undelivered.len()), (1, 2));
+    let without_people = Policy {
+        channels: BTreeMap::new(),
+        routes: Vec::new(),
+        maintenance: Vec::new(),
+        smtp: None,
+        digest: Digest { channels: Vec::new(), ..example.digest },
+        delivery: delivery::Delivery { undelivered: Vec::new(), ..example.delivery },
+        comply,
+        ..example
+    };
     assert_eq!(without_people, Policy::default());
-    assert_eq!(told(&example, Trigger::SecurityFinding, Severity::Critical), ["pager", "oncall-chat"]);
-    assert_eq!(told(&example, Trigger::Recurring, Severity::High), ["pager", "oncall-chat", "platform-mail"]);
+}
+
+#[test]
+fn the_example_shows_every_way_to_tell_people() {
+    let example = parsed(EXAMPLE);
+    let everybody = ["pager", "oncall-chat", "status-page", "pager after 15", "platform-team after 15"];
+    assert_eq!(told(&example, Trigger::SecurityFinding, Severity::Critical), everybody);
+    let urgent = ["pager", "oncall-chat", "platform-mail"];
+    assert_eq!(told(&example, Trigger::Recurring, Severity::High), urgent);
     assert_eq!(told(&example, Trigger::PartialChecks, Severity::Low), ["platform-mail"]);
-    for key in ["threshold", "window_hours", "cool_down_minutes", "enabled", "triggers", "severities"] {
+    let kinds: Vec<ChannelKind> = example.channels.values().map(|channel| channel.kind).collect();
+    assert!(ChannelKind::ALL.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
+    for channel in example.channels.values() {
+        assert_eq!(channel.reach.per_minute, delivery::Reach::usual_rate(channel.kind), "{channel:?}");
+    }
+    let smtp = example.smtp.unwrap();
+    assert_eq!((smtp.port, smtp.encryption), (587, delivery::Encryption::StartTls));
+    let spans: Vec<bool> =
+        example.maintenance.iter().map(|one| matches!(one.span, delivery::Span::Once { .. })).collect();
+    assert_eq!(spans, [true, false]);
+    for reference in ["\"env:", "\"file:", "\"databricks:"] {
+        assert!(EXAMPLE.contains(reference), "{reference}");
+    }
+    for key in [
+        "threshold",
+        "window_hours",
+        "cool_down_minutes",
+        "enabled",
+        "triggers",
+        "severities",
+        "unacknowledged_minutes",
+    ] {
         assert!(EXAMPLE.contains(&format!("\n{key} = ")), "{key}");
     }
 }
@@ -133,6 +176,356 @@ fn whom_nobody_would_tell_is_said_aloud() {
     channel unused (email) is on no route; name it in [[routes]]
     ");
     assert_eq!(policy.channels[&Id::new("empty").unwrap()].to, None);
+}
+
+#[test]
+fn a_channel_that_is_told_later_too_is_two_destinations() {
+    let policy = parsed(
+        "channels.a.kind = 'slack'
+         [[routes]]
+         channels = ['a']
+         [[routes]]
+         unacknowledged_minutes = 30
+         channels = ['a', 'a']
+         [[routes]]
+         severities = ['HIGH']
+         unacknowledged_minutes = 5
+         channels = ['a']
+         [[routes]]
+         severities = ['HIGH']
+         unacknowledged_minutes = 30
+         channels = ['a']",
+    );
+    assert_eq!(told(&policy, Trigger::AccessIssue, Severity::Low), ["a", "a after 30"]);
+    assert_eq!(told(&policy, Trigger::AccessIssue, Severity::High), ["a", "a after 30", "a after 5"]);
+}
+
+#[test]
+fn it_is_a_gap_when_nobody_is_told_at_once() {
+    let channels = "channels = { good = { kind = 'slack', to = '#x' }, mute = { kind = 'slack' } }\n";
+    let check = |routes: &str, expected: &[&str]| {
+        let gaps = parsed(&format!("{channels}{routes}")).gaps();
+        let gaps: Vec<&str> = gaps.iter().map(String::as_str).filter(|gap| gap.contains("access-issue")).collect();
+        assert_eq!(gaps, expected, "{routes}");
+    };
+    let later = "nobody is told about MEDIUM access-issue at once: every route that leads to somebody waits for \
+                 unacknowledged_minutes; add one without to [[routes]]";
+    check("routes = [{ channels = ['good'] }, { unacknowledged_minutes = 5, channels = ['good'] }]", &[]);
+    check("routes = [{ unacknowledged_minutes = 5, channels = ['good', 'mute'] }]", &[later]);
+    // A channel without a recipient is nobody.
+    check("routes = [{ channels = ['mute'] }, { unacknowledged_minutes = 5, channels = ['good'] }]", &[later]);
+    check(
+        "routes = [{ channels = ['mute'] }, { unacknowledged_minutes = 5, channels = ['mute'] }]",
+        &["nobody is told about MEDIUM access-issue: its routes lead to mute only, without a recipient"],
+    );
+}
+
+#[test]
+fn a_channel_that_gets_nothing_but_digests_or_failures_leaves_no_gap() {
+    let channels = "channels.a = { kind = 'slack', to = '#a' }\n";
+    let unused = "channel a (slack) is on no route; name it in [[routes]]".to_owned();
+    assert!(parsed(channels).gaps().contains(&unused));
+    for toml in ["digest.channels = ['a']", "delivery.undelivered = ['a']"] {
+        assert!(!parsed(&format!("{channels}{toml}")).gaps().contains(&unused), "{toml}");
+    }
+}
+
+#[test]
+fn what_a_channel_lacks_to_be_reached_is_said() {
+    let policy = parsed(
+        "[channels]
+         pager = { kind = 'pagerduty', to = 'x' }
+         chat = { kind = 'slack', to = 'x' }
+         team = { kind = 'teams', to = 'x' }
+         hook = { kind = 'webhook', to = 'x', secret = 'env:KEY' }
+         mail = { kind = 'email', to = 'x@example.test' }
+         nobody = { kind = 'pagerduty' }",
+    );
+    insta::assert_snapshot!(policy.unreachable().join("\n"), @"
+    channel chat (slack) cannot be reached; set its webhook URL or bot token: `secret`
+    channel hook (webhook) cannot be reached; set its address: `url`
+    channel mail (email) cannot be reached; set a mail server: [smtp]
+    channel pager (pagerduty) cannot be reached; set its routing key: `secret`
+    channel team (teams) cannot be reached; set its webhook URL: `secret`
+    ");
+}
+
+#[test]
+fn how_channels_are_reached_has_defaults() {
+    let policy = parsed(
+        "[channels]
+         pager = { kind = 'pagerduty', secret = 'env:A', webhook_secret = 'file:/b c', url = 'https://events.eu.pagerduty.com' }
+         chat = { kind = 'slack', secret = ' databricks:s/k ', url = 'http://127.0.0.1:9/api', per_minute = 1 }
+         team = { kind = 'teams' }
+         hook = { kind = 'webhook', url = 'http://localhost:8080/x', per_minute = 60000 }
+         mail = { kind = 'email' }",
+    );
+    let shown = |name: &str| {
+        let reach = &policy.channels[&Id::new(name).unwrap()].reach;
+        let place = |secret: &Option<delivery::SecretRef>| secret.as_ref().map_or("-".into(), ToString::to_string);
+        let url = reach.url.as_deref().unwrap_or("-");
+        format!("{} {url} {} {}", place(&reach.secret), place(&reach.webhook_secret), reach.per_minute)
+    };
+    assert_eq!(shown("pager"), "env:A https://events.eu.pagerduty.com file:/b c 120");
+    assert_eq!(shown("chat"), "databricks:s/k http://127.0.0.1:9/api - 1");
+    assert_eq!(shown("team"), "- - - 60");
+    assert_eq!(shown("hook"), "- http://localhost:8080/x - 60000");
+    assert_eq!(shown("mail"), "- - - 60");
+}
+
+#[test]
+fn what_a_channel_cannot_be_reached_by_is_refused() {
+    let problems = refused(
+        "[channels.pager]
+kind = 'pagerduty'
+secret = 'CHANNEL_PAGER'
+url = 'http://events.example.test'
+webhook_secret = 'env:'
+per_minute = 0
+[channels.chat]
+kind = 'slack'
+secret = 'https://hooks.example.test/services/T1/B2/hunter2'
+webhook_secret = 'env:X'
+url = 'slack.com'
+[channels.team]
+kind = 'teams'
+url = 'https://example.test'
+[channels.mail]
+kind = 'email'
+secret = 'env:X'
+url = 'https://example.test'
+[channels.hook]
+kind = 'webhook'
+url = 'https://somebody@example.test/x'
+webhook_secret = 7
+per_minute = 60001
+[channels.odd]
+kind = 'sms'
+secret = 'xoxb-hunter2'
+token = 'x'
+",
+    );
+    insta::assert_snapshot!(problems.join("\n"), @r#"
+    /channels/pager/secret: must be env:NAME, file:PATH or databricks:SCOPE/KEY, line 3 (hint: secrets are given by reference, such as env:NAME, never in this file)
+    /channels/pager/url: is not encrypted, line 4 (hint: use https://; http:// is for this machine only)
+    /channels/pager/webhook_secret: must be env:NAME, file:PATH or databricks:SCOPE/KEY, line 5 (hint: secrets are given by reference, such as env:NAME, never in this file)
+    /channels/pager/per_minute: must be 1 to 60000, but is 0, line 6
+    /channels/chat/secret: must be env:NAME, file:PATH or databricks:SCOPE/KEY, line 9 (hint: secrets are given by reference, such as env:NAME, never in this file)
+    /channels/chat/webhook_secret: is nothing that slack takes, line 10 (hint: leave it out)
+    /channels/chat/url: "slack.com" is not a URL, line 11 (hint: write it such as https://hooks.example.test/ops)
+    /channels/team/url: is nothing that teams takes, line 14 (hint: the URL of the workflow is the secret)
+    /channels/mail/secret: is nothing that email takes, line 17 (hint: mail is sent by the server under [smtp])
+    /channels/mail/url: is nothing that email takes, line 18 (hint: mail is sent by the server under [smtp])
+    /channels/hook/url: holds a name or a password, line 21 (hint: secrets are given by reference, such as env:NAME, never in this file)
+    /channels/hook/webhook_secret: must be a string, but is an integer, line 22 (hint: put it in quotes)
+    /channels/hook/webhook_secret: is nothing that webhook takes, line 22 (hint: leave it out)
+    /channels/hook/per_minute: must be 1 to 60000, but is 60001, line 23
+    /channels/odd/kind: "sms" is not one of pagerduty, slack, email, teams, webhook, line 25
+    /channels/odd/secret: must be env:NAME, file:PATH or databricks:SCOPE/KEY, line 26 (hint: secrets are given by reference, such as env:NAME, never in this file)
+    /channels/odd/token: is not a setting, line 27 (hint: secrets are given by reference, such as env:NAME, never in this file)
+    "#);
+    assert!(!problems.join("\n").contains("hunter2"));
+}
+
+#[test]
+fn when_notices_are_sent_has_defaults_and_bounds() {
+    assert_eq!(parsed("[delivery]").delivery, delivery::Delivery::default());
+    let policy = parsed(
+        "channels.a.kind = 'slack'
+         [delivery]
+         stale_minutes = 10080
+         give_up_minutes = 1
+         lease_seconds = 600
+         timeout_seconds = 300
+         bundle_over = 1000000
+         undelivered = ['a']
+         [digest]
+         channels = ['a']",
+    );
+    let expected = delivery::Delivery {
+        stale_minutes: 10_080,
+        give_up_minutes: 1,
+        lease_seconds: 600,
+        timeout_seconds: 300,
+        bundle_over: 1_000_000,
+        undelivered: vec![Id::new("a").unwrap()],
+    };
+    assert_eq!((policy.delivery, policy.digest.channels), (expected, vec![Id::new("a").unwrap()]));
+    let problems = refused(
+        "[channels]
+chat.kind = 'slack'
+[delivery]
+stale_minutes = 0
+give_up_minutes = 10081
+timeout_seconds = 40
+bundle_over = 0
+undelivered = ['chatt', 'chat']
+stale = 1
+[digest]
+channels = []
+[[routes]]
+channels = ['chat']
+unacknowledged_minutes = 0
+",
+    );
+    insta::assert_snapshot!(problems.join("\n"), @r#"
+    /delivery/stale_minutes: must be 1 to 10080, but is 0, line 4
+    /delivery/give_up_minutes: must be 1 to 10080, but is 10081, line 5
+    /delivery/lease_seconds: must be at least twice as long as timeout_seconds, 40, but is 60, line 6 (hint: somebody else would send what is being sent)
+    /delivery/bundle_over: must be 1 to 1000000, but is 0, line 7
+    /delivery/undelivered/0: "chatt" is not a channel of this file, line 8 (hint: did you mean `chat`?)
+    /delivery/stale: is not a setting, line 9 (hint: did you mean `stale_minutes`?)
+    /digest/channels: is empty, line 11 (hint: leave it out to send no digest)
+    /routes/0/unacknowledged_minutes: must be 1 to 10080, but is 0, line 14
+    "#);
+    insta::assert_snapshot!(refused("[delivery]\ntimeout_seconds = 20\nlease_seconds = 39\n").join("\n"), @"
+    /delivery/lease_seconds: must be at least twice as long as timeout_seconds, 20, but is 39, line 3 (hint: somebody else would send what is being sent)
+    ");
+    insta::assert_snapshot!(refused("digest.channels = ['a']\ndelivery.lease_seconds = 1").join("\n"), @r#"
+    /digest/channels/0: "a" is not a channel of this file, line 1 (hint: this file defines no channel; add [channels.NAME])
+    /delivery/lease_seconds: must be 2 to 3600, but is 1, line 2
+    "#);
+}
+
+#[test]
+fn a_mail_server_is_named_with_little() {
+    let smtp = |toml: &str| {
+        let smtp = parsed(&format!("[smtp]\nfrom = 'a@example.test'\n{toml}")).smtp.unwrap();
+        format!("{} {} {}", smtp.host, smtp.port, smtp.encryption.as_str())
+    };
+    assert_eq!(smtp("host = 'smtp.example.test'"), "smtp.example.test 587 starttls");
+    assert_eq!(smtp("host = 'smtp.example.test'\nencryption = 'tls'"), "smtp.example.test 465 tls");
+    assert_eq!(smtp("host = '10.1.2.3'\nport = 25"), "10.1.2.3 25 starttls");
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        assert_eq!(smtp(&format!("host = '{host}'\nport = 1025\nencryption = 'none'")), format!("{host} 1025 none"));
+    }
+    assert_eq!(parsed("").smtp, None);
+}
+
+#[test]
+fn a_mail_server_that_cannot_be_is_refused() {
+    let check = |toml: &str, expected: &[&str]| assert_eq!(refused(&format!("[smtp]\n{toml}")), expected, "{toml}");
+    check(
+        "",
+        &[
+            "/smtp/host: is missing, line 1 (hint: name the mail server, such as smtp.example.test)",
+            "/smtp/from: is missing, line 1 (hint: say who mail comes from, such as ops-runbook@example.test)",
+        ],
+    );
+    // All of it is told, whatever else is wrong.
+    check(
+        "host = 'smtp.example.test:25'\nport = 65536\nencryption = 'ssl'\nfrom = 'ops'\nuser = 'x'\nfor = 1",
+        &[
+            "/smtp/host: \"smtp.example.test:25\" is not the name of a host, line 2 (hint: leave the port out of it)",
+            "/smtp/port: must be 1 to 65535, but is 65536, line 3",
+            "/smtp/encryption: \"ssl\" is not one of starttls, tls, none, line 4",
+            "/smtp/from: \"ops\" is not an e-mail address, line 5 (hint: such as ops-runbook@example.test)",
+            "/smtp/user: user and password come together, line 6 (hint: give both, or neither)",
+            "/smtp/for: is not a setting, line 7 (hint: known here: host, port, encryption, from, user, password)",
+        ],
+    );
+    for host in ["smtp.example.test", "10.0.0.1", "localhost.example.test"] {
+        check(
+            &format!("host = '{host}'\nencryption = 'none'\nfrom = 'a@example.test'"),
+            &["/smtp/encryption: none is for a mail server on this machine only, line 3 (hint: use starttls or tls)"],
+        );
+    }
+    check(
+        "host = 'x:hunter2@smtp.example.test'\nfrom = 'a@example.test'\nuser = ' '\npassword = 'hunter2'",
+        &[
+            "/smtp/host: holds more than the name of a host, line 2 (hint: secrets are given by reference, such as env:NAME, never in this file)",
+            "/smtp/user: is empty, or more than one line, line 4 (hint: leave it out where nobody logs in)",
+            "/smtp/password: must be env:NAME, file:PATH or databricks:SCOPE/KEY, line 5 (hint: secrets are given by reference, such as env:NAME, never in this file)",
+        ],
+    );
+}
+
+#[test]
+fn maintenance_is_once_or_every_week() {
+    let policy = parsed(
+        "[[maintenance]]
+         from = '2026-03-07T21:00:00+01:00'
+         until = '2026-03-08T02:00:00Z'
+         reason = 'a move'
+         [[maintenance]]
+         start = '22:30'
+         minutes = 1440
+         time_zone = 'Europe/Berlin'
+         triggers = ['recurring']
+         severities = ['LOW', 'HIGH']
+         reason = ' upgrades '",
+    );
+    let [once, weekly] = &policy.maintenance[..] else { panic!("{policy:?}") };
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let (from, until) = (at("2026-03-07T20:00:00Z"), at("2026-03-08T02:00:00Z"));
+    assert_eq!(once.span, delivery::Span::Once { from, until });
+    assert_eq!((once.triggers.len(), once.severities.len()), (Trigger::ALL.len(), Severity::ALL.len()));
+    let holds = |severity, now| once.holds(Trigger::Recurring, severity, now);
+    assert_eq!((holds(Severity::Critical, from), holds(Severity::Critical, until)), (Some(until), None));
+    assert!(matches!(&weekly.span, delivery::Span::Weekly { days, .. } if days.len() == 7));
+    assert_eq!((&weekly.triggers[..], weekly.reason.as_str()), (&[Trigger::Recurring][..], "upgrades"));
+    assert_eq!(weekly.holds(Trigger::Recurring, Severity::Medium, from), None);
+    assert!(weekly.holds(Trigger::Recurring, Severity::Low, from).is_some());
+    assert_eq!(weekly.holds(Trigger::AccessIssue, Severity::Low, from), None);
+}
+
+#[test]
+fn maintenance_that_is_never_or_in_two_ways_is_refused() {
+    let problems = refused(
+        "[[maintenance]]
+from = '2026-03-07T20:00:00Z'
+until = '2026-03-08T02:00:00Z'
+start = '22:30'
+reason = 'two ways'
+[[maintenance]]
+reason = 'no way'
+[[maintenance]]
+from = '2026-03-08T02:00:00Z'
+until = '2026-03-08T02:00:00Z'
+reason = 'no time'
+[[maintenance]]
+from = '2026-03-08'
+until = 2026-03-09T00:00:00Z
+[[maintenance]]
+from = '2026-03-08T00:00:00Z'
+reason = ''
+[[maintenance]]
+days = ['Monday', 'someday']
+start = '25:00'
+minutes = 1441
+time_zone = 'Berlin'
+reason = 'no week'
+[[maintenance]]
+days = []
+triggers = ['deploy']
+until_when = 'x'
+reason = 'much is missing'
+",
+    );
+    insta::assert_snapshot!(problems.join("\n"), @r#"
+    /maintenance/0: must say when it is, in one way, line 1 (hint: give from and until, or days, start, minutes and time_zone)
+    /maintenance/1: must say when it is, in one way, line 6 (hint: give from and until, or days, start, minutes and time_zone)
+    /maintenance/2/until: is not after from, line 10 (hint: maintenance goes on until then, and not any longer)
+    /maintenance/3/reason: is missing, line 12 (hint: say why: people see it)
+    /maintenance/3/from: "2026-03-08" is not an RFC 3339 time with a zone, such as 2026-02-11T12:36:00Z, line 13
+    /maintenance/3/until: must be a string, but is a datetime, line 14 (hint: put it in quotes)
+    /maintenance/4/until: is missing, line 15 (hint: a time with a zone, such as "2026-02-11T12:36:00Z")
+    /maintenance/4/reason: is empty, or more than one line, line 17 (hint: say why: people see it)
+    /maintenance/5/days/0: "Monday" is not one of monday, tuesday, wednesday, thursday, friday, saturday, sunday, line 19 (hint: did you mean `monday`?)
+    /maintenance/5/days/1: "someday" is not one of monday, tuesday, wednesday, thursday, friday, saturday, sunday, line 19
+    /maintenance/5/start: "25:00" is not a time of the clock, line 20 (hint: write it such as 22:30)
+    /maintenance/5/minutes: must be 1 to 1440, but is 1441, line 21
+    /maintenance/5/time_zone: "Berlin" is not a time zone, line 22 (hint: use a name of the IANA database, such as Europe/Berlin or UTC)
+    /maintenance/6/start: is missing, line 24 (hint: the time on the clock, such as "22:30")
+    /maintenance/6/minutes: is missing, line 24 (hint: say how long it is)
+    /maintenance/6/time_zone: is missing, line 24 (hint: a name of the IANA database, such as Europe/Berlin or UTC)
+    /maintenance/6/days: is empty, line 25 (hint: leave it out for all)
+    /maintenance/6/triggers/0: "deploy" is not one of missing-evidence, partial-checks, security-finding, recurring, access-issue, line 26
+    /maintenance/6/until_when: is not a setting, line 27 (hint: did you mean `until`?)
+    "#);
+    insta::assert_snapshot!(refused("maintenance = { reason = 'x' }").join("\n"), @"
+    /maintenance: must be an array of tables, but is a table, line 1 (hint: write each maintenance as [[maintenance]])
+    ");
 }
 
 #[test]
@@ -232,7 +625,7 @@ fn a_secret_is_refused_and_never_repeated() {
     for (kind, key, value, secret) in secrets {
         let problems = refused(&format!("[channels.x]\nkind = '{kind}'\n{key} = '{value}'")).join("\n");
         assert!(!problems.contains(secret), "{problems}");
-        assert!(kind.starts_with("dapi") || problems.contains("given by reference in the environment"), "{problems}");
+        assert!(kind.starts_with("dapi") || problems.contains("secrets are given by reference"), "{problems}");
     }
     for toml in [
         "channels.dapi0123456789abcdef0123456789abcdef.kind = 'slack'",
@@ -262,7 +655,7 @@ fn the_digest_changes_with_what_the_policy_says_and_with_nothing_else() {
 proptest! {
     #[test]
     fn any_text_is_answered(text in any::<String>(), lines in proptest::collection::vec(
-        r#"\[(channels|escalation|routes|recurring)(\.[a-z-]{1,8})?\]|\[\[routes\]\]|[a-z_]{1,12} = ("[a-z#@]{0,6}"|\[\]|\["LOW"\]|-?[0-9]{1,22}|true)"#, 0..8)
+        r#"\[(channels|escalation|routes|recurring|smtp|delivery|maintenance)(\.[a-z-]{1,8})?\]|\[\[(routes|maintenance)\]\]|[a-z_]{1,12} = ("[a-z#@]{0,6}"|\[\]|\["LOW"\]|-?[0-9]{1,22}|true)"#, 0..8)
     ) {
         let _ = Policy::parse(&text);
         if let Err(problems) = Policy::parse(&lines.join("\n")) {

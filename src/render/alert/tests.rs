@@ -142,7 +142,7 @@ fn an_incomplete_validation_with_failed_security_checks_is_two_alerts() {
     ================
     Severity: CRITICAL
     Trigger: security-finding
-    Escalate To: pager (pagerduty: data-platform-oncall), oncall-chat (slack: #data-oncall)
+    Escalate To: pager (pagerduty: data-platform-oncall), oncall-chat (slack: #data-oncall), status-page (webhook: status page), pager (pagerduty: data-platform-oncall) after 15 min without acknowledgement, platform-team (teams: Data Platform) after 15 min without acknowledgement
 
     Message:
     -------
@@ -158,7 +158,7 @@ fn an_incomplete_validation_with_failed_security_checks_is_two_alerts() {
     ESCALATION TRIGGERS: 2 of 4 fired
     - missing-evidence not-fired    n/a      no root-cause analysis yet
     - partial-checks   fired        LOW      to platform-mail: 5 of 8 checks are PARTIAL, more than 50 %
-    - security-finding fired        CRITICAL to pager, oncall-chat: 2 of 2 security checks failed with high severity
+    - security-finding fired        CRITICAL to pager, oncall-chat, status-page, platform-team: 2 of 2 security checks failed with high severity
     - access-issue     not-fired    n/a      no root-cause analysis yet
     ");
 }
@@ -305,12 +305,12 @@ fn the_list_says_since_when_an_alert_stands_as_it_does_and_who_was_told() {
     assert!(alert.acknowledged_at.is_some());
     events.reverse();
     insta::assert_snapshot!(alerts_list(&events, 160), @"
-    INCIDENT  TRIGGER           SEVERITY  STATUS        SINCE (UTC)       TOLD TO             DEDUP KEY
-    INC-1042  missing-evidence  MEDIUM    resolved      2026-02-20 13:02  oncall-chat         INC-1042/missing-evidence/11111111
-    INC-1042  recurring         n/a       suppressed    2026-02-20 13:00  n/a                 INC-1042/recurring/3fa9c1d2
-    INC-1042  missing-evidence  MEDIUM    acknowledged  2026-02-20 12:58  NOBODY              INC-1042/missing-evidence/00000000
-    INC-1042  partial-checks    LOW       open          2026-02-20 12:36  platform-mail       INC-1042/partial-checks/3fa9c1d2
-    INC-1042  security-finding  CRITICAL  open          2026-02-20 12:36  pager, oncall-chat  INC-1042/security-finding/3fa9c1d2
+    INCIDENT  TRIGGER           SEVERITY  STATUS        SINCE (UTC)       TOLD TO                                         DEDUP KEY
+    INC-1042  missing-evidence  MEDIUM    resolved      2026-02-20 13:02  oncall-chat                                     INC-1042/missing-evidence/11111111
+    INC-1042  recurring         n/a       suppressed    2026-02-20 13:00  n/a                                             INC-1042/recurring/3fa9c1d2
+    INC-1042  missing-evidence  MEDIUM    acknowledged  2026-02-20 12:58  NOBODY                                          INC-1042/missing-evidence/00000000
+    INC-1042  partial-checks    LOW       open          2026-02-20 12:36  platform-mail                                   INC-1042/partial-checks/3fa9c1d2
+    INC-1042  security-finding  CRITICAL  open          2026-02-20 12:36  pager, oncall-chat, status-page, platform-team  INC-1042/security-finding/3fa9c1d2
     ");
     insta::assert_snapshot!(alerts_list(&events, 100), @"
     INCIDENT  TRIGGER           SEVERITY  STATUS        SINCE (UTC)       TOLD TO     DEDUP KEY
