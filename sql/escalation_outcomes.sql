@@ -1,6 +1,5 @@
 -- What:       alerts that fired in a week, and what had become of them by its end, by trigger and severity. An alert that
---             fires anew is the same alert; its severity and routes are those with which it fired last in the week. This
---             program sends nothing yet: sent and failed are null.
+--             fires anew is the same alert; its severity and routes are those with which it fired last in the week.
 -- Grain:      one row per trigger and severity with an alert that fired, or with an evaluation kept quiet.
 -- Parameters: :week_start  TIMESTAMP; the first moment of the week.
 --             :week_end    TIMESTAMP; the first moment after the week. What happened then or later is not looked at.
@@ -16,9 +15,13 @@
 --   open               how many of those that fired are neither over, nor acknowledged, nor suppressed.
 --   acknowledge_p50_s  the median time from an alert's first firing in the week to its acknowledgement, of those
 --                      acknowledged, seconds; null when there are none.
---   sent, failed       deliveries that succeeded, and that failed for good; null while nothing is sent.
+--   sent               notices that they fired, or that nobody had acknowledged them, which were delivered in the week; an
+--                      alert has one for every channel. Null when the week saw no attempt to deliver any of this row.
+--   failed             such notices that were given up in the week; null as above.
 WITH events AS (
   SELECT
+    seq,
+    ordinal,
     dedup_key,
     trigger,
     severity,
@@ -62,6 +65,24 @@ acknowledgements AS (
     AND events.position > firings.first_position
   GROUP BY events.dedup_key
 ),
+told_over AS (
+  SELECT
+    events.dedup_key,
+    sum(CASE WHEN deliveries.event = 'delivered' THEN 1 ELSE 0 END) AS sent,
+    sum(CASE WHEN deliveries.event = 'dead' THEN 1 ELSE 0 END) AS failed
+  FROM deliveries
+  INNER JOIN events
+    ON
+      events.seq = deliveries.source_seq
+      AND events.ordinal = deliveries.source_ordinal
+  WHERE
+    deliveries.occurred_at >= :week_start
+    AND deliveries.occurred_at < :week_end
+    AND deliveries.says IN ('trigger', 'again')
+    AND deliveries.event <> 'skipped'
+    AND events.event = 'fired'
+  GROUP BY events.dedup_key
+),
 alerts AS (
   SELECT
     told.trigger,
@@ -72,7 +93,9 @@ alerts AS (
     CASE WHEN acknowledged.occurred_at IS NOT NULL THEN 1 ELSE 0 END AS acknowledged,
     CASE WHEN latest.status = 'resolved' THEN 1 ELSE 0 END AS resolved,
     CASE WHEN latest.status = 'open' THEN 1 ELSE 0 END AS open,
-    CAST(unix_micros(acknowledged.occurred_at) - unix_micros(first_told.occurred_at) AS DOUBLE) / 1e6 AS acknowledge_s
+    CAST(unix_micros(acknowledged.occurred_at) - unix_micros(first_told.occurred_at) AS DOUBLE) / 1e6 AS acknowledge_s,
+    told_over.sent,
+    told_over.failed
   FROM firings
   INNER JOIN events AS first_told
     ON first_told.dedup_key = firings.dedup_key AND first_told.position = firings.first_position
@@ -86,6 +109,8 @@ alerts AS (
     ON
       acknowledged.dedup_key = acknowledgements.dedup_key
       AND acknowledged.position = acknowledgements.acknowledged_position
+  LEFT JOIN told_over
+    ON told_over.dedup_key = firings.dedup_key
   UNION ALL
   SELECT
     trigger,
@@ -96,7 +121,9 @@ alerts AS (
     0 AS acknowledged,
     0 AS resolved,
     0 AS open,
-    CAST(NULL AS DOUBLE) AS acknowledge_s
+    CAST(NULL AS DOUBLE) AS acknowledge_s,
+    CAST(NULL AS BIGINT) AS sent,
+    CAST(NULL AS BIGINT) AS failed
   FROM events
   WHERE
     event = 'suppressed'
@@ -112,7 +139,7 @@ SELECT
   CAST(sum(resolved) AS BIGINT) AS resolved,
   CAST(sum(open) AS BIGINT) AS open,
   median(acknowledge_s) AS acknowledge_p50_s,
-  CAST(NULL AS BIGINT) AS sent,
-  CAST(NULL AS BIGINT) AS failed
+  CAST(sum(sent) AS BIGINT) AS sent,
+  CAST(sum(failed) AS BIGINT) AS failed
 FROM alerts
 GROUP BY trigger, severity

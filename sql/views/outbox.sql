@@ -39,8 +39,8 @@ SELECT
   later.routes,
   coalesce(later.routes, '[]') = '[]' AS unrouted
 FROM later
-LEFT ANTI JOIN (
-  SELECT
+LEFT JOIN (
+  SELECT DISTINCT
     source_seq,
     source_ordinal
   FROM deliveries
@@ -50,3 +50,4 @@ LEFT ANTI JOIN (
   AND told.source_ordinal = later.ordinal
 WHERE later.event = 'fired'
   AND later.not_open_since = 0
+  AND told.source_seq IS NULL

@@ -328,9 +328,9 @@ pub struct EscalationOutcome {
     pub open: u64,
     /// Median time from firing to acknowledgement of those acknowledged, seconds.
     pub acknowledge_p50_s: Option<f64>,
-    /// Deliveries that succeeded; `None` while nothing is sent by this program.
+    /// Notices of their firing, or that nobody acknowledged them, that were delivered in the week; `None` when none was tried.
     pub sent: Option<u64>,
-    /// Deliveries that failed for good; `None` while nothing is sent by this program.
+    /// Such notices that were given up in the week; `None` when none was tried.
     pub failed: Option<u64>,
 }
 

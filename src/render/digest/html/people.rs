@@ -19,7 +19,6 @@ pub fn escalations(figures: &Figures) -> Markup {
         return nothing("escalations", title, "No alert fired.");
     }
     let unrouted = outcomes.iter().fold(0_u64, |sum, outcome| sum.saturating_add(outcome.unrouted));
-    let silent = outcomes.iter().all(|outcome| outcome.sent.is_none() && outcome.failed.is_none());
     let columns = [
         text("Trigger"),
         number("Fired"),
@@ -41,9 +40,8 @@ pub fn escalations(figures: &Figures) -> Markup {
     let definition = html! {
         "Alerts that fired in the week, and what had become of them by its end. Suppressed are evaluations that held and were \
         kept quiet. The time to acknowledge is from firing to acknowledgement, of those acknowledged. Unrouted alerts were \
-        routed nowhere. "
-        @if silent { "Sent and failed are n/a (nothing is sent by this program yet)." }
-        @else { "Sent and failed are deliveries: those that succeeded, and those that failed for good." }
+        routed nowhere. Sent and failed are notices that were delivered over a channel, and that were given up; n/a where none \
+        was tried."
     };
     section("escalations", title, Some(definition), body)
 }

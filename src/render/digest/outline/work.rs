@@ -134,17 +134,12 @@ pub fn escalations(digest: &Digest) -> Option<Vec<Block>> {
         "{fired} fired, of them {unrouted} unrouted, {acknowledged} acknowledged, {resolved} resolved, {open} open; \
          {suppressed} suppressed."
     );
-    let mut about = String::from(
-        "Fired: people were to be told. Unrouted: no route matched, so nobody was. Suppressed: the trigger held and the alert was \
-         kept quiet. Sent, failed: deliveries. ",
-    );
-    if alerts.iter().all(|row| row.sent.is_none() && row.failed.is_none()) {
-        about.push_str("n/a: nothing is sent by this program yet. ");
-    }
-    about.push_str(&format!(
-        "Then, of those that fired, what had become of them by the end of the week; p50 to ack: median from firing to \
+    let about = format!(
+        "Fired: people were to be told. Sent, failed: notices that were delivered over a channel, and that were given up; {NA} \
+         where none was tried. Unrouted: no route matched, so nobody was told. Suppressed: the trigger held and the alert was \
+         kept quiet. Then, of those that fired, what had become of them by the end of the week; p50 to ack: median from firing to \
          acknowledgement, {NA} below {LEAST_FOR_MEDIAN} acknowledged."
-    ));
+    );
     let mut blocks = vec![Block::Note(sums), Block::Table(raised)];
     if fired > 0 {
         blocks.push(Block::Table(became));
