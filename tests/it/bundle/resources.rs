@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
+use ops_runbook::domain::policy::Policy;
 use serde_json::{Map, Value, json};
 use tempfile::tempdir;
 
@@ -143,6 +144,7 @@ fn every_job_is_given_up_some_time_and_somebody_is_told() {
         let seconds = job["timeout_seconds"].as_u64().unwrap();
         // Nothing piles up in the queue: a run ends before the next one begins.
         match name.as_str() {
+            "deliver" => assert!(seconds < 5 * 60),
             "sweep" => assert!(seconds < 15 * 60),
             "recurrence" => assert!(seconds < 60 * 60),
             _ => assert!(seconds <= 4 * 60 * 60, "{name}"),
@@ -153,7 +155,10 @@ fn every_job_is_given_up_some_time_and_somebody_is_told() {
             // Serverless compute would retry on its own what must not be retried.
             assert_eq!(task["disable_auto_optimization"], true, "{name}.{key}");
             assert_eq!(task["environment_key"], job["environments"][0]["environment_key"], "{name}.{key}");
-            if job.get("schedule").or(job.get("trigger")).is_some() {
+            // Of one that could not tell somebody, the next run is the retry: it has to be red.
+            if name == "deliver" {
+                assert_eq!(task["max_retries"], 0);
+            } else if job.get("schedule").or(job.get("trigger")).is_some() {
                 assert!(task["max_retries"].as_u64().unwrap() >= 1, "{name}.{key}");
                 assert!(task["min_retry_interval_millis"].as_u64().unwrap() >= 60_000, "{name}.{key}");
             }
@@ -174,6 +179,7 @@ fn jobs_run_when_they_should() {
         [
             ("audit", "0 0 4 * * ?"),
             ("compliance", "0 30 5 * * ?"),
+            ("deliver", "0 0/5 * * * ?"),
             ("digest", "0 0 7 ? * MON"),
             ("maintenance", "0 0 3 * * ?"),
             ("recurrence", "0 7 * * * ?"),
@@ -221,6 +227,49 @@ fn prod_runs_as_a_service_principal_and_only_who_may_change_everything_reads_sec
         assert_eq!(targets["dev"]["resources"][kind][key].get("lifecycle"), None, "{kind}.{key}");
     }
     assert!(!targets["dev"].to_string().contains(PRINCIPAL), "dev runs as whoever deploys it");
+}
+
+/// The patterns of the secrets that something is handed.
+fn secrets<'a>(parameters: &[&'a str]) -> Vec<&'a str> {
+    let at = parameters.iter().position(|parameter| *parameter == "--secrets").unwrap();
+    parameters[at + 1].split(',').collect()
+}
+
+#[test]
+fn only_the_job_that_tells_people_gets_what_lets_it_and_the_app_what_lets_pagerduty_tell_us() {
+    let targets = targets();
+    let prod = &targets["prod"];
+    for (name, job) in jobs(prod) {
+        for task in tasks(job) {
+            let patterns = secrets(&texts(&task["spark_python_task"]["parameters"]));
+            let more: Vec<&str> = patterns.into_iter().skip_while(|pattern| *pattern != "CHANNEL_*").collect();
+            let expected: &[&str] =
+                if name == "deliver" { &["CHANNEL_*", "SMTP_PASSWORD", "OPS_RUNBOOK_HEARTBEAT"] } else { &[] };
+            assert_eq!(more, expected, "{name}");
+        }
+    }
+    let app = texts(&prod["resources"]["apps"]["mcp"]["config"]["command"]);
+    let channels: Vec<&str> = secrets(&app).into_iter().filter(|pattern| pattern.starts_with("CHANNEL_")).collect();
+    assert_eq!(channels, ["CHANNEL_*_WEBHOOK"]);
+}
+
+/// What stands commented out in the configuration that is deployed is a configuration that reaches somebody.
+#[test]
+fn the_deployed_configuration_shows_how_people_are_told() {
+    let text = fs::read_to_string(format!("{ROOT}/bundle/ops-runbook.toml")).unwrap();
+    let policy = Policy::parse(&text).unwrap();
+    assert!(policy.channels.is_empty());
+    let (_, shown) = text.split_once("\n# [channels.").unwrap();
+    let shown: Vec<&str> = shown.lines().map(|line| line.strip_prefix('#').unwrap_or(line)).collect();
+    let shown = Policy::parse(&format!("[channels.{}", shown.join("\n"))).unwrap();
+    assert_eq!((shown.gaps(), shown.unreachable()), (vec![], vec![]));
+    assert_eq!(shown.digest.channels.len(), 1);
+    let secrets = texts_of_secrets(&shown);
+    assert!(secrets.len() == 2 && secrets.iter().all(|secret| secret.starts_with("env:CHANNEL_")), "{secrets:?}");
+}
+
+fn texts_of_secrets(policy: &Policy) -> Vec<String> {
+    policy.channels.values().filter_map(|channel| Some(channel.reach.secret.as_ref()?.to_string())).collect()
 }
 
 #[test]
