@@ -111,7 +111,7 @@ pub struct Due {
 /// What is sent as one message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Sending {
-    One(Due),
+    One(Box<Due>),
     /// Alerts of one channel.
     Several(SummaryReason, Vec<Due>),
 }
@@ -120,7 +120,7 @@ impl Sending {
     /// The notices that it tells.
     pub fn dues(&self) -> &[Due] {
         match self {
-            Self::One(due) => std::slice::from_ref(due),
+            Self::One(due) => std::slice::from_ref(&**due),
             Self::Several(_, dues) => dues,
         }
     }
@@ -512,9 +512,9 @@ impl Outbox {
                 sendings
                     .extend(bundles.map(|part| Sending::Several(SummaryReason::Many, part.iter().map(due).collect())));
             } else {
-                sendings.extend(alerts.iter().map(|one| Sending::One(due(one))));
+                sendings.extend(alerts.iter().map(|one| Sending::One(Box::new(due(one)))));
             }
-            sendings.extend(rest.iter().map(|one| Sending::One(due(one))));
+            sendings.extend(rest.iter().map(|one| Sending::One(Box::new(due(one)))));
         }
         let mut room = most;
         let mut again = None::<Timestamp>;
@@ -550,10 +550,6 @@ impl Outbox {
             let reason = format!("not delivered since {first}, in {attempts} attempts");
             return Standing::Leaves(DeliveryEvent::Dead, reason);
         }
-        if !self.policy.channels.contains_key(&notice.channel) {
-            let reason = format!("there is no channel {} in the configuration", notice.channel);
-            return Standing::Leaves(DeliveryEvent::Dead, reason);
-        }
         let held = |at: Timestamp| {
             let (Content::Alert(alert), NoticeKind::Trigger | NoticeKind::Again) = (&notice.content, notice.says)
             else {
@@ -578,12 +574,16 @@ impl Outbox {
             NoticeKind::Again | NoticeKind::Acknowledge | NoticeKind::Resolve => false,
         };
         match notice.says {
+            _ if !too_old && !self.policy.channels.contains_key(&notice.channel) => {
+                let reason = format!("there is no channel {} in the configuration", notice.channel);
+                Standing::Leaves(DeliveryEvent::Dead, reason)
+            }
             _ if !too_old => Standing::Ready,
             NoticeKind::Trigger if !self.begun => {
                 let reason = "it fired before anybody was told of anything".to_owned();
                 Standing::Leaves(DeliveryEvent::Skipped, reason)
             }
-            NoticeKind::Trigger => Standing::Stale,
+            NoticeKind::Trigger if self.policy.channels.contains_key(&notice.channel) => Standing::Stale,
             _ => Standing::Leaves(
                 DeliveryEvent::Skipped,
                 format!("nobody could be told since {since}; it is too old now"),

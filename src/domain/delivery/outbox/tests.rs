@@ -281,6 +281,24 @@ fn a_first_run_says_nothing_of_old_alerts() {
 }
 
 #[test]
+fn a_channel_that_is_gone_is_told_of_elsewhere_unless_it_is_an_old_story() {
+    let mut world = World::new();
+    world.fire(1, Severity::Medium);
+    world.pass(61);
+    world.fire(2, Severity::Medium);
+    let without = CONFIG.replace("[channels.chat]", "[channels.talk]").replace("\"chat\"", "\"talk\"");
+    world.policy = Arc::new(Policy::parse(&without).unwrap());
+    world.outbox = Outbox::new(Arc::clone(&world.policy), 0, Vec::new(), None);
+    let entries = world.entries.clone();
+    entries.iter().for_each(|entry| world.outbox.add(entry));
+    let mut left = world.send(DeliveryEvent::Delivered);
+    left.sort();
+    assert_eq!(left, [format!("chat dead {}", key(2)), format!("chat skipped {}", key(1))]);
+    let told = world.send(DeliveryEvent::Delivered);
+    assert_eq!(told.len(), 3, "all that are left: {told:?}");
+}
+
+#[test]
 fn maintenance_holds_what_it_is_for_and_then_it_is_told_if_it_still_stands() {
     let mut world = World::begun();
     world.now = "2026-03-01T10:30:00Z".parse().unwrap();
