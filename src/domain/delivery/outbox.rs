@@ -60,7 +60,7 @@ struct Lane {
     kind: Option<ChannelKind>,
     to: String,
     waiting: VecDeque<Waiting>,
-    /// The receiver may know of it.
+    /// The receiver may know of an alert, and nobody began to tell that it is over.
     told: bool,
     /// What the receiver calls the first notice.
     receipt: Option<String>,
@@ -293,10 +293,9 @@ impl Outbox {
                     let Some(lane) = self.lanes.get_mut(&id) else { continue };
                     lane.waiting.retain(|waiting| waiting.attempts > 0);
                     let Some(kind) = lane.kind.filter(|_| lane.told) else { continue };
-                    // If it fires anew, that is to be told anew.
-                    lane.told = !over;
                     // Where it was dealt with it is known.
                     if entry.interface == Interface::Pagerduty && kind == ChannelKind::Pagerduty {
+                        lane.told = !over;
                         continue;
                     }
                     let (channel, name) = id;
@@ -415,7 +414,13 @@ impl Outbox {
             DeliveryEvent::Claimed => {
                 let waiting = &mut lane.waiting[place];
                 // Another attempt tells nothing new: it may be over since the first.
-                lane.told |= waiting.attempts == 0 && matches!(step.says, NoticeKind::Trigger | NoticeKind::Again);
+                if waiting.attempts == 0 {
+                    match step.says {
+                        NoticeKind::Trigger | NoticeKind::Again => lane.told = true,
+                        NoticeKind::Resolve => lane.told = false,
+                        _ => {}
+                    }
+                }
                 waiting.attempts = step.attempt;
                 waiting.first_tried.get_or_insert(at);
                 waiting.claimed_until = step.until;

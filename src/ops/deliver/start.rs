@@ -22,25 +22,27 @@ use crate::{
 
 const LAST: &str = "SELECT max(settled_to) AS settled_to, max(occurred_at) AS claimed_at FROM deliveries";
 
-/// Channels that were told, or may have been, of alerts that were not over by then, since these were over last. A claim stands
-/// only while nothing else is recorded of its incident: what counts is when the alert fired.
+/// Channels that were told, or may have been, of alerts that were not over by then, and not that these are over. A claim stands
+/// only while nothing else is recorded of its incident: what counts is when the event that is told of was recorded.
 const TOLD: &str = "\
 WITH standing AS (
-  SELECT dedup_key, max(CASE WHEN status = 'resolved' THEN seq ELSE 0 END) AS over_at
+  SELECT dedup_key
   FROM escalation_events
   WHERE seq <= :settled_to AND status IS NOT NULL AND event <> 'not-fired'
   GROUP BY dedup_key
   HAVING max(seq) > max(CASE WHEN status = 'resolved' THEN seq ELSE 0 END)
 )
-SELECT deliveries.channel, deliveries.channel_kind AS kind, deliveries.lane, standing.dedup_key, min(deliveries.receipt) AS receipt
+SELECT deliveries.channel, deliveries.channel_kind AS kind, deliveries.lane, standing.dedup_key,
+  min(CASE WHEN deliveries.says <> 'resolve' THEN deliveries.receipt END) AS receipt
 FROM deliveries
 INNER JOIN standing
   ON standing.dedup_key = split_part(deliveries.lane, '/after-', 1)
-WHERE deliveries.says IN ('trigger', 'again')
+WHERE deliveries.says IN ('trigger', 'again', 'resolve')
   AND deliveries.event IN ('claimed', 'delivered')
   AND deliveries.source_seq <= :settled_to
-  AND deliveries.source_seq > standing.over_at
 GROUP BY deliveries.channel, deliveries.channel_kind, deliveries.lane, standing.dedup_key
+HAVING max(CASE WHEN deliveries.says <> 'resolve' THEN deliveries.source_seq ELSE 0 END)
+  > max(CASE WHEN deliveries.says = 'resolve' THEN deliveries.source_seq ELSE 0 END)
 ORDER BY deliveries.channel, deliveries.lane";
 
 /// The outbox as of what is settled.

@@ -268,7 +268,7 @@ fn only_the_plain_address_of_a_workspace_becomes_a_link() {
 
 #[test]
 fn an_attempt_is_named_like_the_one_before_and_nothing_else_is() {
-    let mut ids = BTreeSet::new();
+    let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
     let mut threads = BTreeSet::new();
     for (name, notice) in all() {
         let (one, another) = (mail::mail(&notice, &about()), mail::mail(&notice, &About::default()));
@@ -278,7 +278,9 @@ fn an_attempt_is_named_like_the_one_before_and_nothing_else_is() {
         assert!(ids.insert(one.message_id));
         threads.extend(one.thread);
         let event = cloudevents::event(&notice, &about());
-        assert_eq!(event["id"], format!("17.3/{}/pager", notice.says));
+        assert_eq!(event["id"], notice.name());
+        assert!(notice.name().starts_with("17.3/") && notice.name().ends_with("/pager"), "{}", notice.name());
+        assert!(names.insert(notice.name()));
     }
     assert!(threads.len() == 1 && threads.is_disjoint(&ids));
 }

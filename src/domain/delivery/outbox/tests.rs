@@ -178,6 +178,19 @@ fn an_alert_is_told_acknowledged_and_over_on_every_channel_it_was_told_on() {
 }
 
 #[test]
+fn an_alert_that_comes_back_before_it_was_told_to_be_over_is_over_in_the_end() {
+    let mut world = World::begun();
+    world.fire(1, Severity::High);
+    world.send(DeliveryEvent::Delivered);
+    world.alert(1, AlertEvent::Resolved, Severity::High, None);
+    world.fire(1, Severity::High);
+    world.alert(1, AlertEvent::Cleared, Severity::High, None);
+    let lane = key(1);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [format!("chat resolve {lane}"), format!("pager resolve {lane}")]);
+    assert_eq!(world.outbox.waiting(), 0);
+}
+
+#[test]
 fn what_nobody_was_told_of_is_over_without_a_word() {
     let mut world = World::begun();
     world.fire(1, Severity::High);
@@ -454,23 +467,25 @@ impl World {
             };
             changes.find(|(_, change)| counts(change)).map_or(0, |(seq, _)| seq)
         };
-        let mut told: Vec<Told> = Vec::new();
+        let mut lanes: BTreeMap<(Id, String), (ChannelKind, u64, u64)> = BTreeMap::new();
         for entry in &self.entries {
             let Request::RecordDeliveries(request) = &entry.request else { continue };
-            for step in request.steps.iter().filter(|step| step.source.seq <= settled) {
-                let key = step.lane.split_once("/after-").map_or(step.lane.as_str(), |(key, _)| key).to_owned();
-                let (over_at, last_at) = (last(&key, true), last(&key, false));
-                if step.event == DeliveryEvent::Claimed
-                    && matches!(step.says, NoticeKind::Trigger | NoticeKind::Again)
-                    && step.source.seq > over_at
-                    && last_at > over_at
-                {
-                    let (channel, kind, lane) = (step.channel.clone(), step.kind, step.lane.clone());
-                    told.push(Told { channel, kind, lane, dedup_key: key, receipt: None });
+            let claims = request.steps.iter().filter(|step| step.event == DeliveryEvent::Claimed);
+            for step in claims.filter(|step| step.source.seq <= settled) {
+                let lane = lanes.entry((step.channel.clone(), step.lane.clone())).or_insert((step.kind, 0, 0));
+                match step.says {
+                    NoticeKind::Trigger | NoticeKind::Again => lane.1 = lane.1.max(step.source.seq),
+                    NoticeKind::Resolve => lane.2 = lane.2.max(step.source.seq),
+                    _ => {}
                 }
             }
         }
-        told
+        let told = lanes.into_iter().filter(|(_, (_, told, over))| told > over);
+        let told = told.map(|((channel, lane), (kind, ..))| {
+            let dedup_key = super::super::alert_key(&lane).to_owned();
+            Told { channel, kind, lane, dedup_key, receipt: None }
+        });
+        told.filter(|told| last(&told.dedup_key, false) > last(&told.dedup_key, true)).collect()
     }
 
     fn has(&self, channel: &Id, lane: &str, wanted: impl Fn(&DeliveryStep) -> bool) -> bool {
