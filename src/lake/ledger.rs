@@ -43,7 +43,7 @@ use crate::{
     tables::{catalog::AUDIT_LOG, from_batch, project::audit_row, rows::AuditRow, to_batch},
 };
 
-/// Requests in one commit, at most.
+/// Requests in one commit, at most; what comes together is not split for it.
 const MAX_GROUP: usize = 512;
 /// Bytes of requests in one commit, at most, beyond the first request.
 const MAX_GROUP_BYTES: usize = 16 << 20;
@@ -115,13 +115,30 @@ struct Pending {
     submission: Submission,
     key: RequestKey,
     request_hash: String,
-    reply: oneshot::Sender<Result<Recorded, Arc<LakeError>>>,
+    reply: oneshot::Sender<Answer>,
+}
+
+type Answer = Result<Recorded, Arc<LakeError>>;
+
+impl Pending {
+    fn of(submission: Submission) -> Result<(Self, oneshot::Receiver<Answer>), Arc<LakeError>> {
+        let (reply, answer) = oneshot::channel();
+        let request_hash =
+            canonical(&submission.request).map(sha256_hex).map_err(|error| Arc::new(LakeError::from(error)))?;
+        let key = RequestKey::of(&submission.request_id);
+        Ok((Self { submission, key, request_hash, reply }, answer))
+    }
+}
+
+async fn answered(answer: oneshot::Receiver<Answer>) -> Answer {
+    answer.await.map_err(|_| Arc::new(LakeError::Stopped))?
 }
 
 /// A handle on the committer. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    sender: mpsc::Sender<Pending>,
+    /// What comes together goes into one commit, if it fits.
+    sender: mpsc::Sender<Vec<Pending>>,
 }
 
 /// Ends the committer when every [`Ledger`] is gone.
@@ -155,13 +172,44 @@ impl Ledger {
     /// nothing is recorded then. Others are shared by all requests of a commit, hence the [`Arc`]; after one it is safe to
     /// submit again.
     pub async fn submit(&self, submission: Submission) -> Result<Recorded, Arc<LakeError>> {
-        let (reply, answer) = oneshot::channel();
-        let request_hash =
-            canonical(&submission.request).map(sha256_hex).map_err(|error| Arc::new(LakeError::from(error)))?;
-        let key = RequestKey::of(&submission.request_id);
-        let stopped = || Arc::new(LakeError::Stopped);
-        self.sender.send(Pending { submission, key, request_hash, reply }).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        let (pending, answer) = Pending::of(submission)?;
+        self.sender.send(vec![pending]).await.map_err(|_| Arc::new(LakeError::Stopped))?;
+        answered(answer).await
+    }
+
+    /// Records requests that belong together, in their order: in one commit, or in as few as hold them. One answer each.
+    pub async fn submit_all(&self, submissions: Vec<Submission>) -> Vec<Result<Recorded, Arc<LakeError>>> {
+        let mut answers = Vec::with_capacity(submissions.len());
+        let (mut together, mut bytes) = (Vec::new(), 0);
+        let mut groups = Vec::new();
+        for submission in submissions {
+            let size = submission.size;
+            if together.len() == MAX_GROUP || bytes + size > MAX_GROUP_BYTES && !together.is_empty() {
+                groups.push(std::mem::take(&mut together));
+                bytes = 0;
+            }
+            match Pending::of(submission) {
+                Ok((pending, answer)) => {
+                    bytes += size;
+                    together.push(pending);
+                    answers.push(Ok(answer));
+                }
+                Err(error) => answers.push(Err(error)),
+            }
+        }
+        groups.push(together);
+        for group in groups.into_iter().filter(|group| !group.is_empty()) {
+            // Whoever waits for an answer is told that nobody gives one any more.
+            let _ = self.sender.send(group).await;
+        }
+        let mut recorded = Vec::with_capacity(answers.len());
+        for answer in answers {
+            recorded.push(match answer {
+                Ok(answer) => answered(answer).await,
+                Err(error) => Err(error),
+            });
+        }
+        recorded
     }
 }
 
@@ -323,18 +371,19 @@ impl State {
         })
     }
 
-    async fn run(mut self, mut receiver: mpsc::Receiver<Pending>) {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Vec<Pending>>) {
         while let Some(first) = receiver.recv().await {
             let courtesy = self.courtesy();
             if !courtesy.is_zero() {
                 tokio::time::sleep(courtesy).await;
             }
-            let mut bytes = 0;
-            let mut group = vec![first];
+            let mut group = first;
+            // Beyond the first request: one that is large by itself is taken all the same.
+            let mut bytes: usize = group.iter().skip(1).map(|pending| pending.submission.size).sum();
             while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
                 let Ok(next) = receiver.try_recv() else { break };
-                bytes += next.submission.size;
-                group.push(next);
+                bytes += next.iter().map(|pending| pending.submission.size).sum::<usize>();
+                group.extend(next);
             }
             match self.record(&group).await {
                 Ok(answers) => {

@@ -1,15 +1,11 @@
 //! Looking for recurring issues, and recording what was found. The SQL finds, the domain decides what is new, the ledger
 //! takes each change once, whoever finds it first.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    pin::pin,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use futures::StreamExt;
 
-use super::{Consequences, OpsError, projections_of, record, settle, warehouse};
+use super::{Consequences, OpsError, projections_of, settle, warehouse};
 use crate::{
     analytics::{self, engine::Engine, snapshot::Snapshot},
     domain::{
@@ -110,13 +106,12 @@ async fn run(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, scope: Scope<'_>)
         let Evaluations { requests, more } = evaluations(lake, engine, scope).await?;
         let submissions = requests.into_iter().map(submission).collect::<Result<Vec<_>, _>>()?;
         let (before, mut outdated) = (new.len(), false);
-        let mut answers = pin!(record(ledger, submissions));
-        while let Some(answer) = answers.next().await {
+        for answer in ledger.submit_all(submissions).await {
             match answer {
                 Ok(recorded) if !recorded.known => drop(new.insert(recorded.receipt.seq)),
                 Ok(_) => {}
-                Err(OpsError::Commit(error)) if matches!(*error, LakeError::Outdated) => outdated = true,
-                Err(error) => return Err(error),
+                Err(error) if matches!(*error, LakeError::Outdated) => outdated = true,
+                Err(error) => return Err(error.into()),
             }
         }
         settle(lake).await?;
