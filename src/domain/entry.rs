@@ -24,7 +24,7 @@ use super::{
     },
     sweep::{SeenRun, Told},
     time::Timestamp,
-    words::{Confidence, EpisodeEvent, Interface, PreventionState},
+    words::{Confidence, EpisodeEvent, IncidentType, Interface, PreventionState},
 };
 
 /// Version of the entry's shape, in every entry.
@@ -255,6 +255,12 @@ impl Request {
             (Self::RecordJobRuns(own), Self::RecordJobRuns(other)) => own.workspace_id == other.workspace_id,
             (Self::RecordCompliance(own), Self::RecordCompliance(other)) => {
                 own.workspace.id == other.workspace.id && own.resource.id == other.resource.id
+            }
+            // Somebody opened the incident about the job's settings, which holds these checks.
+            (Self::RecordCompliance(own), Self::RecordReport(report)) => {
+                report.incident.kind == IncidentType::ValidationGap
+                    && report.workspace.id == own.workspace.id
+                    && report.resources.iter().any(|resource| resource.id == own.resource.id)
             }
             (Self::RecordDeliveries(own), Self::RecordDeliveries(other)) => own.overtaken_by_deliveries(other),
             (Self::RecordDeliveries(own), other) => other.incident_id().is_some_and(|id| own.decides_about(id)),

@@ -187,6 +187,8 @@ async fn two_looks_at_once_record_what_one_would() {
         }
     };
     both();
+    let twice = "SELECT request_kind, resources, count(*) AS n, min(seq) AS first, max(seq) AS last FROM audit_log GROUP BY request_kind, resources HAVING count(*) > 1";
+    assert_eq!(json_lines(&lake, &["sql", twice]), Vec::<Value>::new());
     assert_eq!(count(&lake, "audit_log"), 40);
     assert_eq!((count(&lake, "incidents"), count(&lake, "job_gaps")), (20, 20));
     for id in (1..=40_u64).step_by(2) {
