@@ -17,6 +17,9 @@
 //!        │
 //!        ▼
 //!  text, Markdown, shell, JSON, CSV                   [render, cli, mcp]
+//!        │
+//!        ▼
+//!  claim → send → record what came of it              [domain::delivery, ops::deliver, delivery]  the ledger is the outbox
 //! ```
 //!
 //! In reading order, arrows pointing down only (a test checks them):
