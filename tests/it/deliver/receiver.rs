@@ -83,6 +83,13 @@ impl Receiver {
         self.shared.arrived.lock().unwrap().clone()
     }
 
+    /// Under how many keys something was taken at a path.
+    pub fn keys(&self, path: &str) -> usize {
+        let arrived = self.shared.arrived.lock().unwrap();
+        let taken = arrived.iter().filter(|arrived| arrived.accepted && arrived.path == path);
+        taken.map(|arrived| arrived.key_and_action().0).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
     /// What PagerDuty's rules make of what it took: a trigger opens an incident unless one is open under its key; a resolve ends
     /// it, or is dropped.
     pub fn paged(&self) -> BTreeMap<String, Paged> {
