@@ -139,7 +139,15 @@ pub async fn impacts(
     }
     let sql = text("cause_impact").replacen(LOOK, &each.join("  UNION ALL\n"), 1);
     let found: Vec<CauseImpact> = engine.rows(&sql, &parameters).await?;
-    Ok(found.into_iter().map(|found| ((found.cause.clone(), found.since), found.impact())).collect())
+    // A warehouse cuts timestamps to milliseconds.
+    let millis = |at: Timestamp| at.micros().div_euclid(1_000);
+    let found: BTreeMap<(String, i64), CauseImpact> =
+        found.into_iter().map(|found| ((found.cause.clone(), millis(found.since)), found)).collect();
+    let of = |look: &(String, Timestamp)| {
+        let found = found.get(&(look.0.clone(), millis(look.1)))?;
+        Some((look.clone(), found.impact()))
+    };
+    Ok(looks.iter().filter_map(of).collect())
 }
 
 /// What is recorded of every episode, closed ones included.

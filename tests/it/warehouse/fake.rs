@@ -226,7 +226,8 @@ fn answered(schema: &SchemaRef, batches: &[RecordBatch]) -> Value {
         .iter()
         .map(|field| {
             let kind = match field.data_type() {
-                DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => "STRING",
+                // Of a parameter in an answer without rows the plan does not say the type.
+                DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => "STRING",
                 DataType::Int64 | DataType::UInt64 => "LONG",
                 DataType::Int32 => "INT",
                 DataType::Float64 => "DOUBLE",
