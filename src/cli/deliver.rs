@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use clap::Args;
 use serde_json::json;
-use url::Url;
 
 use super::{
     commands::Outcome,
@@ -13,7 +12,7 @@ use super::{
     signals, workspace,
 };
 use crate::{
-    delivery::{Http, Secrets, Target, TargetError},
+    delivery::{Address, Http, Secrets, Target, TargetError},
     domain::{delivery::Delivered, ids::Id, policy::Policy, redact::Redactor},
     lake::Lake,
     ops::deliver::{self, Receivers, Said, Until},
@@ -35,7 +34,7 @@ pub struct DeliverArgs {
     /// An address that is asked for once a minute as long as this goes well, so that somebody else notices when it does not. A
     /// beat is left out when something was given up since the last one
     #[arg(long, value_name = "URL", env = "OPS_RUNBOOK_HEARTBEAT", hide_env_values = true)]
-    heartbeat: Option<Url>,
+    heartbeat: Option<Address>,
 }
 
 pub async fn run(args: &DeliverArgs, lake: &Lake, redactor: &Redactor, output: &Output) -> Outcome {
@@ -79,7 +78,7 @@ pub async fn run(args: &DeliverArgs, lake: &Lake, redactor: &Redactor, output: &
 fn code(told: &Delivered) -> Code {
     match told {
         Delivered { dead: 1.., .. } => Code::Failure,
-        Delivered { retried: 1.., waiting: 1.., .. } => Code::TryAgain,
+        Delivered { unsettled: 1.., .. } => Code::TryAgain,
         _ => Code::Success,
     }
 }

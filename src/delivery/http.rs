@@ -90,8 +90,7 @@ impl Http {
     ///
     /// # Errors
     /// Why not, in one line without the URL.
-    pub async fn beat(&self, url: &Url) -> Result<(), String> {
-        let address = Address::try_from(url.clone())?;
+    pub async fn beat(&self, address: &Address) -> Result<(), String> {
         let hidden = address.secrets();
         let failed = |error: reqwest::Error| reason::reason(&chain(&error.without_url()), &hidden);
         let response = self.client.get(address.url()).send().await.map_err(failed)?;

@@ -246,8 +246,10 @@ pub struct Delivered {
     pub dead: u64,
     /// Notices that nobody needs to be told of any more.
     pub skipped: u64,
-    /// Notices that wait when it ends.
+    /// Notices that wait when it ends, those included whose time has not come.
     pub waiting: u64,
+    /// Of these, notices that were tried, and not accepted yet.
+    pub unsettled: u64,
 }
 
 /// What came of one attempt.

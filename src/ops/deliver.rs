@@ -17,11 +17,10 @@ use chrono::TimeDelta;
 use rand::RngExt;
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use super::{CHUNK, OpsError, open_ledger, prepare_step, settle};
+use super::{CHUNK, OpsError, existing_lake, open_ledger, prepare_step, settle};
 use crate::{
-    delivery::{Attempt, Http, Target, TargetError},
+    delivery::{Address, Attempt, Http, Target, TargetError},
     domain::{
         delivery::{
             About, Delivered, DeliveryStep, Outcome, RecordDeliveries,
@@ -104,10 +103,12 @@ pub async fn deliver(
     redactor: &Redactor,
     receivers: &Receivers,
     until: &Until,
-    heartbeat: Option<&Url>,
+    heartbeat: Option<&Address>,
     stop: CancellationToken,
     mut say: impl FnMut(Said<'_>),
 ) -> Result<Delivered, OpsError> {
+    // Where nothing was ever recorded nobody is to be told of anything: whoever asks has another lake in mind.
+    existing_lake(lake).await?;
     let mut counts = Delivered::default();
     let mut failed = 0;
     loop {
@@ -181,7 +182,7 @@ struct Deliverer<'a> {
     lake: &'a Lake,
     redactor: &'a Redactor,
     receivers: &'a Receivers,
-    heartbeat: Option<&'a Url>,
+    heartbeat: Option<&'a Address>,
     id: Id,
     ledger: Ledger,
     abouts: HashMap<IncidentId, About>,
@@ -234,6 +235,7 @@ impl Deliverer<'_> {
             }
             *failed = 0;
             self.counts.waiting = read.outbox.waiting() as u64;
+            self.counts.unsettled = read.outbox.unsettled() as u64;
             self.beat(say).await;
             if settled.elapsed() > SETTLE_EVERY {
                 settle(self.lake).await?;

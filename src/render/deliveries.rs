@@ -45,7 +45,7 @@ pub fn problem(told: &DeliveryStep) -> Option<String> {
 
 /// What a deliverer did, in a few lines.
 pub fn summary(told: &Delivered) -> String {
-    let Delivered { delivered, messages, retried, unknown, dead, skipped, waiting } = told;
+    let Delivered { delivered, messages, retried, unknown, dead, skipped, waiting, unsettled } = told;
     if told == (&Delivered { waiting: *waiting, ..Delivered::default() }) && *waiting == 0 {
         return "Nothing was due.\n".into();
     }
@@ -57,7 +57,8 @@ pub fn summary(told: &Delivered) -> String {
             *dead,
             format!("GIVEN UP: {dead}; `ops-runbook sql \"SELECT * FROM deliveries WHERE event = 'dead'\"` says why"),
         ),
-        (*waiting, format!("Waiting: {waiting}; run it again, or let --watch go on")),
+        (*unsettled, format!("NOT TOLD YET: {unsettled}, tried and not accepted; run it again, or let --watch go on")),
+        (waiting - unsettled, format!("Waiting for their time: {}", waiting - unsettled)),
     ] {
         if count > 0 {
             text.push_str(&what);

@@ -269,6 +269,17 @@ async fn what_cannot_be_reached_is_said_before_anything_is_sent_and_tried_again(
     assert_eq!(output.status.code(), Some(6), "{err}");
     assert!(err.contains("channel hook cannot be reached: the variable HOOK_KEY is not set"), "{err}");
     assert_eq!(receiver.paged().len(), 2);
+    // Who comes a moment later has nothing to try yet, and all the same somebody was not told.
+    let output = deliverer(&lake, &config).env_remove("HOOK_KEY").output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(6), "{out}");
+    assert!(out.contains("NOT TOLD YET: 2"), "{out}");
+    let nowhere = folder.path().join("nowhere");
+    let output = deliverer(&nowhere, &config).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "another lake is not made up: {output:?}");
+    assert!(!nowhere.exists());
+    let output = deliverer(&lake, &config).args(["--heartbeat", "http://example.test/beat"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
     let checked = run(&lake, &["--config", config.to_str().unwrap(), "config", "check"]);
     assert!(checked.status.success(), "where a secret is need not be there when the configuration is checked");
 }

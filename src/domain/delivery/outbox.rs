@@ -188,6 +188,11 @@ impl Outbox {
         self.lanes.values().map(|lane| lane.waiting.len()).sum()
     }
 
+    /// How many of them were tried, and not accepted yet.
+    pub fn unsettled(&self) -> usize {
+        self.lanes.values().flat_map(|lane| &lane.waiting).filter(|waiting| waiting.attempts > 0).count()
+    }
+
     /// Alerts whose quiet time is over: whether they still hold is to be evaluated.
     pub fn quiet_over(&self, now: Timestamp) -> Vec<(String, Quiet)> {
         let over = self.quiet.iter().filter(|(_, quiet)| quiet.until <= now);
