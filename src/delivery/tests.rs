@@ -324,7 +324,7 @@ async fn a_webhook_takes_signed_events() {
 async fn a_heartbeat_is_any_success() {
     let fake =
         Fake::http([answer("204 No Content", "", ""), answer("404 Not Found", "", ""), Act::Hang(String::new())]).await;
-    let url: url::Url = format!("{}/ping/0123456789abcdef", fake.url()).parse().unwrap();
+    let url: Address = format!("{}/ping/0123456789abcdef", fake.url()).parse().unwrap();
     assert_eq!(http().beat(&url).await, Ok(()));
     assert_eq!(http().beat(&url).await, Err("answered 404 Not Found".into()));
     let told = http().beat(&url).await.unwrap_err();
