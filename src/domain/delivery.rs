@@ -248,7 +248,7 @@ pub struct Delivered {
     pub skipped: u64,
     /// Notices that wait when it ends, those included whose time has not come.
     pub waiting: u64,
-    /// Of these, notices that were tried, and not accepted yet.
+    /// Of these, notices that were tried and not accepted yet, while nobody is sending them.
     pub unsettled: u64,
 }
 

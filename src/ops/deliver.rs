@@ -235,7 +235,7 @@ impl Deliverer<'_> {
             }
             *failed = 0;
             self.counts.waiting = read.outbox.waiting() as u64;
-            self.counts.unsettled = read.outbox.unsettled() as u64;
+            self.counts.unsettled = read.outbox.unsettled(now) as u64;
             self.beat(say).await;
             if settled.elapsed() > SETTLE_EVERY {
                 settle(self.lake).await?;

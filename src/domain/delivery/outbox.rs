@@ -188,9 +188,11 @@ impl Outbox {
         self.lanes.values().map(|lane| lane.waiting.len()).sum()
     }
 
-    /// How many of them were tried, and not accepted yet.
-    pub fn unsettled(&self) -> usize {
-        self.lanes.values().flat_map(|lane| &lane.waiting).filter(|waiting| waiting.attempts > 0).count()
+    /// How many of them were tried and not accepted yet, while nobody is sending them.
+    pub fn unsettled(&self, now: Timestamp) -> usize {
+        let is_sent = |waiting: &Waiting| waiting.claimed_until.is_some_and(|until| until > now);
+        let waiting = self.lanes.values().flat_map(|lane| &lane.waiting);
+        waiting.filter(|waiting| waiting.attempts > 0 && !is_sent(waiting)).count()
     }
 
     /// Alerts whose quiet time is over: whether they still hold is to be evaluated.

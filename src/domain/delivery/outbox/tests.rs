@@ -351,13 +351,16 @@ fn what_follows_a_message_knows_what_the_receiver_called_it() {
     let mut world = World::begun();
     world.fire(1, Severity::Medium);
     let due = world.plan().send[0].dues()[0].clone();
-    assert_eq!((due.receipt.as_deref(), world.outbox.unsettled()), (None, 0));
-    world.deliver(vec![due.notice.step(DeliveryEvent::Claimed, 1)]);
-    assert_eq!(world.outbox.unsettled(), 1);
+    assert_eq!((due.receipt.as_deref(), world.outbox.unsettled(world.now)), (None, 0));
+    let until = Some(world.now.plus(TimeDelta::minutes(1)));
+    world.deliver(vec![DeliveryStep { until, ..due.notice.step(DeliveryEvent::Claimed, 1) }]);
+    assert_eq!(world.outbox.unsettled(world.now), 0, "somebody is sending it");
+    world.pass(1);
+    assert_eq!(world.outbox.unsettled(world.now), 1);
     let receipt = Some("1772323200.000100".to_owned());
     world.deliver(vec![DeliveryStep { receipt: receipt.clone(), ..due.notice.step(DeliveryEvent::Delivered, 1) }]);
     world.alert(1, AlertEvent::Resolved, Severity::Medium, None);
-    assert_eq!((world.plan().send[0].dues()[0].receipt.clone(), world.outbox.unsettled()), (receipt, 0));
+    assert_eq!((world.plan().send[0].dues()[0].receipt.clone(), world.outbox.unsettled(world.now)), (receipt, 0));
 }
 
 #[test]
