@@ -1,6 +1,6 @@
 //! `deliver`: people are told what is due.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, error::Error, sync::Arc, time::Duration};
 
 use clap::Args;
 use serde_json::json;
@@ -12,8 +12,8 @@ use super::{
     signals, workspace,
 };
 use crate::{
-    delivery::{Address, Http, Secrets, Target, TargetError},
-    domain::{delivery::Delivered, ids::Id, policy::Policy, redact::Redactor},
+    delivery::{Address, Http, Target, TargetError},
+    domain::{delivery::Delivered, ids::Id, policy::Policy, redact::Redactor, words::DeliveryEvent},
     lake::Lake,
     ops::deliver::{self, Receivers, Said, Until},
     render::{deliveries, plain},
@@ -50,7 +50,7 @@ pub async fn run(args: &DeliverArgs, lake: &Lake, redactor: &Redactor, output: &
     let mut sent = 0_u64;
     let say = |said: Said<'_>| match said {
         Said::Sent(step) => {
-            sent += 1;
+            sent += u64::from(step.event == DeliveryEvent::Delivered);
             spinner.set_message(format!("{sent} told"));
             if args.watch && output.json {
                 // One line each: whoever reads along sees it at once.
@@ -83,20 +83,25 @@ fn code(told: &Delivered) -> Code {
     }
 }
 
-fn failed(error: &dyn std::error::Error, redactor: &Redactor) -> String {
-    let mut text = format!("warning: it goes on after an error: {error}");
+/// What went wrong, and why, in one line.
+fn because(what: String, error: &dyn Error) -> String {
+    let mut text = what;
     let mut source = error.source();
     while let Some(cause) = source {
         text.push_str(&format!("; because: {cause}"));
         source = cause.source();
     }
+    text
+}
+
+fn failed(error: &dyn Error, redactor: &Redactor) -> String {
+    let text = because(format!("warning: it goes on after an error: {error}"), error);
     plain::line(&redactor.text(&text)).into_owned()
 }
 
 /// Where the channels lead.
 async fn receivers(policy: &Policy) -> Result<Receivers, Failure> {
-    let client = || workspace::client().map_err(|why| why.to_string().into());
-    let secrets = Secrets { environment: &workspace::environment, workspace: &client };
+    let secrets = workspace::secrets();
     let mut targets = BTreeMap::new();
     for (name, channel) in &policy.channels {
         let (to, smtp) = (channel.to.as_deref(), policy.smtp.as_ref());
@@ -121,12 +126,7 @@ fn say_unreachable(policy: &Policy, receivers: &Receivers, output: &Output) {
 }
 
 fn say_target(channel: &str, why: &TargetError, output: &Output) {
-    let mut text = format!("channel {channel} cannot be reached: {why}");
-    let mut source = std::error::Error::source(why);
-    while let Some(cause) = source {
-        text.push_str(&format!("; because: {cause}"));
-        source = cause.source();
-    }
+    let text = because(format!("channel {channel} cannot be reached: {why}"), why);
     if output.json {
         output.problem(&json!({ "warning": plain::line(&text), "hint": plain::line(&why.hint()) }).to_string());
     } else {

@@ -12,7 +12,7 @@ use super::{
     signals, workspace,
 };
 use crate::{
-    delivery::{Secret, Secrets},
+    delivery::Secret,
     domain::{ids::Id, policy::Policy, redact::Redactor},
     lake::Lake,
     mcp::{
@@ -74,8 +74,7 @@ pub async fn run(args: &McpArgs, lake: Lake, redactor: &Redactor, output: &Outpu
 
 /// What PagerDuty signs with, of every channel that says where that is.
 async fn pagerduty(policy: &Policy) -> Result<Vec<Secret>, Failure> {
-    let client = || workspace::client().map_err(|why| why.to_string().into());
-    let secrets = Secrets { environment: &workspace::environment, workspace: &client };
+    let secrets = workspace::secrets();
     let mut known = Vec::new();
     for reference in policy.channels.values().filter_map(|channel| channel.reach.webhook_secret.as_ref()) {
         known.push(secrets.read(reference).await.map_err(|why| Failure::Receivers(why.into()))?);

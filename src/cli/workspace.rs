@@ -3,9 +3,12 @@
 use std::{io::ErrorKind, path::PathBuf};
 
 use super::exit::Failure;
-use crate::databricks::{
-    Client,
-    auth::{AuthError, Settings},
+use crate::{
+    databricks::{
+        Client,
+        auth::{AuthError, Settings},
+    },
+    delivery::secrets::{NoClient, Secrets},
 };
 
 /// A client of the workspace that the environment or a profile names. Makes no request.
@@ -15,6 +18,14 @@ use crate::databricks::{
 pub fn client() -> Result<Client, Failure> {
     let (workspace, credentials) = settings()?.access()?;
     Ok(Client::new(workspace, credentials)?)
+}
+
+/// What secrets are read from.
+pub fn secrets() -> Secrets<'static> {
+    fn asked() -> Result<Client, NoClient> {
+        client().map_err(|why| why.to_string().into())
+    }
+    Secrets { environment: &environment, workspace: &asked }
 }
 
 fn settings() -> Result<Settings, Failure> {
@@ -35,7 +46,7 @@ fn settings() -> Result<Settings, Failure> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "as an argument, a token would be shown to everybody on the machine")]
-pub fn environment(name: &str) -> Option<String> {
+fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 

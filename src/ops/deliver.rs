@@ -15,7 +15,10 @@ use std::{
 
 use chrono::TimeDelta;
 use rand::RngExt;
-use tokio::{task::JoinSet, time::Instant};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{CHUNK, OpsError, existing_lake, open_ledger, prepare_step, settle};
@@ -131,6 +134,7 @@ pub async fn deliver(
             counts,
             settled_to: 0,
             beat_at: None,
+            beating: None,
             dead_since_beat: false,
         };
         let ended = deliverer.run(until, &stop, &mut failed, &mut say).await;
@@ -191,6 +195,8 @@ struct Deliverer<'a> {
     /// Up to this row of the ledger nothing waits any more.
     settled_to: u64,
     beat_at: Option<Instant>,
+    /// One that is on its way: nobody waits for a page because of it.
+    beating: Option<JoinHandle<Result<(), String>>>,
     dead_since_beat: bool,
 }
 
@@ -412,6 +418,7 @@ impl Deliverer<'_> {
         while let Some(landed) = self.flying.join_next().await {
             self.landed(landed.ok(), say).await?;
         }
+        self.beaten(say).await;
         Ok(())
     }
 
@@ -460,14 +467,25 @@ impl Deliverer<'_> {
     /// Whoever watches hears that the deliverer lives; not when something was given up since.
     async fn beat(&mut self, say: &mut impl FnMut(Said<'_>)) {
         let Some(address) = self.heartbeat else { return };
-        if self.beat_at.is_some_and(|at| at.elapsed() < BEAT_EVERY) {
+        if self.beating.as_ref().is_some_and(JoinHandle::is_finished) {
+            self.beaten(say).await;
+        }
+        if self.beating.is_some() || self.beat_at.is_some_and(|at| at.elapsed() < BEAT_EVERY) {
             return;
         }
         self.beat_at = Some(Instant::now());
         if std::mem::take(&mut self.dead_since_beat) {
             return say(Said::NoBeat("a notice was given up since the last one".into()));
         }
-        if let Err(why) = self.receivers.http.beat(address).await {
+        let (http, address) = (self.receivers.http.clone(), address.clone());
+        self.beating = Some(tokio::spawn(async move { http.beat(&address).await }));
+    }
+
+    /// Waits for the beat on its way, and tells if it did not arrive.
+    async fn beaten(&mut self, say: &mut impl FnMut(Said<'_>)) {
+        if let Some(beating) = self.beating.take()
+            && let Ok(Err(why)) = beating.await
+        {
             say(Said::NoBeat(why));
         }
     }

@@ -5,6 +5,7 @@
 //! told of it, one whose severity rose meanwhile. Everything else leaves by a recorded step.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
@@ -117,6 +118,19 @@ pub enum Sending {
 }
 
 impl Sending {
+    /// `None`: there is nothing to be sent.
+    fn of(because: Option<SummaryReason>, heads: &[Head<'_>]) -> Option<Self> {
+        let due = |head: &Head<'_>| Due {
+            notice: head.waiting.notice.clone(),
+            attempt: head.waiting.attempts + 1,
+            receipt: head.lane.receipt.clone(),
+        };
+        match because {
+            Some(because) => Some(Self::Several(because, heads.iter().map(due).collect())),
+            None => heads.first().map(|head| Self::One(Box::new(due(head)))),
+        }
+    }
+
     /// The notices that it tells.
     pub fn dues(&self) -> &[Due] {
         match self {
@@ -483,65 +497,50 @@ impl Outbox {
 
     /// What is to be done at `now`, at most `most` messages.
     pub fn plan(&mut self, now: Timestamp, most: usize) -> Plan {
+        let channels: BTreeSet<Id> = self.lanes.keys().map(|(channel, _)| channel.clone()).collect();
+        let tokens: BTreeMap<Id, (usize, Timestamp)> =
+            channels.into_iter().map(|channel| (channel.clone(), self.bucket(&channel, now).tokens(now))).collect();
         let mut plan = Plan::default();
-        let mut ready: BTreeMap<Id, Vec<(&Waiting, &Lane)>> = BTreeMap::new();
-        let mut stale: BTreeMap<Id, Vec<(&Waiting, &Lane)>> = BTreeMap::new();
+        let mut ready: BTreeMap<&Id, Vec<Head<'_>>> = BTreeMap::new();
+        let mut stale: BTreeMap<&Id, Vec<Head<'_>>> = BTreeMap::new();
         let mut later = |at: Timestamp| plan.next = Some(plan.next.map_or(at, |next: Timestamp| next.min(at)));
-        for lane in self.lanes.values() {
+        for ((channel, _), lane) in &self.lanes {
             let Some(waiting) = lane.waiting.front() else { continue };
             match self.standing(waiting, now) {
                 Standing::Later(at) => later(at),
                 Standing::Leaves(event, reason) => {
                     plan.leave.push(Left { notice: waiting.notice.clone(), attempts: waiting.attempts, event, reason })
                 }
-                Standing::Ready => ready.entry(waiting.notice.channel.clone()).or_default().push((waiting, lane)),
-                Standing::Stale => stale.entry(waiting.notice.channel.clone()).or_default().push((waiting, lane)),
+                Standing::Ready => ready.entry(channel).or_default().push(Head { waiting, lane }),
+                Standing::Stale => stale.entry(channel).or_default().push(Head { waiting, lane }),
             }
         }
         if let Some(until) = self.quiet.values().map(|quiet| quiet.until).min() {
             later(until);
         }
-        let due = |(waiting, lane): &(&Waiting, &Lane)| Due {
-            notice: waiting.notice.clone(),
-            attempt: waiting.attempts + 1,
-            receipt: lane.receipt.clone(),
-        };
-        let mut sendings: BTreeMap<Id, Vec<Sending>> = BTreeMap::new();
-        for (channel, waiting) in &stale {
-            let bundles = waiting
-                .chunks(MAX_BUNDLE)
-                .map(|part| Sending::Several(SummaryReason::Stale, part.iter().map(due).collect()));
-            sendings.entry(channel.clone()).or_default().extend(bundles);
-        }
-        for (channel, mut waiting) in ready {
-            waiting.sort_by_key(|(waiting, _)| (std::cmp::Reverse(waiting.notice.urgency()), waiting.notice.source));
-            let is_read = waiting.first().is_some_and(|(waiting, _)| waiting.notice.kind.is_read());
-            let (alerts, rest): (Vec<_>, Vec<_>) =
-                waiting.into_iter().partition(|(waiting, _)| waiting.notice.says == NoticeKind::Trigger);
-            let sendings = sendings.entry(channel).or_default();
-            if is_read && alerts.len() > self.policy.delivery.bundle_over as usize {
-                let bundles = alerts.chunks(MAX_BUNDLE);
-                sendings
-                    .extend(bundles.map(|part| Sending::Several(SummaryReason::Many, part.iter().map(due).collect())));
-            } else {
-                sendings.extend(alerts.iter().map(|one| Sending::One(Box::new(due(one)))));
-            }
-            sendings.extend(rest.iter().map(|one| Sending::One(Box::new(due(one)))));
-        }
         let mut room = most;
-        let mut again = None::<Timestamp>;
-        for (channel, sendings) in sendings {
-            let bucket = self.bucket(&channel, now);
-            let (tokens, refilled) = bucket.tokens(now);
-            let some = sendings.len().min(tokens).min(room);
-            if some < sendings.len() {
-                let at = if some < room { refilled } else { now };
-                again = Some(again.map_or(at, |again| again.min(at)));
+        for (channel, (tokens, refilled)) in &tokens {
+            let (stale, mut ready) =
+                (stale.remove(channel).unwrap_or_default(), ready.remove(channel).unwrap_or_default());
+            ready.sort_by_key(|Head { waiting, .. }| (Reverse(waiting.notice.urgency()), waiting.notice.source));
+            let (alerts, rest): (Vec<_>, Vec<_>) =
+                ready.into_iter().partition(|head| head.waiting.notice.says == NoticeKind::Trigger);
+            let is_read = alerts.first().is_some_and(|head| head.waiting.notice.kind.is_read());
+            let many = is_read && alerts.len() > self.policy.delivery.bundle_over as usize;
+            let at_once = if many { MAX_BUNDLE } else { 1 };
+            let messages = stale.chunks(MAX_BUNDLE).map(|part| (Some(SummaryReason::Stale), part));
+            let messages =
+                messages.chain(alerts.chunks(at_once).map(|part| (many.then_some(SummaryReason::Many), part)));
+            let mut messages = messages.chain(rest.chunks(1).map(|part| (None, part)));
+            let some = (*tokens).min(room);
+            let sent = plan.send.len();
+            plan.send.extend(messages.by_ref().take(some).filter_map(|(because, part)| Sending::of(because, part)));
+            room -= plan.send.len() - sent;
+            if messages.next().is_some() {
+                let at = if room > 0 { *refilled } else { now };
+                plan.next = Some(plan.next.map_or(at, |next| next.min(at)));
             }
-            room -= some;
-            plan.send.extend(sendings.into_iter().take(some));
         }
-        plan.next = [plan.next, again].into_iter().flatten().min();
         plan
     }
 
@@ -602,6 +601,13 @@ impl Outbox {
             ),
         }
     }
+}
+
+/// The first notice of a lane.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    waiting: &'a Waiting,
+    lane: &'a Lane,
 }
 
 enum Standing {
