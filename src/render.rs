@@ -9,6 +9,7 @@
 //! - [`listing`]: many rows, one per line
 //! - [`notice`]: what is sent to PagerDuty, Slack, Teams, a mailbox or a webhook; `slack` makes text safe for Slack
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
+//! - `page`: what every HTML page begins with
 //! - [`checkup`]: what was found about a place for a lake
 //! - [`digest`]: one week, in every format
 //! - [`deliveries`]: what people were told, and what came of it
@@ -38,6 +39,7 @@ pub mod listing;
 pub mod markdown;
 pub mod notice;
 pub mod ocsf;
+mod page;
 pub mod plain;
 pub mod postmortem;
 pub mod receipt;

@@ -16,7 +16,7 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::charts::ink;
-use crate::domain::digest::Digest;
+use crate::{domain::digest::Digest, render::page};
 use calendar::Calendar;
 
 mod calendar;
@@ -43,11 +43,7 @@ pub fn html(digest: &Digest) -> String {
         (DOCTYPE)
         html lang="en" {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="supported-color-schemes" content="light dark";
-                title { "Incident digest, week " (values::said(&digest.week.week)) }
+                (page::head(&format!("Incident digest, week {}", values::said(&digest.week.week))))
                 style { (PreEscaped(style)) }
             }
             body {

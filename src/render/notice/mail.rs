@@ -12,6 +12,7 @@ use crate::{
     },
     render::{
         digest::{html::html as digest_page, text},
+        page::head,
         plain::{NA, within},
     },
 };
@@ -108,11 +109,7 @@ fn page(said: &Said) -> String {
         (DOCTYPE)
         html lang="en" {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="supported-color-schemes" content="light dark";
-                title { (said.headline) }
+                (head(&said.headline))
             }
             body style="margin: 0; padding: 16px; font: 16px/1.45 sans-serif; color-scheme: light dark" {
                 div style={ "max-width: 40rem; margin: 0 auto; " (break_words) } {
