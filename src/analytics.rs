@@ -24,7 +24,6 @@ use datafusion::{
     prelude::{SessionConfig, SessionContext},
     sql::parser::Statement,
 };
-use deltalake::DeltaTable;
 
 use crate::{
     databricks::statements::StatementError,
@@ -200,12 +199,10 @@ async fn register(session: &SessionContext, lake: Option<&Lake>, statement: &Sta
         if let Some((def, lake)) = catalog::all().find(|def| def.name == name).zip(lake) {
             // Our own reader goes first: what is damaged is refused here, before anybody takes it for empty.
             let log = match def.name == catalog::AUDIT_LOG.name {
-                true => lake.table(def).log().await?,
+                true => lake.table(def).newest().await?,
                 false => rebuild::restored(lake, def).await?,
             };
-            let version = log.version;
-            let mut table = DeltaTable::new(lake.log_store(def.name)?);
-            table.load_version(version).await.map_err(LakeError::from)?;
+            let table = lake.delta_table_since(def, log.version).await?;
             table.update_datafusion_session(&state).map_err(LakeError::from)?;
             let provider = table.table_provider().with_session(Arc::new(state.clone())).build().await;
             let provider = provider.map_err(QueryError::Run)?;

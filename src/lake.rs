@@ -2,7 +2,7 @@
 //!
 //! - [`location`] says where a lake can be
 //! - [`store`] makes local disks durable; [`cloud`] speaks to object stores; [`unity`] asks a workspace for one
-//! - [`log`] reads a Delta log without listing it
+//! - [`log`] reads a Delta log without listing it; [`known`] keeps what was read of it; [`delta`] is delta-rs's view
 //! - [`reader`] is Parquet's view of a data file
 //! - [`table`] writes data files and commits, and reads rows back
 //! - [`ledger`] appends to the audit log: group commit, idempotence, conflicts
@@ -12,7 +12,9 @@
 //! - [`lease`], [`maintenance`] keep the tables healthy, one owner at a time; [`merge`] makes one file of several
 
 pub mod cloud;
+mod delta;
 pub mod doctor;
+mod known;
 pub mod lease;
 pub mod ledger;
 pub mod location;
@@ -277,6 +279,7 @@ pub struct Lake {
     prefix: Path,
     /// Who knows where it is, when the location does not say so.
     catalog: Option<Arc<CatalogStore>>,
+    known: Arc<known::Tables>,
     pub context: Context,
 }
 
@@ -319,12 +322,12 @@ impl Lake {
             }
             _ => (cloud::open(&location, &surroundings.variables, None)?, location.prefix()),
         };
-        Ok(Self { url: location.url()?, root, prefix, catalog, context })
+        Ok(Self { url: location.url()?, root, prefix, catalog, known: Arc::default(), context })
     }
 
     /// A lake at `url` on any store that puts if absent. `root` is rooted at the storage system's root.
     pub fn with_store(url: Url, root: Arc<dyn ObjectStore>, prefix: Path, context: Context) -> Self {
-        Self { url, root, prefix, catalog: None, context }
+        Self { url, root, prefix, catalog: None, known: Arc::default(), context }
     }
 
     pub fn url(&self) -> &Url {
@@ -372,19 +375,5 @@ impl Lake {
         let made = futures::future::try_join_all(projections).await?;
         let made = audit_log.create().await? || made.contains(&true);
         Ok(made)
-    }
-
-    /// Delta's own handle on a table's log.
-    pub(crate) fn log_store(&self, name: &str) -> Result<deltalake::logstore::LogStoreRef> {
-        let location = self
-            .url
-            .join(&format!("{name}/"))
-            .map_err(|error| LakeError::BadLocation { text: self.url.to_string(), reason: error.to_string() })?;
-        Ok(deltalake::logstore::default_logstore(
-            self.store(name),
-            Arc::clone(&self.root),
-            &location,
-            &deltalake::logstore::StorageConfig::default(),
-        ))
     }
 }

@@ -293,7 +293,7 @@ pub async fn consequences(lake: &Lake, ledger: &Ledger, new: &[u64]) -> Result<C
 /// What rows of the ledger say of alerts, episodes and causes.
 async fn projections_of(lake: &Lake, seqs: &[u64]) -> Result<Projections, OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = table.log().await?;
+    let log = table.newest().await?;
     let mut wanted = Projections::default();
     let mut seqs = seqs.to_vec();
     seqs.sort_unstable();
@@ -331,7 +331,7 @@ pub async fn settle(lake: &Lake) -> Result<(), LakeError> {
 /// [`OpsError::NoIncident`], or the lake's.
 pub async fn incident(lake: &Lake, id: IncidentId) -> Result<(Vec<AuditRow>, Projections), OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = existing(lake, table.log().await)?;
+    let log = existing(lake, table.newest().await)?;
     let rows = ledger::rows_where(&table, &log, "incident_id", &id.to_string()).await?;
     if rows.is_empty() {
         return Err(OpsError::NoIncident(id));
@@ -351,7 +351,7 @@ pub async fn incident(lake: &Lake, id: IncidentId) -> Result<(Vec<AuditRow>, Pro
 /// [`OpsError::NoAuditRow`], or the lake's.
 pub async fn audit_row(lake: &Lake, seq: u64) -> Result<AuditRow, OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = existing(lake, table.log().await)?;
+    let log = existing(lake, table.newest().await)?;
     ledger::rows_between(&table, &log, seq.saturating_sub(1), seq).await?.pop().ok_or(OpsError::NoAuditRow(seq))
 }
 
@@ -368,7 +368,7 @@ pub async fn audit_rows(lake: &Lake, filter: AuditFilter, order: Order) -> Resul
 /// # Errors
 /// [`LakeError::NoLake`].
 pub async fn existing_lake(lake: &Lake) -> Result<(), LakeError> {
-    existing(lake, lake.table(AUDIT_LOG).log().await).map(drop)
+    existing(lake, lake.table(AUDIT_LOG).newest().await).map(drop)
 }
 
 /// A missing audit log means that there is no lake.
@@ -384,7 +384,7 @@ fn existing<T>(lake: &Lake, outcome: Result<T, LakeError>) -> Result<T, LakeErro
 /// # Errors
 /// The query's, or that a row does not fit.
 pub async fn rows<T: serde::de::DeserializeOwned>(lake: &Lake, sql: &str) -> Result<Vec<T>, OpsError> {
-    existing(lake, lake.table(AUDIT_LOG).log().await)?;
+    existing(lake, lake.table(AUDIT_LOG).newest().await)?;
     let (_, batches) = analytics::query(lake, sql).await?;
     let mut rows = Vec::new();
     for batch in &batches {

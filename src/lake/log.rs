@@ -318,6 +318,12 @@ impl Log {
         }
     }
 
+    /// What only the ledger asks for.
+    pub fn forget_requests(&mut self) {
+        self.recent = HashMap::new();
+        self.indexed_from = None;
+    }
+
     /// Whether a checkpoint is due.
     pub fn checkpoint_due(&self) -> bool {
         self.version - self.checkpoint.unwrap_or(0) >= crate::tables::CHECKPOINT_INTERVAL

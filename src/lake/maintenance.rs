@@ -1,7 +1,7 @@
 //! Upkeep: compaction, checkpoints, log cleanup, vacuum. Under the lease; never needed for correctness.
 
 use chrono::TimeDelta;
-use deltalake::{DeltaTable, operations::vacuum::VacuumMode};
+use deltalake::operations::vacuum::VacuumMode;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, path::Path};
 use serde::Serialize;
@@ -118,7 +118,7 @@ pub async fn tend(lake: &Lake, def: &'static TableDef) -> Result<Option<u64>> {
 /// As [`tend`].
 pub async fn tend_all(lake: &Lake) -> Result<()> {
     let due = catalog::all()
-        .map(|def| async move { Ok::<_, LakeError>((def, lake.table(def).log().await?.checkpoint_due())) });
+        .map(|def| async move { Ok::<_, LakeError>((def, lake.table(def).newest().await?.checkpoint_due())) });
     for (def, due) in futures::future::try_join_all(due.collect::<Vec<_>>()).await? {
         if due {
             tend(lake, def).await?;
@@ -224,7 +224,7 @@ async fn merge_files(lake: &Lake, table: &Table, lease: &Lease, log: &mut Log, i
 
 /// Writes a checkpoint of exactly the version that was read and found whole, and reads it back.
 async fn checkpoint(lake: &Lake, table: &Table, log: &Log) -> Result<()> {
-    let mut delta = DeltaTable::new(lake.log_store(table.name())?);
+    let mut delta = lake.delta_table(table.def)?;
     delta.load_version(log.version).await?;
     deltalake::checkpoints::create_checkpoint(&delta, None).await?;
     let written = table.log().await;
@@ -273,7 +273,7 @@ async fn clean_log(table: &Table, checkpoint: u64, cutoff: Timestamp) -> Result<
 
 /// Removes data files that no version within the retention needs. delta-rs finds them.
 async fn vacuum(lake: &Lake, table: &Table, retention: TimeDelta) -> Result<usize> {
-    let mut delta = DeltaTable::new(lake.log_store(table.name())?);
+    let mut delta = lake.delta_table(table.def)?;
     delta.load().await?;
     let (_, found) = delta
         .vacuum()

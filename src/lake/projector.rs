@@ -45,7 +45,7 @@ pub struct Pass {
 pub async fn project(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
     let audit = lake.table(AUDIT_LOG);
     let lead = lake.table(LEAD);
-    let (audit_log, mut lead_log) = tokio::try_join!(audit.log(), lead.log())?;
+    let (audit_log, mut lead_log) = tokio::try_join!(audit.newest(), lead.newest())?;
     let head = ledger::head(&audit, &audit_log).await?.chain.seq;
     let from = u64::try_from(lead_log.projected_to).unwrap_or(0);
     let mut done = from;

@@ -190,14 +190,14 @@ pub async fn rebuild(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Vec<Reb
 /// The store's; [`LakeError::NoLake`] where there is no audit log either.
 pub async fn restored(lake: &Lake, def: &'static TableDef) -> Result<Log> {
     let table = lake.table(def);
-    if let Some(log) = table.try_log().await? {
+    if let Some(log) = table.try_newest().await? {
         return Ok(log);
     }
-    lake.table(AUDIT_LOG).log().await?;
+    lake.table(AUDIT_LOG).newest().await?;
     if table.create().await? {
         replace_rows(lake, def).await?;
     }
-    table.log().await
+    table.newest().await
 }
 
 /// One commit that takes out every row and puts in what the ledger says.

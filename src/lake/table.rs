@@ -1,6 +1,6 @@
 //! One Delta table: create it, write a data file, put a commit if nobody else did, read rows back.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use arrow::{
     array::{Array, AsArray, BooleanArray, RecordBatch, StringArray},
@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 use super::{
     Backoff, Context, Lake, LakeError, Result,
+    known::Known,
     log::{AddFile, Commit, CommitNote, Log, PROJECTION_APP_ID, RemoveFile, commit_path, read_commit},
     maintenance::MIN_RETENTION_HOURS,
     reader::DataFile,
@@ -94,16 +95,17 @@ pub struct Table {
     pub def: &'static TableDef,
     pub store: Arc<dyn ObjectStore>,
     context: Context,
+    known: Arc<Known>,
 }
 
 impl Table {
     pub fn new(def: &'static TableDef, lake: &Lake) -> Self {
-        Self { def, store: lake.store(def.name), context: lake.context.of(def.name) }
+        Self { def, store: lake.store(def.name), context: lake.context.of(def.name), known: lake.known.of(def) }
     }
 
     /// A handle on the same definition in another folder of the lake.
     pub fn in_folder(def: &'static TableDef, lake: &Lake, folder: &str) -> Self {
-        Self { def, store: lake.store(folder), context: lake.context.of(def.name) }
+        Self { def, store: lake.store(folder), context: lake.context.of(def.name), known: Arc::default() }
     }
 
     /// The note of a commit yet to be made.
@@ -167,7 +169,7 @@ impl Table {
     /// # Errors
     /// As [`Log::load`]; [`LakeError::NoLake`] when there is no such table.
     pub async fn log(&self) -> Result<Log> {
-        self.try_log().await?.ok_or_else(|| LakeError::NoLake(format!("{} (table {})", self.store, self.name())))
+        self.try_log().await?.ok_or_else(|| self.missing())
     }
 
     /// `None`: there is no such table.
@@ -178,6 +180,45 @@ impl Table {
         let read_at = self.context.now();
         let log = Log::load(self.store.as_ref(), self.name()).await?;
         Ok(log.map(|log| Log { read_at: Some(read_at), ..log }))
+    }
+
+    /// The log as it stands, of which this process reads only what it has not read yet. What rests on what nobody may have
+    /// changed behind its back, such as a proof, reads [`Self::log`].
+    ///
+    /// # Errors
+    /// As [`Self::log`].
+    pub async fn newest(&self) -> Result<Log> {
+        self.try_newest().await?.ok_or_else(|| self.missing())
+    }
+
+    /// As [`Self::newest`]. `None`: there is no such table.
+    ///
+    /// # Errors
+    /// As [`Log::load`].
+    pub async fn try_newest(&self) -> Result<Option<Log>> {
+        let asked = Instant::now();
+        let mut known = self.known.log.lock().await;
+        let begun = Instant::now();
+        let mut newest = match known.take() {
+            // Somebody began to read after we had asked: whatever stood then is in it.
+            Some((read, log)) if read >= asked => return Ok(Some(known.insert((read, log)).1.clone())),
+            // By now somebody may have made the checkpoint that was due.
+            Some((_, log)) if log.checkpoint_due() => self.try_log().await?,
+            Some((_, mut log)) => {
+                self.refresh(&mut log).await?;
+                Some(log)
+            }
+            None => self.try_log().await?,
+        };
+        if let Some(log) = &mut newest {
+            log.forget_requests();
+            *known = Some((begun, log.clone()));
+        }
+        Ok(newest)
+    }
+
+    fn missing(&self) -> LakeError {
+        LakeError::NoLake(format!("{} (table {})", self.store, self.name()))
     }
 
     /// Whether a log may be committed to. Cleanup removes commits that are older than any retention allows; to whoever has

@@ -94,7 +94,7 @@ async fn request(
     at: Timestamp,
 ) -> Result<(AliasCauses, Vec<String>), OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let based_on = ledger::head(&table, &table.log().await?).await?.chain.seq;
+    let based_on = ledger::head(&table, &table.newest().await?).await?.chain.seq;
     let known: BTreeSet<String> = known(lake).await?.into_iter().map(|cause| cause.cause_fingerprint).collect();
     let declared = analytics::recurrence::aliases(Engine::Local(lake)).await?;
     let current = crate::domain::recurrence::current_aliases(&declared);

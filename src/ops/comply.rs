@@ -118,7 +118,7 @@ pub async fn check(
     for round in 0..MAX_ROUNDS {
         let based_on = match ledger {
             // Before the queries: what is recorded while they run makes the requests outdated.
-            Some(_) => ledger::head(&lake.table(AUDIT_LOG), &lake.table(AUDIT_LOG).log().await?).await?.chain.seq,
+            Some(_) => ledger::head(&lake.table(AUDIT_LOG), &lake.table(AUDIT_LOG).newest().await?).await?.chain.seq,
             None => 0,
         };
         let known = if round == 0 && ledger.is_none() { &known } else { &recorded(lake, &workspace.id).await? };

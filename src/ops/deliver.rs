@@ -216,7 +216,7 @@ impl Deliverer<'_> {
         say: &mut impl FnMut(Said<'_>),
     ) -> Result<(), OpsError> {
         let table = self.lake.table(AUDIT_LOG);
-        let log = table.log().await?;
+        let log = table.newest().await?;
         let mut read = Read { table, log, outbox: start::outbox(self.lake).await? };
         let mut settled = Instant::now();
         while !stop.is_cancelled() {

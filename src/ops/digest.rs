@@ -211,7 +211,7 @@ const BASE: &str = "SELECT seq, content FROM digests WHERE week_end <= :week_sta
 /// Verifies the audit log: all of it, or when it is long what came after the digest before.
 async fn proof(lake: &Lake, before: Option<&Digest>) -> Result<AuditProof, OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = table.log().await?;
+    let log = table.newest().await?;
     let rows: u64 = log.files.values().filter_map(|file| file.parse_stats().num_records).sum();
     let trusted = before
         .filter(|before| rows > WHOLE_LOG_ROWS && before.audit.intact)
@@ -249,7 +249,7 @@ async fn last_recorded_before(lake: &Lake, at: Timestamp) -> Result<u64, OpsErro
     let first: Vec<First> = Engine::Local(lake).rows(FIRST_SINCE, &[("at".into(), at.into())]).await?;
     match first.into_iter().find_map(|first| first.seq) {
         Some(seq) => Ok(seq - 1),
-        None => Ok(ledger::head(&lake.table(AUDIT_LOG), &lake.table(AUDIT_LOG).log().await?).await?.chain.seq),
+        None => Ok(ledger::head(&lake.table(AUDIT_LOG), &lake.table(AUDIT_LOG).newest().await?).await?.chain.seq),
     }
 }
 
@@ -260,7 +260,7 @@ const FIRST_SINCE: &str = "SELECT min(seq) AS seq FROM audit_log WHERE recorded_
 /// # Errors
 /// The lake's.
 pub async fn known_from(lake: &Lake) -> Result<Option<Timestamp>, LakeError> {
-    let log = lake.table(IncidentState::TABLE).log().await?;
+    let log = lake.table(IncidentState::TABLE).newest().await?;
     Ok(log.files.values().filter_map(|file| file.parse_stats().min_time("reported_at")).min())
 }
 
@@ -269,7 +269,7 @@ async fn freshness(lake: &Lake, week: Week) -> Result<Freshness, OpsError> {
     struct Latest {
         at: Option<Timestamp>,
     }
-    let log = lake.table(AUDIT_LOG).log().await?;
+    let log = lake.table(AUDIT_LOG).newest().await?;
     // Statistics are cut to milliseconds: close enough for "how fresh".
     let last_recorded_at = log.files.values().filter_map(|file| file.parse_stats().max_time("recorded_at")).max();
     let parameters = [("from".into(), week.earlier(4).start().into()), ("until".into(), week.end().into())];

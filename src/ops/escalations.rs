@@ -85,7 +85,7 @@ pub async fn replay(
     progress: impl Fn(u64, u64),
 ) -> Result<Replayed, OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = existing(lake, table.log().await)?;
+    let log = existing(lake, table.newest().await)?;
     let head = ledger::head(&table, &log).await?.chain.seq;
     let mut replay = Replay::new(rules, since);
     for after in (0..head).step_by(CHUNK) {

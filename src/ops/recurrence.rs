@@ -176,7 +176,7 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
     let rule = rule(lake);
     // Before the queries: what is recorded while they run makes the requests outdated.
     let table = lake.table(AUDIT_LOG);
-    let based_on = ledger::head(&table, &table.log().await?).await?.chain.seq;
+    let based_on = ledger::head(&table, &table.newest().await?).await?.chain.seq;
     let snapshot;
     let engine = match engine {
         Engine::Local(lake) => {
@@ -348,7 +348,7 @@ fn id(text: &str) -> Result<Id, LakeError> {
 
 /// When the earliest finding was found, or a little before. `None` when there is none.
 async fn earliest_found(lake: &Lake) -> Result<Option<Timestamp>, LakeError> {
-    let log = lake.table(RootCause::TABLE).log().await?;
+    let log = lake.table(RootCause::TABLE).newest().await?;
     let found = log.files.values().map(|file| file.parse_stats().min_time("found_at").unwrap_or_else(beginning));
     Ok(found.min())
 }

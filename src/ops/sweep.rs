@@ -89,14 +89,14 @@ impl Before {
             last: Option<u64>,
         }
         let table = lake.table(AUDIT_LOG);
-        let log = table.log().await?;
+        let log = table.newest().await?;
         let head = ledger::head(&table, &log).await?.chain.seq;
         settle(lake).await?;
         let of = [("workspace".into(), workspace.as_str().into())];
         let ends = Engine::Local(lake).rows::<Ends>(ENDS, &of).await?.pop();
         let read = async |seq: Option<u64>| -> Result<Option<(u64, RecordJobRuns)>, OpsError> {
             let Some(seq) = seq else { return Ok(None) };
-            let log = table.log().await?;
+            let log = table.newest().await?;
             let found = ledger::entries(&table, &log, seq - 1, seq).await?.pop();
             let damaged = || LakeError::Corrupt(format!("row {seq} should tell of runs"));
             let entry = Entry::parse(&found.ok_or_else(damaged)?.1).map_err(|_| damaged())?;

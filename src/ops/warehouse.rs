@@ -22,7 +22,7 @@ pub async fn agree(lake: &Lake, engine: Engine<'_>) -> Result<(), OpsError> {
     let Engine::Warehouse(_) = engine else { return Ok(()) };
     projector::project(lake, |_, _| {}).await?;
     let table = lake.table(AUDIT_LOG);
-    let head = ledger::head(&table, &table.log().await?).await?.chain;
+    let head = ledger::head(&table, &table.newest().await?).await?.chain;
     // Of an empty log there must be no row at all.
     let seq = i64::try_from(head.seq.max(1)).map_err(|error| LakeError::Corrupt(error.to_string()))?;
     let rows: Vec<Row> =

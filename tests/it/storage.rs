@@ -26,7 +26,7 @@ use proxy::Faults;
 const LATENCY: Duration = Duration::from_millis(30);
 
 fn faults() -> Faults {
-    Faults { lost: 4, busy: 4, busy_after: 4, conflict: 4, slow: 4 }
+    Faults { lost: 4, busy: 4, busy_after: 4, conflict: 25, slow: 4 }
 }
 
 /// Each kind of fault happened, or the test has shown nothing.

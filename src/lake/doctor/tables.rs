@@ -1,6 +1,5 @@
 //! The tables of a lake that is there.
 
-use deltalake::DeltaTable;
 use serde_json::Value;
 
 use super::failed;
@@ -114,7 +113,7 @@ struct Stands {
 
 impl Stands {
     async fn of(lake: &Lake, def: &'static TableDef) -> Result<Self> {
-        let mut table = DeltaTable::new(lake.log_store(def.name)?);
+        let mut table = lake.delta_table(def)?;
         table.load().await?;
         let state = table.snapshot()?;
         Ok(Self {

@@ -39,7 +39,7 @@ pub struct Faults {
     pub busy: u32,
     /// It is done, and answered by 503.
     pub busy_after: u32,
-    /// 409 for a put that may not overwrite, and nothing is done, as S3 says when two come at once.
+    /// 409, and nothing is done, as S3 says when two come at once: of puts that may not overwrite, which are few.
     pub conflict: u32,
     /// It takes a quarter of a second longer.
     pub slow: u32,

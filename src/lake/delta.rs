@@ -1,0 +1,120 @@
+//! delta-rs's view of the tables: what DataFusion reads, and what checkpoints and vacuum are made from.
+
+use std::{num::NonZero, sync::Arc};
+
+use bytes::Bytes;
+use delta_kernel::Engine;
+use delta_kernel_engine::{
+    DefaultEngineBuilder,
+    executor::tokio::{TokioBackgroundExecutor, TokioMultiThreadExecutor},
+};
+use deltalake::{
+    DeltaResult, DeltaTable,
+    kernel::{Version, transaction::TransactionError},
+    logstore::{CommitOrBytes, LogStore, LogStoreConfig, LogStoreRef, StorageConfig, default_logstore},
+};
+use object_store::ObjectStore;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use uuid::Uuid;
+
+use super::{Lake, LakeError, Result};
+use crate::tables::TableDef;
+
+/// Files of a log that are read at once, and rows of one that are held. For each file delta-rs sets memory aside as for so
+/// many rows; of its own accord it begins a thousand files and a thousand rows of each, a gigabyte for a log of a thousand commits.
+const FILES_AT_ONCE: NonZero<usize> = NonZero::new(16).unwrap();
+const ROWS_AT_ONCE: NonZero<usize> = NonZero::new(256).unwrap();
+
+impl Lake {
+    /// A table, with nothing read yet.
+    pub(super) fn delta_table(&self, def: &TableDef) -> Result<DeltaTable> {
+        let location = self
+            .url
+            .join(&format!("{}/", def.name))
+            .map_err(|error| LakeError::BadLocation { text: self.url.to_string(), reason: error.to_string() })?;
+        let (store, root) = (self.store(def.name), Arc::clone(&self.root));
+        let logs = default_logstore(store, root, &location, &StorageConfig::default());
+        Ok(DeltaTable::new(Arc::new(Sparing(logs))))
+    }
+
+    /// A table as it was at `version` or later. What this process has read of its log before is not read again.
+    pub(crate) async fn delta_table_since(&self, def: &'static TableDef, version: u64) -> Result<DeltaTable> {
+        let known = self.known.of(def);
+        let mut held = known.delta.lock().await;
+        if let Some(mut table) = held.take() {
+            let is_new_enough = table.version().is_some_and(|held| held >= version);
+            // It may rest on a part of the log that was removed meanwhile.
+            if is_new_enough || table.update_incremental(Some(version)).await.is_ok() {
+                return Ok(held.insert(table).clone());
+            }
+        }
+        let mut table = self.delta_table(def)?;
+        table.load_version(version).await?;
+        Ok(held.insert(table).clone())
+    }
+}
+
+/// delta-rs's own log store, with an engine that takes less memory.
+struct Sparing(LogStoreRef);
+
+#[async_trait::async_trait]
+impl LogStore for Sparing {
+    fn engine(&self, operation_id: Option<Uuid>) -> Arc<dyn Engine> {
+        let engine = DefaultEngineBuilder::new(self.0.root_object_store(operation_id))
+            .with_buffer_size(FILES_AT_ONCE)
+            .with_batch_size(ROWS_AT_ONCE);
+        let runtime = Handle::current();
+        match runtime.runtime_flavor() {
+            RuntimeFlavor::MultiThread => {
+                Arc::new(engine.with_task_executor(Arc::new(TokioMultiThreadExecutor::new(runtime))).build())
+            }
+            _ => Arc::new(engine.with_task_executor(Arc::new(TokioBackgroundExecutor::new())).build()),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    async fn refresh(&self) -> DeltaResult<()> {
+        self.0.refresh().await
+    }
+
+    async fn read_commit_entry(&self, version: Version) -> DeltaResult<Option<Bytes>> {
+        self.0.read_commit_entry(version).await
+    }
+
+    async fn write_commit_entry(
+        &self,
+        version: Version,
+        commit: CommitOrBytes,
+        operation_id: Uuid,
+    ) -> std::result::Result<(), TransactionError> {
+        self.0.write_commit_entry(version, commit, operation_id).await
+    }
+
+    async fn abort_commit_entry(
+        &self,
+        version: Version,
+        commit: CommitOrBytes,
+        operation_id: Uuid,
+    ) -> std::result::Result<(), TransactionError> {
+        self.0.abort_commit_entry(version, commit, operation_id).await
+    }
+
+    async fn get_latest_version(&self, start_version: Version) -> DeltaResult<Version> {
+        self.0.get_latest_version(start_version).await
+    }
+
+    fn object_store(&self, operation_id: Option<Uuid>) -> Arc<dyn ObjectStore> {
+        self.0.object_store(operation_id)
+    }
+
+    fn root_object_store(&self, operation_id: Option<Uuid>) -> Arc<dyn ObjectStore> {
+        self.0.root_object_store(operation_id)
+    }
+
+    fn config(&self) -> &LogStoreConfig {
+        self.0.config()
+    }
+}
