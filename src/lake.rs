@@ -279,7 +279,7 @@ pub struct Lake {
     prefix: Path,
     /// Who knows where it is, when the location does not say so.
     catalog: Option<Arc<CatalogStore>>,
-    known: Arc<known::Tables>,
+    known: Arc<known::Known>,
     pub context: Context,
 }
 

@@ -39,7 +39,7 @@ impl Lake {
 
     /// A table as it was at `version` or later. What this process has read of its log before is not read again.
     pub(crate) async fn delta_table_since(&self, def: &'static TableDef, version: u64) -> Result<DeltaTable> {
-        let known = self.known.of(def);
+        let known = self.known.table(def);
         let mut held = known.delta.lock().await;
         if let Some(mut table) = held.take() {
             let is_new_enough = table.version().is_some_and(|held| held >= version);

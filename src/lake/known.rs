@@ -1,4 +1,4 @@
-//! What this process has read of the tables' logs, so that nobody reads it again: only what came since.
+//! What this process knows of a lake, so that nobody reads or does again what was read or done: only what came since.
 
 use std::{
     collections::BTreeMap,
@@ -12,27 +12,31 @@ use deltalake::DeltaTable;
 use super::log::Log;
 use crate::tables::TableDef;
 
-/// Of each table of a lake; clones of the lake share it.
+/// Shared by clones of the lake.
 #[derive(Debug, Default)]
-pub(super) struct Tables(Mutex<BTreeMap<&'static str, Arc<Known>>>);
+pub(super) struct Known {
+    tables: Mutex<BTreeMap<&'static str, Arc<KnownTable>>>,
+    /// When the last projection of this process began, and how far it went. Whoever projects holds it meanwhile.
+    pub projected: tokio::sync::Mutex<Option<(Instant, u64)>>,
+}
 
 /// Of one table. Whoever brings it up to date holds it meanwhile: the others then have nothing left to read.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct KnownTable {
     /// And when reading it began. Without [`Log::recent`], which only the ledger needs and which grows.
     pub log: tokio::sync::Mutex<Option<(Instant, Log)>>,
     pub delta: tokio::sync::Mutex<Option<DeltaTable>>,
 }
 
-impl fmt::Debug for Known {
+impl fmt::Debug for KnownTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Known")
+        f.write_str("KnownTable")
     }
 }
 
-impl Tables {
-    pub fn of(&self, def: &'static TableDef) -> Arc<Known> {
-        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+impl Known {
+    pub fn table(&self, def: &'static TableDef) -> Arc<KnownTable> {
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(tables.entry(def.name).or_default())
     }
 }

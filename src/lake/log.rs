@@ -207,6 +207,8 @@ impl Commit {
 #[derive(Debug, Clone)]
 pub struct Log {
     pub version: u64,
+    /// The id of the commit it ends with: another table in the same place has another.
+    pub commit_id: Option<Uuid>,
     /// When it was last known to be the newest.
     pub read_at: Option<Timestamp>,
     pub checkpoint: Option<u64>,
@@ -227,6 +229,7 @@ impl Log {
     fn empty() -> Self {
         Self {
             version: 0,
+            commit_id: None,
             read_at: None,
             checkpoint: None,
             files: BTreeMap::new(),
@@ -241,6 +244,7 @@ impl Log {
     /// Takes over the next commit.
     pub fn apply(&mut self, commit: &Commit) {
         self.version = commit.version;
+        self.commit_id = commit.note.as_ref().map(|note| note.commit_id);
         for remove in &commit.removes {
             self.files.remove(&remove.path);
         }
@@ -412,10 +416,12 @@ async fn read_checkpoint(store: &dyn ObjectStore, table: &str, version: u64) -> 
     // The commit the checkpoint was made at still tells the head; once it has been cleaned away, the table does.
     if let Some(commit) = read_commit(store, table, version).await?
         && let Some(note) = commit.note
-        && let Some(head) = note.head
     {
-        log.indexed_from = Some(head.chain.seq + 1);
-        log.head = Some(head);
+        log.commit_id = Some(note.commit_id);
+        if let Some(head) = note.head {
+            log.indexed_from = Some(head.chain.seq + 1);
+            log.head = Some(head);
+        }
     }
     Ok(log)
 }

@@ -117,8 +117,8 @@ pub async fn tend(lake: &Lake, def: &'static TableDef) -> Result<Option<u64>> {
 /// # Errors
 /// As [`tend`].
 pub async fn tend_all(lake: &Lake) -> Result<()> {
-    let due = catalog::all()
-        .map(|def| async move { Ok::<_, LakeError>((def, lake.table(def).newest().await?.checkpoint_due())) });
+    let due =
+        catalog::all().map(|def| async move { Ok::<_, LakeError>((def, lake.table(def).checkpoint_due().await?)) });
     for (def, due) in futures::future::try_join_all(due.collect::<Vec<_>>()).await? {
         if due {
             tend(lake, def).await?;

@@ -4,6 +4,8 @@
 //! again after losing to somebody else. `incident_states` goes last in a pass and gets a commit even without rows: its
 //! `txn` says that all tables are done up to there, so that the others need a commit only when they have rows.
 
+use std::time::Instant;
+
 use super::{
     Lake, LakeError, Result,
     ledger::{self, entries},
@@ -38,11 +40,26 @@ pub struct Pass {
     pub entries: u64,
 }
 
-/// Brings every table up to the ledger's head. `progress` is told the last `seq` done, and the head.
+/// Brings every table up to the ledger's head. `progress` is told the last `seq` done, and the head. Of all that want that at
+/// once in this process one does it.
 ///
 /// # Errors
 /// The store's; [`LakeError::Corrupt`] when an entry cannot be read.
 pub async fn project(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
+    let asked = Instant::now();
+    let mut done = lake.known.projected.lock().await;
+    if let Some((begun, projected_to)) = *done
+        && begun >= asked
+    {
+        return Ok(Pass { projected_to, entries: 0 });
+    }
+    let begun = Instant::now();
+    let pass = pass(lake, progress).await?;
+    *done = Some((begun, pass.projected_to));
+    Ok(pass)
+}
+
+async fn pass(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
     let audit = lake.table(AUDIT_LOG);
     let lead = lake.table(LEAD);
     let (audit_log, mut lead_log) = tokio::try_join!(audit.newest(), lead.newest())?;

@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use super::{
     Backoff, Context, Lake, LakeError, Result,
-    known::Known,
+    known::KnownTable,
     log::{AddFile, Commit, CommitNote, Log, PROJECTION_APP_ID, RemoveFile, commit_path, read_commit},
     maintenance::MIN_RETENTION_HOURS,
     reader::DataFile,
@@ -95,12 +95,12 @@ pub struct Table {
     pub def: &'static TableDef,
     pub store: Arc<dyn ObjectStore>,
     context: Context,
-    known: Arc<Known>,
+    known: Arc<KnownTable>,
 }
 
 impl Table {
     pub fn new(def: &'static TableDef, lake: &Lake) -> Self {
-        Self { def, store: lake.store(def.name), context: lake.context.of(def.name), known: lake.known.of(def) }
+        Self { def, store: lake.store(def.name), context: lake.context.of(def.name), known: lake.known.table(def) }
     }
 
     /// A handle on the same definition in another folder of the lake.
@@ -205,8 +205,18 @@ impl Table {
             // By now somebody may have made the checkpoint that was due.
             Some((_, log)) if log.checkpoint_due() => self.try_log().await?,
             Some((_, mut log)) => {
-                self.refresh(&mut log).await?;
-                Some(log)
+                let (version, id) = (log.version, log.commit_id);
+                let last = read_commit(self.store.as_ref(), self.name(), version);
+                match tokio::join!(last, self.refresh(&mut log)) {
+                    (Ok(Some(last)), Ok(())) if id.is_some() && id == last.note.as_ref().map(|note| note.commit_id) => {
+                        Some(log)
+                    }
+                    // The commit it ended with is not there: it was cleaned away, or the table was made anew.
+                    _ => {
+                        *self.known.delta.lock().await = None;
+                        self.try_log().await?
+                    }
+                }
             }
             None => self.try_log().await?,
         };
@@ -215,6 +225,18 @@ impl Table {
             *known = Some((begun, log.clone()));
         }
         Ok(newest)
+    }
+
+    /// Whether this process has last seen the table without a checkpoint that is due. Reads only what it has never seen.
+    ///
+    /// # Errors
+    /// As [`Self::newest`].
+    pub async fn checkpoint_due(&self) -> Result<bool> {
+        let seen = self.known.log.lock().await.as_ref().map(|(_, log)| log.checkpoint_due());
+        match seen {
+            Some(false) => Ok(false),
+            _ => Ok(self.newest().await?.checkpoint_due()),
+        }
     }
 
     fn missing(&self) -> LakeError {

@@ -13,7 +13,7 @@ use crate::{
         checkup::{Check, Finding, State},
         time::Timestamp,
     },
-    lake::{Lake, Result, log::get, table::already_there},
+    lake::{Backoff, Lake, Result, log::get, table::already_there},
 };
 
 /// Writers at the same moment.
@@ -96,10 +96,15 @@ impl<'a> Probe<'a> {
     /// Puts if absent. False: it is there.
     async fn create(&self, path: &Path, text: &str) -> Result<bool> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.store.put_opts(path, PutPayload::from(text.to_owned()), options).await {
-            Ok(_) => Ok(true),
-            Err(error) if already_there(&error) => Ok(false),
-            Err(error) => Err(error.into()),
+        let mut pause = Backoff::new();
+        loop {
+            match self.store.put_opts(path, PutPayload::from(text.to_owned()), options.clone()).await {
+                Ok(_) => return Ok(true),
+                Err(error) if !already_there(&error) => return Err(error.into()),
+                // S3 says so too when two came at once and neither was taken: what stands there counts.
+                Err(_) if pause.exhausted() || self.text(path).await?.is_some() => return Ok(false),
+                Err(_) => pause.pause().await,
+            }
         }
     }
 
