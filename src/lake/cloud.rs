@@ -30,7 +30,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take, its body included: a merged file of 32 MiB has to pass.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How often a client sends a request again, and until when. Few and short: what is worth more patience is tried again above.
-const RETRIES: usize = 3;
+const RETRIES: usize = 5;
 const RETRYING: Duration = Duration::from_secs(20);
 
 /// Names and values of environment variables that clients of object stores know. Never printed.

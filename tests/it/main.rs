@@ -14,6 +14,7 @@ mod digest;
 mod faults;
 mod histories;
 mod ingest;
+mod known;
 mod layouts;
 mod mcp;
 mod peer;
