@@ -371,11 +371,19 @@ fn an_inbox_that_is_none_is_said_so() {
 
 #[test]
 fn an_inbox_in_s3_is_an_inbox() {
-    let store = Store::s3();
-    assert_good_and_bad(&store.lake("good"), &Bucket::new(&store, "good-inbox"));
-    assert_nothing_is_replaced(&store.lake("names"), &Bucket::new(&store, "names-inbox"));
-    assert_too_large(&store.lake("large"), &Bucket::new(&store, "large-inbox"));
+    assert_an_inbox(&Store::s3());
+}
+
+#[test]
+fn an_inbox_in_azure_is_an_inbox() {
+    assert_an_inbox(&Store::azure());
+}
+
+fn assert_an_inbox(store: &Store) {
+    assert_good_and_bad(&store.lake("good"), &Bucket::new(store, "good-inbox"));
+    assert_nothing_is_replaced(&store.lake("names"), &Bucket::new(store, "names-inbox"));
+    assert_too_large(&store.lake("large"), &Bucket::new(store, "large-inbox"));
     store.proxy.takes(std::time::Duration::from_millis(3));
-    races::assert_taken_once_by_many(&store.lake("many"), &Bucket::new(&store, "many-inbox"), 2, 40);
-    races::assert_kills_lose_nothing(&store.lake("kills"), &Bucket::new(&store, "kills-inbox"), 6);
+    races::assert_taken_once_by_many(&store.lake("many"), &Bucket::new(store, "many-inbox"), 2, 40);
+    races::assert_kills_lose_nothing(&store.lake("kills"), &Bucket::new(store, "kills-inbox"), 6);
 }

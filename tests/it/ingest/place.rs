@@ -9,6 +9,7 @@ use std::{
 
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as Key, prefix::PrefixStore};
+use ops_runbook::lake::location::Location;
 use tempfile::{TempDir, tempdir};
 
 use crate::storage::emulators::Store;
@@ -94,10 +95,13 @@ pub struct Bucket {
 
 impl Bucket {
     pub fn new(store: &Store, name: &str) -> Self {
-        let client = store.client();
-        let store = Arc::new(PrefixStore::new(client, Key::from(name)));
+        // As it is told: with its account, where it has one.
+        let account = store.variables.iter().find(|(name, _)| name == "AZURE_STORAGE_ACCOUNT_NAME");
+        let location: Location = store.lake(name).uri.parse().unwrap();
+        let uri = location.in_account(account.map(|(_, name)| name.as_str())).to_string();
+        let store = Arc::new(PrefixStore::new(store.client(), Key::from(name)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { uri: format!("s3://ops/{name}"), store, runtime }
+        Self { uri, store, runtime }
     }
 }
 

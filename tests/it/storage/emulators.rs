@@ -1,6 +1,8 @@
 //! Stores that speak as S3 and Azure do, each behind a [`Proxy`].
 
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use std::sync::Arc;
+
+use object_store::{ObjectStore, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder};
 use ops_runbook::lake::{Context, Lake, Surroundings};
 
 use super::proxy::Proxy;
@@ -57,18 +59,24 @@ impl Store {
         Self { root: "az://ops".into(), variables, proxy, sas, _peer: peer }
     }
 
-    /// A client of the bucket that knows nothing of this program.
-    pub fn client(&self) -> AmazonS3 {
+    /// A client of the bucket or container that knows nothing of this program.
+    pub fn client(&self) -> Arc<dyn ObjectStore> {
         let value = |name: &str| self.variables.iter().find(|(known, _)| known == name).unwrap().1.clone();
-        AmazonS3Builder::new()
+        if self.sas.is_some() {
+            let builder = MicrosoftAzureBuilder::new()
+                .with_container_name("ops")
+                .with_endpoint(value("AZURE_STORAGE_ENDPOINT"))
+                .with_account(value("AZURE_STORAGE_ACCOUNT_NAME"))
+                .with_access_key(value("AZURE_STORAGE_ACCOUNT_KEY"));
+            return Arc::new(builder.with_allow_http(true).build().unwrap());
+        }
+        let builder = AmazonS3Builder::new()
             .with_bucket_name("ops")
             .with_endpoint(value("AWS_ENDPOINT_URL"))
             .with_region(value("AWS_REGION"))
             .with_access_key_id(value("AWS_ACCESS_KEY_ID"))
-            .with_secret_access_key(value("AWS_SECRET_ACCESS_KEY"))
-            .with_allow_http(true)
-            .build()
-            .unwrap()
+            .with_secret_access_key(value("AWS_SECRET_ACCESS_KEY"));
+        Arc::new(builder.with_allow_http(true).build().unwrap())
     }
 
     /// A place for a lake of its own.
