@@ -76,10 +76,6 @@ impl LogStore for Sparing {
         self.0.name()
     }
 
-    async fn refresh(&self) -> DeltaResult<()> {
-        self.0.refresh().await
-    }
-
     async fn read_commit_entry(&self, version: Version) -> DeltaResult<Option<Bytes>> {
         self.0.read_commit_entry(version).await
     }

@@ -62,7 +62,15 @@ pub async fn project(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
 async fn pass(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
     let audit = lake.table(AUDIT_LOG);
     let lead = lake.table(LEAD);
-    let (audit_log, mut lead_log) = tokio::try_join!(audit.newest(), lead.newest())?;
+    let (audit_log, lead_log) = tokio::try_join!(audit.newest(), lead.try_newest())?;
+    let mut lead_log = match lead_log {
+        Some(log) => log,
+        // It cannot be made from the ledger by itself: it would say of the others that they are done.
+        None => {
+            lead.create().await?;
+            lead.newest().await?
+        }
+    };
     let head = ledger::head(&audit, &audit_log).await?.chain.seq;
     let from = u64::try_from(lead_log.projected_to).unwrap_or(0);
     let mut done = from;

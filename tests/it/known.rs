@@ -7,11 +7,15 @@ use ops_runbook::{
     analytics,
     lake::{Lake, ledger::Ledger, maintenance, projector, rebuild},
     ops,
-    tables::{Row, catalog::AUDIT_LOG, rows::IncidentState},
+    tables::{
+        Row, TableDef,
+        catalog::{AUDIT_LOG, PROJECTIONS},
+        rows::IncidentState,
+    },
 };
 use tempfile::tempdir;
 
-use crate::support::{lake_at, submission};
+use crate::support::{batches, digest, lake_at, submission};
 
 async fn write(lake: &Lake, ids: impl IntoIterator<Item = String>) {
     let (ledger, committer) = Ledger::open(lake).await.unwrap();
@@ -67,6 +71,32 @@ async fn a_table_that_was_made_anew_under_the_same_version_is_read_anew() {
     assert_eq!(before.version, after.version, "otherwise this test shows nothing");
     assert_ne!(before.files, after.files);
     assert_eq!(incidents(&reader).await, 5);
+}
+
+/// All rows, whatever their order.
+async fn content(lake: &Lake, def: &'static TableDef) -> (usize, String) {
+    digest(&batches(lake, def).await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_projected_table_that_is_missing_is_made_by_the_next_query() {
+    let folder = tempdir().unwrap();
+    let other = lake_at(folder.path());
+    other.init().await.unwrap();
+    write(&other, (0..5).map(|n| format!("r{n}"))).await;
+    assert_eq!(incidents(&other).await, 5);
+    for def in PROJECTIONS {
+        let before = content(&other, def).await;
+        // Something waits to be projected, too.
+        write(&other, [format!("beside-{}", def.name)]).await;
+        fs::remove_dir_all(folder.path().join(def.name)).unwrap();
+        let lake = lake_at(folder.path());
+        analytics::query(&lake, &format!("SELECT count(*) FROM {}", def.name)).await.unwrap();
+        let after = content(&lake, def).await;
+        assert!(after.0 >= before.0, "{}: {after:?} after {before:?}", def.name);
+        let rebuilt = rebuild::rebuild(&lake, |_, _| {}).await.unwrap();
+        assert!(rebuilt.iter().all(|table| !table.replaced && !table.missing), "{}: {rebuilt:?}", def.name);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
