@@ -125,6 +125,10 @@ impl LakeError {
             Self::Torn { table, file, .. } if file.ends_with("_last_checkpoint") => {
                 format!("remove {table}/{file}; the checkpoint itself is found without it")
             }
+            Self::Torn { table, file, .. } if table != catalog::AUDIT_LOG.name => format!(
+                "it is computed from the audit log: restore {table}/{file} from a backup, or move the folder {table} away, and \
+                 the next command that needs it makes it anew"
+            ),
             Self::Torn { table, file, .. } => format!(
                 "a writer without fsync lost power here, or the file was changed. Restore {table}/{file} from a backup. \
                  If it is the newest commit and nobody was told that it succeeded, move it away, then run `audit verify`"

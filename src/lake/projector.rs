@@ -62,7 +62,8 @@ pub async fn project(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
 async fn pass(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pass> {
     let audit = lake.table(AUDIT_LOG);
     let lead = lake.table(LEAD);
-    let (audit_log, lead_log) = tokio::try_join!(audit.newest(), lead.try_newest())?;
+    let (audit_log, lead_log) = tokio::try_join!(audit.try_newest(), lead.try_newest())?;
+    let audit_log = audit_log.ok_or_else(|| LakeError::NoLake(lake.display()))?;
     let mut lead_log = match lead_log {
         Some(log) => log,
         // It cannot be made from the ledger by itself: it would say of the others that they are done.
