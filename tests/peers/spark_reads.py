@@ -44,10 +44,12 @@ def start(scratch, more=None):
     settings = {
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",  # starts faster, and there is little to compute
-        "spark.driver.memory": "1g",
+        # One compiler starts faster, and there is little to compute; its code cache alone would be 48 MB, and is filled.
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -Xss4m",
+        "spark.driver.memory": "2g",
         "spark.jars": ",".join(str(jar) for jar in jars),
         "spark.local.dir": scratch,
+        "spark.sql.adaptive.enabled": "false",  # plans made anew while stages run, in threads of their own: more to fail, nothing to gain
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",

@@ -9,6 +9,7 @@ import datetime
 import http.server
 import json
 import os
+import re
 import sys
 import tempfile
 import threading
@@ -65,6 +66,13 @@ def answer(session, asked):
     }
 
 
+def reason(error):
+    """What an exception says; of one in Java, the cause of its causes first: what comes after a few hundred letters is cut."""
+    said = str(error)
+    *_, cause = re.findall(r"^Caused by: (.*)$", said, re.MULTILINE) or [""]
+    return f"{cause}; {said}" if cause else said
+
+
 def handler(session):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
@@ -72,7 +80,8 @@ def handler(session):
             try:
                 made = answer(session, asked)
             except Exception as error:
-                made = {"status": {"state": "FAILED", "error": {"error_code": "BAD_REQUEST", "message": str(error)}}}
+                print(error, file=sys.stderr)
+                made = {"status": {"state": "FAILED", "error": {"error_code": "BAD_REQUEST", "message": reason(error)}}}
             body = json.dumps({"statement_id": str(uuid.uuid4()), **made}).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
