@@ -2,12 +2,14 @@
 //!
 //! What a client repeats on its own, without asking: requests that were answered by 429 or 5xx, and those whose connection broke
 //! before an answer came, up to [`RETRIES`] times. A put-if-absent is among them, so it may have landed and then be refused by
-//! what it wrote itself (412, or 409 on Azure and from S3 when two come at once). Only a time-out of one is never repeated. So none
+//! what it wrote itself (412, or 409 on Azure and from S3 when two come at once). Only a time-out of one is never repeated. On
+//! Google it is repeated only while nothing stands there: [`google`] says why. So none
 //! of these answers says whether a commit stands; `Table::commit` looks which commit is there, by its id, after every error.
 
 mod azure;
+mod google;
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, fs, str::FromStr, sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
@@ -24,6 +26,7 @@ use super::{
 };
 use crate::domain::host::is_local;
 use azure::Container;
+use google::Bucket;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -32,6 +35,13 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How often a client sends a request again, and until when. Few and short: what is worth more patience is tried again above.
 const RETRIES: usize = 5;
 const RETRYING: Duration = Duration::from_secs(20);
+/// The pause before the first of them, as a rule, and the longest.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// An account of Google: its file, or its content.
+const GOOGLE_FILES: [&str; 2] = ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"];
+const GOOGLE_KEY: &str = "GOOGLE_SERVICE_ACCOUNT_KEY";
 
 /// Names and values of environment variables that clients of object stores know. Never printed.
 #[derive(Clone, Default)]
@@ -136,13 +146,10 @@ pub fn client(allow_http: bool) -> ClientOptions {
     ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(ANSWER).with_allow_http(allow_http)
 }
 
-fn retry() -> RetryConfig {
+/// No pause is shorter than `first`.
+fn retry(first: Duration) -> RetryConfig {
     RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(100),
-            max_backoff: Duration::from_secs(2),
-            base: 2.0,
-        },
+        backoff: BackoffConfig { init_backoff: first, max_backoff: LONGEST_PAUSE, base: 2.0 },
         max_retries: RETRIES,
         retry_timeout: RETRYING,
     }
@@ -193,14 +200,20 @@ impl Opening<'_> {
         }
     }
 
-    /// Keys for emulators name an address of their own.
-    fn key_allows_http(&self) -> Result<bool> {
-        let name = "GOOGLE_SERVICE_ACCOUNT_KEY";
-        let key = self.variables.get(name).and_then(|key| serde_json::from_str::<serde_json::Value>(key).ok());
-        match key.as_ref().and_then(|key| key["gcs_base_url"].as_str()) {
-            Some(address) => self.is_allowed(&format!("gcs_base_url in {name}"), address),
-            None => Ok(false),
+    /// Accounts for emulators name an address of their own.
+    fn account_allows_http(&self) -> Result<bool> {
+        let key = self.variables.get(GOOGLE_KEY).map(|key| (GOOGLE_KEY.to_owned(), key.to_owned()));
+        // What cannot be read is told by the builder.
+        let read = |name: &&str| fs::read_to_string(self.variables.get(name)?).ok();
+        let files = GOOGLE_FILES.iter().filter_map(|name| Some((format!("the file of {name}"), read(name)?)));
+        let mut allowed = false;
+        for (place, account) in files.chain(key) {
+            let account = serde_json::from_str::<serde_json::Value>(&account).unwrap_or_default();
+            if let Some(address) = account["gcs_base_url"].as_str() {
+                allowed |= self.is_allowed(&format!("gcs_base_url in {place}"), address)?;
+            }
         }
+        Ok(allowed)
     }
 
     fn s3(&self, bucket: &str, r2: Option<&str>) -> Result<Arc<dyn ObjectStore>> {
@@ -224,7 +237,7 @@ impl Opening<'_> {
             .with_bucket_name(bucket)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_client_options(client(http))
-            .with_retry(retry())
+            .with_retry(retry(PAUSE))
             .build();
         Ok(Arc::new(built.map_err(|error| self.unusable(&error, "look at the AWS_… variables of the environment"))?))
     }
@@ -288,7 +301,7 @@ impl Opening<'_> {
             .with_endpoint(address.clone())
             .with_container_name(container)
             .with_client_options(client(http))
-            .with_retry(retry())
+            .with_retry(retry(PAUSE))
             .build();
         let unusable = |error| self.unusable(&error, "look at the AZURE_… variables of the environment");
         let built = built.map_err(unusable)?;
@@ -300,9 +313,8 @@ impl Opening<'_> {
 
     fn google(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
         let http = self.allows_http(&["GOOGLE_BASE_URL"])?;
-        let names = ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"];
-        let http = http || self.key_allows_http()?;
-        if self.variables.any(&names) && self.variables.any(&["GOOGLE_SERVICE_ACCOUNT_KEY"]) {
+        let http = self.account_allows_http()? || http;
+        if self.variables.any(&GOOGLE_FILES) && self.variables.any(&[GOOGLE_KEY]) {
             return Err(self.refused(
                 "GOOGLE_SERVICE_ACCOUNT and GOOGLE_SERVICE_ACCOUNT_KEY are both set",
                 "unset one of them: a file's path, or its content",
@@ -317,9 +329,14 @@ impl Opening<'_> {
             Some(_) => return Err(self.other_kind()),
             None => builder,
         };
-        let built = builder.with_bucket_name(bucket).with_client_options(client(http)).with_retry(retry()).build();
+        let builder = builder.with_bucket_name(bucket).with_client_options(client(http));
         let hint = "set GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT to the path of a service account's key, or GOOGLE_SERVICE_ACCOUNT_KEY to its content";
-        Ok(Arc::new(built.map_err(|error| self.unusable(&error, hint))?))
+        let unusable = |error| self.unusable(&error, hint);
+        let repeating = builder.clone().with_retry(retry(google::PAUSE)).build().map_err(unusable)?;
+        let once = RetryConfig { max_retries: 0, ..retry(google::PAUSE) };
+        // They share what credentials there are.
+        let once = builder.with_credentials(Arc::clone(repeating.credentials())).with_retry(once).build();
+        Ok(Arc::new(Bucket::new(repeating, once.map_err(unusable)?)))
     }
 
     fn other_kind(&self) -> LakeError {
@@ -340,7 +357,7 @@ pub fn hint(error: &object_store::Error) -> Option<String> {
         Error::PermissionDenied { path, .. } if local(path) => {
             "check who owns the folder and whether it may be written"
         }
-        _ if has("NoSuchBucket") => "make the bucket first, or correct --lake and AWS_REGION",
+        _ if has("NoSuchBucket") => "make the bucket first, or correct --lake, or AWS_REGION on S3",
         _ if has("ContainerNotFound") => "make the container first, or correct --lake and AZURE_STORAGE_ACCOUNT_NAME",
         _ if has("BareRedirect") || has("PermanentRedirect") || has("redirect without LOCATION") => {
             "the bucket is in another region: set AWS_REGION"

@@ -3,7 +3,7 @@
 //! The client removes files by a batch for the whole container. A signature that Unity Catalog lends is for a folder, and does not
 //! cover that; and when a batch fails, the client's error quotes the signature.
 
-use std::{fmt, ops::Range, sync::Arc, time::Duration};
+use std::{fmt, ops::Range, sync::Arc};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::BoxStream};
@@ -17,7 +17,7 @@ use object_store::{
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::RETRIES;
+use super::{PAUSE, RETRIES};
 
 const STORE: &str = "MicrosoftAzure";
 /// Files removed at once.
@@ -56,7 +56,7 @@ impl fmt::Display for Container {
 
 impl Parts {
     async fn remove(&self, path: Path) -> Result<Path> {
-        let mut pause = Duration::from_millis(100);
+        let mut pause = PAUSE;
         for _ in 0..RETRIES {
             match self.try_remove(&path).await {
                 Err(Error::Generic { .. }) => {}

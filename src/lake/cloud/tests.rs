@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn variables<const N: usize>(pairs: [(&str, &str); N]) -> Variables {
@@ -57,6 +59,10 @@ fn what_cannot_be_used_is_named_with_what_to_set_and_no_value_is_shown() {
     check("gs://ops", [("GOOGLE_BASE_URL", "http://example.com")], "GOOGLE_BASE_URL is not encrypted");
     let in_key = KEY.replace("https://storage", "http://storage");
     check("gs://ops", [("GOOGLE_SERVICE_ACCOUNT_KEY", in_key.as_str())], "is not encrypted");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), in_key).unwrap();
+    let in_file = [("GOOGLE_SERVICE_ACCOUNT_PATH", file.path().to_str().unwrap())];
+    check("gs://ops", in_file, "gcs_base_url in the file of GOOGLE_SERVICE_ACCOUNT_PATH is not encrypted");
 }
 
 #[test]
