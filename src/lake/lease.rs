@@ -7,13 +7,19 @@ use chrono::TimeDelta;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, path::Path};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 use super::{Lake, Result, log::get};
 use crate::domain::time::Timestamp;
 
 /// How long an owner that dies keeps others out.
 const TERM_MINUTES: i64 = 10;
+/// How much of a term has to be over before the claim is written anew: every table asks, and stores do not like one name to be
+/// written often (Google: once a second).
+const RENEWED_AFTER_MINUTES: i64 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Claim {
@@ -27,6 +33,8 @@ pub struct Lease {
     /// Grows with every owner.
     pub epoch: u64,
     owner: uuid::Uuid,
+    /// The end of the term that was claimed last, in microseconds.
+    until: AtomicI64,
     store: Arc<dyn ObjectStore>,
 }
 
@@ -58,7 +66,8 @@ impl Lease {
             return Ok(Err(claim.until));
         }
         let claim = Claim { owner: lake.context.uuid(), until: now.plus(TimeDelta::minutes(TERM_MINUTES)) };
-        let lease = Self { epoch: newest + 1, owner: claim.owner, store };
+        let until = AtomicI64::new(claim.until.micros());
+        let lease = Self { epoch: newest + 1, owner: claim.owner, until, store };
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let payload = PutPayload::from(serde_json::to_vec(&claim)?);
         let put = lease.store.put_opts(&claim_path(lease.epoch), payload, options).await;
@@ -78,7 +87,7 @@ impl Lease {
         Ok(Ok(lease))
     }
 
-    /// Still the owner, for another term. False when somebody else has taken over.
+    /// Still the owner, for most of a term. False when somebody else has taken over.
     ///
     /// # Errors
     /// The store's.
@@ -86,7 +95,12 @@ impl Lease {
         if get(self.store.as_ref(), &claim_path(self.epoch + 1)).await?.is_some() {
             return Ok(false);
         }
-        self.put(lake.context.now().plus(TimeDelta::minutes(TERM_MINUTES))).await?;
+        let enough = lake.context.now().plus(TimeDelta::minutes(TERM_MINUTES - RENEWED_AFTER_MINUTES));
+        if self.until.load(Ordering::Relaxed) < enough.micros() {
+            let until = lake.context.now().plus(TimeDelta::minutes(TERM_MINUTES));
+            self.put(until).await?;
+            self.until.store(until.micros(), Ordering::Relaxed);
+        }
         Ok(true)
     }
 
