@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{ids::hex, report::MAX_REPORT_BYTES, time::Timestamp},
-    lake::{self, LakeError, Surroundings, cloud, location::Location},
+    lake::{self, Backoff, LakeError, Surroundings, cloud, location::Location},
 };
 
 /// Parts of an upload under way at once.
@@ -169,10 +169,16 @@ impl Place {
 
     /// What is there already is the same: that was looked at.
     async fn put_new(&self, to: &Path, bytes: Bytes) -> Result<()> {
+        let payload = PutPayload::from_bytes(bytes);
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.store.put_opts(to, PutPayload::from_bytes(bytes), options).await {
-            Ok(_) | Err(Error::AlreadyExists { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+        let mut pause = Backoff::new();
+        loop {
+            match self.store.put_opts(to, payload.clone(), options.clone()).await {
+                // S3 says so too when two came at once and neither was taken: what stands there counts.
+                Err(Error::AlreadyExists { .. }) if self.store.head(to).await.is_ok() => return Ok(()),
+                Err(Error::AlreadyExists { .. }) if !pause.exhausted() => pause.pause().await,
+                put => return Ok(put.map(|_| ())?),
+            }
         }
     }
 
