@@ -503,17 +503,18 @@ impl State {
                         let seen = self.head.chain.clone();
                         self.refresh().await?;
                         if self.head.chain != seen {
-                            self.table.discard(&lost).await;
+                            self.table.discard(&lost);
                             continue;
                         }
                     }
                     if decided.rows.is_empty() {
-                        self.table.discard(&lost).await;
+                        self.table.discard(&lost);
                         return Ok(answers(group, &known, decided));
                     }
                     let batch = to_batch(&decided.rows)?;
-                    let (file, ()) = tokio::join!(self.table.write_file(&batch, true), self.table.discard(&lost));
-                    (decided, file?)
+                    self.table.discard(&lost);
+                    let file = self.table.write_file(&batch, true).await?;
+                    (decided, file)
                 }
             };
             let commit = self.draft(&decided, file.clone());
@@ -547,7 +548,7 @@ impl State {
                 }
             }
         }
-        self.table.discard(&written.map(|(_, file)| file).into_iter().collect::<Vec<_>>()).await;
+        self.table.discard(&written.map(|(_, file)| file).into_iter().collect::<Vec<_>>());
         Err(LakeError::TooBusy { table: self.table.name().into(), attempts: MAX_CONFLICTS })
     }
 

@@ -203,7 +203,7 @@ async fn merge_files(lake: &Lake, table: &Table, lease: &Lease, log: &mut Log, i
     loop {
         let live = inputs.iter().all(|file| log.files.contains_key(&file.path));
         if !live || log.epoch > lease.epoch || !lease.renew(lake).await? {
-            table.discard(&[output]).await;
+            table.discard(&[output]);
             return Ok(false);
         }
         let note = CommitNote { head: log.head.clone(), epoch: Some(lease.epoch), ..CommitNote::new(commit_id, 0) };

@@ -149,7 +149,7 @@ async fn advance(table: &Table, mut log: Log, entries: &[Entry], last: u64) -> R
                 table.refresh(&mut log).await?;
                 return Ok(log);
             }
-            Put::Conflict => table.discard(&draft.adds).await,
+            Put::Conflict => table.discard(&draft.adds),
         }
     }
     Err(LakeError::TooBusy { table: table.name().into(), attempts: MAX_CONFLICTS })

@@ -236,7 +236,7 @@ async fn replace_rows(lake: &Lake, def: &'static TableDef) -> Result<()> {
         let draft = Draft { operation: "REBUILD", adds, removes, projected_to: Some(last), note };
         match table.commit(&log, &draft).await? {
             Put::Committed => return Ok(()),
-            Put::Conflict => table.discard(&draft.adds).await,
+            Put::Conflict => table.discard(&draft.adds),
         }
     }
     Err(LakeError::TooBusy { table: def.name.into(), attempts: MAX_CONFLICTS })

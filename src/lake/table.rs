@@ -309,10 +309,12 @@ impl Table {
         })
     }
 
-    /// Removes data files that no commit names. Failing to is harmless: vacuum finds them.
-    pub async fn discard(&self, files: &[AddFile]) {
+    /// Removes data files that no commit names, and lets nobody wait for it: on Google, what was written just now cannot be
+    /// removed before a second is over. Failing to is harmless: vacuum finds them.
+    pub fn discard(&self, files: &[AddFile]) {
         for file in files {
-            let _ = self.store.delete(&Path::from(file.path.as_str())).await;
+            let (store, path) = (Arc::clone(&self.store), Path::from(file.path.as_str()));
+            tokio::spawn(async move { store.delete(&path).await });
         }
     }
 
