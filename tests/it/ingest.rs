@@ -13,7 +13,7 @@ use tempfile::tempdir;
 
 use crate::{
     record::{PLANTED, assert_clean, assert_files_clean},
-    storage::emulators::Store,
+    storage::{emulators::Store, proxy::Faults},
     support::{Place, assert_intact, example, json_lines, ok, report, run},
 };
 use place::{Bucket, Folder, Inbox};
@@ -371,19 +371,28 @@ fn an_inbox_that_is_none_is_said_so() {
 
 #[test]
 fn an_inbox_in_s3_is_an_inbox() {
-    assert_an_inbox(&Store::s3());
+    let store = Store::s3();
+    assert_an_inbox(&store, 40, 6);
+    // Refused, and nothing stands there: nobody may take that for a copy.
+    store.proxy.fails(Faults { conflict: 30, ..Faults::default() });
+    races::assert_taken_once_by_many(&store.lake("refused"), &Bucket::new(&store, "refused-inbox"), 2, 20);
 }
 
 #[test]
 fn an_inbox_in_azure_is_an_inbox() {
-    assert_an_inbox(&Store::azure());
+    assert_an_inbox(&Store::azure(), 40, 6);
 }
 
-fn assert_an_inbox(store: &Store) {
+#[test]
+fn an_inbox_in_google_is_an_inbox() {
+    assert_an_inbox(&Store::google(), 20, 3);
+}
+
+fn assert_an_inbox(store: &Store, files: usize, kills: usize) {
     assert_good_and_bad(&store.lake("good"), &Bucket::new(store, "good-inbox"));
     assert_nothing_is_replaced(&store.lake("names"), &Bucket::new(store, "names-inbox"));
     assert_too_large(&store.lake("large"), &Bucket::new(store, "large-inbox"));
     store.proxy.takes(std::time::Duration::from_millis(3));
-    races::assert_taken_once_by_many(&store.lake("many"), &Bucket::new(store, "many-inbox"), 2, 40);
-    races::assert_kills_lose_nothing(&store.lake("kills"), &Bucket::new(store, "kills-inbox"), 6);
+    races::assert_taken_once_by_many(&store.lake("many"), &Bucket::new(store, "many-inbox"), 2, files);
+    races::assert_kills_lose_nothing(&store.lake("kills"), &Bucket::new(store, "kills-inbox"), kills);
 }

@@ -2,11 +2,14 @@
 
 mod doctor;
 pub mod emulators;
-mod proxy;
+pub mod proxy;
 mod unity;
 mod workspace;
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use ops_runbook::{
     lake::{Lake, ledger::Ledger},
@@ -17,7 +20,7 @@ use crate::{
     concurrency::assert_all_recorded_once,
     faults::{assert_kills_lose_nothing, assert_writers_record_everything_once},
     record::{assert_examples_stand_once, assert_ids_are_found_again},
-    support::{assert_intact, ok, run, submission},
+    support::{assert_intact, example, ok, run, submission},
 };
 use emulators::Store;
 use proxy::Faults;
@@ -45,7 +48,8 @@ async fn warm(lake: &Lake) -> Ledger {
     ledger
 }
 
-async fn assert_round_trips(store: &Store) {
+/// A writer that came second asks so often in vain before it looks who came first.
+async fn assert_round_trips(store: &Store, in_vain: usize) {
     let place = store.lake("counted");
     let lake = place.open();
     lake.init().await.unwrap();
@@ -61,18 +65,29 @@ async fn assert_round_trips(store: &Store) {
     let (recorded, traffic) = store.proxy.during(ledger.submit(submission("second"))).await;
     assert_eq!(recorded.unwrap().receipt.seq, 4);
     // The file and the commit that lost, who won and what comes after, the file and the commit that stand.
-    assert_eq!(traffic.round_trips(), 5, "{:#?}", traffic.lines());
+    assert_eq!(traffic.round_trips(), 5 + in_vain, "{:#?}", traffic.lines());
     assert_eq!((traffic.count("PUT"), traffic.count("GET")), (4, 2), "{:#?}", traffic.lines());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_to_s3_takes_two_round_trips_and_five_after_a_conflict() {
-    assert_round_trips(&Store::s3()).await;
+    assert_round_trips(&Store::s3(), 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_to_azure_takes_two_round_trips_and_five_after_a_conflict() {
-    assert_round_trips(&Store::azure()).await;
+    assert_round_trips(&Store::azure(), 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_to_google_takes_two_round_trips_and_five_after_a_conflict() {
+    assert_round_trips(&Store::google_with_pauses_of("0"), 0).await;
+}
+
+/// Whether something stands there is asked for, because a 429 does not say so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_to_google_takes_one_round_trip_more_when_the_other_one_came_within_the_second() {
+    assert_round_trips(&Store::google(), 1).await;
 }
 
 /// Whoever has written knows the head, and everybody else has to read it: without leaving turns, one of two would write for ever.
@@ -148,26 +163,36 @@ async fn a_commit_on_azure_whose_put_times_out_after_it_landed_is_recorded_once(
     assert_recorded_once_after_a_time_out(&Store::azure()).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_on_google_whose_put_times_out_after_it_landed_is_recorded_once() {
+    assert_recorded_once_after_a_time_out(&Store::google()).await;
+}
+
 /// Everything that is promised of a lake on a disk.
-fn assert_holds(store: &Store) {
+fn assert_holds(store: &Store, reports: usize, kills: usize) {
     assert_examples_stand_once(&store.lake("examples"));
     assert_ids_are_found_again(&store.lake("ids"));
     store.proxy.takes(Duration::from_millis(5));
-    assert_all_recorded_once(&store.lake("many"), 4, 25);
+    assert_all_recorded_once(&store.lake("many"), 4, reports);
     store.proxy.fails(faults());
-    assert_all_recorded_once(&store.lake("faults"), 4, 25);
-    assert_kills_lose_nothing(&store.lake("kills"), 10, 3_000);
+    assert_all_recorded_once(&store.lake("faults"), 4, reports);
+    assert_kills_lose_nothing(&store.lake("kills"), kills, 3_000);
     assert_went_wrong(store);
 }
 
 #[test]
 fn s3_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
-    assert_holds(&Store::s3());
+    assert_holds(&Store::s3(), 25, 10);
 }
 
 #[test]
 fn azure_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
-    assert_holds(&Store::azure());
+    assert_holds(&Store::azure(), 25, 10);
+}
+
+#[test]
+fn google_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
+    assert_holds(&Store::google(), 10, 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,4 +247,60 @@ fn what_is_wrong_with_a_store_is_said_and_what_to_set() {
         &["holds more than an address"],
     );
     check(&|place| place.uri = "uc://main.ops".into(), 2, &["DATABRICKS_HOST"]);
+}
+
+#[test]
+fn an_account_of_google_is_given_by_a_file_or_by_its_content() {
+    let store = Store::google_with_pauses_of("0");
+    let file = store.variables[0].1.clone();
+    let account = fs::read_to_string(&file).unwrap();
+    let place = |name: &str, variables: &[(&str, &str)]| {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        emulators::Stored { variables, ..store.lake(name) }
+    };
+    ok(&place("file", &[("GOOGLE_SERVICE_ACCOUNT", &file)]), &["init"]);
+    ok(&place("content", &[("GOOGLE_SERVICE_ACCOUNT_KEY", &account)]), &["init"]);
+    // Of these credentials only who it is counts.
+    let address = ("GOOGLE_BASE_URL", store.proxy.url.as_str());
+    ok(&place("default", &[("GOOGLE_APPLICATION_CREDENTIALS", &file), address]), &["init"]);
+
+    let check = |place: &emulators::Stored, code: i32, told: &[&str]| {
+        let output = run(place, &["init"]);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{text}");
+        assert!(told.iter().all(|told| text.contains(told)), "{told:?} in {text}");
+        assert!(!text.contains("PRIVATE KEY"), "{text}");
+    };
+    let other = Store::google_with_pauses_of("0");
+    let stranger = place("stranger", &[("GOOGLE_SERVICE_ACCOUNT", other.variables[0].1.as_str()), address]);
+    check(&stranger, 1, &["AuthenticationRequired", "hint: the store does not accept the credentials"]);
+    let mut nowhere = place("nowhere", &[("GOOGLE_SERVICE_ACCOUNT", &file)]);
+    nowhere.uri = "gs://no-such-bucket/lake".into();
+    check(&nowhere, 1, &["NoSuchBucket", "hint: make the bucket first"]);
+    check(
+        &place("both", &[("GOOGLE_SERVICE_ACCOUNT", &file), ("GOOGLE_SERVICE_ACCOUNT_KEY", &account)]),
+        2,
+        &["are both set"],
+    );
+    let elsewhere = account.replace(&store.proxy.url, "http://store.example.com");
+    check(
+        &place("plain", &[("GOOGLE_SERVICE_ACCOUNT_KEY", &elsewhere)]),
+        2,
+        &["is not encrypted", "hint: give an https://"],
+    );
+}
+
+/// Within the second in which a name takes one write the lease is taken, asked after for every table, and given back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn upkeep_on_google_does_not_write_the_lease_for_every_table() {
+    let store = Store::google();
+    let place = store.lake("upkeep");
+    ok(&place, &["record", &example("01-daily-etl-no-retries")]);
+    for _ in 0..2 {
+        let ((), traffic) = store.proxy.during(async { drop(ok(&place, &["maintain"])) }).await;
+        let claims = traffic.0.iter().filter(|it| it.method == "PUT" && it.path.contains("/_lease/"));
+        let (written, refused): (Vec<_>, Vec<_>) = claims.partition(|it| it.status == 200);
+        assert!(written.len() == 2 && refused.iter().all(|it| it.status == 429), "{:#?}", traffic.lines());
+    }
+    assert_intact(&place, 1);
 }

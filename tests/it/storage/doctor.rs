@@ -68,8 +68,18 @@ fn azure_is_a_good_place() {
 }
 
 #[test]
+fn google_is_a_good_place() {
+    let store = Store::google();
+    assert_good_place(&store.lake("doctor"));
+}
+
+#[test]
 fn a_store_that_lets_a_second_writer_through_is_refused() {
-    let store = Store::s3();
+    assert_refused(&Store::s3());
+    assert_refused(&Store::google_with_pauses_of("0"));
+}
+
+fn assert_refused(store: &Store) {
     store.proxy.forgets_conditions();
     let place = store.lake("careless");
     let examined = examined(&place);

@@ -1,9 +1,11 @@
-//! Stores that speak as S3 and Azure do, each behind a [`Proxy`].
+//! Stores that speak as S3, Azure and Google do, each behind a [`Proxy`].
 
-use std::sync::Arc;
+use std::{fs, sync::Arc};
 
-use object_store::{ObjectStore, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder};
+use object_store::{ObjectStore, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder};
 use ops_runbook::lake::{Context, Lake, Surroundings};
+use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
 
 use super::proxy::Proxy;
 use crate::{peer::Peer, support::Place};
@@ -15,8 +17,11 @@ pub struct Store {
     root: String,
     pub variables: Vec<(String, String)>,
     pub proxy: Proxy,
-    /// Of Azure: a shared access signature.
-    pub sas: Option<String>,
+    /// What a workspace would lend for it, where the emulator knows such credentials: a field of its answer.
+    pub lent: Option<Value>,
+    client: Arc<dyn ObjectStore>,
+    /// Where the file of an account is.
+    _folder: Option<TempDir>,
     _peer: Peer,
 }
 
@@ -41,7 +46,14 @@ impl Store {
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
         ]);
-        Self { root: "s3://ops".into(), variables, proxy, sas: None, _peer: peer }
+        let client = AmazonS3Builder::new()
+            .with_bucket_name("ops")
+            .with_endpoint(&proxy.url)
+            .with_region("us-east-1")
+            .with_access_key_id("test")
+            .with_secret_access_key("test");
+        let client = Arc::new(client.with_allow_http(true).build().unwrap());
+        Self { root: "s3://ops".into(), variables, proxy, lent: None, client, _folder: None, _peer: peer }
     }
 
     pub fn azure() -> Self {
@@ -50,33 +62,46 @@ impl Store {
         let peer = Peer::run("node", "azure_serves.mjs", &[&format!("{modules}/node_modules"), "ops"]);
         let (url, account) = (peer.ready("url"), peer.ready("account"));
         let proxy = Proxy::before(url.strip_suffix(&format!("/{account}")).unwrap());
+        let endpoint = format!("{}/{account}", proxy.url);
         let variables = variables([
-            ("AZURE_STORAGE_ENDPOINT", &format!("{}/{account}", proxy.url)),
+            ("AZURE_STORAGE_ENDPOINT", &endpoint),
             ("AZURE_STORAGE_ACCOUNT_NAME", account),
             ("AZURE_STORAGE_ACCOUNT_KEY", peer.ready("key")),
         ]);
-        let sas = Some(peer.ready("sas").to_owned());
-        Self { root: "az://ops".into(), variables, proxy, sas, _peer: peer }
+        let client = MicrosoftAzureBuilder::new()
+            .with_container_name("ops")
+            .with_endpoint(endpoint)
+            .with_account(account)
+            .with_access_key(peer.ready("key"));
+        let client = Arc::new(client.with_allow_http(true).build().unwrap());
+        let lent = Some(json!({ "azure_user_delegation_sas": { "sas_token": peer.ready("sas") } }));
+        Self { root: "az://ops".into(), variables, proxy, lent, client, _folder: None, _peer: peer }
+    }
+
+    /// As Google is: with a second between two writes to one name.
+    pub fn google() -> Self {
+        Self::google_with_pauses_of("1")
+    }
+
+    pub fn google_with_pauses_of(seconds: &str) -> Self {
+        let peer = Peer::start("OPS_RUNBOOK_TEST_S3", "google_serves.py", &["ops", seconds]);
+        let proxy = Proxy::before(peer.ready("url"));
+        let mut account: Value = serde_json::from_str(peer.ready("account")).unwrap();
+        account["gcs_base_url"] = proxy.url.as_str().into();
+        let folder = tempdir().unwrap();
+        let file = folder.path().join("account.json");
+        fs::write(&file, account.to_string()).unwrap();
+        let variables = variables([("GOOGLE_SERVICE_ACCOUNT", file.to_str().unwrap())]);
+        let client =
+            GoogleCloudStorageBuilder::new().with_bucket_name("ops").with_service_account_key(account.to_string());
+        let client = Arc::new(client.build().unwrap());
+        let lent = Some(json!({ "gcp_oauth_token": { "oauth_token": peer.ready("token") } }));
+        Self { root: "gs://ops".into(), variables, proxy, lent, client, _folder: Some(folder), _peer: peer }
     }
 
     /// A client of the bucket or container that knows nothing of this program.
     pub fn client(&self) -> Arc<dyn ObjectStore> {
-        let value = |name: &str| self.variables.iter().find(|(known, _)| known == name).unwrap().1.clone();
-        if self.sas.is_some() {
-            let builder = MicrosoftAzureBuilder::new()
-                .with_container_name("ops")
-                .with_endpoint(value("AZURE_STORAGE_ENDPOINT"))
-                .with_account(value("AZURE_STORAGE_ACCOUNT_NAME"))
-                .with_access_key(value("AZURE_STORAGE_ACCOUNT_KEY"));
-            return Arc::new(builder.with_allow_http(true).build().unwrap());
-        }
-        let builder = AmazonS3Builder::new()
-            .with_bucket_name("ops")
-            .with_endpoint(value("AWS_ENDPOINT_URL"))
-            .with_region(value("AWS_REGION"))
-            .with_access_key_id(value("AWS_ACCESS_KEY_ID"))
-            .with_secret_access_key(value("AWS_SECRET_ACCESS_KEY"));
-        Arc::new(builder.with_allow_http(true).build().unwrap())
+        Arc::clone(&self.client)
     }
 
     /// A place for a lake of its own.

@@ -14,6 +14,7 @@ use hyper::{
     HeaderMap, Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use object_store::path::Path;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -21,7 +22,7 @@ use rand_chacha::ChaCha8Rng;
 #[derive(Debug, Clone)]
 pub struct Exchange {
     pub method: String,
-    /// With its query.
+    /// With its query, read as clients mean it: Google's encodes every sign.
     pub path: String,
     /// A put that may not overwrite.
     pub is_conditional: bool,
@@ -175,27 +176,28 @@ impl Proxy {
         let is_conditional =
             head.headers.contains_key(header::IF_NONE_MATCH) || head.headers.contains_key("x-goog-if-generation-match");
         let (latency, mut fault) = self.roll(is_conditional);
-        let is_commit = is_conditional && path.contains("/_delta_log/");
+        let is_commit = is_conditional && plain(&path).contains("/_delta_log/");
         let late = if is_commit { self.settings.lock().unwrap().late.take() } else { None };
         if self.guard.lock().unwrap().as_ref().is_some_and(|guard| !guard(&head.headers)) {
             fault = "turned away";
         }
         tokio::time::sleep(latency).await;
-        let plain = |status: StatusCode| {
+        let refusal = |status: StatusCode| {
             let mut response = Response::new(Full::new(Bytes::from_static(b"<Error><Code>SlowDown</Code></Error>")));
             *response.status_mut() = status;
             response
         };
         let response = match fault {
-            "turned away" => plain(StatusCode::FORBIDDEN),
-            "busy" => plain(StatusCode::SERVICE_UNAVAILABLE),
-            "conflict" => plain(StatusCode::CONFLICT),
+            "turned away" => refusal(StatusCode::FORBIDDEN),
+            "busy" => refusal(StatusCode::SERVICE_UNAVAILABLE),
+            "conflict" => refusal(StatusCode::CONFLICT),
             _ => {
                 let mut headers = head.headers.clone();
                 // Each hop has its own.
                 headers.remove(header::CONNECTION);
                 if self.settings.lock().unwrap().is_careless {
                     headers.remove(header::IF_NONE_MATCH);
+                    headers.remove("x-goog-if-generation-match");
                 }
                 let sent = http.request(head.method.clone(), format!("{target}{path}")).headers(headers).body(body);
                 let answer = sent.send().await.map_err(io::Error::other)?;
@@ -213,12 +215,12 @@ impl Proxy {
                     response.headers_mut().insert(header::CONTENT_LENGTH, length);
                 }
                 *response.body_mut() = Full::new(bytes);
-                if fault == "busy_after" { plain(StatusCode::SERVICE_UNAVAILABLE) } else { response }
+                if fault == "busy_after" { refusal(StatusCode::SERVICE_UNAVAILABLE) } else { response }
             }
         };
         let method = head.method.to_string();
         let status = response.status().as_u16();
-        let exchange = Exchange { method, path, is_conditional, status, from, to: Instant::now() };
+        let exchange = Exchange { method, path: plain(&path), is_conditional, status, from, to: Instant::now() };
         self.exchanges.lock().unwrap().push(exchange);
         if let Some(late) = late {
             tokio::time::sleep(late).await;
@@ -250,6 +252,12 @@ impl Proxy {
         let slower = if chosen == "slow" { Duration::from_millis(250) } else { Duration::ZERO };
         (settings.latency + slower, chosen)
     }
+}
+
+fn plain(path: &str) -> String {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let path = Path::from_url_path(path).map_or_else(|_| path.to_owned(), |path| format!("/{path}"));
+    if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
 /// Requests that were made during some work.

@@ -19,7 +19,7 @@ use crate::{
 /// A lake in the schema `main.ops`, and nobody's own credentials.
 fn lake(store: &Store, workspace: &Workspace) -> Stored {
     let mut place = Stored { uri: "uc://main.ops".into(), variables: store.variables.clone() };
-    place.variables.retain(|(name, _)| !name.contains("KEY"));
+    place.variables.retain(|(name, _)| !name.contains("KEY") && name != "GOOGLE_SERVICE_ACCOUNT");
     place.variables.push(("DATABRICKS_HOST".into(), workspace.url.clone()));
     place.variables.push(("DATABRICKS_TOKEN".into(), TOKEN.into()));
     place
@@ -59,12 +59,24 @@ fn credentials_are_replaced_before_they_end_in_the_middle_of_a_job() {
 
 #[test]
 fn a_signature_that_is_lent_reads_writes_lists_and_removes_on_azure() {
-    let (store, workspace) = (Store::azure(), Workspace::lending_for(Duration::from_secs(3)));
-    let place = lake(&store, &workspace);
+    assert_what_is_lent_suffices(&Store::azure(), "abfss://ops@devstoreaccount1.dfs.core.windows.net/schema", &[]);
+}
+
+#[test]
+fn a_token_that_is_lent_reads_writes_lists_and_removes_on_google() {
+    let store = Store::google();
+    // Without an account there is no file that says where.
+    let address = ("GOOGLE_BASE_URL".to_owned(), store.proxy.url.clone());
+    assert_what_is_lent_suffices(&store, "gs://ops/schema", &[address]);
+}
+
+fn assert_what_is_lent_suffices(store: &Store, location: &str, more: &[(String, String)]) {
+    let workspace = Workspace::lending_for(Duration::from_secs(3));
+    let mut place = lake(store, &workspace);
+    place.variables.extend_from_slice(more);
     {
         let mut books = workspace.books.lock().unwrap();
-        books.sas = store.sas.clone();
-        let location = "abfss://ops@devstoreaccount1.dfs.core.windows.net/schema";
+        books.lends = store.lent.clone();
         books.schema = (200, json!({ "name": "ops", "storage_location": location }));
     }
     assert_examples_stand_once(&place);

@@ -22,8 +22,8 @@ pub struct Books {
     pub schema: (u16, Value),
     /// The answer about credentials, when it gives none.
     pub refuses: Option<(u16, Value)>,
-    /// What it lends instead of keys of S3.
-    pub sas: Option<String>,
+    /// What it lends instead of keys of S3: a field of the answer.
+    pub lends: Option<Value>,
     /// Tables that are registered, and where they are.
     pub tables: BTreeMap<String, String>,
     /// Bodies of requests for credentials.
@@ -51,7 +51,7 @@ impl Workspace {
         let books = Books {
             schema: (200, json!({ "name": "ops", "storage_location": "s3://ops/schema" })),
             refuses: None,
-            sas: None,
+            lends: None,
             tables: BTreeMap::new(),
             asked: Vec::new(),
             statements: Vec::new(),
@@ -133,8 +133,8 @@ async fn lend(workspace: &Workspace, body: &str) -> (StatusCode, Json<Value>) {
     books.under_way -= 1;
     let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + workspace.good_for;
     let ends = u64::try_from(ends.as_millis()).unwrap();
-    if let Some(sas) = &books.sas {
-        let answer = json!({ "azure_user_delegation_sas": { "sas_token": sas }, "expiration_time": ends });
+    if let Some(mut answer) = books.lends.clone() {
+        answer["expiration_time"] = ends.into();
         return (StatusCode::OK, Json(answer));
     }
     let key = format!("LENT{}", books.lent.len() + 1);
