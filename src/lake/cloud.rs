@@ -331,12 +331,15 @@ impl Opening<'_> {
         };
         let builder = builder.with_bucket_name(bucket).with_client_options(client(http));
         let hint = "set GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT to the path of a service account's key, or GOOGLE_SERVICE_ACCOUNT_KEY to its content";
-        let unusable = |error| self.unusable(&error, hint);
-        let repeating = builder.clone().with_retry(retry(google::PAUSE)).build().map_err(unusable)?;
-        let once = RetryConfig { max_retries: 0, ..retry(google::PAUSE) };
+        let build = |builder: GoogleCloudStorageBuilder, retry| {
+            builder.with_retry(retry).build().map_err(|error| self.unusable(&error, hint))
+        };
+        let reading = build(builder.clone(), retry(PAUSE))?;
         // They share what credentials there are.
-        let once = builder.with_credentials(Arc::clone(repeating.credentials())).with_retry(once).build();
-        Ok(Arc::new(Bucket::new(repeating, once.map_err(unusable)?)))
+        let builder = builder.with_credentials(Arc::clone(reading.credentials()));
+        let writing = build(builder.clone(), retry(google::WRITE_PAUSE))?;
+        let once = build(builder, RetryConfig { max_retries: 0, ..retry(PAUSE) })?;
+        Ok(Arc::new(Bucket { reading, writing, once }))
     }
 
     fn other_kind(&self) -> LakeError {

@@ -192,7 +192,7 @@ fn azure_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
 
 #[test]
 fn google_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
-    assert_holds(&Store::google(), 10, 4);
+    assert_holds(&Store::google(), 5, 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
