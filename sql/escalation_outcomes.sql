@@ -15,9 +15,11 @@
 --   open               how many of those that fired are neither over, nor acknowledged, nor suppressed.
 --   acknowledge_p50_s  the median time from an alert's first firing in the week to its acknowledgement, of those
 --                      acknowledged, seconds; null when there are none.
---   sent               notices that they fired, or that nobody had acknowledged them, which were delivered in the week; an
---                      alert has one for every channel. Null when the week saw no attempt to deliver any of this row.
---   failed             such notices that were given up in the week; null as above.
+--   sent               notices that they fired, or that nobody had acknowledged them, which were delivered in the week, to
+--                      some of the channel's recipients at least; an alert has one for every channel. Null when the week
+--                      saw no attempt to deliver any of this row.
+--   failed             such notices that were given up in the week, for some of the channel's recipients at least; null
+--                      as above. What some were sent and others could not be is both.
 WITH events AS (
   SELECT
     seq,
@@ -65,11 +67,11 @@ acknowledgements AS (
     AND events.position > firings.first_position
   GROUP BY events.dedup_key
 ),
-told_over AS (
+notices AS (
   SELECT
     events.dedup_key,
-    sum(CASE WHEN deliveries.event = 'delivered' THEN 1 ELSE 0 END) AS sent,
-    sum(CASE WHEN deliveries.event = 'dead' THEN 1 ELSE 0 END) AS failed
+    max(CASE WHEN deliveries.event IN ('delivered', 'partly') THEN 1 ELSE 0 END) AS sent,
+    max(CASE WHEN deliveries.event = 'dead' THEN 1 ELSE 0 END) AS failed
   FROM deliveries
   INNER JOIN events
     ON
@@ -81,7 +83,21 @@ told_over AS (
     AND deliveries.says IN ('trigger', 'again')
     AND deliveries.event <> 'skipped'
     AND events.event = 'fired'
-  GROUP BY events.dedup_key
+  GROUP BY
+    events.dedup_key,
+    deliveries.source_seq,
+    deliveries.source_ordinal,
+    deliveries.says,
+    deliveries.channel,
+    deliveries.lane
+),
+told_over AS (
+  SELECT
+    dedup_key,
+    sum(sent) AS sent,
+    sum(failed) AS failed
+  FROM notices
+  GROUP BY dedup_key
 ),
 alerts AS (
   SELECT

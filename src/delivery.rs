@@ -8,7 +8,8 @@
 //! - [`incoming`]: what PagerDuty tells us
 //!
 //! Nothing is sent again here: whoever sends knows from the [`Outcome`] whether it may be. Only what was surely not received is
-//! [`Outcome::NotNow`]; what may have been is [`Outcome::Unknown`].
+//! [`Outcome::NotNow`]; what may have been is [`Outcome::Unknown`]. What some recipients of one channel have, and others may
+//! still get, is [`Outcome::Partly`].
 
 mod address;
 mod http;
@@ -31,7 +32,7 @@ pub use mail::Letter;
 pub use secrets::{Secret, SecretError, Secrets};
 
 use crate::domain::{
-    delivery::Outcome,
+    delivery::{Outcome, Recipients},
     policy::delivery::{Reach, Smtp},
     time::Timestamp,
     words::ChannelKind,
@@ -85,6 +86,8 @@ pub struct Attempt<'a> {
     pub id: &'a str,
     /// What the receiver called the first of those that belong together: see [`Outcome::Accepted`].
     pub thread: Option<&'a str>,
+    /// The recipients that it is sent to. `None`: all of the channel.
+    pub only: Option<&'a Recipients>,
     pub now: Timestamp,
 }
 
@@ -188,7 +191,7 @@ impl Target {
             (Self::Webhook { address, key }, Payload::Json(event)) => {
                 webhook::send(http, address, key.as_ref(), event, attempt).await
             }
-            (Self::Mail(post), Payload::Letter(letter)) => post.send(letter, http.limit()).await,
+            (Self::Mail(post), Payload::Letter(letter)) => post.send(letter, attempt.only, http.limit()).await,
             (target, _) => Outcome::Refused { reason: format!("{} takes no such message", target.name()) },
         };
         reason::clean(outcome, &self.hidden())

@@ -44,7 +44,7 @@ LEFT JOIN (
     source_seq,
     source_ordinal
   FROM deliveries
-  WHERE event IN ('delivered', 'dead', 'skipped')
+  WHERE event IN ('delivered', 'partly', 'dead', 'skipped')
 ) AS told
   ON told.source_seq = later.seq
   AND told.source_ordinal = later.ordinal

@@ -17,6 +17,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use lettre::{
+    Address,
     message::{Mailbox, Mailboxes},
     transport::smtp::{
         Error,
@@ -33,7 +34,7 @@ pub use letter::Letter;
 
 use super::{Secret, TargetError, address, http};
 use crate::domain::{
-    delivery::Outcome,
+    delivery::{Outcome, Recipients},
     policy::delivery::{Encryption, Smtp},
 };
 
@@ -61,10 +62,24 @@ impl fmt::Debug for Post {
     }
 }
 
-/// A recipient that the server does not take, and why.
+/// Recipients that the server does not take, and why.
+#[derive(Default)]
 struct Unwanted {
-    why: String,
-    passes: bool,
+    refused: Vec<(String, String)>,
+    /// Not now: to be asked again.
+    deferred: Vec<(String, String)>,
+}
+
+impl Unwanted {
+    fn count(&self) -> usize {
+        self.refused.len() + self.deferred.len()
+    }
+}
+
+/// `a@x: 550 no; b@x: 550 no`
+fn each<'a>(unwanted: impl IntoIterator<Item = &'a (String, String)>) -> String {
+    let one = |(address, why): &(String, String)| format!("{address}: {why}");
+    unwanted.into_iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 impl Post {
@@ -124,16 +139,21 @@ impl Post {
         vec![password.to_owned(), plain, BASE64_STANDARD.encode(password)]
     }
 
-    /// Whoever can be told is: recipients that the server does not take are named in the receipt, as long as there are others.
-    pub(super) async fn send(&self, letter: &Letter, limit: Duration) -> Outcome {
+    /// Whoever can be told is: recipients that the server refuses are named in the receipt, as long as there are others. It is
+    /// the same letter for whoever it is sent to.
+    pub(super) async fn send(&self, letter: &Letter, only: Option<&Recipients>, limit: Duration) -> Outcome {
+        let is_meant = |address: &&Address| only.is_none_or(|only| only.contains(&address.to_string()));
+        let to: Vec<&Address> = self.to.iter().map(|one| &one.email).filter(is_meant).collect();
+        if let Some(only) = only.filter(|_| to.is_empty()) {
+            return Outcome::Refused { reason: format!("the channel does not lead to {only} any more") };
+        }
         let mail = match letter.written(&self.from, &self.to) {
             Ok(mail) => mail,
             Err(error) => return Outcome::Refused { reason: format!("the letter cannot be written: {error}") },
         };
         let handed_over = AtomicBool::new(false);
-        match timeout(limit, self.talk(&mail, &handed_over)).await {
-            Ok(Ok(receipt)) => Outcome::Accepted { receipt: Some(receipt) },
-            Ok(Err(outcome)) => outcome,
+        match timeout(limit, self.talk(&to, &mail, &handed_over)).await {
+            Ok(Ok(outcome) | Err(outcome)) => outcome,
             Err(_) if handed_over.load(Ordering::Relaxed) => {
                 Outcome::Unknown { reason: "the mail server did not confirm in time".into() }
             }
@@ -141,17 +161,18 @@ impl Post {
         }
     }
 
-    async fn talk(&self, mail: &[u8], handed_over: &AtomicBool) -> Result<String, Outcome> {
+    /// What came of it; the error says how far it came.
+    async fn talk(&self, to: &[&Address], mail: &[u8], handed_over: &AtomicBool) -> Result<Outcome, Outcome> {
         if let Some(mut connection) = self.kept() {
-            match self.announce(&mut connection, mail).await {
+            match self.announce(&mut connection, to, mail).await {
                 // It was closed meanwhile, or is about to be.
                 Err(error) if error.status().is_none_or(|code| u16::from(code) == 421) && !error.is_client() => {}
-                announced => return self.hand_over(connection, announced, mail, handed_over).await,
+                announced => return self.hand_over(connection, announced, to, mail, handed_over).await,
             }
         }
         let mut connection = self.connect().await.map_err(|error| unsent(&error))?;
-        let announced = self.announce(&mut connection, mail).await;
-        self.hand_over(connection, announced, mail, handed_over).await
+        let announced = self.announce(&mut connection, to, mail).await;
+        self.hand_over(connection, announced, to, mail, handed_over).await
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
@@ -171,22 +192,25 @@ impl Post {
     }
 
     /// From whom, and to whom. Answers who is not taken.
-    async fn announce(&self, connection: &mut AsyncSmtpConnection, mail: &[u8]) -> Result<Vec<Unwanted>, Error> {
+    async fn announce(
+        &self,
+        connection: &mut AsyncSmtpConnection,
+        to: &[&Address],
+        mail: &[u8],
+    ) -> Result<Unwanted, Error> {
         let mut parameters = Vec::new();
         // Texts are encoded; addresses cannot be.
         if !mail.is_ascii() && connection.server_info().supports_feature(Extension::SmtpUtfEight) {
             parameters.extend([MailParameter::SmtpUtfEight, MailParameter::Body(MailBodyParameter::EightBitMime)]);
         }
         connection.command(Mail::new(Some(self.from.email.clone()), parameters)).await?;
-        let mut unwanted = Vec::new();
-        for to in self.to.iter() {
-            match connection.command(Rcpt::new(to.email.clone(), Vec::new())).await {
+        let mut unwanted = Unwanted::default();
+        for to in to {
+            match connection.command(Rcpt::new((*to).clone(), Vec::new())).await {
                 Ok(_) => {}
                 Err(error) if error.status().is_some() => {
-                    unwanted.push(Unwanted {
-                        why: format!("{}: {}", to.email, told(&error)),
-                        passes: error.is_transient(),
-                    });
+                    let those = if error.is_transient() { &mut unwanted.deferred } else { &mut unwanted.refused };
+                    those.push((to.to_string(), told(&error)));
                 }
                 Err(error) => return Err(error),
             }
@@ -198,16 +222,19 @@ impl Post {
     async fn hand_over(
         &self,
         mut connection: AsyncSmtpConnection,
-        announced: Result<Vec<Unwanted>, Error>,
+        announced: Result<Unwanted, Error>,
+        to: &[&Address],
         mail: &[u8],
         handed_over: &AtomicBool,
-    ) -> Result<String, Outcome> {
+    ) -> Result<Outcome, Outcome> {
         let unwanted = announced.map_err(|error| unsent(&error))?;
-        let why = unwanted.iter().map(|one| one.why.as_str()).collect::<Vec<_>>().join("; ");
-        if unwanted.len() == self.to.iter().count() {
-            let reason = format!("the mail server takes no recipient: {why}");
-            let passes = unwanted.iter().any(|one| one.passes);
-            return Err(if passes { Outcome::NotNow { reason, after_s: None } } else { Outcome::Refused { reason } });
+        let Unwanted { refused, deferred } = &unwanted;
+        if unwanted.count() == to.len() {
+            let reason = format!("the mail server takes no recipient: {}", each(deferred.iter().chain(refused)));
+            return Err(match deferred.is_empty() {
+                true => Outcome::Refused { reason },
+                false => Outcome::NotNow { reason, after_s: None },
+            });
         }
         connection.command(Data).await.map_err(|error| unsent(&error))?;
         handed_over.store(true, Ordering::Relaxed);
@@ -221,7 +248,13 @@ impl Post {
         };
         let receipt = answer.message().collect::<Vec<_>>().join(" ");
         self.keep(connection);
-        Ok(if unwanted.is_empty() { receipt } else { format!("not for {why}; {receipt}") })
+        let receipt = if refused.is_empty() { receipt } else { format!("not for {}; {receipt}", each(refused)) };
+        let reason = format!("not yet for {}", each(deferred));
+        let waits_for = Recipients::new(unwanted.deferred.into_iter().map(|(address, _)| address).collect());
+        Ok(match waits_for {
+            None => Outcome::Accepted { receipt: Some(receipt) },
+            Some(waits_for) => Outcome::Partly { receipt: Some(receipt), waits_for, reason },
+        })
     }
 
     fn kept(&self) -> Option<AsyncSmtpConnection> {

@@ -19,10 +19,12 @@ pub(super) fn reason(text: &str, hidden: &[String]) -> String {
 /// The outcome, with nothing in it that must not be recorded.
 pub(super) fn clean(outcome: Outcome, hidden: &[String]) -> Outcome {
     let reason = |text: String| reason(&text, hidden);
+    let receipt =
+        |text: Option<String>| text.map(|text| line(&text, hidden, LONGEST_RECEIPT)).filter(|text| !text.is_empty());
     match outcome {
-        Outcome::Accepted { receipt } => {
-            let receipt = receipt.map(|text| line(&text, hidden, LONGEST_RECEIPT));
-            Outcome::Accepted { receipt: receipt.filter(|text| !text.is_empty()) }
+        Outcome::Accepted { receipt: text } => Outcome::Accepted { receipt: receipt(text) },
+        Outcome::Partly { receipt: text, waits_for, reason: why } => {
+            Outcome::Partly { receipt: receipt(text), waits_for, reason: reason(why) }
         }
         Outcome::Refused { reason: text } => Outcome::Refused { reason: reason(text) },
         Outcome::NotNow { reason: text, after_s } => Outcome::NotNow { reason: reason(text), after_s },

@@ -14,7 +14,7 @@ fn http() -> Http {
 }
 
 fn attempt(thread: Option<&str>) -> Attempt<'_> {
-    Attempt { id: "42.1:pager:trigger", thread, now: "2026-07-01T03:00:00Z".parse().unwrap() }
+    Attempt { id: "42.1:pager:trigger", thread, only: None, now: "2026-07-01T03:00:00Z".parse().unwrap() }
 }
 
 fn reach(secret: Option<&str>, url: Option<&str>) -> Reach {

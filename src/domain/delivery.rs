@@ -2,6 +2,7 @@
 //! anything is sent, and the outcome after.
 //!
 //! - here: a notice, what is recorded of sending it, and what a receiver answered
+//! - [`recipients`]: some of those that a channel leads to
 //! - [`outbox`] folds entries into the notices that wait, and says what is to be done now
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ use super::{
 
 mod bucket;
 pub mod outbox;
+mod recipients;
+
+pub use recipients::Recipients;
 
 /// Something that one channel is to be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,12 +68,14 @@ pub struct AlertContent {
     pub unacknowledged_minutes: Option<u32>,
 }
 
-/// A channel could not be told of an alert.
+/// A channel could not be told of an alert, or not all of its recipients.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Undelivered {
     pub alert: AlertContent,
     pub channel: Id,
     pub kind: ChannelKind,
+    /// Those that were not told, where others were.
+    pub recipients: Option<Recipients>,
     pub reason: String,
 }
 
@@ -136,10 +142,13 @@ pub struct DeliveryStep {
     pub event: DeliveryEvent,
     /// Attempts so far, this one included; 0 when none was made.
     pub attempt: u32,
-    /// Claimed: when others may take it over. Retry, unknown: when the receiver is asked again.
+    /// Claimed: when others may take it over. Partly, retry, unknown: when the receiver is asked again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// Why it was not delivered.
+    /// Partly: those that are asked again. Nobody else is from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<Recipients>,
+    /// Why it was not delivered, or not to all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What the receiver calls it.
@@ -206,6 +215,7 @@ impl Notice {
             event,
             attempt,
             until: None,
+            waits_for: None,
             reason: None,
             receipt: None,
             channel_until: None,
@@ -236,9 +246,9 @@ impl RecordDeliveries {
 pub struct Delivered {
     /// Notices that were accepted.
     pub delivered: u64,
-    /// Messages that were accepted; one may tell of several.
+    /// Messages that were accepted, by some of their recipients at least; one may tell of several notices.
     pub messages: u64,
-    /// Attempts after which the receiver is asked again.
+    /// Attempts after which the receiver is asked again, for some of its recipients at least.
     pub retried: u64,
     /// Of these, attempts of which nobody knows whether they were received.
     pub unknown: u64,
@@ -248,7 +258,7 @@ pub struct Delivered {
     pub skipped: u64,
     /// Notices that wait when it ends, those included whose time has not come.
     pub waiting: u64,
-    /// Of these, notices that were tried and not accepted yet, while nobody is sending them.
+    /// Of these, notices that were tried and not accepted yet, or not for all recipients, while nobody is sending them.
     pub unsettled: u64,
 }
 
@@ -257,6 +267,8 @@ pub struct Delivered {
 pub enum Outcome {
     /// Accepted. What the receiver calls it, where it says so.
     Accepted { receipt: Option<String> },
+    /// Accepted for some recipients. Those in `waits_for` have not got it, but are worth another attempt.
+    Partly { receipt: Option<String>, waits_for: Recipients, reason: String },
     /// Not accepted, and it never will be.
     Refused { reason: String },
     /// Not accepted, but worth another attempt, at the earliest after so many seconds where the receiver says so.

@@ -263,6 +263,8 @@ words! {
         Claimed = "claimed",
         /// The receiver accepted it.
         Delivered = "delivered",
+        /// Some of its recipients have it; those that could not take it yet are asked again later, and nobody else is.
+        Partly = "partly",
         /// The receiver did not take it, and is asked again later.
         Retry = "retry",
         /// Nobody knows whether the receiver took it; it is asked again later.

@@ -387,7 +387,8 @@ impl Deliverer<'_> {
                 (Err(reason), _) => Outcome::NotNow { reason, after_s: Some(UNCONFIGURED_S) },
                 (Ok(_), None) => Outcome::Refused { reason: "its channel is told nothing of this kind".into() },
                 (Ok(target), Some(message)) => {
-                    let attempt = Attempt { id: &message.id, thread: message.thread.as_deref(), now };
+                    let (thread, only) = (message.thread.as_deref(), sending.only());
+                    let attempt = Attempt { id: &message.id, thread, only, now };
                     target.send(&http, &message.payload, attempt).await
                 }
             };
@@ -404,8 +405,11 @@ impl Deliverer<'_> {
         let now = self.lake.context.now();
         let mut steps = Vec::new();
         for Landed { sending, outcome } in &all {
-            self.counts.messages += u64::from(matches!(outcome, Outcome::Accepted { .. }));
-            steps.extend(sending.dues().iter().map(|due| came_of(due, outcome, now)));
+            self.counts.messages += u64::from(matches!(outcome, Outcome::Accepted { .. } | Outcome::Partly { .. }));
+            // What was one message is one the next time too.
+            let attempt = sending.dues().iter().map(|due| due.attempt).max().unwrap_or(1);
+            let pause = pause(attempt);
+            steps.extend(sending.dues().iter().map(|due| came_of(due, outcome, now, pause)));
         }
         for steps in steps.chunks(MAX_STEPS) {
             self.record(steps.to_vec(), None, now, say).await?;
@@ -448,7 +452,7 @@ impl Deliverer<'_> {
             match step.event {
                 DeliveryEvent::Claimed => continue,
                 DeliveryEvent::Delivered => self.counts.delivered += 1,
-                DeliveryEvent::Retry => self.counts.retried += 1,
+                DeliveryEvent::Partly | DeliveryEvent::Retry => self.counts.retried += 1,
                 DeliveryEvent::Unknown => {
                     self.counts.retried += 1;
                     self.counts.unknown += 1;
@@ -491,8 +495,8 @@ impl Deliverer<'_> {
     }
 }
 
-/// What is recorded of an attempt.
-fn came_of(due: &Due, outcome: &Outcome, now: Timestamp) -> DeliveryStep {
+/// What is recorded of an attempt. The next one, where there is one, comes after `pause`.
+fn came_of(due: &Due, outcome: &Outcome, now: Timestamp, pause: TimeDelta) -> DeliveryStep {
     let step = |event: DeliveryEvent, reason: Option<&String>| DeliveryStep {
         reason: reason.cloned(),
         ..due.notice.step(event, due.attempt)
@@ -501,13 +505,25 @@ fn came_of(due: &Due, outcome: &Outcome, now: Timestamp) -> DeliveryStep {
         Outcome::Accepted { receipt } => {
             DeliveryStep { receipt: receipt.clone(), ..step(DeliveryEvent::Delivered, None) }
         }
-        Outcome::Refused { reason } => step(DeliveryEvent::Dead, Some(reason)),
+        Outcome::Partly { receipt, waits_for, reason } => DeliveryStep {
+            until: Some(now.plus(pause)),
+            waits_for: Some(waits_for.clone()),
+            receipt: receipt.clone(),
+            ..step(DeliveryEvent::Partly, Some(reason))
+        },
+        Outcome::Refused { reason } => {
+            let reason = match &due.only {
+                None => reason.clone(),
+                Some(_) => format!("{reason}; others have it"),
+            };
+            step(DeliveryEvent::Dead, Some(&reason))
+        }
         Outcome::Unknown { reason } => {
-            DeliveryStep { until: Some(now.plus(pause(due.attempt))), ..step(DeliveryEvent::Unknown, Some(reason)) }
+            DeliveryStep { until: Some(now.plus(pause)), ..step(DeliveryEvent::Unknown, Some(reason)) }
         }
         Outcome::NotNow { reason, after_s } => {
             let asked = after_s.map(|after| TimeDelta::seconds(after.min(LONGEST_WAIT.as_secs()).cast_signed()));
-            let wait = asked.unwrap_or_default().max(pause(due.attempt));
+            let wait = asked.unwrap_or_default().max(pause);
             DeliveryStep {
                 until: Some(now.plus(wait)),
                 channel_until: asked.map(|asked| now.plus(asked)),

@@ -27,18 +27,24 @@ pub fn step(step: &DeliveryStep) -> String {
         text.push_str(&format!(": {}", line(reason)));
     }
     match (step.event, step.until) {
-        (DeliveryEvent::Retry | DeliveryEvent::Unknown, Some(until)) => text.push_str(&format!("; again at {until}")),
+        (event, Some(until)) if is_asked_again(event) => text.push_str(&format!("; again at {until}")),
         (DeliveryEvent::Dead, _) => text.push_str("; given up"),
         _ => {}
     }
     text
 }
 
+fn is_asked_again(event: DeliveryEvent) -> bool {
+    matches!(event, DeliveryEvent::Partly | DeliveryEvent::Retry | DeliveryEvent::Unknown)
+}
+
 /// What somebody has to know of a step that did not end as it should.
 pub fn problem(told: &DeliveryStep) -> Option<String> {
     match told.event {
         DeliveryEvent::Dead => Some(format!("error: {}", step(told))),
-        DeliveryEvent::Retry | DeliveryEvent::Unknown => Some(format!("warning: {}", step(told))),
+        DeliveryEvent::Partly | DeliveryEvent::Retry | DeliveryEvent::Unknown => {
+            Some(format!("warning: {}", step(told)))
+        }
         DeliveryEvent::Claimed | DeliveryEvent::Delivered | DeliveryEvent::Skipped => None,
     }
 }
@@ -51,13 +57,24 @@ pub fn summary(told: &Delivered) -> String {
     }
     let mut text = format!("Delivered: {delivered}, in {messages} messages\n");
     for (count, what) in [
-        (*retried, format!("Attempts that failed: {retried}, of {unknown} nobody knows whether they were received")),
+        (
+            *retried,
+            format!(
+                "Attempts that failed, or not all were told: {retried}, of {unknown} nobody knows whether they were received"
+            ),
+        ),
         (*skipped, format!("Left out: {skipped}, too old or over")),
         (
             *dead,
             format!("GIVEN UP: {dead}; `ops-runbook sql \"SELECT * FROM deliveries WHERE event = 'dead'\"` says why"),
         ),
-        (*unsettled, format!("NOT TOLD YET: {unsettled}, tried and not accepted; run it again, or let --watch go on")),
+        (
+            *unsettled,
+            format!(
+                "NOT TOLD YET: {unsettled}, tried and not accepted, or not for all recipients; run it again, or let --watch \
+                 go on"
+            ),
+        ),
         (waiting - unsettled, format!("Waiting for their time: {}", waiting - unsettled)),
     ] {
         if count > 0 {
@@ -82,7 +99,7 @@ pub fn list(rows: &[Delivery], width: usize) -> String {
             row.event.to_string(),
             row.attempt.to_string(),
             row.reason.as_deref().map_or_else(|| NA.to_owned(), |reason| line(reason).into_owned()),
-            na(row.until_at.filter(|_| matches!(row.event, DeliveryEvent::Retry | DeliveryEvent::Unknown))),
+            na(row.until_at.filter(|_| is_asked_again(row.event))),
         ]
     });
     let columns = [

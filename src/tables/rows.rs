@@ -510,13 +510,13 @@ table! {
         channel_kind: ChannelKind,
         /// What belongs together and is told in its order: for alerts the dedup key.
         lane: String,
-        /// claimed, delivered, retry, unknown, dead, skipped.
+        /// claimed, delivered, partly, retry, unknown, dead, skipped.
         event: DeliveryEvent,
         /// Attempts so far, this one included. 0 when none was made.
         attempt: i32,
-        /// Claimed: when others may take it over. Retry, unknown: when the receiver is asked again.
+        /// Claimed: when others may take it over. Partly, retry, unknown: when the receiver is asked again.
         until_at: Option<Timestamp>,
-        /// Why it was not delivered.
+        /// Why it was not delivered, or not to all.
         reason: Option<String>,
         /// What the receiver calls it.
         receipt: Option<String>,

@@ -1,7 +1,8 @@
 """A mail server: mail_serves.py FOLDER
 
 Prints its port. Every letter that is accepted is a line of JSON in FOLDER/letters.jsonl, as Python's own parser reads it; the
-HTML part lies beside it as N.html. To user defer@… it says 451 once, to refuse@… always 550.
+HTML part lies beside it as N.html. To user defer@… it says 451 as often as FOLDER/defer says, once without that file; to
+turn@… 451 once and then 550, to refuse@… always 550.
 """
 
 import email
@@ -23,14 +24,20 @@ warnings.simplefilter("ignore")
 class Keeper:
     def __init__(self):
         self.count = 0
-        self.deferred = False
+        self.deferred = {}
+
+    def defers(self, user):
+        """Whether it says so once more."""
+        said = self.deferred[user] = self.deferred.get(user, 0) + 1
+        often = folder / "defer"
+        return said <= (int(often.read_text()) if user == "defer" and often.exists() else 1)
 
     async def handle_RCPT(self, server, session, envelope, address, options):
-        if address.startswith("refuse@"):
-            return "550 there is nobody of that name"
-        if address.startswith("defer@") and not self.deferred:
-            self.deferred = True
+        user = address.partition("@")[0]
+        if user in ("defer", "turn") and self.defers(user):
             return "451 come back later"
+        if user in ("refuse", "turn"):
+            return "550 there is nobody of that name"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 

@@ -29,7 +29,7 @@ fn letter() -> Letter {
 
 async fn sent(script: &[(&'static str, &'static str)], to: &str) -> (Outcome, Vec<String>) {
     let fake = Fake::smtp(script).await;
-    let outcome = post(&fake, to).send(&letter(), Duration::from_millis(1500)).await;
+    let outcome = post(&fake, to).send(&letter(), None, Duration::from_millis(1500)).await;
     (reason::clean(outcome, &[]), fake.seen())
 }
 
@@ -96,7 +96,7 @@ async fn how_far_it_came_decides_what_the_end_means() {
         }
     }
     let nobody = Post::new(&smtp(1, "127.0.0.1", Encryption::None), "a@example.test", None).unwrap();
-    let outcome = nobody.send(&letter(), Duration::from_millis(1500)).await;
+    let outcome = nobody.send(&letter(), None, Duration::from_millis(1500)).await;
     assert!(matches!(&outcome, Outcome::NotNow { reason, .. } if reason.contains("cannot be reached")), "{outcome:?}");
 }
 
@@ -108,17 +108,56 @@ async fn whoever_can_be_told_is_told() {
 }
 
 #[tokio::test]
+async fn whoever_was_deferred_is_asked_again_and_nobody_else_is() {
+    let some = |all: &[&str]| Recipients::new(all.iter().map(|&one| one.to_owned()).collect());
+    let to = "a@example.test, B <b@example.test>, c@example.test, d@example.test";
+    let script = [("RCPT TO:<b@", "450 greylisted"), ("RCPT TO:<c@", "550 nobody"), ("RCPT TO:<d@", "452 full")];
+    let fake = Fake::smtp(&script).await;
+    let limit = Duration::from_millis(1500);
+    let waits_for = some(&["b@example.test", "d@example.test"]).unwrap();
+    let first = post(&fake, to).send(&letter(), None, limit).await;
+    let partly = Outcome::Partly {
+        receipt: Some("not for c@example.test: 550 nobody; ok".into()),
+        waits_for: waits_for.clone(),
+        reason: "not yet for b@example.test: 450 greylisted; d@example.test: 452 full".into(),
+    };
+    assert_eq!(first, partly);
+    let again = post(&fake, to).send(&letter(), Some(&waits_for), limit).await;
+    let reason = "the mail server takes no recipient: b@example.test: 450 greylisted; d@example.test: 452 full".into();
+    assert_eq!(again, Outcome::NotNow { reason, after_s: None }, "none of those that it is about");
+
+    let fake = Fake::smtp(&[]).await;
+    let again = post(&fake, to).send(&letter(), Some(&waits_for), limit).await;
+    assert_eq!(again, Outcome::Accepted { receipt: Some("ok".into()) });
+    let seen = fake.seen();
+    let told: Vec<&String> = seen.iter().filter(|line| line.starts_with("RCPT")).collect();
+    assert_eq!(told, ["RCPT TO:<b@example.test>", "RCPT TO:<d@example.test>"]);
+    for line in ["Message-ID: <42.1=3amail=3atrigger@example.test>", "In-Reply-To: <41.2@example.test>"] {
+        assert!(seen.iter().any(|seen| seen == line), "{line}: it is the same letter\n{seen:#?}");
+    }
+    assert!(seen.iter().any(|line| line.starts_with("To: a@example.test")), "{seen:#?}");
+
+    // Whoever was taken out of the configuration meanwhile is told nothing.
+    let gone = post(&fake, "a@example.test").send(&letter(), Some(&waits_for), limit).await;
+    let reason = "the channel does not lead to b@example.test, d@example.test any more".into();
+    assert_eq!(gone, Outcome::Refused { reason });
+    let one_left = post(&fake, "a@example.test, d@example.test").send(&letter(), Some(&waits_for), limit).await;
+    assert_eq!(one_left, Outcome::Accepted { receipt: Some("ok".into()) });
+    assert!(!fake.seen().iter().any(|line| line.starts_with("RCPT TO:<a@")));
+}
+
+#[tokio::test]
 async fn encryption_that_is_asked_for_must_be_given() {
     let fake = Fake::smtp(&[]).await;
     let post = Post::new(&smtp(fake.port, "localhost", Encryption::StartTls), "a@example.test", None).unwrap();
-    let outcome = post.send(&letter(), Duration::from_millis(1500)).await;
+    let outcome = post.send(&letter(), None, Duration::from_millis(1500)).await;
     assert_eq!(
         outcome,
         Outcome::Refused { reason: "the mail server will not do: STARTTLS is not supported on this server".into() }
     );
     assert!(!fake.seen().iter().any(|line| line.starts_with("MAIL")), "{:?}", fake.seen());
     let post = Post::new(&smtp(fake.port, "localhost", Encryption::Tls), "a@example.test", None).unwrap();
-    let outcome = post.send(&letter(), Duration::from_millis(1500)).await;
+    let outcome = post.send(&letter(), None, Duration::from_millis(1500)).await;
     assert!(matches!(outcome, Outcome::NotNow { .. }), "{outcome:?}");
     for host in ["mail.example.test", "10.0.0.1", "localhost.example.test"] {
         let error = Post::new(&smtp(25, host, Encryption::None), "a@example.test", None).unwrap_err();
@@ -138,7 +177,7 @@ async fn a_connection_is_used_again_unless_it_was_closed() {
     let post = post(&fake, "a@example.test");
     let limit = Duration::from_millis(1500);
     for _ in 0..3 {
-        assert!(matches!(post.send(&letter(), limit).await, Outcome::Accepted { .. }));
+        assert!(matches!(post.send(&letter(), None, limit).await, Outcome::Accepted { .. }));
     }
     let count = |fake: &Fake, word: &str| fake.seen().iter().filter(|line| *line == word).count();
     assert_eq!((count(&fake, "CONNECT"), count(&fake, "DATA")), (1, 3));
@@ -147,7 +186,7 @@ async fn a_connection_is_used_again_unless_it_was_closed() {
         let fake = Fake::smtp(&[(".", reply)]).await;
         let post = super::tests::post(&fake, "a@example.test");
         for _ in 0..2 {
-            assert!(matches!(post.send(&letter(), limit).await, Outcome::Accepted { .. }), "{reply}");
+            assert!(matches!(post.send(&letter(), None, limit).await, Outcome::Accepted { .. }), "{reply}");
         }
         assert_eq!((count(&fake, "CONNECT"), count(&fake, "DATA")), (2, 2), "{reply}");
     }

@@ -2,7 +2,8 @@
 //!
 //! Notices that belong together wait in one lane and are told in their order; lanes do not wait for each other. What was
 //! never attempted and need not be told any more leaves its lane without a word: an alert that is over before anybody was
-//! told of it, one whose severity rose meanwhile. Everything else leaves by a recorded step.
+//! told of it, one whose severity rose meanwhile. Everything else leaves by a recorded step. What some recipients of a
+//! channel have waits for the others only, and for as long as nothing comes after it: then all are told that.
 
 use std::{
     cmp::Reverse,
@@ -13,8 +14,8 @@ use std::{
 use chrono::TimeDelta;
 
 use super::{
-    AlertContent, Content, DeliveryStep, Notice, RecordDeliveries, SummaryReason, Undelivered, bucket::Bucket,
-    later_lane,
+    AlertContent, Content, DeliveryStep, Notice, Recipients, RecordDeliveries, SummaryReason, Undelivered,
+    bucket::Bucket, later_lane,
 };
 use crate::domain::{
     entry::{Entry, Request},
@@ -79,6 +80,8 @@ struct Waiting {
     first_tried: Option<Timestamp>,
     /// Until when somebody is sending it.
     claimed_until: Option<Timestamp>,
+    /// Those that are still to be told, where others have it.
+    only: Option<Recipients>,
 }
 
 /// An alert that is quiet until a moment.
@@ -107,6 +110,8 @@ pub struct Due {
     pub attempt: u32,
     /// What the receiver calls the first notice of the lane.
     pub receipt: Option<String>,
+    /// The recipients that it is sent to. `None`: all of the channel.
+    pub only: Option<Recipients>,
 }
 
 /// What is sent as one message.
@@ -118,12 +123,18 @@ pub enum Sending {
 }
 
 impl Sending {
+    /// The recipients that it is sent to: the same for everything that it tells. `None`: all of the channel.
+    pub fn only(&self) -> Option<&Recipients> {
+        self.dues().first()?.only.as_ref()
+    }
+
     /// `None`: there is nothing to be sent.
     fn of(because: Option<SummaryReason>, heads: &[Head<'_>]) -> Option<Self> {
         let due = |head: &Head<'_>| Due {
             notice: head.waiting.notice.clone(),
             attempt: head.waiting.attempts + 1,
             receipt: head.lane.receipt.clone(),
+            only: head.waiting.only.clone(),
         };
         match because {
             Some(because) => Some(Self::Several(because, heads.iter().map(due).collect())),
@@ -303,6 +314,7 @@ impl Outbox {
                         attempts: 0,
                         first_tried: None,
                         claimed_until: None,
+                        only: None,
                     });
                 }
             }
@@ -337,6 +349,7 @@ impl Outbox {
                         attempts: 0,
                         first_tried: None,
                         claimed_until: None,
+                        only: None,
                     });
                 }
                 if over {
@@ -406,6 +419,7 @@ impl Outbox {
             attempts: 0,
             first_tried: None,
             claimed_until: None,
+            only: None,
         });
     }
 
@@ -446,8 +460,11 @@ impl Outbox {
                 waiting.first_tried.get_or_insert(at);
                 waiting.claimed_until = step.until;
             }
-            DeliveryEvent::Retry | DeliveryEvent::Unknown => {
+            DeliveryEvent::Partly | DeliveryEvent::Retry | DeliveryEvent::Unknown => {
                 let waiting = &mut lane.waiting[place];
+                if step.event == DeliveryEvent::Partly {
+                    waiting.only.clone_from(&step.waits_for);
+                }
                 waiting.claimed_until = None;
                 waiting.not_before = step.until.unwrap_or(at);
             }
@@ -464,7 +481,7 @@ impl Outbox {
         if is_over && lane.waiting.is_empty() {
             self.lanes.remove(&id);
         }
-        let Some(Waiting { notice, row, .. }) = gone else { return };
+        let Some(Waiting { notice, row, only, .. }) = gone else { return };
         let (Content::Alert(alert), NoticeKind::Trigger | NoticeKind::Again) = (notice.content, notice.says) else {
             return;
         };
@@ -475,6 +492,7 @@ impl Outbox {
                 alert: alert.clone(),
                 channel: notice.channel.clone(),
                 kind: notice.kind,
+                recipients: only.clone(),
                 reason: reason.clone(),
             });
             self.push((source, row), at, channel, NoticeKind::Undelivered, lane, content);
@@ -506,7 +524,7 @@ impl Outbox {
         let mut later = |at: Timestamp| plan.next = Some(plan.next.map_or(at, |next: Timestamp| next.min(at)));
         for ((channel, _), lane) in &self.lanes {
             let Some(waiting) = lane.waiting.front() else { continue };
-            match self.standing(waiting, now) {
+            match self.standing(lane, waiting, now) {
                 Standing::Later(at) => later(at),
                 Standing::Leaves(event, reason) => {
                     plan.leave.push(Left { notice: waiting.notice.clone(), attempts: waiting.attempts, event, reason })
@@ -520,18 +538,25 @@ impl Outbox {
         }
         let mut room = most;
         for (channel, (tokens, refilled)) in &tokens {
-            let (stale, mut ready) =
+            let (mut stale, ready) =
                 (stale.remove(channel).unwrap_or_default(), ready.remove(channel).unwrap_or_default());
-            ready.sort_by_key(|Head { waiting, .. }| (Reverse(waiting.notice.urgency()), waiting.notice.source));
-            let (alerts, rest): (Vec<_>, Vec<_>) =
+            let (mut alerts, mut rest): (Vec<_>, Vec<_>) =
                 ready.into_iter().partition(|head| head.waiting.notice.says == NoticeKind::Trigger);
-            let is_read = alerts.first().is_some_and(|head| head.waiting.notice.kind.is_read());
-            let many = is_read && alerts.len() > self.policy.delivery.bundle_over as usize;
-            let at_once = if many { MAX_BUNDLE } else { 1 };
-            let messages = stale.chunks(MAX_BUNDLE).map(|part| (Some(SummaryReason::Stale), part));
-            let messages =
-                messages.chain(alerts.chunks(at_once).map(|part| (many.then_some(SummaryReason::Many), part)));
-            let mut messages = messages.chain(rest.chunks(1).map(|part| (None, part)));
+            // One message goes to the same recipients.
+            stale.sort_by_key(|head| &head.waiting.only);
+            alerts.sort_by_key(|head| (&head.waiting.only, head.turn()));
+            rest.sort_by_key(Head::turn);
+            let stale = stale.chunk_by(Head::goes_with).flat_map(|same| same.chunks(MAX_BUNDLE));
+            let stale = stale.map(|part| (Some(SummaryReason::Stale), part));
+            let mut fired = Vec::new();
+            for same in alerts.chunk_by(Head::goes_with) {
+                let is_read = same.first().is_some_and(|head| head.waiting.notice.kind.is_read());
+                let many = is_read && same.len() > self.policy.delivery.bundle_over as usize;
+                let at_once = if many { MAX_BUNDLE } else { 1 };
+                fired.extend(same.chunks(at_once).map(|part| (many.then_some(SummaryReason::Many), part)));
+            }
+            fired.sort_by_key(|(_, part)| part.first().map(Head::turn));
+            let mut messages = stale.chain(fired).chain(rest.chunks(1).map(|part| (None, part)));
             let some = (*tokens).min(room);
             let sent = plan.send.len();
             plan.send.extend(messages.by_ref().take(some).filter_map(|(because, part)| Sending::of(because, part)));
@@ -544,10 +569,15 @@ impl Outbox {
         plan
     }
 
-    fn standing(&self, waiting: &Waiting, now: Timestamp) -> Standing {
-        let Waiting { notice, since, not_before, attempts, first_tried, claimed_until, .. } = waiting;
+    /// `waiting` is the first in its `lane`.
+    fn standing(&self, lane: &Lane, waiting: &Waiting, now: Timestamp) -> Standing {
+        let Waiting { notice, since, not_before, attempts, first_tried, claimed_until, only, .. } = waiting;
         if let Some(until) = claimed_until.filter(|until| *until > now) {
             return Standing::Later(until);
+        }
+        if let Some(only) = only.as_ref().filter(|_| lane.waiting.len() > 1) {
+            let reason = format!("{only} did not get it yet; everybody is told what came after it");
+            return Standing::Leaves(DeliveryEvent::Skipped, reason);
         }
         if *not_before > now {
             return Standing::Later(*not_before);
@@ -558,7 +588,10 @@ impl Outbox {
         let delivery = &self.policy.delivery;
         let patience = TimeDelta::minutes(delivery.give_up_minutes.into());
         if let Some(first) = first_tried.filter(|first| first.plus(patience) <= now) {
-            let reason = format!("not delivered since {first}, in {attempts} attempts");
+            let reason = match only {
+                None => format!("not delivered since {first}, in {attempts} attempts"),
+                Some(only) => format!("not delivered to {only} since {first}, in {attempts} attempts; others have it"),
+            };
             return Standing::Leaves(DeliveryEvent::Dead, reason);
         }
         let held = |at: Timestamp| {
@@ -608,6 +641,17 @@ impl Outbox {
 struct Head<'a> {
     waiting: &'a Waiting,
     lane: &'a Lane,
+}
+
+impl Head<'_> {
+    /// The most severe first, then the oldest.
+    fn turn(&self) -> (Reverse<Option<Severity>>, EventRef) {
+        (Reverse(self.waiting.notice.urgency()), self.waiting.notice.source)
+    }
+
+    fn goes_with(&self, other: &Self) -> bool {
+        self.waiting.only == other.waiting.only
+    }
 }
 
 enum Standing {

@@ -20,10 +20,13 @@ const MOST_MESSAGE: usize = 12_000;
 pub fn of(notice: &Notice, about: &About) -> Value {
     match &notice.content {
         Content::Alert(alert) => of_alert(notice, alert, about),
-        Content::Undelivered(Undelivered { alert, channel, kind, reason }) => {
+        Content::Undelivered(Undelivered { alert, channel, kind, recipients, reason }) => {
             let mut details = of_alert(notice, alert, about);
             details["undelivered"] =
                 json!({ "channel": name(channel.as_str()), "kind": kind, "reason": sentence(reason) });
+            if let Some(some) = recipients {
+                details["undelivered"]["recipients"] = name(&some.to_string()).into();
+            }
             details
         }
         Content::Change { incident_id, title, actor } => {

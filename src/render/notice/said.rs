@@ -183,11 +183,15 @@ fn of_alert(notice: &Notice, alert: &AlertContent, about: &About) -> Said {
 }
 
 fn of_undelivered(at: Timestamp, undelivered: &Undelivered, about: &About) -> Said {
-    let Undelivered { alert, channel, kind, reason } = undelivered;
+    let Undelivered { alert, channel, kind, recipients, reason } = undelivered;
     let channel = name(channel.as_str());
+    let (who, state) = match recipients {
+        None => (format!("Channel {channel} ({kind})"), " NOT DELIVERED"),
+        Some(_) => (format!("Not all of channel {channel} ({kind})"), " NOT DELIVERED TO ALL"),
+    };
     Said {
-        opening: Some(format!("Channel {channel} ({kind}) could not be told of it: {}", sentence(reason))),
-        ..alarm(alert, " NOT DELIVERED", ("Given up", at), about)
+        opening: Some(format!("{who} could not be told of it: {}", sentence(reason))),
+        ..alarm(alert, state, ("Given up", at), about)
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{cloudevents, mail, pagerduty, said, slack, teams};
 use crate::{
     domain::{
-        delivery::{About, AlertContent, Content, Notice, Summary, SummaryReason, Undelivered},
+        delivery::{About, AlertContent, Content, Notice, Recipients, Summary, SummaryReason, Undelivered},
         digest::{sample, summary as digest_summary},
         ids::{EventRef, Id, IncidentId},
         words::{ChannelKind, NoticeKind, Severity, Trigger},
@@ -71,7 +71,17 @@ fn all() -> Vec<(&'static str, Notice)> {
         alert: alert(),
         channel: id("oncall-chat"),
         kind: ChannelKind::Slack,
+        recipients: None,
         reason: "404 no_service; given up after 12 attempts in 60 minutes".into(),
+    };
+    let partly = Undelivered {
+        channel: id("mail"),
+        kind: ChannelKind::Email,
+        recipients: Recipients::new(vec!["sre@example.test".into(), "platform@example.test".into()]),
+        reason: "not delivered to sre@example.test, platform@example.test since 2026-02-20T02:07:12Z, in 17 attempts; others \
+                 have it"
+            .into(),
+        ..undelivered.clone()
     };
     let mut digest = sample::eventful();
     digest.changed = digest_summary::changed(&digest.week, &digest.figures);
@@ -83,6 +93,13 @@ fn all() -> Vec<(&'static str, Notice)> {
         ("change", notice(NoticeKind::Change, change)),
         ("digest", notice(NoticeKind::Digest, Content::Digest(Box::new(digest)))),
         ("undelivered", notice(NoticeKind::Undelivered, Content::Undelivered(undelivered))),
+        (
+            "undelivered to some",
+            Notice {
+                source: EventRef { seq: 17, ordinal: 4 },
+                ..notice(NoticeKind::Undelivered, Content::Undelivered(partly))
+            },
+        ),
     ]
 }
 
@@ -101,6 +118,7 @@ fn poisoned(text: &str) -> (Vec<(&'static str, Notice)>, About) {
             Content::Undelivered(undelivered) => {
                 poison(&mut undelivered.alert);
                 (undelivered.channel, undelivered.reason) = (actor(), text.into());
+                undelivered.recipients = undelivered.recipients.as_ref().and(Recipients::new(vec![text.into(); 9]));
             }
             Content::Change { title, actor: by, .. } => (*title, *by) = (text.into(), actor()),
             Content::Digest(digest) => {
@@ -206,7 +224,7 @@ fn a_pager_is_told_no_digest_and_of_changes_apart() {
         let action =
             pagerduty::event(&notice, &about()).map(|event| event["event_action"].as_str().unwrap().to_owned());
         let expected = match name {
-            "trigger" | "again" | "undelivered" => Some("trigger"),
+            "trigger" | "again" | "undelivered" | "undelivered to some" => Some("trigger"),
             "acknowledge" | "resolve" => Some(name),
             _ => None,
         };
@@ -279,7 +297,11 @@ fn an_attempt_is_named_like_the_one_before_and_nothing_else_is() {
         threads.extend(one.thread);
         let event = cloudevents::event(&notice, &about());
         assert_eq!(event["id"], notice.name());
-        assert!(notice.name().starts_with("17.3/") && notice.name().ends_with("/pager"), "{}", notice.name());
+        assert!(
+            notice.name().starts_with(&format!("{}/", notice.source)) && notice.name().ends_with("/pager"),
+            "{}",
+            notice.name()
+        );
         assert!(names.insert(notice.name()));
     }
     assert!(threads.len() == 1 && threads.is_disjoint(&ids));

@@ -3,14 +3,16 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::Path,
-    process::{Child, Command, Stdio},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use super::{deliverer, missing, record};
+use super::{deliverer, missing, receiver::Receiver, record};
 use crate::{
     browser,
     support::{json_lines, ok},
@@ -155,4 +157,157 @@ channels = ["mail"]
     fs::create_dir_all(&pages).unwrap();
     fs::copy(kept.join("1.html"), pages.join("digest.html")).unwrap();
     browser::visit(&pages, "320,1100").unwrap();
+}
+
+/// A channel that leads to several, and a lake with an alert for it: evidence is missing, and no route but that one.
+fn configured(folder: &Path, server: &Server, to: &str, more: &str) -> PathBuf {
+    let file = folder.join("ops-runbook.toml");
+    let text = format!(
+        r#"
+{more}
+[smtp]
+host = "127.0.0.1"
+port = {}
+encryption = "none"
+from = "ops-runbook@example.test"
+user = "ops"
+password = "env:MAIL_PASSWORD"
+[channels.mail]
+kind = "email"
+to = "{to}"
+[[routes]]
+triggers = ["missing-evidence"]
+channels = ["mail"]
+"#,
+        server.port
+    );
+    fs::write(&file, text).unwrap();
+    file
+}
+
+fn mailer(lake: &Path, config: &Path) -> Command {
+    let mut command = deliverer(lake, config);
+    command.env("MAIL_PASSWORD", "not-a-real-password");
+    command
+}
+
+/// One deliverer after the other, until nobody waits.
+fn to_the_end(lake: &Path, config: &Path) -> Output {
+    let begun = Instant::now();
+    loop {
+        let output = mailer(lake, config).output().unwrap();
+        if output.status.code() != Some(6) {
+            return output;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(120), "somebody still waits");
+        sleep(Duration::from_millis(200));
+    }
+}
+
+fn count(lake: &Path, which: &str) -> u64 {
+    json_lines(lake, &["sql", &format!("SELECT count(*) AS n FROM deliveries WHERE {which}")])[0]["n"].as_u64().unwrap()
+}
+
+#[test]
+fn who_could_not_take_a_letter_yet_gets_it_once_and_nobody_else_gets_it_again_whoever_is_killed() {
+    let folder = tempdir().unwrap();
+    let (lake, kept) = (folder.path().join("lake"), folder.path().join("mail"));
+    fs::create_dir(&kept).unwrap();
+    fs::write(kept.join("defer"), "1000").unwrap();
+    let server = Server::start(&kept);
+    let patient = "[delivery]\nlease_seconds = 2\ntimeout_seconds = 1";
+    let to = "sre@example.test, defer@example.test, refuse@example.test";
+    let config = configured(folder.path(), &server, to, patient);
+    record(&lake, &config, &missing("r-1"));
+    for killed in 1..=2 {
+        let before = count(&lake, "event IN ('partly', 'retry')");
+        let mut child = mailer(&lake, &config)
+            .args(["--watch", "--every-ms", "50"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while count(&lake, "event IN ('partly', 'retry')") == before {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{killed}");
+            sleep(Duration::from_millis(50));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(letters(&kept).len(), 1, "{killed}");
+    }
+    let waiting = json_lines(&lake, &["sql", "SELECT count(*) AS n FROM outbox WHERE trigger = 'missing-evidence'"]);
+    assert_eq!(waiting, [json!({ "n": 0 })], "somebody was told");
+    let shown = ok(&lake, &["escalations", "show", "INC-1001/missing-evidence"]);
+    assert!(shown.contains("partly") && !shown.contains("Nobody"), "{shown}");
+    // Deferred once more, unless one that was killed was told so unheard.
+    let deferred = count(&lake, "event IN ('partly', 'retry')");
+    fs::write(kept.join("defer"), (deferred + 1).to_string()).unwrap();
+    let output = to_the_end(&lake, &config);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+
+    let all = letters(&kept);
+    let to: Vec<&Value> = all.iter().map(|letter| &letter["to"]).collect();
+    assert_eq!(to, [&json!(["sre@example.test"]), &json!(["defer@example.test"])]);
+    for name in ["Message-ID", "References", "Date", "Subject", "To"] {
+        assert!(header(&all[0], name).is_some(), "{name}");
+        assert_eq!(header(&all[0], name), header(&all[1], name), "it is the same letter");
+    }
+    let steps = json_lines(
+        &lake,
+        &["sql", "SELECT event, reason, receipt FROM deliveries WHERE event <> 'claimed' ORDER BY seq, ordinal"],
+    );
+    let first = &steps[0];
+    assert_eq!(
+        (&first["event"], steps.last().map(|last| &last["event"])),
+        (&json!("partly"), Some(&json!("delivered")))
+    );
+    assert!(first["reason"].as_str().unwrap().contains("defer@example.test: 451 "), "{first}");
+    let refused = first["receipt"].as_str().unwrap();
+    assert!(refused.contains("refuse@example.test: 550 "), "{refused}");
+    assert_eq!(count(&lake, "event = 'dead'"), 0);
+    // What comes next is for all of them, and in one letter.
+    let close = ["--config", config.to_str().unwrap(), "incident", "close", "INC-1001", "done"];
+    ok(&lake, &close);
+    assert!(mailer(&lake, &config).output().unwrap().status.success());
+    let all = letters(&kept);
+    assert_eq!((all.len(), &all[2]["to"]), (3, &json!(["sre@example.test", "defer@example.test"])));
+    assert_eq!(header(&all[2], "References"), header(&all[0], "References"));
+    let verified = ok(&lake, &["audit", "verify"]);
+    assert!(verified.contains("intact"), "{verified}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_could_not_be_told_is_given_up_by_name_and_others_are_told_so() {
+    let folder = tempdir().unwrap();
+    let (lake, kept) = (folder.path().join("lake"), folder.path().join("mail"));
+    fs::create_dir(&kept).unwrap();
+    let server = Server::start(&kept);
+    let other = Receiver::start(0).await;
+    let hook = format!("[channels.hook]\nkind = \"webhook\"\nto = \"platform\"\nurl = \"{}/hook\"", other.url);
+    let config = configured(folder.path(), &server, "sre@example.test, turn@example.test", &hook);
+    record(&lake, &config, &missing("r-1"));
+    let output = to_the_end(&lake, &config);
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{out}{err}");
+    assert!(out.contains("GIVEN UP: 1"), "{out}");
+    let all = letters(&kept);
+    assert_eq!((all.len(), &all[0]["to"]), (1, &json!(["sre@example.test"])));
+    let shown = ok(&lake, &["escalations", "show", "INC-1001/missing-evidence"]);
+    let events: Vec<&str> = ["partly", "dead", "undelivered"].into_iter().filter(|word| shown.contains(word)).collect();
+    assert_eq!(events, ["partly", "dead", "undelivered"], "{shown}");
+    let dead = json_lines(&lake, &["sql", "SELECT reason FROM deliveries WHERE event = 'dead'"]);
+    let reason = dead[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("turn@example.test: 550 ") && reason.ends_with("; others have it"), "{reason}");
+    let told = other.arrived();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].body["type"], "ops-runbook.escalation.undelivered");
+    let undelivered = &told[0].body["data"]["undelivered"];
+    assert_eq!(
+        (&undelivered["channel"], &undelivered["recipients"]),
+        (&json!("mail"), &json!("turn@example.test")),
+        "{:#}",
+        told[0].body
+    );
 }

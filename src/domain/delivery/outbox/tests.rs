@@ -48,6 +48,19 @@ struct World {
     entries: Vec<Entry>,
     outbox: Outbox,
     now: Timestamp,
+    /// What each recipient got, in its order.
+    got: BTreeMap<(Id, String, &'static str), Vec<(EventRef, NoticeKind)>>,
+}
+
+/// Those that every channel leads to.
+const EVERYBODY: [&str; 3] = ["a", "b", "c"];
+
+fn recipients(all: &[&str]) -> Option<Recipients> {
+    Recipients::new(all.iter().map(|&one| one.to_owned()).collect())
+}
+
+fn asked(only: Option<&Recipients>) -> Vec<&'static str> {
+    EVERYBODY.into_iter().filter(|one| only.is_none_or(|only| only.contains(one))).collect()
 }
 
 fn id(text: &str) -> Id {
@@ -62,7 +75,8 @@ impl World {
     fn new() -> Self {
         let policy = Arc::new(Policy::parse(CONFIG).unwrap());
         let now = "2026-03-01T00:00:00Z".parse().unwrap();
-        Self { outbox: Outbox::new(Arc::clone(&policy), 0, Vec::new(), None), policy, entries: Vec::new(), now }
+        let outbox = Outbox::new(Arc::clone(&policy), 0, Vec::new(), None);
+        Self { outbox, policy, entries: Vec::new(), now, got: BTreeMap::new() }
     }
 
     /// One in which something was told before.
@@ -134,6 +148,29 @@ impl World {
         self.outbox.plan(self.now, 1_000)
     }
 
+    /// Whoever takes over knows what the ledger's rows say, and nothing else.
+    fn restart(&mut self) {
+        self.outbox = Outbox::new(Arc::clone(&self.policy), 0, Vec::new(), None);
+        self.entries.iter().for_each(|entry| self.outbox.add(entry));
+    }
+
+    /// What came of an attempt. Partly: the first of those that are asked has it, and the others wait.
+    fn came_of(&mut self, due: &Due, outcome: DeliveryEvent) -> DeliveryStep {
+        let asked = asked(due.only.as_ref());
+        let waits_for = recipients(&asked[1..]).filter(|_| outcome == DeliveryEvent::Partly);
+        let (outcome, told) = match (outcome, &waits_for) {
+            (DeliveryEvent::Partly, Some(_)) => (outcome, &asked[..1]),
+            (DeliveryEvent::Partly | DeliveryEvent::Delivered, _) => (DeliveryEvent::Delivered, &asked[..]),
+            _ => (outcome, &[][..]),
+        };
+        let Notice { channel, lane, source, says, .. } = &due.notice;
+        for one in told {
+            self.got.entry((channel.clone(), lane.clone(), one)).or_default().push((*source, *says));
+        }
+        let until = Some(self.now.plus(TimeDelta::seconds(1)));
+        DeliveryStep { until, waits_for, ..due.notice.step(outcome, due.attempt) }
+    }
+
     /// Claims and sends everything that is due; says what it was.
     fn send(&mut self, outcome: DeliveryEvent) -> Vec<String> {
         let plan = self.plan();
@@ -147,8 +184,10 @@ impl World {
         let left = plan.leave.iter().map(|left| left.notice.step(left.event, left.attempts));
         let steps: Vec<DeliveryStep> = steps.chain(left).collect();
         self.deliver(steps);
-        let until = Some(self.now.plus(TimeDelta::seconds(1)));
-        let came = dues.iter().map(|due| DeliveryStep { until, ..due.notice.step(outcome, due.attempt) }).collect();
+        for sending in &plan.send {
+            assert!(sending.dues().iter().all(|due| due.only.as_ref() == sending.only()), "{sending:#?}");
+        }
+        let came = dues.iter().map(|due| self.came_of(due, outcome)).collect();
         self.deliver(came);
         let said = |sending: &Sending| match sending {
             Sending::One(due) => format!("{} {} {}", due.notice.channel, due.notice.says, due.notice.lane),
@@ -377,6 +416,100 @@ fn a_claim_keeps_others_away_until_its_time_is_over() {
     assert_eq!(world.plan().send[0].dues()[0].attempt, 2);
 }
 
+#[test]
+fn what_some_have_is_sent_to_the_others_only() {
+    let mut world = World::begun();
+    world.fire(1, Severity::Medium);
+    assert_eq!(world.plan().send[0].only(), None);
+    world.send(DeliveryEvent::Partly);
+    assert_eq!(world.outbox.unsettled(world.now), 1);
+    for (outcome, rest) in [
+        (DeliveryEvent::Retry, &["b", "c"][..]),
+        (DeliveryEvent::Unknown, &["b", "c"]),
+        (DeliveryEvent::Partly, &["b", "c"]),
+        (DeliveryEvent::Retry, &["c"]),
+        (DeliveryEvent::Delivered, &["c"]),
+    ] {
+        world.pass(1);
+        // One that was killed while it sent, and another one.
+        let due = world.plan().send[0].dues()[0].clone();
+        let until = Some(world.now.plus(TimeDelta::minutes(1)));
+        world.deliver(vec![DeliveryStep { until, ..due.notice.step(DeliveryEvent::Claimed, due.attempt) }]);
+        world.pass(1);
+        world.restart();
+        assert_eq!(world.plan().send[0].only(), recipients(rest).as_ref());
+        assert_eq!(world.send(outcome), [format!("chat trigger {}", key(1))]);
+    }
+    assert_eq!(world.outbox.waiting(), 0);
+    assert!(world.got.values().all(|got| got.len() == 1), "{:?}", world.got);
+    // All of them are told what comes after it.
+    world.alert(1, AlertEvent::Resolved, Severity::Medium, None);
+    assert_eq!(world.plan().send[0].only(), None);
+}
+
+#[test]
+fn what_comes_after_is_told_to_all_at_once() {
+    let mut world = World::begun();
+    world.fire(1, Severity::Medium);
+    world.send(DeliveryEvent::Partly);
+    world.pass(1);
+    let due = world.plan().send[0].dues()[0].clone();
+    let until = world.now.plus(TimeDelta::minutes(1));
+    world.deliver(vec![DeliveryStep { until: Some(until), ..due.notice.step(DeliveryEvent::Claimed, due.attempt) }]);
+    world.alert(1, AlertEvent::Acknowledged, Severity::Medium, None);
+    assert_eq!((world.plan().send.len(), world.plan().next), (0, Some(until)), "it is not told before what is sent now");
+    let came = world.came_of(&due, DeliveryEvent::Retry);
+    world.deliver(vec![came]);
+    let left = &world.plan().leave[0];
+    assert_eq!(
+        (left.event, left.reason.as_str()),
+        (DeliveryEvent::Skipped, "b, c did not get it yet; everybody is told what came after it")
+    );
+    assert_eq!(world.send(DeliveryEvent::Delivered), [format!("chat skipped {}", key(1))]);
+    assert_eq!(world.send(DeliveryEvent::Delivered), [format!("chat acknowledge {}", key(1))]);
+    let got: Vec<usize> = world.got.values().map(Vec::len).collect();
+    assert_eq!(got, [2, 1, 1], "{:?}", world.got);
+}
+
+#[test]
+fn who_could_not_be_told_is_told_of_elsewhere_by_name() {
+    let mut world = World::begun();
+    world.fire(1, Severity::Medium);
+    let since = world.now;
+    world.send(DeliveryEvent::Partly);
+    world.pass(29);
+    world.send(DeliveryEvent::Retry);
+    world.pass(1);
+    let left = &world.plan().leave[0];
+    let reason = format!("not delivered to b, c since {since}, in 2 attempts; others have it");
+    assert_eq!((left.event, &left.reason), (DeliveryEvent::Dead, &reason));
+    world.send(DeliveryEvent::Delivered);
+    let told: Vec<Notice> = world.plan().send.iter().flat_map(Sending::dues).map(|due| due.notice.clone()).collect();
+    let of = |notice: &Notice| match &notice.content {
+        Content::Undelivered(undelivered) => undelivered.recipients.clone(),
+        _ => None,
+    };
+    assert_eq!(told.iter().map(|notice| notice.channel.as_str()).collect::<Vec<_>>(), ["hook", "pager"]);
+    assert!(told.iter().all(|notice| of(notice) == recipients(&["b", "c"])), "{told:#?}");
+}
+
+#[test]
+fn one_message_goes_to_the_same_recipients() {
+    let mut world = World::begun();
+    for incident in 1..=4 {
+        world.fire(incident, Severity::Medium);
+    }
+    assert_eq!(world.send(DeliveryEvent::Partly), ["chat Many 4"]);
+    world.pass(1);
+    for incident in 5..=9 {
+        world.fire(incident, Severity::Low);
+    }
+    let plan = world.plan();
+    let told: Vec<(usize, Vec<&str>)> =
+        plan.send.iter().map(|sending| (sending.dues().len(), asked(sending.only()))).collect();
+    assert_eq!(told, [(4, vec!["b", "c"]), (5, EVERYBODY.to_vec())], "the most severe first");
+}
+
 #[derive(Debug, Clone)]
 enum Happens {
     Alert(u64, AlertEvent, Severity),
@@ -389,7 +522,13 @@ enum Happens {
 fn happens() -> impl Strategy<Value = Happens> {
     let severity = prop::sample::select(Severity::ALL);
     let event = prop::sample::select(AlertEvent::ALL);
-    let outcomes = [DeliveryEvent::Delivered, DeliveryEvent::Retry, DeliveryEvent::Unknown, DeliveryEvent::Dead];
+    let outcomes = [
+        DeliveryEvent::Delivered,
+        DeliveryEvent::Partly,
+        DeliveryEvent::Retry,
+        DeliveryEvent::Unknown,
+        DeliveryEvent::Dead,
+    ];
     prop_oneof![
         4 => (1_u64..6, event, severity).prop_map(|(incident, event, severity)| Happens::Alert(incident, event, severity)),
         3 => prop::sample::select(outcomes.to_vec()).prop_map(Happens::Sends),
@@ -438,9 +577,9 @@ proptest! {
             let known = world.told(settled);
             let mut again = Outbox::new(Arc::clone(&world.policy), settled, known, Some(world.now));
             world.entries.iter().filter(|entry| entry.seq > settled).for_each(|entry| again.add(entry));
-            let waiting = |outbox: &Outbox| -> Vec<(Notice, u32, Timestamp)> {
+            let waiting = |outbox: &Outbox| -> Vec<(Notice, u32, Timestamp, Option<Recipients>)> {
                 let all = outbox.lanes.values().flat_map(|lane| lane.waiting.clone());
-                all.map(|waiting| (waiting.notice, waiting.attempts, waiting.not_before)).collect()
+                all.map(|waiting| (waiting.notice, waiting.attempts, waiting.not_before, waiting.only)).collect()
             };
             prop_assert_eq!(waiting(&again), waiting(&world.outbox));
         }
@@ -456,6 +595,17 @@ proptest! {
             }
             let late = [NoticeKind::Acknowledge, NoticeKind::Resolve];
             prop_assert!(!late.contains(&told[0]) || world.was_claimed(&channel, &lane), "{channel} {lane} {told:?}");
+        }
+        // Nobody got anything twice, nor what came before after what came later; what was delivered everybody has.
+        for (whose, got) in &world.got {
+            let moments: Vec<EventRef> = got.iter().map(|(source, _)| *source).collect();
+            prop_assert!(moments.is_sorted_by(|a, b| a < b), "{whose:?}: {got:?}");
+        }
+        for (channel, lane, source, says) in world.delivered() {
+            for one in EVERYBODY {
+                let got = world.got.get(&(channel.clone(), lane.clone(), one));
+                prop_assert!(got.is_some_and(|got| got.contains(&(source, says))), "{one}: {channel} {lane} {source}");
+            }
         }
         // What is over at the end was told so last, wherever it was told.
         for incident in 1..6 {
@@ -503,6 +653,16 @@ impl World {
             Told { channel, kind, lane, dedup_key, receipt: None }
         });
         told.filter(|told| last(&told.dedup_key, false) > last(&told.dedup_key, true)).collect()
+    }
+
+    fn delivered(&self) -> Vec<(Id, String, EventRef, NoticeKind)> {
+        let mut delivered = Vec::new();
+        for entry in &self.entries {
+            let Request::RecordDeliveries(request) = &entry.request else { continue };
+            let steps = request.steps.iter().filter(|step| step.event == DeliveryEvent::Delivered);
+            delivered.extend(steps.map(|step| (step.channel.clone(), step.lane.clone(), step.source, step.says)));
+        }
+        delivered
     }
 
     fn has(&self, channel: &Id, lane: &str, wanted: impl Fn(&DeliveryStep) -> bool) -> bool {
