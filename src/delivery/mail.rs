@@ -142,7 +142,7 @@ impl Post {
     /// Whoever can be told is: recipients that the server refuses are named in the receipt, as long as there are others. It is
     /// the same letter for whoever it is sent to.
     pub(super) async fn send(&self, letter: &Letter, only: Option<&Recipients>, limit: Duration) -> Outcome {
-        let is_meant = |address: &&Address| only.is_none_or(|only| only.contains(&address.to_string()));
+        let is_meant = |address: &&Address| only.is_none_or(|only| only.contains(address.as_ref()));
         let to: Vec<&Address> = self.to.iter().map(|one| &one.email).filter(is_meant).collect();
         if let Some(only) = only.filter(|_| to.is_empty()) {
             return Outcome::Refused { reason: format!("the channel does not lead to {only} any more") };

@@ -21,21 +21,22 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{CHUNK, OpsError, existing_lake, open_ledger, prepare_step, settle};
+use super::{CHUNK, OpsError, existing_lake, open_ledger, prepare_step, recurrence, settle};
 use crate::{
     delivery::{Address, Attempt, Http, Target, TargetError},
     domain::{
         delivery::{
             About, Delivered, DeliveryStep, Outcome, RecordDeliveries,
-            outbox::{Due, Outbox, Plan, Sending},
+            outbox::{Due, Outbox, Plan, Quiet, Sending},
         },
         entry::{Entry, Request, canonical},
         ids::{Id, IncidentId},
         incident::Incident,
+        recurrence::changes::QuietOver,
         redact::{Redactions, Redactor},
         steps::EvaluateEscalations,
         time::Timestamp,
-        words::{DeliveryEvent, Interface},
+        words::{DeliveryEvent, Interface, Trigger},
     },
     lake::{
         Lake, LakeError,
@@ -222,7 +223,7 @@ impl Deliverer<'_> {
         while !stop.is_cancelled() {
             self.catch_up(&mut read).await?;
             self.settled_to = read.outbox.settled_to();
-            if self.quiet_over(&read.outbox).await? {
+            if self.quiet_over(&mut read.outbox).await? {
                 continue;
             }
             let now = self.lake.context.now();
@@ -300,10 +301,13 @@ impl Deliverer<'_> {
     }
 
     /// Alerts whose quiet time is over are evaluated. Whether any was.
-    async fn quiet_over(&mut self, outbox: &Outbox) -> Result<bool, OpsError> {
+    async fn quiet_over(&mut self, outbox: &mut Outbox) -> Result<bool, OpsError> {
         let now = self.lake.context.now();
         let over = outbox.quiet_over(now);
-        for (key, quiet) in &over {
+        // Whether an issue still recurs its cause says, not the incident.
+        let (recurring, own): (Vec<_>, Vec<_>) =
+            over.iter().partition(|(_, quiet)| quiet.trigger == Trigger::Recurring);
+        for (key, quiet) in own {
             let step = EvaluateEscalations {
                 incident_id: quiet.incident_id,
                 actor: id(ACTOR)?,
@@ -313,6 +317,18 @@ impl Deliverer<'_> {
             let submission = prepare_step(step, self.redactor, now, Interface::Deliver)
                 .map_err(|problems| LakeError::Corrupt(format!("an evaluation cannot be asked for: {problems:?}")))?;
             self.ledger.submit(submission).await?;
+        }
+        if !recurring.is_empty() {
+            let issues: Vec<QuietOver> = recurring
+                .iter()
+                .map(|(_, Quiet { incident_id, until, seq, .. })| QuietOver {
+                    incident_id: *incident_id,
+                    until: *until,
+                    seq: *seq,
+                })
+                .collect();
+            recurrence::after_quiet(self.lake, &self.ledger, &issues).await?;
+            recurring.iter().for_each(|(key, _)| outbox.evaluated(key));
         }
         Ok(!over.is_empty())
     }

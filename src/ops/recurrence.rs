@@ -15,7 +15,7 @@ use crate::{
         prevention::{self, Step},
         recurrence::{
             Alias, Episode, Occurrence, Rule,
-            changes::{Change, RecordedEpisode, changes},
+            changes::{Change, QuietOver, RecordedEpisode, changes, quiet_over},
             current_aliases, fullest_window,
             issue::{Impact, Issue, Member, members_of},
             pattern::{FoundResource, others},
@@ -54,6 +54,18 @@ enum Scope<'a> {
     /// Causes of what was just recorded, each up to the last time it occurred: what is late is judged where it falls. With
     /// `since`, the earliest of it, what was over long before is left alone.
     Causes { fingerprints: &'a [String], since: Option<Timestamp> },
+    /// Causes whose alerts are quiet no more, each up to now.
+    Alerts { over: &'a [QuietOver], since: Timestamp, as_of: Timestamp },
+}
+
+impl Scope<'_> {
+    /// What the look is for.
+    fn interface(self) -> Interface {
+        match self {
+            Self::All { .. } | Self::Causes { .. } => Interface::Scan,
+            Self::Alerts { .. } => Interface::Deliver,
+        }
+    }
 }
 
 /// Looks at every cause up to `as_of`, or up to now, as `engine` sees it, and records what changed. With `trailing`, only at
@@ -99,12 +111,27 @@ pub async fn follow(
     run(lake, Engine::Local(lake), ledger, Scope::Causes { fingerprints, since }).await
 }
 
+/// Looks at the causes of alerts whose quiet time is over, so that each fires again if its issue still recurs, and is over if
+/// not. Of an alert that somebody evaluated since nothing is recorded.
+///
+/// # Errors
+/// As [`scan`].
+pub async fn after_quiet(lake: &Lake, ledger: &Ledger, over: &[QuietOver]) -> Result<(), OpsError> {
+    settle(lake).await?;
+    let as_of = lake.context.now();
+    let since = as_of.plus(-least(rule(lake)));
+    run(lake, Engine::Local(lake), ledger, Scope::Alerts { over, since, as_of }).await?;
+    Ok(())
+}
+
 async fn run(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, scope: Scope<'_>) -> Result<Consequences, OpsError> {
     let mut new = BTreeSet::new();
     let mut in_vain = 0;
     while in_vain < MAX_ROUNDS {
         let Evaluations { requests, more } = evaluations(lake, engine, scope).await?;
-        let submissions = requests.into_iter().map(submission).collect::<Result<Vec<_>, _>>()?;
+        let interface = scope.interface();
+        let submissions =
+            requests.into_iter().map(|request| submission(request, interface)).collect::<Result<Vec<_>, _>>()?;
         let (before, mut outdated) = (new.len(), false);
         for answer in ledger.submit_all(submissions).await {
             match answer {
@@ -145,13 +172,13 @@ fn request_id(request: &EvaluateRecurrence) -> Result<Id, LakeError> {
     Id::new(id).map_err(LakeError::Corrupt)
 }
 
-fn submission(request: EvaluateRecurrence) -> Result<Submission, OpsError> {
+fn submission(request: EvaluateRecurrence, interface: Interface) -> Result<Submission, OpsError> {
     let size = canonical(&request).map_err(LakeError::from)?.len();
     Ok(Submission {
         request_id: request_id(&request)?,
         request: Request::EvaluateRecurrence(Box::new(request)),
         redactions: Redactions::default(),
-        interface: Interface::Scan,
+        interface,
         size,
     })
 }
@@ -193,7 +220,7 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
     let horizon = match scope {
         Scope::All { as_of, .. } => as_of,
         // A report may be a little ahead of our clock.
-        Scope::Causes { .. } => lake.context.now().plus(TimeDelta::hours(24)),
+        Scope::Causes { .. } | Scope::Alerts { .. } => lake.context.now().plus(TimeDelta::hours(24)),
     };
     let wanted: Option<Vec<String>> = match scope {
         Scope::All { .. } => None,
@@ -201,10 +228,18 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
             let causes: BTreeSet<String> = fingerprints.iter().map(|cause| now(cause)).collect();
             Some(causes.into_iter().collect())
         }
+        Scope::Alerts { over, .. } => {
+            let is_meant = |known: &&RecordedEpisode| over.iter().any(|alert| alert.incident_id == known.incident_id);
+            let causes: BTreeSet<String> = recorded.iter().filter(is_meant).map(|known| now(&known.cause)).collect();
+            Some(causes.into_iter().collect())
+        }
     };
     let wanted = wanted.as_deref();
     let looked_at = |cause: &String| wanted.is_none_or(|wanted| wanted.contains(cause));
-    let (Scope::All { since, .. } | Scope::Causes { since, .. }) = scope;
+    let since = match scope {
+        Scope::All { since, .. } | Scope::Causes { since, .. } => since,
+        Scope::Alerts { since, .. } => Some(since),
+    };
     let reach = match since {
         None => Reach::back_to(beginning(), wanted, []),
         Some(since) => {
@@ -228,7 +263,7 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
     let looked_back_to = match scope {
         Scope::All { since: None, .. } => Some(beginning()),
         Scope::All { .. } => adopted.values().copied().chain(last_known).min(),
-        Scope::Causes { .. } => reach.of.values().chain(adopted.values()).copied().min(),
+        Scope::Causes { .. } | Scope::Alerts { .. } => reach.of.values().chain(adopted.values()).copied().min(),
     };
     let stretch = Stretch { since: looked_back_to.unwrap_or(horizon), as_of: horizon };
     let mut occurrences: BTreeMap<String, Vec<Occurrence>> = BTreeMap::new();
@@ -242,13 +277,15 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
     }
     let known = |cause: &str| recorded_of.get(cause).map_or(&[][..], Vec::as_slice);
     // Each cause up to the last time it occurred, or was looked at.
+    let last_moment = |cause: &str| {
+        let looked = known(cause).iter().map(|known| known.occurred_at).max();
+        let occurred = of(cause).last().map(|last| last.occurred_at);
+        looked.max(occurred)
+    };
     let as_of = |cause: &str| match scope {
         Scope::All { as_of, .. } => as_of,
-        Scope::Causes { .. } => {
-            let looked = known(cause).iter().map(|known| known.occurred_at).max();
-            let occurred = of(cause).last().map(|last| last.occurred_at);
-            looked.max(occurred).unwrap_or_else(|| lake.context.now())
-        }
+        Scope::Causes { .. } => last_moment(cause).unwrap_or_else(|| lake.context.now()),
+        Scope::Alerts { as_of, .. } => last_moment(cause).map_or(as_of, |last| last.max(as_of)),
     };
     for episode in &mut episodes {
         episode.is_open = rule.spans(episode.last_at, as_of(&episode.cause));
@@ -296,6 +333,13 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
         let told = open.and_then(|open| known(cause).iter().find(|known| known.last_at == open.last_at));
         changed.extend(told.zip(open).map(|(told, open)| Change::again(told, open)));
     }
+    if let Scope::Alerts { over, .. } = scope {
+        let found_open = |known: &RecordedEpisode| {
+            let cause = now(&known.cause);
+            episodes.iter().find(|found| found.cause == cause && found.is_open && found.last_at == known.last_at)
+        };
+        changed.extend(quiet_over(over, &recorded, &changed, found_open));
+    }
     let changing: BTreeSet<&str> = changed.iter().map(|change| change.cause.as_str()).collect();
     let more = changed.len() > MAX_CHANGES;
     let changes = &changed[..changed.len().min(MAX_CHANGES)];
@@ -328,7 +372,8 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
         }
     }
     // What did not fire is recorded too, for the causes that were asked about.
-    let quiet = wanted.unwrap_or_default().iter().filter(|cause| {
+    let asked = wanted.filter(|_| matches!(scope, Scope::Causes { .. })).unwrap_or_default();
+    let quiet = asked.iter().filter(|cause| {
         !changing.contains(cause.as_str())
             && !episodes.iter().any(|episode| episode.cause == **cause && episode.is_open)
     });

@@ -2,6 +2,7 @@
 //! fails on the way and whoever is killed.
 
 mod mail;
+mod quiet;
 mod receiver;
 mod returning;
 

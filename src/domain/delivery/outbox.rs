@@ -88,8 +88,10 @@ struct Waiting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quiet {
     pub incident_id: IncidentId,
+    pub trigger: Trigger,
     pub until: Timestamp,
-    seq: u64,
+    /// The ledger's row since which it is.
+    pub seq: u64,
 }
 
 /// A lane on which an alert that is not over was told, from before the first entry that was added.
@@ -226,6 +228,11 @@ impl Outbox {
         over.map(|(key, quiet)| (key.clone(), quiet.clone())).collect()
     }
 
+    /// Whatever came of it, this alert was evaluated when its quiet time was over.
+    pub fn evaluated(&mut self, dedup_key: &str) {
+        self.quiet.remove(dedup_key);
+    }
+
     /// Takes in the ledger's next entry.
     pub fn add(&mut self, entry: &Entry) {
         self.seen = entry.seq;
@@ -252,7 +259,8 @@ impl Outbox {
             // Whatever came of it, the evaluation was made.
             Request::EvaluateEscalations(step) if entry.interface == Interface::Deliver => {
                 let now = entry.recorded_at;
-                self.quiet.retain(|_, quiet| quiet.incident_id != step.incident_id || quiet.until > now);
+                let evaluated = |quiet: &Quiet| quiet.incident_id == step.incident_id && quiet.until <= now;
+                self.quiet.retain(|_, quiet| quiet.trigger == Trigger::Recurring || !evaluated(quiet));
             }
             _ => {}
         }
@@ -261,9 +269,12 @@ impl Outbox {
     fn alert(&mut self, entry: &Entry, source: EventRef, incident_id: IncidentId, change: &AlertChange) {
         let key = &change.dedup_key;
         match (change.event, change.quiet_until) {
-            // What recurs fires again with its next occurrence: no evaluation of one incident says anything about it.
-            (AlertEvent::Suppressed, Some(until)) if change.trigger != Trigger::Recurring => {
-                self.quiet.insert(key.clone(), Quiet { incident_id, until, seq: entry.seq });
+            // Of what was silenced before it ever held there is nothing to be told.
+            (AlertEvent::Suppressed, Some(until))
+                if change.trigger != Trigger::Recurring || change.message.is_some() =>
+            {
+                let quiet = Quiet { incident_id, trigger: change.trigger, until, seq: entry.seq };
+                self.quiet.insert(key.clone(), quiet);
             }
             (AlertEvent::NotFired | AlertEvent::Repeated, _) => return,
             _ => drop(self.quiet.remove(key)),

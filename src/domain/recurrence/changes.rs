@@ -62,6 +62,49 @@ impl Change {
     }
 }
 
+/// An alert on a recurring issue that is not quiet any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuietOver {
+    /// The incident whose alert it is.
+    pub incident_id: IncidentId,
+    /// When it was over.
+    pub until: Timestamp,
+    /// The ledger's row since which the alert was quiet.
+    pub seq: u64,
+}
+
+/// What is to be recorded besides `changed` so that alerts whose quiet time is over are evaluated: those whose episode is as
+/// it was, and was not looked at since they were silenced. `found_open` gives what a recorded episode was found as, if it
+/// goes on.
+pub fn quiet_over<'a>(
+    over: &[QuietOver],
+    recorded: &[RecordedEpisode],
+    changed: &[Change],
+    found_open: impl Fn(&RecordedEpisode) -> Option<&'a Episode>,
+) -> Vec<Change> {
+    let evaluated = |over: &QuietOver| {
+        let mut own: Vec<&RecordedEpisode> =
+            recorded.iter().filter(|known| known.incident_id == over.incident_id).collect();
+        own.sort_by_key(|known| known.seq);
+        let last = own.last().filter(|last| last.seq <= over.seq)?;
+        let changes = |known: &RecordedEpisode| changed.iter().find(|change| change.episode_id == known.episode_id);
+        let own_changes = || own.iter().filter_map(|known| changes(known));
+        if own_changes().any(|change| change.event != EpisodeEvent::Closed) {
+            return None;
+        }
+        let open = own.iter().rev().filter(|known| changes(known).is_none());
+        let reason = Reason::QuietOver(over.until);
+        match open.filter_map(|known| Some((known, found_open(known)?))).next() {
+            Some((known, found)) => {
+                Some(change(EpisodeEvent::Updated, reason, found, &known.episode_id, known.incident_id))
+            }
+            None if own_changes().next().is_some() => None,
+            None => Some(closed(last, Reason::OverWhenQuietOver(over.until))),
+        }
+    };
+    over.iter().filter_map(evaluated).collect()
+}
+
 /// Why an episode changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
@@ -71,6 +114,10 @@ pub enum Reason {
     Changed,
     /// It is as it was; a preventive action against its cause is not.
     Again,
+    /// It is as it was; its alert was quiet until that moment.
+    QuietOver(Timestamp),
+    /// It was over before that moment.
+    OverWhenQuietOver(Timestamp),
     /// It was closed, and goes on.
     OpenAgain,
     /// More than a window went by without an occurrence.
@@ -95,6 +142,8 @@ impl fmt::Display for Reason {
             Self::Reached => f.write_str("the threshold was reached"),
             Self::Changed => f.write_str("its occurrences changed"),
             Self::Again => f.write_str("a preventive action against its cause changed its state"),
+            Self::QuietOver(until) => write!(f, "its alert was quiet until {until}"),
+            Self::OverWhenQuietOver(until) => write!(f, "it was over before its alert's quiet time was, at {until}"),
             Self::OpenAgain => f.write_str("it was closed and goes on"),
             Self::Quiet => f.write_str("a whole window went by without another occurrence"),
             Self::FoundWhenOver => f.write_str("it was over when it was found"),

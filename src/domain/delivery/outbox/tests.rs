@@ -48,9 +48,13 @@ struct World {
     entries: Vec<Entry>,
     outbox: Outbox,
     now: Timestamp,
+    interface: Interface,
     /// What each recipient got, in its order.
-    got: BTreeMap<(Id, String, &'static str), Vec<(EventRef, NoticeKind)>>,
+    got: BTreeMap<(Id, String, &'static str), Vec<Got>>,
 }
+
+/// The event that was told of, and as what.
+type Got = (EventRef, NoticeKind);
 
 /// Those that every channel leads to.
 const EVERYBODY: [&str; 3] = ["a", "b", "c"];
@@ -76,7 +80,7 @@ impl World {
         let policy = Arc::new(Policy::parse(CONFIG).unwrap());
         let now = "2026-03-01T00:00:00Z".parse().unwrap();
         let outbox = Outbox::new(Arc::clone(&policy), 0, Vec::new(), None);
-        Self { outbox, policy, entries: Vec::new(), now, got: BTreeMap::new() }
+        Self { outbox, policy, entries: Vec::new(), now, interface: Interface::Cli, got: BTreeMap::new() }
     }
 
     /// One in which something was told before.
@@ -96,7 +100,7 @@ impl World {
             version: ENTRY_VERSION,
             seq,
             recorded_at: self.now,
-            interface: Interface::Cli,
+            interface: self.interface,
             request_id: id(&format!("r-{seq}")),
             request,
             facts: Facts { incident_id: incident.map(IncidentId::from_ordinal), alerts, ..Facts::default() },
@@ -386,6 +390,42 @@ fn quiet_alerts_are_evaluated_when_their_time_is_over() {
 }
 
 #[test]
+fn a_recurring_issue_that_was_quiet_is_looked_at_by_its_cause() {
+    let mut world = World::begun();
+    let until = world.now.plus(TimeDelta::minutes(10));
+    let recurring = |event: AlertEvent, message: Option<&str>| AlertChange {
+        trigger: Trigger::Recurring,
+        event,
+        status: Some(AlertStatus::Suppressed),
+        severity: None,
+        dedup_key: dedup_key(IncidentId::from_ordinal(1), Trigger::Recurring, "0123456789abcdef"),
+        reason: "a reason".into(),
+        message: message.map(str::to_owned),
+        routes: Vec::new(),
+        quiet_until: Some(until),
+    };
+    let evaluate = EvaluateEscalations {
+        incident_id: IncidentId::from_ordinal(1),
+        actor: id("user:x"),
+        at: None,
+        request_id: None,
+    };
+    world.add(evaluate.clone().into(), Some(1), vec![recurring(AlertEvent::Suppressed, None)]);
+    world.pass(10);
+    assert_eq!(world.outbox.quiet_over(world.now), [], "it never held");
+    world.add(evaluate.clone().into(), Some(1), vec![recurring(AlertEvent::Suppressed, Some("look"))]);
+    let silenced = world.outbox.seen();
+    world.interface = Interface::Deliver;
+    world.add(evaluate.into(), Some(1), Vec::new());
+    let over = world.outbox.quiet_over(world.now);
+    assert_eq!(over.len(), 1, "no evaluation of its incident says anything about it");
+    assert_eq!((over[0].1.trigger, over[0].1.seq), (Trigger::Recurring, silenced));
+    assert!(world.outbox.settled_to() < silenced);
+    world.outbox.evaluated(&over[0].0);
+    assert_eq!((world.outbox.quiet_over(world.now), world.outbox.settled_to()), (Vec::new(), world.outbox.seen()));
+}
+
+#[test]
 fn what_follows_a_message_knows_what_the_receiver_called_it() {
     let mut world = World::begun();
     world.fire(1, Severity::Medium);
@@ -457,7 +497,11 @@ fn what_comes_after_is_told_to_all_at_once() {
     let until = world.now.plus(TimeDelta::minutes(1));
     world.deliver(vec![DeliveryStep { until: Some(until), ..due.notice.step(DeliveryEvent::Claimed, due.attempt) }]);
     world.alert(1, AlertEvent::Acknowledged, Severity::Medium, None);
-    assert_eq!((world.plan().send.len(), world.plan().next), (0, Some(until)), "it is not told before what is sent now");
+    assert_eq!(
+        (world.plan().send.len(), world.plan().next),
+        (0, Some(until)),
+        "it is not told before what is sent now"
+    );
     let came = world.came_of(&due, DeliveryEvent::Retry);
     world.deliver(vec![came]);
     let left = &world.plan().leave[0];

@@ -223,6 +223,43 @@ fn record(known: &mut Vec<RecordedEpisode>, changes: &[Change], as_of: Timestamp
     }
 }
 
+#[test]
+fn an_alert_that_is_quiet_no_more_is_evaluated_once_by_whether_its_episode_goes_on() {
+    let own = |id: &str, seq: u64, event: EpisodeEvent| RecordedEpisode { seq, ..recorded(id, "a", 0, 4, event) };
+    let over = |seq: u64| vec![QuietOver { incident_id: incident(77), until: at(9), seq }];
+    let open = found("a", 0, 4, true);
+    let check = |known: &[RecordedEpisode], seq: u64, changed: &[Change], goes_on: &[&str]| {
+        let found = |known: &RecordedEpisode| goes_on.contains(&known.episode_id.as_str()).then_some(&open);
+        let new = quiet_over(&over(seq), known, changed, found);
+        let one = |change: &Change| {
+            assert_eq!(change.incident_id, incident(77));
+            assert_eq!(change.found.is_some(), change.event == Updated);
+            format!("{} {}: {}", change.episode_id, change.event, change.reason)
+        };
+        new.iter().map(one).collect::<Vec<_>>()
+    };
+    let goes_on = format!("x updated: its alert was quiet until {}", at(9));
+    let is_over = format!("x closed: it was over before its alert's quiet time was, at {}", at(9));
+    // It was silenced by an evaluation, or by somebody after it.
+    for seq in [50, 51] {
+        assert_eq!(check(&[own("x", 50, Updated)], seq, &[], &["x"]), [goes_on.as_str()]);
+        assert_eq!(check(&[own("x", 50, Closed)], seq, &[], &[]), [is_over.as_str()]);
+    }
+    // Somebody looked since, or this look records something about it anyway.
+    assert_eq!(check(&[own("x", 52, Updated)], 51, &[], &["x"]), [""; 0]);
+    let changes = |event: EpisodeEvent| vec![change(event, Reason::Changed, &open, "x", incident(77))];
+    assert_eq!(check(&[own("x", 50, Updated)], 51, &changes(Updated), &["x"]), [""; 0]);
+    assert_eq!(check(&[own("x", 50, Updated)], 51, &changes(Closed), &[]), [""; 0]);
+    // Another episode of the same incident goes on.
+    let both = [own("x", 40, Updated), own("y", 50, Updated)];
+    assert_eq!(check(&both, 51, &[], &["x"]), [goes_on.as_str()]);
+    let closed = vec![change(Closed, Reason::Quiet, &open, "y", incident(77))];
+    assert_eq!(check(&both, 51, &closed, &["x"]), [goes_on.as_str()]);
+    // Alerts of others are others' affair.
+    let other = RecordedEpisode { incident_id: incident(78), ..own("x", 50, Updated) };
+    assert_eq!(check(&[other], 51, &[], &["x"]), [""; 0]);
+}
+
 proptest! {
     /// Whatever is found after whatever was found before: once recorded, the same evaluation changes nothing more, every
     /// open episode stands there as open under an id of its own, and nothing else does.
