@@ -1,13 +1,11 @@
 //! SQL over the lake: the tables, the views of `sql/views`, the queries of `sql`, one session in UTC.
 //!
 //! - [`engine`] is where a query runs, [`snapshot`] the lake as it stood at one moment
-//! - [`memory`] is what queries may take of it
 //! - [`header`] is what a file of `sql/` says of itself, [`row`] which type its rows are read into
 //! - [`recurrence`], [`weekly`] read the queries about recurrence and about a week
 
 pub mod engine;
 pub mod header;
-mod memory;
 pub mod recurrence;
 pub mod row;
 pub mod snapshot;
@@ -21,7 +19,7 @@ use datafusion::{
     common::ScalarValue,
     dataframe::DataFrame,
     error::DataFusionError,
-    execution::{context::SQLOptions, runtime_env::RuntimeEnv},
+    execution::context::SQLOptions,
     logical_expr::ScalarUDF,
     prelude::{SessionConfig, SessionContext},
     sql::parser::Statement,
@@ -114,8 +112,6 @@ pub enum QueryError {
     NoTable { name: String },
     #[error("the query could not be run")]
     Run(#[source] DataFusionError),
-    #[error("the query needs more memory than there is for queries")]
-    TooLarge(#[source] DataFusionError),
     #[error(transparent)]
     Lake(#[from] LakeError),
     #[error(transparent)]
@@ -123,10 +119,6 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    fn run(error: DataFusionError) -> Self {
-        if memory::is_short(&error) { Self::TooLarge(error) } else { Self::Run(error) }
-    }
-
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoTable { .. } => {
@@ -138,10 +130,6 @@ impl QueryError {
                 Some("one SELECT statement in DataFusion's dialect; `schema tables` lists the columns".into())
             }
             Self::Run(_) => None,
-            Self::TooLarge(_) => Some(
-                "ask for less (a shorter time, fewer columns, a LIMIT), run it where there is more memory, or in a SQL warehouse with `--engine warehouse`"
-                    .into(),
-            ),
             Self::Lake(error) => error.hint(),
             Self::Warehouse(error) => error.hint(),
         }
@@ -177,7 +165,7 @@ async fn frame(
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let plan = session.state().statement_to_plan(statement).await.map_err(QueryError::Sql)?;
     read_only.verify_plan(&plan).map_err(QueryError::Sql)?;
-    let frame = session.execute_logical_plan(plan).await.map_err(QueryError::run)?;
+    let frame = session.execute_logical_plan(plan).await.map_err(QueryError::Run)?;
     if parameters.is_empty() {
         return Ok(frame);
     }
@@ -186,14 +174,10 @@ async fn frame(
 
 const DIALECT: datafusion::config::Dialect = datafusion::config::Dialect::Generic;
 
-fn session() -> Result<SessionContext, QueryError> {
-    Ok(session_in(memory::runtime().map_err(QueryError::run)?))
-}
-
-fn session_in(runtime: Arc<RuntimeEnv>) -> SessionContext {
+fn session() -> SessionContext {
     let mut config = SessionConfig::new();
     config.options_mut().execution.time_zone = Some("UTC".into());
-    let session = SessionContext::new_with_config_rt(config, runtime);
+    let session = SessionContext::new_with_config(config);
     for function in [
         datafusion_spark::function::hash::sha2(),
         datafusion_spark::function::datetime::from_utc_timestamp(),
@@ -221,7 +205,7 @@ async fn register(session: &SessionContext, lake: Option<&Lake>, statement: &Sta
             let table = lake.delta_table_since(def, log.version).await?;
             table.update_datafusion_session(&state).map_err(LakeError::from)?;
             let provider = table.table_provider().with_session(Arc::new(state.clone())).build().await;
-            let provider = provider.map_err(QueryError::run)?;
+            let provider = provider.map_err(QueryError::Run)?;
             session.register_table(name, Arc::new(provider)).map_err(QueryError::Sql)?;
         } else if let Some((_, sql)) = views().find(|(view, _)| *view == name) {
             let body = state.sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
@@ -240,7 +224,7 @@ async fn register(session: &SessionContext, lake: Option<&Lake>, statement: &Sta
 /// # Errors
 /// [`QueryError::Sql`] when the text is no statement.
 pub fn references(sql: &str) -> Result<BTreeSet<String>, QueryError> {
-    let state = session()?.state();
+    let state = session().state();
     let statement = state.sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
     let names = state.resolve_table_references(&statement).map_err(QueryError::Sql)?;
     Ok(names.iter().map(|name| name.table().to_owned()).collect())

@@ -34,7 +34,7 @@ impl<'a> Snapshot<'a> {
     /// The projection's.
     pub async fn of(lake: &'a Lake) -> Result<Self, QueryError> {
         projector::project(lake, |_, _| {}).await?;
-        Ok(Self { session: session()?, lake: Some(lake), opening: Mutex::new(()) })
+        Ok(Self { session: session(), lake: Some(lake), opening: Mutex::new(()) })
     }
 
     /// Rows of tables by name; a table that is not among them is empty.
@@ -42,19 +42,14 @@ impl<'a> Snapshot<'a> {
     /// # Errors
     /// When the batches of a table have different schemas.
     pub fn of_rows(mut rows: impl FnMut(&str) -> Vec<RecordBatch>) -> Result<Self, QueryError> {
-        let session = session()?;
+        let session = session();
         for def in catalog::all() {
             let batches = rows(def.name);
             let schema = batches.first().map_or_else(|| def.arrow_schema(), RecordBatch::schema);
-            let table = MemTable::try_new(schema, vec![batches]).map_err(QueryError::run)?;
-            session.register_table(def.name, Arc::new(table)).map_err(QueryError::run)?;
+            let table = MemTable::try_new(schema, vec![batches]).map_err(QueryError::Run)?;
+            session.register_table(def.name, Arc::new(table)).map_err(QueryError::Run)?;
         }
-        Ok(Self::of_session(session))
-    }
-
-    /// What the session knows, and nothing else.
-    pub(super) fn of_session(session: SessionContext) -> Self {
-        Self { session, lake: None, opening: Mutex::new(()) }
+        Ok(Self { session, lake: None, opening: Mutex::new(()) })
     }
 
     /// The rows of a read-only statement. A name of [`queries`] stands for its text.
@@ -74,7 +69,7 @@ impl<'a> Snapshot<'a> {
         }
         let frame = frame(&self.session, statement, parameters).await?;
         let planned = Arc::new(frame.schema().as_arrow().clone());
-        let batches = frame.collect().await.map_err(QueryError::run)?;
+        let batches = frame.collect().await.map_err(QueryError::Run)?;
         // What is planned and what comes may differ in how texts are laid out.
         let schema = batches.first().map_or(planned, RecordBatch::schema);
         Ok((schema, batches))

@@ -37,7 +37,7 @@ fn event(key: &str, seq: u64, ordinal: i32, event: AlertEvent, status: Option<Al
 
 /// The rows of the outbox as `key seq.ordinal`, with `!` where nobody is told.
 async fn outbox(events: &[EscalationEvent]) -> Vec<String> {
-    let session = session().unwrap();
+    let session = session();
     for (name, batch) in
         [("escalation_events", to_batch(events).unwrap()), ("deliveries", to_batch::<Delivery>(&[]).unwrap())]
     {

@@ -80,7 +80,7 @@ async fn fill<R: Row>(lake: &Lake, rows: &[R]) {
 
 /// A session with the rows in memory, and the views that the queries need.
 async fn lake_of(findings: &[Finding], aliases: &[Alias]) -> SessionContext {
-    let session = session().unwrap();
+    let session = session();
     let causes: Vec<RootCause> = findings.iter().map(root_cause).collect();
     let aliases: Vec<CauseAlias> = aliases.iter().map(cause_alias).collect();
     let tables: [(&str, RecordBatch); 3] = [
