@@ -139,7 +139,7 @@ impl Post {
         vec![password.to_owned(), plain, BASE64_STANDARD.encode(password)]
     }
 
-    /// Whoever can be told is: recipients that the server refuses are named in the receipt, as long as there are others. It is
+    /// Whoever can be told is: recipients that the server refuses are named, as long as there are others. It is
     /// the same letter for whoever it is sent to.
     pub(super) async fn send(&self, letter: &Letter, only: Option<&Recipients>, limit: Duration) -> Outcome {
         let is_meant = |address: &&Address| only.is_none_or(|only| only.contains(address.as_ref()));
@@ -248,12 +248,15 @@ impl Post {
         };
         let receipt = answer.message().collect::<Vec<_>>().join(" ");
         self.keep(connection);
-        let receipt = if refused.is_empty() { receipt } else { format!("not for {}; {receipt}", each(refused)) };
-        let reason = format!("not yet for {}", each(deferred));
+        let not_for = (!refused.is_empty()).then(|| format!("not for {}", each(refused)));
+        let later = format!("not yet for {}", each(deferred));
         let waits_for = Recipients::new(unwanted.deferred.into_iter().map(|(address, _)| address).collect());
         Ok(match waits_for {
-            None => Outcome::Accepted { receipt: Some(receipt) },
-            Some(waits_for) => Outcome::Partly { receipt: Some(receipt), waits_for, reason },
+            None => Outcome::Accepted { receipt: Some(receipt), refused: not_for },
+            Some(waits_for) => {
+                let reason = not_for.map_or(later.clone(), |not_for| format!("{later}; {not_for}"));
+                Outcome::Partly { receipt: Some(receipt), waits_for, reason }
+            }
         })
     }
 

@@ -41,5 +41,5 @@ pub(super) async fn send(
         return answer.unexpected();
     }
     let sent = || event.get("dedup_key")?.as_str().map(str::to_owned);
-    Outcome::Accepted { receipt: said.and_then(|said| said.dedup_key).or_else(sent) }
+    Outcome::Accepted { receipt: said.and_then(|said| said.dedup_key).or_else(sent), refused: None }
 }

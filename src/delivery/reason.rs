@@ -22,7 +22,9 @@ pub(super) fn clean(outcome: Outcome, hidden: &[String]) -> Outcome {
     let receipt =
         |text: Option<String>| text.map(|text| line(&text, hidden, LONGEST_RECEIPT)).filter(|text| !text.is_empty());
     match outcome {
-        Outcome::Accepted { receipt: text } => Outcome::Accepted { receipt: receipt(text) },
+        Outcome::Accepted { receipt: text, refused } => {
+            Outcome::Accepted { receipt: receipt(text), refused: refused.map(reason) }
+        }
         Outcome::Partly { receipt: text, waits_for, reason: why } => {
             Outcome::Partly { receipt: receipt(text), waits_for, reason: reason(why) }
         }
@@ -65,6 +67,10 @@ mod tests {
         }
         let long = reason(&"ü".repeat(1000), &[]);
         assert_eq!((long.chars().count(), long.ends_with('…')), (300, true));
-        assert_eq!(clean(Outcome::Accepted { receipt: Some(" ".into()) }, &[]), Outcome::Accepted { receipt: None });
+        let named = |receipt: Option<&str>, refused: &str| Outcome::Accepted {
+            receipt: receipt.map(str::to_owned),
+            refused: Some(refused.to_owned()),
+        };
+        assert_eq!(clean(named(Some(" "), "a: R0UTINGKEY"), &hidden), named(None, "a: [REDACTED]"));
     }
 }

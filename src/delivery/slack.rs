@@ -28,7 +28,9 @@ const NO_THREAD: &[&str] = &["cannot_reply_to_message", "message_not_found", "th
 /// A webhook neither says what it calls a message nor answers in threads.
 pub(super) async fn to_webhook(http: &Http, address: &Address, message: &Value, attempt: Attempt<'_>) -> Outcome {
     match exchange(http.post_json(address.url(), message), attempt.now).await {
-        Ok(answer) if answer.status == StatusCode::OK && answer.text() == "ok" => Outcome::Accepted { receipt: None },
+        Ok(answer) if answer.status == StatusCode::OK && answer.text() == "ok" => {
+            Outcome::Accepted { receipt: None, refused: None }
+        }
         Ok(answer) => answer.unexpected(),
         Err(outcome) => outcome,
     }
@@ -74,7 +76,7 @@ pub(super) async fn as_bot(
         answered = post(&body).await;
     }
     match answered {
-        Ok((Said { ok: true, ts, .. }, _)) => Outcome::Accepted { receipt: ts },
+        Ok((Said { ok: true, ts, .. }, _)) => Outcome::Accepted { receipt: ts, refused: None },
         Ok((Said { error, .. }, after_s)) => {
             let error = error.unwrap_or_else(|| "an error without a name".into());
             let reason = format!("Slack answers {error}");

@@ -26,5 +26,5 @@ pub(super) async fn send(http: &Http, address: &Address, message: &Value, attemp
         return answer.unexpected();
     }
     let run = answer.headers.get(RUN).and_then(|value| value.to_str().ok());
-    Outcome::Accepted { receipt: run.map(str::to_owned) }
+    Outcome::Accepted { receipt: run.map(str::to_owned), refused: None }
 }

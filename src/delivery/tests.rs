@@ -56,7 +56,7 @@ fn unknown(reason: &str) -> Outcome {
 }
 
 fn accepted(receipt: Option<&str>) -> Outcome {
-    Outcome::Accepted { receipt: receipt.map(str::to_owned) }
+    Outcome::Accepted { receipt: receipt.map(str::to_owned), refused: None }
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ pub(super) async fn send(
         request = request.header(SIGNATURE, signature);
     }
     match exchange(request.header(TIMESTAMP, timestamp).body(body), attempt.now).await {
-        Ok(_) => Outcome::Accepted { receipt: None },
+        Ok(_) => Outcome::Accepted { receipt: None, refused: None },
         Err(outcome) => outcome,
     }
 }

@@ -265,8 +265,8 @@ pub struct Delivered {
 /// What came of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Accepted. What the receiver calls it, where it says so.
-    Accepted { receipt: Option<String> },
+    /// Accepted. What the receiver calls it, where it says so; whom it refused all the same, and why.
+    Accepted { receipt: Option<String>, refused: Option<String> },
     /// Accepted for some recipients. Those in `waits_for` have not got it, but are worth another attempt.
     Partly { receipt: Option<String>, waits_for: Recipients, reason: String },
     /// Not accepted, and it never will be.

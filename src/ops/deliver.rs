@@ -518,8 +518,8 @@ fn came_of(due: &Due, outcome: &Outcome, now: Timestamp, pause: TimeDelta) -> De
         ..due.notice.step(event, due.attempt)
     };
     match outcome {
-        Outcome::Accepted { receipt } => {
-            DeliveryStep { receipt: receipt.clone(), ..step(DeliveryEvent::Delivered, None) }
+        Outcome::Accepted { receipt, refused } => {
+            DeliveryStep { receipt: receipt.clone(), ..step(DeliveryEvent::Delivered, refused.as_ref()) }
         }
         Outcome::Partly { receipt, waits_for, reason } => DeliveryStep {
             until: Some(now.plus(pause)),

@@ -45,6 +45,8 @@ pub fn problem(told: &DeliveryStep) -> Option<String> {
         DeliveryEvent::Partly | DeliveryEvent::Retry | DeliveryEvent::Unknown => {
             Some(format!("warning: {}", step(told)))
         }
+        // Some recipients were refused.
+        DeliveryEvent::Delivered if told.reason.is_some() => Some(format!("warning: {}", step(told))),
         DeliveryEvent::Claimed | DeliveryEvent::Delivered | DeliveryEvent::Skipped => None,
     }
 }
