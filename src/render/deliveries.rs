@@ -42,12 +42,9 @@ fn is_asked_again(event: DeliveryEvent) -> bool {
 pub fn problem(told: &DeliveryStep) -> Option<String> {
     match told.event {
         DeliveryEvent::Dead => Some(format!("error: {}", step(told))),
-        DeliveryEvent::Partly | DeliveryEvent::Retry | DeliveryEvent::Unknown => {
-            Some(format!("warning: {}", step(told)))
-        }
         // Some recipients were refused.
         DeliveryEvent::Delivered if told.reason.is_some() => Some(format!("warning: {}", step(told))),
-        DeliveryEvent::Claimed | DeliveryEvent::Delivered | DeliveryEvent::Skipped => None,
+        event => is_asked_again(event).then(|| format!("warning: {}", step(told))),
     }
 }
 

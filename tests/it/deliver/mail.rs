@@ -34,6 +34,20 @@ impl Server {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
         Self { process, port: port.trim().to_owned() }
     }
+
+    /// The configuration's part about it.
+    fn settings(&self) -> String {
+        format!(
+            r#"[smtp]
+host = "127.0.0.1"
+port = {}
+encryption = "none"
+from = "ops-runbook@example.test"
+user = "ops"
+password = "env:MAIL_PASSWORD""#,
+            self.port
+        )
+    }
 }
 
 impl Drop for Server {
@@ -69,13 +83,7 @@ fn a_mail_server_gets_the_digest_and_alerts_as_letters_that_hold() {
         r#"
 [digest]
 channels = ["digests"]
-[smtp]
-host = "127.0.0.1"
-port = {}
-encryption = "none"
-from = "ops-runbook@example.test"
-user = "ops"
-password = "env:MAIL_PASSWORD"
+{}
 [channels.mail]
 kind = "email"
 to = "sre@example.test, platform@example.test"
@@ -85,7 +93,7 @@ to = "defer@example.test"
 [[routes]]
 channels = ["mail"]
 "#,
-        server.port
+        server.settings()
     );
     fs::write(&config, text).unwrap();
     ok(&lake, &["demo"]);
@@ -165,13 +173,7 @@ fn configured(folder: &Path, server: &Server, to: &str, more: &str) -> PathBuf {
     let text = format!(
         r#"
 {more}
-[smtp]
-host = "127.0.0.1"
-port = {}
-encryption = "none"
-from = "ops-runbook@example.test"
-user = "ops"
-password = "env:MAIL_PASSWORD"
+{}
 [channels.mail]
 kind = "email"
 to = "{to}"
@@ -179,7 +181,7 @@ to = "{to}"
 triggers = ["missing-evidence"]
 channels = ["mail"]
 "#,
-        server.port
+        server.settings()
     );
     fs::write(&file, text).unwrap();
     file
