@@ -32,5 +32,6 @@ mod support;
 mod sweep;
 mod tampering;
 mod verify;
+mod wait;
 mod warehouse;
 mod workspace;
