@@ -2,10 +2,9 @@
 
 use std::process::ExitCode;
 
-/// Gives back what was freed, whichever of many threads took it. How it is set up: `.cargo/config.toml`.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
+/// Returns freed memory to the system, whichever of many threads allocated it; glibc keeps it for each thread.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     ops_runbook::cli::main()
