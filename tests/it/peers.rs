@@ -13,7 +13,7 @@ use ops_runbook::{
 use serde_json::Value as Json;
 use tempfile::tempdir;
 
-use crate::support::{batches, digest, lake_at, ok, tamper};
+use crate::support::{batches, demo_lake, digest, lake_at, ok, tamper};
 
 fn peer(script: &str, lake: &Path) -> Json {
     let python = std::env::var("OPS_RUNBOOK_TEST_PYTHON")
@@ -106,7 +106,7 @@ fn copy(from: &Path, to: &Path) {
 /// An intact lake, after compaction and checkpoint, and a tampered copy of it.
 fn lakes(folder: &Path) -> [std::path::PathBuf; 2] {
     let [intact, tampered] = ["intact", "tampered"].map(|name| folder.join(name));
-    ok(&intact, &["demo"]);
+    demo_lake(&intact);
     let adopted = ["recurrence", "adopt", "code:executor_oom", "job-memory", "--at", "2026-02-04T00:00:00Z"];
     ok(&intact, &adopted);
     copy(&intact, &tampered);

@@ -6,7 +6,7 @@ use ops_runbook::{analytics, tables::catalog};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{ok, run};
+use crate::support::{demo_lake, ok, run};
 
 /// Modules from top to bottom. A file may use what stands below its own line, and its own.
 const LAYERS: [&[&str]; 11] = [
@@ -81,7 +81,7 @@ fn every_sql_file_is_known_and_says_what_it_is() {
 #[test]
 fn every_view_and_audit_runs_and_the_audits_find_nothing() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     for (name, _) in analytics::views() {
         ok(folder.path(), &["sql", &format!("SELECT * FROM {name}")]);
     }

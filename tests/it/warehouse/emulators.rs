@@ -30,7 +30,7 @@ use tempfile::tempdir;
 use super::{TOKEN, copied, err, on, parameters};
 use crate::{
     peer::Peer,
-    support::{batches, lake_at, ok},
+    support::{batches, demo_lake, lake_at, ok},
 };
 
 pub struct Emulator(Peer);
@@ -87,7 +87,7 @@ fn shown(batches: &[RecordBatch]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emulator_of_the_api_gives_the_same_answers() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     let lake = lake_at(folder.path());
     let causes = recorded_causes(&lake).await;
     ok(folder.path(), &["causes", "merge", &causes[0], "--into", &causes[1], "--reason", "it's \\ the same; --"]);
@@ -123,7 +123,7 @@ async fn an_emulator_of_the_api_gives_the_same_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_emulator_of_the_api_refuses_in_a_success() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     let emulator = brickhouse(folder.path());
     let warehouse = emulator.warehouse();
     let there = Engine::Warehouse(&warehouse);
@@ -149,7 +149,7 @@ async fn recorded_causes(lake: &ops_runbook::lake::Lake) -> Vec<String> {
 async fn every_file_of_sql_says_the_same_on_spark_behind_the_api() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("lake");
-    ok(&path, &["demo"]);
+    demo_lake(&path);
     let lake = lake_at(&path);
     let emulator = Emulator::start("OPS_RUNBOOK_TEST_PYTHON", "spark_statements.py", &path);
     let warehouse = emulator.warehouse();
