@@ -27,11 +27,13 @@ fn run(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+fn build() -> Command {
+    Command::new(format!("{ROOT}/bundle/build"))
+}
+
 /// A wheel with `binary`, in `folder`.
 fn wheel(binary: &Path, folder: &Path) -> PathBuf {
-    let build = format!("{ROOT}/bundle/build");
-    run(Command::new(&build).arg("--tools"));
-    run(Command::new(&build).arg("--wheel").arg(binary).arg(folder));
+    run(build().arg("--wheel").arg(binary).arg(folder));
     let mut wheels = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let wheel = wheels.next().expect("a wheel");
     assert_eq!(wheels.next(), None);
@@ -48,6 +50,7 @@ for name in ('Name', 'Version', 'Summary', 'License-Expression', 'License-File')
 
 #[test]
 fn pip_installs_the_binary_of_a_wheel_and_removes_it() {
+    let tools = PathBuf::from(run(build().arg("--tools")).trim());
     let folder = tempdir().unwrap();
     let binary = PathBuf::from(stripped_binary(folder.path()));
     let wheels = folder.path().join("wheels");
@@ -58,9 +61,13 @@ fn pip_installs_the_binary_of_a_wheel_and_removes_it() {
     assert!(name.starts_with(expected) && name.ends_with(&format!("linux_{}.whl", std::env::consts::ARCH)), "{name}");
 
     let environment = folder.path().join("environment");
-    run(Command::new("python3").args(["-m", "venv"]).arg(&environment));
+    // Installing pip would take longer than all else; the one of the tools serves other environments too.
+    run(Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&environment));
     let program = |name: &str| environment.join("bin").join(name);
-    let pip = |arguments: &[&str]| run(Command::new(program("pip")).args(arguments).arg("--disable-pip-version-check"));
+    let pip = |arguments: &[&str]| {
+        let mut command = Command::new(tools.join("bin/pip"));
+        run(command.arg("--python").arg(&environment).args(arguments).arg("--disable-pip-version-check"))
+    };
     pip(&["install", "--no-index", wheel.to_str().unwrap()]);
 
     let installed = program("ops-runbook");
