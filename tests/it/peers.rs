@@ -26,8 +26,9 @@ const SQL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sql");
 /// What DuckDB finds in a lake.
 fn on_duckdb(lake: &Path) -> Json {
     let script = format!("{ROOT}/tests/peers/duckdb_reads.py");
-    let child = peer::python("duckdb").arg(script).arg(lake).arg(SQL).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = output_of("duckdb_reads.py", child.spawn().unwrap());
+    let mut command = peer::python("duckdb");
+    command.arg(script).arg(lake).arg(SQL).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = output_of("duckdb_reads.py", command.spawn().unwrap());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
