@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use crate::{
+    peer,
     support::{example, json_lines, ok, report, run},
     wait::output_of,
     warehouse::output,
@@ -63,6 +64,7 @@ pub struct Pasted {
 impl Desk {
     /// Without a lake.
     pub async fn bare(world: World, tool: &'static str) -> Self {
+        ["jq", "curl"].map(peer::program);
         let workspace = Workspace::start(world).await;
         let folder = tempdir().unwrap();
         for name in ["bin", "paste"] {
