@@ -1,6 +1,6 @@
 //! The shape of the project itself: layers, SQL files, tables, what the command line says.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
 use ops_runbook::{analytics, tables::catalog};
 use serde_json::{Value, json};
@@ -8,52 +8,7 @@ use tempfile::tempdir;
 
 use crate::support::{demo_lake, ok, run};
 
-/// Modules from top to bottom. A file may use what stands below its own line, and its own.
-const LAYERS: [&[&str]; 11] = [
-    &["cli"],
-    &["mcp"],
-    &["ops"],
-    &["analytics"],
-    &["inbox"],
-    &["lake"],
-    &["delivery"],
-    &["databricks"],
-    &["render"],
-    &["tables"],
-    &["domain"],
-];
-
-fn rust_files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-}
-
-#[test]
-fn arrows_between_modules_point_down_only() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    rust_files(&source, &mut files);
-    let level = |name: &str| LAYERS.iter().position(|layer| layer.contains(&name));
-    let mut checked = 0;
-    for file in files {
-        let relative = file.strip_prefix(&source).unwrap().display().to_string();
-        let module = relative.split(['/', '.']).next().unwrap();
-        let Some(own) = level(module) else { continue };
-        let text = fs::read_to_string(&file).unwrap().replace(char::is_whitespace, "");
-        for (name, below) in LAYERS.iter().flat_map(|layer| layer.iter()).map(|name| (name, level(name).unwrap())) {
-            let used = text.contains(&format!("crate::{name}::")) || text.contains(&format!("crate::{{{name}::"));
-            assert!(below >= own || !used, "{relative} uses {name}, which stands above it");
-            checked += usize::from(used);
-        }
-    }
-    assert!(checked > 20, "the check reads nothing");
-}
+mod layers;
 
 #[test]
 fn every_sql_file_is_known_and_says_what_it_is() {
