@@ -17,9 +17,8 @@ use tempfile::tempdir;
 use tokio::runtime::Runtime;
 
 use crate::{
-    support::{EXAMPLES, assert_intact, binary, example, json_lines, ok, report},
+    support::{EXAMPLES, assert_intact, binary, example, finish, json_lines, ok, report},
     wait::{LIMIT, eventually, eventually_async},
-    warehouse::output,
 };
 use client::{Client, Served, TOKEN, post};
 
@@ -58,7 +57,7 @@ fn the_skill_names_tools_that_are_there() {
     let clients: Value = serde_json::from_str(include_str!("../../bundle/skill/mcp.json")).unwrap();
     let mut arguments: Vec<&str> = Vec::new();
     arguments.extend(clients["mcpServers"]["ops-runbook"]["args"].as_array().unwrap().iter().filter_map(Value::as_str));
-    let output = output(std::process::Command::new(env!("CARGO_BIN_EXE_ops-runbook")).args(arguments));
+    let output = finish(std::process::Command::new(env!("CARGO_BIN_EXE_ops-runbook")).args(arguments));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -99,7 +98,7 @@ fn a_server_over_http_wants_a_token() {
         if let Some(token) = variable {
             command.env("OPS_RUNBOOK_MCP_TOKEN", token);
         }
-        let output = output(&mut command);
+        let output = finish(&mut command);
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let (code, text) = told(None, &[]);

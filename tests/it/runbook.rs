@@ -16,9 +16,8 @@ use tempfile::{TempDir, tempdir};
 
 use crate::{
     peer,
-    support::{example, json_lines, ok, report, run},
+    support::{example, finish, json_lines, ok, report, run},
     wait::output_of,
-    warehouse::output,
 };
 use workspace::{TOKEN, WORKSPACE_ID, Workspace, World};
 
@@ -368,7 +367,7 @@ async fn a_recorded_command_is_shown_and_never_run() {
     assert_eq!(block(&text, APPLY), "");
     let script = desk.folder.path().join("runbook.sh");
     fs::write(&script, desk.show(&["--format", "script"])).unwrap();
-    let output = output(desk.bash().arg(&script).arg("apply"));
+    let output = finish(desk.bash().arg(&script).arg("apply"));
     assert_eq!(output.status.code(), Some(1));
     desk.paste_with(&text, &[]);
 }
@@ -468,7 +467,7 @@ async fn what_was_not_captured_is_captured_live_and_what_drifted_is_said() {
     let capture = |arguments: &[&str]| {
         let mut command = crate::support::binary(&desk.lake());
         command.env("DATABRICKS_HOST", &desk.workspace.url).env("DATABRICKS_TOKEN", TOKEN);
-        let output = output(command.args(["runbook", "capture", "INC-1001", "--json"]).args(arguments));
+        let output = finish(command.args(["runbook", "capture", "INC-1001", "--json"]).args(arguments));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         let word = |step: &Value| {
@@ -502,7 +501,7 @@ async fn what_was_not_captured_is_captured_live_and_what_drifted_is_said() {
     let script = desk.folder.path().join("runbook.sh");
     fs::write(&script, desk.show(&["--format", "script"])).unwrap();
     for step in ["1", "2", "3"] {
-        let output = output(desk.bash().arg(&script).args(["apply", step]));
+        let output = finish(desk.bash().arg(&script).args(["apply", step]));
         assert!(output.status.success(), "{step}: {}", String::from_utf8_lossy(&output.stderr));
     }
     assert_eq!(desk.workspace.settings().jobs["7"]["tasks"][1]["max_retries"], 3);
@@ -524,7 +523,7 @@ async fn the_script_does_what_the_blocks_do() {
         fs::write(&script, desk.show(&["--format", "script"])).unwrap();
         shellcheck(&script);
         let run = |arguments: &[&str]| {
-            let output = output(desk.bash().arg(&script).args(arguments));
+            let output = finish(desk.bash().arg(&script).args(arguments));
             (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
         };
         assert_eq!(run(&[]).0, Some(2));

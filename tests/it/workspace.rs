@@ -24,11 +24,10 @@ use tempfile::tempdir;
 
 use crate::{
     peer::Peer,
-    support::{binary, json_lines, ok},
+    support::{binary, finish, json_lines, ok},
     warehouse::{
         err,
         fake::{Fake, Reply, Request, TOKEN, error},
-        output,
     },
 };
 
@@ -250,7 +249,7 @@ async fn a_secret_that_is_refused_is_not_told() {
 fn sweep(lake: &Path, profiles: &Path, settings: &[(&str, &str)]) -> Output {
     let mut command = binary(lake);
     command.env("DATABRICKS_CONFIG_FILE", profiles).env("NO_PROXY", "127.0.0.1").envs(settings.iter().copied());
-    output(command.args(["sweep", "--workspace-id", "1"]))
+    finish(command.args(["sweep", "--workspace-id", "1"]))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,7 +295,7 @@ fn minilake_which_runs_jobs_is_swept() {
             .env("DATABRICKS_HOST", emulator.ready("url"))
             .env("DATABRICKS_TOKEN", TOKEN)
             .env("NO_PROXY", "127.0.0.1");
-        let output = output(command.args(["sweep", "--json"]));
+        let output = finish(command.args(["sweep", "--json"]));
         assert!(output.status.success(), "{}", err(&output));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
@@ -324,7 +323,7 @@ fn minilake_which_runs_jobs_is_swept() {
 fn checked(emulator: &Peer, lake: &Path, token: &str) -> Output {
     let mut command = binary(lake);
     command.env("DATABRICKS_HOST", emulator.ready("url")).env("DATABRICKS_TOKEN", token).env("NO_PROXY", "127.0.0.1");
-    output(command.args(["comply", "--json"]))
+    finish(command.args(["comply", "--json"]))
 }
 
 /// Every job is checked, those that fail something get an incident, and a second look changes nothing.

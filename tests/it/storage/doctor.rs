@@ -7,13 +7,13 @@ use tempfile::tempdir;
 
 use super::emulators::Store;
 use crate::{
-    support::{Place, binary, example, ok, run},
-    warehouse::{copied, output},
+    support::{Place, binary, example, finish, ok, run},
+    warehouse::copied,
 };
 
 /// State and advice of each finding, by its name.
 fn examined(lake: &(impl Place + ?Sized)) -> (Option<i32>, Value) {
-    let output = output(binary(lake).args(["doctor", "--json"]));
+    let output = finish(binary(lake).args(["doctor", "--json"]));
     let text = String::from_utf8(output.stdout).unwrap();
     (
         output.status.code(),

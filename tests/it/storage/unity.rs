@@ -63,7 +63,7 @@ fn credentials_for_s3_are_replaced_before_they_end_in_the_middle_of_a_job() {
 
 /// All requests of one poll come before the first answer, and wait for the one of them that asks.
 #[tokio::test]
-async fn credentials_that_are_due_are_asked_for_once_however_many_requests_need_them() {
+async fn credentials_for_s3_that_are_due_are_asked_for_once_however_many_requests_need_them() {
     let store = Store::s3();
     let workspace = Workspace::lending_for(Duration::from_secs(600));
     let place = lake(&store, &workspace);
