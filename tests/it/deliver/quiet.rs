@@ -10,7 +10,8 @@ use std::{
 
 use chrono::TimeDelta;
 use ops_runbook::{
-    delivery::{Http, Secrets, Target},
+    databricks::Client,
+    delivery::{Http, Secrets, Target, secrets::NoClient},
     domain::{policy::Policy, redact::Redactor, time::Timestamp},
     lake::{Context, Lake},
     ops::deliver::{Receivers, Until, deliver},
@@ -41,7 +42,7 @@ async fn deliver_at(now: Timestamp, lake: &Path, config: &Path, seed: u64) -> u6
     let context = Context::new(Arc::new(move || now), seed).with_policy(policy);
     let lake = Lake::at(lake.to_str().unwrap(), context).unwrap();
     let environment = |_: &str| Some("a1".repeat(16));
-    let workspace = || Err("no test asks a workspace for secrets".into());
+    let workspace = || -> Result<Client, NoClient> { Err("there is no workspace".into()) };
     let secrets = Secrets { environment: &environment, workspace: &workspace };
     let mut targets = BTreeMap::new();
     for (name, channel) in &lake.context.policy.channels {
