@@ -1,14 +1,40 @@
 //! The shape of the project itself: layers, SQL files, tables, what the command line says.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::{Command, Stdio},
+};
 
 use ops_runbook::{analytics, tables::catalog};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{demo_lake, ok, run};
+use crate::{
+    support::{demo_lake, ok, run},
+    wait::output_of,
+};
 
 mod layers;
+
+/// Package, version and features of every dependency, as `cargo tree` lists them for these edges.
+fn dependencies(edges: &str) -> BTreeSet<String> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} {f}", "--edges", edges]);
+    let child = command.current_dir(env!("CARGO_MANIFEST_DIR")).stdout(Stdio::piped()).spawn().unwrap();
+    let output = output_of("cargo tree", child);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+}
+
+#[test]
+fn the_tests_use_the_dependencies_that_the_program_is_built_with() {
+    let (program, tests) = (dependencies("normal"), dependencies("normal,dev"));
+    assert!(program.len() > 300, "{}", program.len());
+    let compiled_twice: Vec<&String> = program.difference(&tests).collect();
+    assert!(compiled_twice.is_empty(), "the dev-dependencies add features to {compiled_twice:#?}");
+}
 
 #[test]
 fn every_sql_file_is_known_and_says_what_it_is() {
