@@ -13,6 +13,7 @@ leaves out what Databricks would do next: retries, notifications.
 """
 
 import base64
+import faulthandler
 import json
 import os
 import re
@@ -28,7 +29,7 @@ import bundle
 
 HOST = "127.0.0.1"
 TOKEN = "dapi00000000000000000000000000000000"
-SECONDS = 300  # for one run
+SECONDS = 300  # the limit for one run, and for the start
 SERVICES = "identity,workspace,secrets,jobs,clusters,sql_statements,sql_warehouses,unity_catalog"
 REGISTERED = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) USING DELTA\s.*LOCATION '(s3://[^']+)'\s*", re.DOTALL)
 COMMENTED = re.compile(r"(CREATE OR REPLACE VIEW \"\w+\") COMMENT '(?:[^']|'')*'(?=\s)")  # in the middle, as Databricks has it
@@ -55,7 +56,7 @@ def serve(folder, store):
     # Its parser drops no body of a request; the emulator's own command asks for the same one.
     server = uvicorn.Server(uvicorn.Config(create_app(), host=HOST, port=0, log_level="error", http="h11"))
     threading.Thread(target=server.run, daemon=True).start()
-    until = time.monotonic() + 60
+    until = time.monotonic() + SECONDS
     while not server.started:
         if time.monotonic() > until:
             raise RuntimeError("the emulator does not start")
@@ -152,7 +153,7 @@ def request(url, body=None, raw=None):
     kind = "application/octet-stream" if raw is not None else "application/json"
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data=data, headers=headers), timeout=60) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data=data, headers=headers), timeout=SECONDS) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"{url}: {error.code} {error.read().decode()}") from error
@@ -209,6 +210,8 @@ def main():
     os.dup2(2, 1)
     root, binary, folder = (Path(argument).resolve() for argument in sys.argv[1:])
     plan = json.load(sys.stdin)
+    # A thread that hangs would keep the process alive.
+    faulthandler.dump_traceback_later(SECONDS * (2 + len(plan.get("order", plan["tasks"]))), exit=True)
     # The workspace's path of the deployed files, and where the emulator keeps them: it mounts no /Workspace.
     files = bundle.Bundle(root, "dev").resolved("${workspace.file_path}")
     mounted = folder / "data" / "workspace" / files.lstrip("/")

@@ -7,6 +7,7 @@ OPS_RUNBOOK_TEST_LAUNCHER: the folder of launcher.py.
 
 import base64
 import contextlib
+import faulthandler
 import gzip
 import hashlib
 import http.server
@@ -18,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
 from pathlib import Path
 from unittest import mock
@@ -29,11 +29,20 @@ sys.path.insert(0, str(FOLDER))
 
 import launcher  # noqa: E402
 
+SECONDS = 180  # the limit for one test, and for what it waits for; on an idle machine each takes less than three
 TOKEN = "dapi0123456789abcdef0123456789abcdef"
 # Prints what reached it. No run bit is set on these files.
 ECHO = """
 import json, os, sys
 print(json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "input": sys.stdin.read()}))
+"""
+# A script that calls at_the_gate waits there until the test opens the gate, or until the limit.
+GATE = f"""
+import os, signal, time
+def at_the_gate():
+    until = time.monotonic() + {2 * SECONDS}
+    while not os.path.exists(os.environ["GATE"]) and time.monotonic() < until:
+        time.sleep(0.02)
 """
 HOSTILE = [
     "two words",
@@ -78,18 +87,22 @@ class Workspace(http.server.BaseHTTPRequestHandler):
 
 class LauncherTest(unittest.TestCase):
     def setUp(self):
+        # A test that hangs ends the process, with where every thread is.
+        faulthandler.dump_traceback_later(2 * SECONDS, exit=True)
+        self.addCleanup(faulthandler.cancel_dump_traceback_later)
         held = contextlib.ExitStack()
         self.addCleanup(held.close)
         self.folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DATABRICKS_")}
-        self.environment = {**kept, "DATABRICKS_CONFIG_FILE": str(self.folder / "databrickscfg"), "HOME": str(self.folder)}
+        self.environment = {**kept, "DATABRICKS_CONFIG_FILE": str(self.folder / "databrickscfg"), "HOME": str(self.folder), "NO_PROXY": "127.0.0.1"}
+        self.environment["GATE"] = str(self.folder / "gate")
         held.enter_context(mock.patch.dict(os.environ, self.environment, clear=True))
 
     def workspace(self, secrets=None):
         """A workspace with a profile for it; returns the server."""
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Workspace)
         server.secrets, server.told = secrets or {}, []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         server.url = f"http://127.0.0.1:{server.server_port}"
@@ -102,6 +115,9 @@ class LauncherTest(unittest.TestCase):
         file.write_text(f"#!{interpreter}\n{text}", encoding="utf-8")
         file.chmod(0o644)
         return file
+
+    def open_gate(self):
+        Path(self.environment["GATE"]).touch()
 
     def launch(self, script, arguments=(), options=()):
         """Standard output and standard error of a run that ends well."""
@@ -118,9 +134,21 @@ class LauncherTest(unittest.TestCase):
             self.launch(script, arguments, options)
         return str(failed.exception)
 
-    def started(self, script, change="", stdin=None):
-        """The launcher as a process of its own."""
-        code = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import launcher; {change}\nlauncher.main(sys.argv[1:])"
+    def started(self, script, grace=SECONDS, stdin=None):
+        """The launcher as a process of its own, without the SDK, which takes seconds to import. It is killed at the limit.
+
+        grace: the launcher's GRACE_SECONDS.
+        """
+        # A shell that starts the tests in the background lets them, and all that they start, ignore SIGINT.
+        code = f"""
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.modules["databricks.sdk"] = None
+sys.path.insert(0, {str(FOLDER)!r})
+import launcher
+launcher.GRACE_SECONDS = {grace}
+launcher.main(sys.argv[1:])
+"""
         process = subprocess.Popen(
             [sys.executable, "-c", code, "--binary", str(script), "--"],
             stdin=stdin,
@@ -132,7 +160,19 @@ class LauncherTest(unittest.TestCase):
         self.addCleanup(process.kill)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)
+        limit = threading.Timer(SECONDS, process.kill)
+        limit.daemon = True
+        limit.start()
+        self.addCleanup(limit.cancel)
         return process
+
+    def line(self, process):
+        """The next line on standard output; if there is none, the test fails with what standard error has."""
+        line = process.stdout.readline()
+        if not line:
+            process.kill()
+            self.fail(f"the launcher printed no line: {process.stderr.read()}")
+        return line.strip()
 
     # What reaches the binary
 
@@ -145,7 +185,7 @@ class LauncherTest(unittest.TestCase):
 
     def test_there_is_nothing_to_read_on_standard_input(self):
         process = self.started(self.script(ECHO), stdin=subprocess.PIPE)
-        out, _ = process.communicate("meant for somebody else", timeout=60)
+        out, _ = process.communicate("not for the binary", timeout=SECONDS)
         self.assertEqual(json.loads(out)["input"], "")
 
     def test_variables_are_handed_over_whatever_is_in_them(self):
@@ -299,14 +339,11 @@ class LauncherTest(unittest.TestCase):
         self.assertTrue(err.endswith("\nb"), err)
 
     def test_output_is_seen_while_the_binary_runs(self):
-        gate = self.folder / "gate"
-        process = self.started(
-            self.script(f"import os, time\nprint('under way', flush=True)\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.02)")
-        )
-        self.assertEqual(process.stdout.readline(), "under way\n")
+        process = self.started(self.script(f"{GATE}print('under way', flush=True)\nat_the_gate()"))
+        self.assertEqual(self.line(process), "under way")
         self.assertIsNone(process.poll())
-        gate.touch()
-        self.assertEqual(process.wait(20), 0)
+        self.open_gate()
+        self.assertEqual(process.wait(SECONDS), 0)
 
     def test_much_output_on_both_sides_does_not_block(self):
         script = self.script("import sys\nfor n in range(20000):\n  print(n)\n  print(n, file=sys.stderr)")
@@ -316,45 +353,43 @@ class LauncherTest(unittest.TestCase):
 
     # Cancelling
 
-    def test_a_cancelled_run_lets_the_binary_end_by_itself_and_waits(self):
+    def test_a_cancelled_run_lets_the_binary_end_in_its_own_time_and_waits(self):
         process = self.started(
             self.script(
-                "import signal, sys, time\n"
-                "def end(*_):\n  time.sleep(0.5)\n  print('tidied up', flush=True)\n  sys.exit(0)\n"
-                "signal.signal(signal.SIGTERM, end)\nprint('under way', flush=True)\ntime.sleep(60)"
+                # No handler prints: it may interrupt another print.
+                f"{GATE}signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\nprint('under way', flush=True)\n"
+                f"if signal.sigtimedwait([signal.SIGTERM], {SECONDS}):\n  print('asked to end', flush=True)\n"
+                "at_the_gate()\nprint('tidied up', flush=True)"
             )
         )
-        self.assertEqual(process.stdout.readline(), "under way\n")
+        self.assertEqual(self.line(process), "under way")
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        self.assertEqual(self.line(process), "asked to end")
+        self.assertIsNone(process.poll())
+        self.open_gate()
+        out, err = process.communicate(timeout=SECONDS)
         self.assertEqual(out, "tidied up\n")
         self.assertNotEqual(process.returncode, 0)
         self.assertIn("the run was cancelled, and ops-runbook ended with exit code 0", err)
 
     def test_a_binary_that_does_not_end_is_ended(self):
-        process = self.started(
-            self.script(
-                "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-                "print(os.getpid(), flush=True)\ntime.sleep(60)"
-            ),
-            change="launcher.GRACE_SECONDS = 0.5",
-        )
-        pid = int(process.stdout.readline())
-        begun = time.monotonic()
+        script = f"{GATE}signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(os.getpid(), flush=True)\nat_the_gate()"
+        process = self.started(self.script(script), grace=0.5)
+        pid = int(self.line(process))
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=60)
-        self.assertLess(time.monotonic() - begun, 15)
+        # The gate stays closed: the binary does not end otherwise.
+        _, err = process.communicate(timeout=SECONDS)
         self.assertIn("the run was cancelled, and ops-runbook was ended by signal 9", err)
         with self.assertRaises(ProcessLookupError):
             os.kill(pid, 0)
 
     def test_an_interrupted_launcher_leaves_no_binary_behind(self):
         for ignored in ("", "signal.signal(signal.SIGTERM, signal.SIG_IGN)"):
-            script = self.script(f"import os, signal, time\n{ignored}\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
-            process = self.started(script, change="launcher.GRACE_SECONDS = 0.5")
-            pid = int(process.stdout.readline())
+            script = self.script(f"{GATE}{ignored}\nprint(os.getpid(), flush=True)\nat_the_gate()")
+            process = self.started(script, grace=0.5)
+            pid = int(self.line(process))
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
+            process.communicate(timeout=SECONDS)
             with self.subTest(ignored), self.assertRaises(ProcessLookupError):
                 os.kill(pid, 0)
 
@@ -363,7 +398,7 @@ class LauncherTest(unittest.TestCase):
         script = self.script("print('from a thread')")
         thread = threading.Thread(target=lambda: found.append(self.launch(script)[0]))
         thread.start()
-        thread.join()
+        thread.join(SECONDS)
         self.assertEqual(found, ["from a thread\n"])
 
 

@@ -4,13 +4,17 @@ mod app;
 mod dashboard;
 mod jobs;
 mod resources;
+mod wheel;
 
 use std::{
     io::Write,
+    path::Path,
     process::{Command, Stdio},
 };
 
 use serde_json::Value;
+
+use crate::wait;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -23,7 +27,16 @@ fn python() -> Command {
     command
 }
 
-/// The document that a script of tests/bundle prints, given one on its standard input.
+/// The path of the binary without symbols for a debugger, small enough to be copied often.
+fn stripped_binary(folder: &Path) -> String {
+    let stripped = folder.join("ops-runbook-stripped");
+    match Command::new("strip").arg("-o").arg(&stripped).arg(env!("CARGO_BIN_EXE_ops-runbook")).status() {
+        Ok(status) if status.success() => stripped.to_str().unwrap().to_owned(),
+        _ => env!("CARGO_BIN_EXE_ops-runbook").to_owned(),
+    }
+}
+
+/// The document that a script of tests/bundle prints, given one on its standard input. The scripts limit their own time.
 fn told(script: &str, arguments: &[&str], input: &Value) -> Value {
     let mut command = python();
     command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -41,11 +54,10 @@ fn validated(given: &Value) -> Value {
 
 #[test]
 fn the_launcher_does_what_its_own_tests_say() {
-    let output = python()
-        .args(["-m", "unittest", "launcher_test"])
-        .env("OPS_RUNBOOK_TEST_LAUNCHER", format!("{ROOT}/bundle"))
-        .output()
-        .unwrap();
+    let mut command = python();
+    command.args(["-m", "unittest", "launcher_test"]).env("OPS_RUNBOOK_TEST_LAUNCHER", format!("{ROOT}/bundle"));
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let output = wait::output_of("the launcher's tests", child);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("Ran 28 tests") && !said.contains("skipped"), "{said}");

@@ -1,6 +1,10 @@
 //! The app, started as Databricks starts one: its command, without a shell, in the folder of its files.
 
-use std::{fs, path::Path, process::Command};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -9,7 +13,7 @@ use tempfile::tempdir;
 use super::{ROOT, python, validated};
 use crate::{
     mcp::client::Served,
-    support,
+    support, wait,
     warehouse::fake::{Fake, Reply, Request, error},
 };
 
@@ -110,7 +114,8 @@ async fn the_app_starts_from_what_is_deployed_with_its_own_credentials() {
     ] {
         started.env(name, value);
     }
-    let output = tokio::task::spawn_blocking(move || started.output().unwrap()).await.unwrap();
+    let child = started.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let output = tokio::task::spawn_blocking(move || wait::output_of("the app", child)).await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let text = String::from_utf8(output.stdout).unwrap();
@@ -159,6 +164,7 @@ async fn what_the_app_runs_serves_whoever_the_proxy_lets_in() {
         "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "an agent", "version": "1" } } });
     let request = reqwest::Client::new()
         .post(&url)
+        .timeout(wait::LIMIT)
         .header("Host", "mcp-7405612783315468.databricksapps.example.test")
         .header("Content-Type", "application/json")
         .header("Accept", "application/json, text/event-stream")

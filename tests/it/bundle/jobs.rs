@@ -1,16 +1,12 @@
 //! The bundle's jobs on an emulator of a workspace, which runs them through the launcher, and the binary below that.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use ops_runbook::{domain::time::Timestamp, tables::catalog};
 use serde_json::{Map, Value, json};
 use tempfile::{TempDir, tempdir};
 
-use super::{ROOT, told, validated};
+use super::{ROOT, stripped_binary, told, validated};
 use crate::{
     storage::emulators::{Store, Stored},
     support::{self, json_lines, ok, report},
@@ -100,17 +96,6 @@ impl Run {
     }
 }
 
-/// The binary, small enough to be handed around: nothing in it is for a debugger.
-fn binary(folder: &Path) -> String {
-    let stripped = folder.join("ops-runbook-stripped");
-    let strip =
-        std::process::Command::new("strip").arg("-o").arg(&stripped).arg(env!("CARGO_BIN_EXE_ops-runbook")).status();
-    match strip {
-        Ok(status) if status.success() => stripped.to_str().unwrap().to_owned(),
-        _ => env!("CARGO_BIN_EXE_ops-runbook").to_owned(),
-    }
-}
-
 /// All tasks that are run, by job; the jobs in an order that makes sense.
 fn tasks_to_run() -> Value {
     let found = validated(&json!({}));
@@ -146,7 +131,7 @@ fn every_job_is_green_and_the_second_time_finds_nothing_new() {
         "more": { "broken": job("broken", DEPLOYED, &[], &["audit", "show", "7", "--lake", "nowhere"]) },
         "order": order,
     });
-    let emulated = place.emulate(&binary(place.folder.path()), tasks, plan);
+    let emulated = place.emulate(&stripped_binary(place.folder.path()), tasks, plan);
     let runs = Run::all(&emulated);
     let ([broken], runs) = runs.split_first_chunk().unwrap();
     assert_eq!(broken.state, "FAILED", "{broken:#?}");
@@ -236,7 +221,7 @@ fn a_job_that_fails_is_red_and_says_why() {
         "elsewhere": job("elsewhere", DEPLOYED, &[], &[&["sweep", "--workspace-id", "7"], &lake[..]].concat()),
         "unread": job("unread", DEPLOYED, &[], &[&["comply", "--job", "999"], &lake[..]].concat()),
     });
-    let runs = place.run(&binary(place.folder.path()), Value::Object(tasks), json!({ "more": more }));
+    let runs = place.run(&stripped_binary(place.folder.path()), Value::Object(tasks), json!({ "more": more }));
     for (run, said) in runs.iter().zip([
         &["ended with exit code 4", "`ops-runbook audit list` shows which there are"][..],
         &["ended with exit code 2", "--what"],
@@ -268,7 +253,7 @@ fn parameters_of_a_job_reach_the_binary_unharmed() {
         more.insert(name.clone(), job(&name, DEPLOYED, &["--env", "OPS_RUNBOOK_ACTOR=agent:a b"], &arguments));
         tasks.insert(name, json!(["task"]));
     }
-    let runs = place.run(&binary(place.folder.path()), Value::Object(tasks), json!({ "more": more }));
+    let runs = place.run(&stripped_binary(place.folder.path()), Value::Object(tasks), json!({ "more": more }));
     assert!(runs.iter().all(|run| run.state == "SUCCESS"), "{runs:#?}");
     let rows = json_lines(&place.lake, &["sql", "SELECT title, actor FROM incidents ORDER BY incident_id"]);
     let expected: Vec<Value> = TITLES.iter().map(|title| json!({ "title": title, "actor": "agent:a b" })).collect();
