@@ -140,7 +140,7 @@ fn peer(engine: &str, question: &str, lake: &Path) -> Answer {
     let root = env!("CARGO_MANIFEST_DIR");
     let python = match engine {
         "polars" => own_python(root),
-        _ => std::env::var("OPS_RUNBOOK_TEST_PYTHON").expect("the engines beside run in the environment of tests/run"),
+        _ => crate::peer::environment(engine).join("bin/python").display().to_string(),
     };
     let script = format!("{root}/tests/peers/bench_{engine}.py");
     let arguments =

@@ -1,7 +1,7 @@
 //! Benchmarks: `cargo bench`. Every ratio is between figures measured in this one run, on one disk, with fsync on.
 //!
-//! Arguments choose: `cargo bench -- append group cold ingest storage mcp deliver analytics`. `storage` needs `OPS_RUNBOOK_TEST_S3`, which `tests/run`
-//! sets: the Python of an S3 emulator. `OPS_RUNBOOK_BENCH_SMALL=1` runs a tenth.
+//! Arguments choose: `cargo bench -- append group cold ingest storage mcp deliver analytics`.
+//! `OPS_RUNBOOK_BENCH_SMALL=1` runs a tenth.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod analytics;

@@ -3,7 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use ops_runbook::{
@@ -15,6 +15,8 @@ use ops_runbook::{
 };
 use serde_json::Value;
 use tempfile::tempdir;
+
+use crate::{peer, wait::output_of};
 
 const HOSTILE: &str =
     "</script><img src=x onerror=alert(1)> [x](javascript:alert(1)) | d\r\n# \u{1b}[31m\u{202e}f\u{0}&amp;\"'";
@@ -72,20 +74,23 @@ fn huge() -> Digest {
 
 /// What is wrong with the pages in a folder at some widths; nothing if all is well. Pictures of them are put beside them.
 pub fn visit(folder: &Path, widths: &str) -> Result<(), String> {
-    let modules = std::env::var("OPS_RUNBOOK_TEST_BROWSER")
-        .expect("the browser needs its modules: run the tests by tests/run, which fetches them");
+    let modules = peer::environment("browser");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut pages: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|extension| extension == "html")).collect();
     pages.sort();
-    let output = Command::new("node")
+    let child = Command::new("node")
         .arg(format!("{}/tests/browser/digest.mjs", env!("CARGO_MANIFEST_DIR")))
         .arg(modules)
         .arg(folder.join("pictures"))
         .arg(widths)
         .args(pages)
-        .output()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
+    let output = output_of("digest.mjs", child);
     output.status.success().then_some(()).ok_or_else(|| String::from_utf8_lossy(&output.stderr).into_owned())
 }
 

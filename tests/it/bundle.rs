@@ -14,16 +14,14 @@ use std::{
 
 use serde_json::Value;
 
-use crate::wait;
+use crate::{peer, wait};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Python in the environment of the bundle's tests.
 fn python() -> Command {
-    let python = std::env::var("OPS_RUNBOOK_TEST_WORKSPACES")
-        .expect("the bundle's tests need their Python environment: run the tests by tests/run, which makes it");
-    let mut command = Command::new(python);
-    command.env("PYTHONDONTWRITEBYTECODE", "1").current_dir(format!("{ROOT}/tests/bundle"));
+    let mut command = peer::python("bundle");
+    command.current_dir(format!("{ROOT}/tests/bundle"));
     command
 }
 

@@ -26,6 +26,7 @@ mod recurrence;
 mod runbook;
 mod sequences;
 mod shape;
+mod spark;
 mod steps;
 mod storage;
 mod support;

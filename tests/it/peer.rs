@@ -1,53 +1,196 @@
-//! Programs of `tests/peers/` that serve something until their standard input ends.
+//! Peers: programs that know nothing of this one and that tests run beside it, such as other engines, emulators and a browser.
+//!
+//! `tests/peers/prepare` makes the environment of a peer when a test first asks for it, so a test needs only what it uses. The
+//! path of a test contains the name of each of its peers: `tests/run --without PEER` skips by name.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    collections::{HashMap, VecDeque},
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Arc, LazyLock, Mutex, OnceLock, mpsc},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
-/// One that runs.
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The limit for a peer to become ready.
+const READY: Duration = Duration::from_secs(180);
+
+/// The limit for a peer to end after its standard input has ended.
+const END: Duration = Duration::from_secs(10);
+
+/// How many lines of standard error are kept for a failure.
+const KEPT: usize = 40;
+
+/// A folder, or why there is none.
+type Prepared = Result<PathBuf, String>;
+
+static PREPARED: LazyLock<Mutex<HashMap<String, Arc<OnceLock<Prepared>>>>> = LazyLock::new(Mutex::default);
+
+/// The folder with the environment of a peer, prepared once in this process.
+///
+/// Panics if it cannot be prepared, and in a test whose path does not contain the name of the peer.
+pub fn environment(name: &str) -> PathBuf {
+    assert_named(name);
+    prepared(name).unwrap_or_else(|reason| panic!("{}", unavailable(name, &reason)))
+}
+
+/// A program of Debian that tests and pasted commands call. Tests that need it are not named after it.
+pub fn program(name: &str) {
+    prepared(name).map(drop).unwrap_or_else(|reason| panic!("{name} is not available: {reason}"));
+}
+
+/// The Python of a peer's environment.
+pub fn python(name: &str) -> Command {
+    let mut command = Command::new(environment(name).join("bin/python"));
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// The folder with the npm packages of a peer.
+pub fn node_modules(name: &str) -> PathBuf {
+    environment(name).join("node_modules")
+}
+
+pub fn unavailable(name: &str, reason: &str) -> String {
+    format!("peer {name} is not available: {reason}; run the other tests with: tests/run --without {name}")
+}
+
+/// Panics in a test whose path does not contain the name of a peer. Threads that a test starts have no such path.
+pub fn assert_named(name: &str) {
+    let thread = thread::current();
+    let path = thread.name().unwrap_or_default();
+    assert!(
+        !path.contains("::") || path.contains(name),
+        "{path} uses the peer {name}, and its name does not say so: `tests/run --without {name}` would not skip it"
+    );
+}
+
+fn prepared(name: &str) -> Prepared {
+    let once = Arc::clone(PREPARED.lock().unwrap().entry(name.to_owned()).or_default());
+    once.get_or_init(|| prepare(name)).clone()
+}
+
+/// Each step of the script has a limit of its own.
+fn prepare(name: &str) -> Prepared {
+    let script = "tests/peers/prepare";
+    let output = Command::new(Path::new(ROOT).join(script)).arg(name).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{script}: {error}"))?;
+    let out = String::from_utf8_lossy(&output.stdout);
+    match out.trim_end().strip_prefix(name) {
+        Some(folder) if output.status.success() => Ok(folder.trim_start().into()),
+        _ => {
+            let error = String::from_utf8_lossy(&output.stderr);
+            let line = error.lines().last().unwrap_or("no message");
+            Err(line.trim_start_matches(&format!("{script}: {name}: ")).to_owned())
+        }
+    }
+}
+
+/// A process of a peer that runs until its standard input ends; killed if it then does not end in time.
+#[derive(Debug)]
+pub struct Process {
+    pub child: Child,
+    errors: Arc<Mutex<VecDeque<String>>>,
+}
+
+impl Process {
+    /// Starts a script of `tests/peers/` in the environment of a peer, and returns it with the lines of its standard output.
+    /// A script in JavaScript gets the folder of its npm packages as its first argument.
+    pub fn start(name: &str, script: &str, arguments: &[&str]) -> (Self, mpsc::Receiver<String>) {
+        let path = format!("{ROOT}/tests/peers/{script}");
+        let mut command = if script.ends_with(".mjs") {
+            let mut command = Command::new("node");
+            command.arg(path).arg(node_modules(name));
+            command
+        } else {
+            let mut command = python(name);
+            command.arg(path);
+            command
+        };
+        // In a group of its own, which is killed as a whole.
+        command.args(arguments).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            for line in BufReader::new(out).lines().map_while(Result::ok) {
+                // Read to the end even if no thread waits for it: a full pipe would stop the peer.
+                let _ = sender.send(line);
+            }
+        });
+        let errors = Arc::new(Mutex::new(VecDeque::new()));
+        let kept = Arc::clone(&errors);
+        thread::spawn(move || {
+            for line in BufReader::new(err).split(b'\n').map_while(Result::ok) {
+                let mut kept = kept.lock().unwrap();
+                kept.push_back(String::from_utf8_lossy(&line).into_owned());
+                if kept.len() > KEPT {
+                    kept.pop_front();
+                }
+            }
+        });
+        (Self { child, errors }, lines)
+    }
+
+    /// The last lines of its standard error.
+    pub fn errors(&self) -> String {
+        Vec::from(self.errors.lock().unwrap().clone()).join("\n")
+    }
+
+    /// Waits for its end; `false` if it still runs at the limit.
+    fn ends(&mut self) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < END {
+            match self.child.try_wait() {
+                Ok(None) => thread::sleep(Duration::from_millis(10)),
+                _ => return true,
+            }
+        }
+        false
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        if !self.ends() {
+            let group = format!("-{}", self.child.id());
+            let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// A peer that serves, and what it said when it was ready.
 #[derive(Debug)]
 pub struct Peer {
-    process: Child,
-    ready: Value,
+    pub ready: Value,
+    _process: Process,
 }
 
 impl Peer {
-    /// By the Python that the variable names.
-    pub fn start(python: &str, script: &str, arguments: &[&str]) -> Self {
-        let python = std::env::var(python)
-            .expect("the emulators need their Python environments: run the tests by tests/run, which makes them");
-        Self::run(&python, script, arguments)
-    }
-
-    pub fn run(interpreter: &str, script: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(interpreter);
-        command.arg(format!("{}/tests/peers/{script}", env!("CARGO_MANIFEST_DIR"))).args(arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let mut said = process.stderr.take().unwrap();
-        let said = std::thread::spawn(move || {
-            let mut text = Vec::new();
-            let _ = said.read_to_end(&mut text);
-            String::from_utf8_lossy(&text).into_owned()
+    /// Starts a script and waits for its first line, a JSON object.
+    pub fn start(name: &str, script: &str, arguments: &[&str]) -> Self {
+        let (process, lines) = Process::start(name, script, arguments);
+        let line = lines.recv_timeout(READY);
+        let ready = line.as_ref().ok().and_then(|line| serde_json::from_str(line).ok());
+        let ready = ready.unwrap_or_else(|| {
+            // What it writes as it ends belongs to the message.
+            thread::sleep(Duration::from_millis(100));
+            panic!("{script} is not ready: {line:?}\n{}", process.errors())
         });
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let Ok(ready) = serde_json::from_str(&line) else { panic!("{script}: {}", said.join().unwrap()) };
-        Self { process, ready }
+        Self { ready, _process: process }
     }
 
-    /// What it said of itself when it was ready.
+    /// A field of its first line.
     pub fn ready(&self, name: &str) -> &str {
         self.ready[name].as_str().unwrap()
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        drop(self.process.stdin.take());
-        let _ = self.process.wait();
     }
 }

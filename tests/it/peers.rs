@@ -1,6 +1,6 @@
 //! Other engines read what this one wrote: DuckDB with its Delta extension, Spark with Delta's jars.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Stdio};
 
 use ops_runbook::{
     analytics::{
@@ -10,22 +10,26 @@ use ops_runbook::{
     },
     tables::catalog,
 };
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json, json};
 use tempfile::tempdir;
 
-use crate::support::{batches, digest, lake_at, ok, tamper};
+use crate::{
+    cases::spark::bound,
+    peer, spark,
+    support::{batches, digest, lake_at, ok, tamper},
+    wait::{is_long, output_of},
+};
 
-fn peer(script: &str, lake: &Path) -> Json {
-    let python = std::env::var("OPS_RUNBOOK_TEST_PYTHON")
-        .expect("the peers need their Python environment: run the tests by tests/run, which makes it");
-    let root = env!("CARGO_MANIFEST_DIR");
-    let output = Command::new(python)
-        .arg(format!("{root}/tests/peers/{script}"))
-        .arg(lake)
-        .arg(format!("{root}/sql"))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const SQL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sql");
+
+/// What DuckDB finds in a lake.
+fn on_duckdb(lake: &Path) -> Json {
+    let script = format!("{ROOT}/tests/peers/duckdb_reads.py");
+    let mut command = peer::python("duckdb");
+    command.arg(script).arg(lake).arg(SQL).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = output_of("duckdb_reads.py", command.spawn().unwrap());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -35,13 +39,13 @@ fn ours(folder: &Path) -> Json {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let tables = catalog::all().map(|def| {
         let (rows, digest) = digest(&runtime.block_on(batches(&lake, def)));
-        (def.name.to_owned(), serde_json::json!({ "rows": rows, "digest": digest }))
+        (def.name.to_owned(), json!({ "rows": rows, "digest": digest }))
     });
     Json::Object(tables.collect())
 }
 
-fn audit_findings(found: &Json) -> u64 {
-    let audits = found["audits"].as_object().unwrap();
+fn audit_findings(audits: &Json) -> u64 {
+    let audits = audits.as_object().unwrap();
     assert_eq!(audits.len(), ops_runbook::analytics::audits().count());
     audits.values().map(|rows| rows.as_u64().unwrap()).sum()
 }
@@ -55,16 +59,15 @@ fn check_views(folder: &Path, found: &Json) {
     }
 }
 
-/// Rows and digest of every query with parameters, as this binary answers it. The parameters are tests/peers/spark_reads.py's.
-fn asked(folder: &Path) -> Json {
-    let lake = lake_at(folder);
-    let runtime = tokio::runtime::Runtime::new().unwrap();
+/// Every query, with values for its parameters.
+fn queries() -> Vec<(&'static str, &'static str, Vec<(String, Value)>)> {
     let at = |text: &str| Value::Timestamp(text.parse().unwrap());
     let parameters: [(&str, Value); 15] = [
         ("as_of", at("2026-02-20T12:00:00Z")),
         ("threshold", Value::Int(3)),
         ("window_hours", Value::Int(168)),
         ("cause", "code:executor_oom".into()),
+        // 2026-W08 in Berlin
         ("week_start", at("2026-02-15T23:00:00Z")),
         ("week_end", at("2026-02-22T23:00:00Z")),
         ("week_1_start", at("2026-02-08T23:00:00Z")),
@@ -80,14 +83,23 @@ fn asked(folder: &Path) -> Json {
     let queries = analytics::queries().map(|(name, sql)| {
         let takes = Header::of(sql).parameters;
         let own = parameters.iter().filter(|(parameter, _)| takes.iter().any(|it| it.name == *parameter));
-        let own: Vec<(String, Value)> =
-            own.map(|(parameter, value)| ((*parameter).to_owned(), value.clone())).collect();
-        let (_, batches) = runtime.block_on(Engine::Local(&lake).run(name, &own)).unwrap();
+        let own = own.map(|(parameter, value)| ((*parameter).to_owned(), value.clone()));
+        (name, sql, own.collect())
+    });
+    queries.collect()
+}
+
+/// Rows and digest of every query, as this binary answers it.
+fn answers(folder: &Path) -> Json {
+    let lake = lake_at(folder);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let answers = queries().into_iter().map(|(name, _, parameters)| {
+        let (_, batches) = runtime.block_on(Engine::Local(&lake).run(name, &parameters)).unwrap();
         let (rows, digest) = digest(&batches);
         assert!(rows > 0, "{name} finds nothing to compare");
-        (name.to_owned(), serde_json::json!({ "rows": rows, "digest": digest }))
+        (name.to_owned(), json!({ "rows": rows, "digest": digest }))
     });
-    Json::Object(queries.collect())
+    Json::Object(answers.collect())
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -119,22 +131,26 @@ fn lakes(folder: &Path) -> [std::path::PathBuf; 2] {
 fn duckdb_reads_the_same_rows_and_runs_the_audits() {
     let folder = tempdir().unwrap();
     let [intact, tampered] = lakes(folder.path());
-    let found = peer("duckdb_reads.py", &intact);
+    let found = on_duckdb(&intact);
     assert_eq!(found["tables"], ours(&intact));
-    assert_eq!(audit_findings(&found), 0, "{found:#}");
+    assert_eq!(audit_findings(&found["audits"]), 0, "{found:#}");
     check_views(&intact, &found);
-    assert!(audit_findings(&peer("duckdb_reads.py", &tampered)) > 0);
+    assert!(audit_findings(&on_duckdb(&tampered)["audits"]) > 0);
 }
 
 #[test]
 fn spark_reads_the_same_rows_and_comments_and_runs_the_audits() {
     let folder = tempdir().unwrap();
     let [intact, tampered] = lakes(folder.path());
-    let found = peer("spark_reads.py", &intact);
+    let queries: Map<String, Json> = queries()
+        .into_iter()
+        .map(|(name, sql, parameters)| (name.to_owned(), json!({ "sql": sql, "parameters": bound(&parameters) })))
+        .collect();
+    let found = spark::ask(&json!({ "read": { "lake": intact, "sql": SQL, "queries": queries } })).unwrap();
     assert_eq!(found["tables"], ours(&intact));
-    assert_eq!(audit_findings(&found), 0, "{found:#}");
+    assert_eq!(audit_findings(&found["audits"]), 0, "{found:#}");
     check_views(&intact, &found);
-    assert_eq!(found["queries"], asked(&intact));
+    assert_eq!(found["queries"], answers(&intact));
     for def in catalog::all() {
         let comments = &found["comments"][def.name];
         assert_eq!(comments["table"], def.comment(), "{}", def.name);
@@ -142,5 +158,41 @@ fn spark_reads_the_same_rows_and_comments_and_runs_the_audits() {
             assert_eq!(comments["columns"][column.name], column.comment(), "{}.{}", def.name, column.name);
         }
     }
-    assert!(audit_findings(&peer("spark_reads.py", &tampered)) > 0);
+    let audits = spark::ask(&json!({ "audit": { "lake": tampered, "sql": SQL } })).unwrap();
+    assert!(audit_findings(&audits) > 0);
+}
+
+fn question(sql: &str) -> Json {
+    json!({ "sql": sql, "views": [], "tables": {}, "parameters": {} })
+}
+
+/// Of a statement that Spark refuses and one that it takes.
+fn assert_answers(answers: &Json) {
+    assert!(answers[0]["error"].as_str().unwrap().contains("nowhere"), "{answers}");
+    assert_eq!(answers[1]["rows"], json!([[1]]), "{answers}");
+}
+
+#[test]
+fn an_error_of_spark_is_that_of_one_question() {
+    let asked = json!({ "answer": [question("SELECT nothing FROM nowhere"), question("SELECT 1 AS one")] });
+    assert_answers(&spark::ask(&asked).unwrap());
+    let error = spark::ask(&json!({ "audit": { "lake": "/nowhere", "sql": SQL } })).unwrap_err();
+    assert!(error.contains("/nowhere"), "{error}");
+    assert_answers(&spark::ask(&asked).unwrap());
+}
+
+/// With `--long` only: it starts two more JVMs.
+#[test]
+fn a_jvm_of_spark_that_ends_is_started_a_second_time() {
+    if !is_long() {
+        return;
+    }
+    let asked = json!({ "answer": [question("SELECT nothing FROM nowhere"), question("SELECT 1 AS one")] });
+    let server = spark::Server::start();
+    assert_answers(&server.ask(&asked).unwrap());
+    server.ask(&json!({ "kill": {} })).unwrap();
+    assert_answers(&server.ask(&asked).unwrap());
+    server.ask(&json!({ "kill": {} })).unwrap();
+    let error = server.ask(&asked).unwrap_err();
+    assert!(error.contains("has ended 2 times"), "{error}");
 }

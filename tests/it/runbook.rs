@@ -13,7 +13,10 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{example, json_lines, ok, report, run};
+use crate::{
+    peer,
+    support::{example, json_lines, ok, report, run},
+};
 use workspace::{TOKEN, WORKSPACE_ID, Workspace, World};
 
 const HOSTILE: &str = "x'; touch pwned #\n$(touch pwned)`touch pwned`\"; touch pwned; \"\u{202e}\u{1b}[2J!!\\";
@@ -56,6 +59,7 @@ pub struct Pasted {
 impl Desk {
     /// Without a lake.
     pub async fn bare(world: World, tool: &'static str) -> Self {
+        ["jq", "curl"].map(peer::program);
         let workspace = Workspace::start(world).await;
         let folder = tempdir().unwrap();
         for name in ["bin", "paste"] {

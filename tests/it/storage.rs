@@ -92,7 +92,7 @@ async fn an_append_to_google_takes_one_round_trip_more_when_the_other_one_came_w
 
 /// Whoever has written knows the head, and everybody else has to read it: without leaving turns, one of two would write for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_writers_that_never_pause_take_turns() {
+async fn two_writers_on_s3_that_never_pause_take_turns() {
     let store = Store::s3();
     let place = store.lake("turns");
     place.open().init().await.unwrap();
@@ -206,7 +206,7 @@ async fn writers_on_s3_that_all_fail_now_and_then_record_everything_once() {
 }
 
 #[test]
-fn what_is_wrong_with_a_store_is_said_and_what_to_set() {
+fn what_is_wrong_with_s3_as_a_store_is_said_and_what_to_set() {
     let store = Store::s3();
     let check = |change: &dyn Fn(&mut emulators::Stored), code: i32, told: &[&str]| {
         let mut place = store.lake("none");

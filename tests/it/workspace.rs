@@ -286,12 +286,10 @@ async fn a_profile_says_where_and_as_whom() {
     }
 }
 
-const EMULATORS: &str = "OPS_RUNBOOK_TEST_WORKSPACES";
-
 #[test]
-fn an_emulator_that_runs_jobs_is_swept() {
+fn minilake_which_runs_jobs_is_swept() {
     let folder = tempdir().unwrap();
-    let emulator = Peer::start(EMULATORS, "workspace_serves.py", &["minilake", TOKEN]);
+    let emulator = Peer::start("minilake", "workspace_serves.py", &["minilake", TOKEN]);
     let sweep = || {
         let mut command = binary(folder.path());
         command
@@ -352,14 +350,14 @@ fn assert_checked(emulator: &Peer, token: &str, names: [&str; 2]) {
 }
 
 #[test]
-fn an_emulator_that_runs_jobs_has_them_checked() {
-    let emulator = Peer::start(EMULATORS, "workspace_serves.py", &["minilake", TOKEN]);
+fn minilake_which_runs_jobs_has_them_checked() {
+    let emulator = Peer::start("minilake", "workspace_serves.py", &["minilake", TOKEN]);
     assert_checked(&emulator, TOKEN, ["broken", "whole"]);
 }
 
 #[test]
-fn an_emulator_that_is_strict_about_credentials_has_its_jobs_checked_by_whom_it_knows() {
-    let emulator = Peer::start(EMULATORS, "workspace_serves.py", &["semblance", TOKEN]);
+fn semblance_which_is_strict_about_credentials_has_its_jobs_checked_by_whom_it_knows() {
+    let emulator = Peer::start("semblance", "workspace_serves.py", &["semblance", TOKEN]);
     assert_checked(&emulator, TOKEN, ["nightly-etl", "weekly-report"]);
     let folder = tempdir().unwrap();
     let refused = checked(&emulator, folder.path(), "somebody-else");
@@ -371,8 +369,9 @@ fn an_emulator_that_is_strict_about_credentials_has_its_jobs_checked_by_whom_it_
 }
 
 #[tokio::test]
-async fn an_emulator_that_is_strict_about_credentials_lets_in_whom_it_knows() {
-    let emulator = tokio::task::spawn_blocking(|| Peer::start(EMULATORS, "workspace_serves.py", &["semblance", TOKEN]));
+async fn semblance_which_is_strict_about_credentials_lets_in_whom_it_knows() {
+    let emulator =
+        tokio::task::spawn_blocking(|| Peer::start("semblance", "workspace_serves.py", &["semblance", TOKEN]));
     let emulator = emulator.await.unwrap();
     let client =
         |token: &str| Client::new(emulator.ready("url").parse().unwrap(), token.parse::<Token>().unwrap()).unwrap();

@@ -5,7 +5,6 @@
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 
 const [modules, container] = process.argv.slice(2);
@@ -13,14 +12,6 @@ const azurite = join(resolve(modules), "azurite", "dist", "src", "blob");
 const { EMULATOR_ACCOUNT_NAME: account, EMULATOR_ACCOUNT_KEY_STR: key } = createRequire(import.meta.url)(
   join(azurite, "utils", "constants.js"),
 );
-
-const port = await new Promise((found) => {
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address();
-    server.close(() => found(port));
-  });
-});
-const url = `http://127.0.0.1:${port}/${account}`;
 
 function signature(text) {
   return createHmac("sha256", Buffer.from(key, "base64")).update(text).digest("base64");
@@ -34,7 +25,7 @@ function sas() {
   return new URLSearchParams(fields).toString();
 }
 
-async function makeContainer() {
+async function makeContainer(url) {
   const date = new Date().toUTCString();
   const text = `PUT\n\n\n\n\n\n\n\n\n\n\n\nx-ms-date:${date}\nx-ms-version:2024-11-04\n/${account}/${account}/${container}\nrestype:container`;
   const made = await fetch(`${url}/${container}?restype=container`, {
@@ -47,14 +38,20 @@ async function makeContainer() {
 const options = ["--inMemoryPersistence", "--disableTelemetry", "--skipApiVersionCheck", "--silent"];
 const emulator = spawn(
   process.execPath,
-  [join(azurite, "main.js"), ...options, "--blobHost", "127.0.0.1", "--blobPort", `${port}`],
+  [join(azurite, "main.js"), ...options, "--blobHost", "127.0.0.1", "--blobPort", "0"],
   { stdio: ["ignore", "pipe", "inherit"] },
 );
 emulator.on("exit", (code) => process.exit(code ?? 1));
 process.on("exit", () => emulator.kill("SIGKILL"));
+let text = "";
 emulator.stdout.on("data", async (said) => {
-  if (!`${said}`.includes("success")) return;
-  await makeContainer();
+  const isReady = (text) => text.match(/listens on (http:\/\/127\.0\.0\.1:\d+)\n/);
+  if (isReady(text)) return;
+  text += said;
+  const found = isReady(text);
+  if (!found) return;
+  const url = `${found[1]}/${account}`;
+  await makeContainer(url);
   console.log(JSON.stringify({ url, account, key, sas: sas() }));
 });
 process.stdin.resume();

@@ -1,7 +1,7 @@
 """Spark with Delta's jars on this machine's processors: the repository's own SQL files, parameters as literals."""
 
-import os
 import re
+import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,7 @@ import benchmark
 
 
 def start(scratch):
-    jars = sorted(Path(os.environ["OPS_RUNBOOK_SPARK_JARS"]).glob("*.jar"))
+    jars = sorted(Path(sys.prefix, "spark-jars").glob("*.jar"))
     settings = {
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",

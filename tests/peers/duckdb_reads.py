@@ -5,6 +5,8 @@
 LAKE: folder of the tables. SQL: the repository's sql folder.
 """
 
+import json
+import sys
 from pathlib import Path
 
 import duckdb
@@ -39,7 +41,6 @@ def read(lake, sql):
         tables[name] = reading.summary(connection.table(name).to_arrow_table())
     views = reading.create_views(sql, lambda name, select: connection.execute(f'CREATE VIEW "{name}" AS\n{select}'))
     return {
-        "engine": f"duckdb {duckdb.__version__}",
         "tables": tables,
         "audits": reading.audits(sql, count),
         "views": {name: count(f'SELECT * FROM "{name}"') for name in views},
@@ -47,4 +48,6 @@ def read(lake, sql):
 
 
 if __name__ == "__main__":
-    reading.main("duckdb_reads", read)
+    if len(sys.argv) != 3:
+        sys.exit("usage: duckdb_reads.py LAKE SQL")
+    print(json.dumps(read(*(Path(argument).resolve() for argument in sys.argv[1:]))))

@@ -1,6 +1,6 @@
 """A mail server: mail_serves.py FOLDER
 
-Prints its port. Every letter that is accepted is a line of JSON in FOLDER/letters.jsonl, as Python's own parser reads it; the
+Runs until standard input ends; prints one line of JSON, {"port"}, once it answers. Every letter that is accepted is a line of JSON in FOLDER/letters.jsonl, as Python's own parser reads it; the
 HTML part lies beside it as N.html. To user defer@… it says 451 as often as FOLDER/defer says, once without that file; to
 turn@… 451 once and then 550, to refuse@… always 550.
 """
@@ -10,7 +10,6 @@ import email.policy
 import json
 import pathlib
 import sys
-import threading
 import warnings
 
 from aiosmtpd.controller import Controller
@@ -79,5 +78,6 @@ class Anywhere(Controller):
 controller = Anywhere(Keeper(), hostname="127.0.0.1", port=0, auth_require_tls=False, authenticator=authenticate,
                       auth_required=True)
 controller.start()
-print(controller.port, flush=True)
-threading.Event().wait()
+print(json.dumps({"port": str(controller.port)}), flush=True)
+sys.stdin.read()
+controller.stop()

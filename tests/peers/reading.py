@@ -1,32 +1,9 @@
-"""What the peers share: digests of tables, the SQL files, the one JSON document on stdout."""
+"""What the engines that read a lake share: digests of tables, the SQL files."""
 
 import hashlib
-import json
-import os
 import struct
-import sys
-from pathlib import Path
 
 import pyarrow as pa
-
-
-def main(name, read):
-    """Runs read(lake, sql) on the two folders of the command line and prints what it returns."""
-    if len(sys.argv) != 3:
-        sys.exit(f"usage: {name} LAKE SQL")
-    # A JVM writes its warnings to standard output too: that is for the document alone.
-    result = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    lake, sql = (Path(argument).resolve() for argument in sys.argv[1:])
-    try:
-        for folder in (lake, sql / "audits", sql / "views"):
-            if not folder.is_dir():
-                raise RuntimeError(f"{folder} is not a folder")
-        found = read(lake, sql)
-    except Exception as error:
-        sys.exit(f"{name}: {type(error).__name__}: {error}")
-    with result:
-        print(json.dumps(found, indent=1), file=result)
 
 
 def tables(lake):
@@ -74,11 +51,6 @@ def cells(column):
     else:
         raise TypeError(f"no digest is defined for columns of type {kind}")
     return ["\u2400" if value is None else str(value) for value in values]
-
-
-def queries(sql, run):
-    """What run(text) returns for each query with parameters, by file name."""
-    return {file.stem: run(file.read_text(encoding="utf-8")) for file in sorted(sql.glob("*.sql"))}
 
 
 def create_views(sql, create):

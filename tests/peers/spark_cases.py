@@ -1,20 +1,14 @@
-"""Answers questions with Spark: a JSON array on standard input, an array of answers on standard output.
+"""Statements for Spark, and its answers.
 
 A question has the text of a query, values for its named parameters, views with their texts in the order in which they are
 made, and tables: either columns and rows, or the folder of a Delta table. An answer has the names and kinds of the columns
 and the rows, timestamps as microseconds since 1970; or it has an error.
 """
 
-import json
-import os
 import re
-import sys
-import tempfile
 from datetime import datetime
 
 import pyarrow as pa
-
-import spark_reads
 
 KINDS = {
     "string": pa.string(),
@@ -52,6 +46,12 @@ def literal(parameter):
     return str(int(value))
 
 
+def bound(sql, parameters):
+    """A statement with values instead of its parameters."""
+    values = {name: literal(parameter) for name, parameter in parameters.items()}
+    return re.sub(r":([a-z_0-9]+)\b", lambda m: values.get(m[1], m[0]), sql)
+
+
 def kind(field):
     kind = field.type
     if pa.types.is_timestamp(kind):
@@ -77,33 +77,20 @@ def answer(session, question, opened):
         table(session, given, opened).createOrReplaceTempView(name)
     for name, sql in question["views"]:
         session.sql(sql).createOrReplaceTempView(name)
-    values = {name: literal(parameter) for name, parameter in question["parameters"].items()}
-    sql = re.sub(r":([a-z_0-9]+)\b", lambda m: values.get(m[1], m[0]), question["sql"])
-    found = session.sql(sql).toArrow()
+    found = session.sql(bound(question["sql"], question["parameters"])).toArrow()
     columns = [[field.name, kind(field)] for field in found.schema]
     rows = [list(row) for row in zip(*(cells(column) for column in found.columns))]
     return {"columns": columns, "rows": rows}
 
 
-def main():
-    # A JVM writes its warnings to standard output too: that is for the document alone.
-    result = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    questions = json.load(sys.stdin)
+def answers(session, questions, reason):
+    """An answer to each question: one that fails does not stop the others, unless the JVM itself is gone."""
     answers, opened = [], {}
-    with tempfile.TemporaryDirectory(prefix="ops-runbook-spark-") as scratch:
-        session = spark_reads.start(scratch)
+    for question in questions:
         try:
-            for question in questions:
-                try:
-                    answers.append(answer(session, question, opened))
-                except Exception as error:
-                    answers.append({"error": f"{type(error).__name__}: {str(error)[:2000]}"})
-        finally:
-            session.stop()
-    with result:
-        json.dump(answers, result)
-
-
-if __name__ == "__main__":
-    main()
+            answers.append(answer(session, question, opened))
+        except Exception as error:
+            if session._sc._gateway.proc.poll() is not None:
+                raise
+            answers.append({"error": reason(error)[:2000]})
+    return answers

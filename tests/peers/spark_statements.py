@@ -1,6 +1,4 @@
-"""Speaks the SQL Statement Execution API for a lake, with Spark behind it, until standard input ends.
-
-spark_statements.py LAKE SQL: prints one line of JSON, {"url", "warehouse_id", "catalog", "schema"}, once it answers.
+"""The SQL Statement Execution API for a lake, with Spark behind it.
 
 Parameters are bound by Spark. Values are written as the API writes them: timestamps cut to milliseconds.
 """
@@ -8,23 +6,14 @@ Parameters are bound by Spark. Values are written as the API writes them: timest
 import datetime
 import http.server
 import json
-import os
-import re
 import sys
-import tempfile
 import threading
 import uuid
-from pathlib import Path
 
-import reading
-import spark_reads
 from pyspark.sql import functions as F
 
-# The parser of Delta's extension drops parameters; reading tables needs no extension.
-WITHOUT_EXTENSION = {
-    "spark.sql.extensions": "",
-    "spark.databricks.delta.requiredSparkConfsCheck.enabled": "false",
-}
+import spark_reads
+
 NAMES = {"bigint": "LONG", "smallint": "SHORT", "tinyint": "BYTE", "void": "NULL"}
 
 
@@ -66,19 +55,12 @@ def answer(session, asked):
     }
 
 
-def reason(error):
-    """What an exception says; of one in Java, the cause of its causes first: what comes after a few hundred letters is cut."""
-    said = str(error)
-    *_, cause = re.findall(r"^Caused by: (.*)$", said, re.MULTILINE) or [""]
-    return f"{cause}; {said}" if cause else said
-
-
-def handler(session):
+def handler(answer, reason):
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             try:
-                made = answer(session, asked)
+                made = answer(asked)
             except Exception as error:
                 print(error, file=sys.stderr)
                 made = {"status": {"state": "FAILED", "error": {"error_code": "BAD_REQUEST", "message": reason(error)}}}
@@ -94,26 +76,24 @@ def handler(session):
     return Handler
 
 
-def main():
-    lake, sql = (Path(argument).resolve() for argument in sys.argv[1:3])
-    # A JVM writes its warnings to standard output too.
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    with tempfile.TemporaryDirectory(prefix="ops-runbook-spark-") as scratch:
-        session = spark_reads.start(scratch, WITHOUT_EXTENSION)
-        for name, folder in reading.tables(lake).items():
-            session.read.format("delta").load(str(folder)).createOrReplaceTempView(name)
-        reading.create_views(sql, lambda name, select: session.sql(select).createOrReplaceTempView(name))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(session))
-        serving = threading.Thread(target=server.serve_forever, daemon=True)
-        serving.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}"
-        print(json.dumps({"url": url, "warehouse_id": "spark", "catalog": "c", "schema": "s"}), file=out, flush=True)
-        sys.stdin.read()
-        server.shutdown()
-        serving.join()
-        session.stop()
+def serve(spark, reason, lake, sql):
+    """Serves a lake on a port of its own; says how to reach it. sql: the repository's folder of that name."""
 
+    lock, kept = threading.Lock(), {}
 
-if __name__ == "__main__":
-    main()
+    def with_views(asked):
+        def work(session):
+            jvm = session.sparkContext._gateway.proc
+            with lock:  # one session for all statements, once in each JVM
+                if jvm not in kept:
+                    spark_reads.opened(session, lake)
+                    spark_reads.create_views(session, sql)
+                    kept[jvm] = session
+            return answer(kept[jvm], asked)
+
+        return spark.with_session(work, extended=False)
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(with_views, reason))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    return {"url": url, "warehouse_id": "spark", "catalog": "c", "schema": "s"}

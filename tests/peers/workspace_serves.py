@@ -16,6 +16,8 @@ import urllib.error
 import urllib.request
 
 TOKEN = sys.argv[2]
+LIMIT = 150
+ATTEMPTS = 5
 
 
 def free_port():
@@ -33,7 +35,8 @@ def call(url, body=None):
 
 
 def wait_for(what):
-    for _ in range(600):
+    end = time.monotonic() + LIMIT
+    while time.monotonic() < end:
         try:
             found = what()
             if found:
@@ -41,7 +44,7 @@ def wait_for(what):
         except (OSError, urllib.error.URLError):
             pass
         time.sleep(0.1)
-    raise SystemExit("the emulator does not answer")
+    raise SystemExit(f"the emulator has not answered for {LIMIT} seconds")
 
 
 def run_jobs(url):
@@ -62,12 +65,12 @@ def run_jobs(url):
     return ran
 
 
-def main():
-    kind = sys.argv[1]
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
+def start(kind, folder):
+    """The process of an emulator that answers, and its address."""
     programs = pathlib.Path(sys.executable).parent
-    with tempfile.TemporaryDirectory() as folder:
+    for _ in range(ATTEMPTS):
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
         if kind == "minilake":
             command = [programs / "minilake", "--port", str(port)]
             health = f"{url}/_minilake/health"
@@ -77,8 +80,18 @@ def main():
         environment = {**os.environ, "MINILAKE_JOB_EXECUTOR": "subprocess"}
         # Its own words go to standard error: standard output says where it is.
         server = subprocess.Popen(command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+        wait_for(lambda: server.poll() is not None or call(health))
+        # It ends if another process took the port in between, which may be the one that answered.
+        if server.poll() is None:
+            return server, url
+    raise SystemExit(f"the emulator ended {ATTEMPTS} times")
+
+
+def main():
+    kind = sys.argv[1]
+    with tempfile.TemporaryDirectory() as folder:
+        server, url = start(kind, folder)
         try:
-            wait_for(lambda: call(health))
             ready = {"url": url}
             if kind == "minilake":
                 ready.update(run_jobs(url))

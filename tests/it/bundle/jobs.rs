@@ -109,7 +109,7 @@ fn tasks_to_run() -> Value {
 }
 
 #[test]
-fn every_job_is_green_and_the_second_time_finds_nothing_new() {
+fn every_job_is_green_on_s3_and_the_second_time_finds_nothing_new() {
     let store = Store::s3();
     let place = Place::in_store(&store);
     ok(&place.lake, &["demo"]);

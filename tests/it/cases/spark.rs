@@ -1,10 +1,6 @@
 //! Questions for Spark, and its answers.
 
-use std::{
-    collections::BTreeSet,
-    io::Write,
-    process::{Command, Stdio},
-};
+use std::collections::BTreeSet;
 
 use ops_runbook::{
     analytics::{self, engine::Value, header::ParameterKind},
@@ -13,6 +9,7 @@ use ops_runbook::{
 use serde_json::{Map, Value as Json, json};
 
 use super::answer::{Answer, moment, text_of};
+use crate::spark;
 
 /// The views below a statement, those first that others need, and the tables below them.
 fn below(sql: &str) -> (Vec<(&'static str, &'static str)>, BTreeSet<String>) {
@@ -40,36 +37,26 @@ pub fn question(
     let (views, needed) = below(&sql);
     let tables: Map<String, Json> =
         catalog::all().filter(|def| needed.contains(def.name)).map(|def| (def.name.to_owned(), tables(def))).collect();
-    let parameters: Map<String, Json> = parameters
-        .iter()
-        .map(|(name, value)| {
-            let kind = match value {
-                Value::Timestamp(_) => ParameterKind::Timestamp,
-                Value::Int(_) => ParameterKind::Bigint,
-                Value::Text(_) => ParameterKind::Text,
-            };
-            (name.clone(), json!({ "type": kind.to_string(), "value": value.to_string() }))
-        })
-        .collect();
-    json!({ "name": name, "sql": sql, "views": views, "tables": tables, "parameters": parameters })
+    json!({ "name": name, "sql": sql, "views": views, "tables": tables, "parameters": bound(parameters) })
 }
 
-/// The answers of Spark, in the order of the questions.
+/// Values of parameters in a question.
+pub fn bound(parameters: &[(String, Value)]) -> Map<String, Json> {
+    let typed = |(name, value): &(String, Value)| {
+        let kind = match value {
+            Value::Timestamp(_) => ParameterKind::Timestamp,
+            Value::Int(_) => ParameterKind::Bigint,
+            Value::Text(_) => ParameterKind::Text,
+        };
+        (name.clone(), json!({ "type": kind.to_string(), "value": value.to_string() }))
+    };
+    parameters.iter().map(typed).collect()
+}
+
+/// The answers of Spark, in the order of the questions, which share a session.
 pub fn on_spark(questions: &[Json]) -> Vec<Result<Answer, String>> {
-    let python = std::env::var("OPS_RUNBOOK_TEST_PYTHON")
-        .expect("the peers need their Python environment: run the tests by tests/run, which makes it");
-    let mut peer = Command::new(python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/spark_cases.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let document = serde_json::to_vec(questions).unwrap();
-    peer.stdin.take().unwrap().write_all(&document).unwrap();
-    let output = peer.wait_with_output().unwrap();
-    assert!(output.status.success(), "spark_cases.py: {}", String::from_utf8_lossy(&output.stderr));
-    let answers: Vec<Json> = serde_json::from_slice(&output.stdout).unwrap();
+    let answers = spark::ask(&json!({ "answer": questions })).unwrap_or_else(|error| panic!("{error}"));
+    let answers = answers.as_array().unwrap();
     assert_eq!(answers.len(), questions.len());
     answers.iter().map(spark_answer).collect()
 }

@@ -2,9 +2,8 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -15,24 +14,16 @@ use tempfile::tempdir;
 use super::{deliverer, missing, receiver::Receiver, record};
 use crate::{
     browser,
+    peer::Peer,
     support::{json_lines, ok},
 };
 
-/// aiosmtpd, and the letters it took.
-struct Server {
-    process: Child,
-    port: String,
-}
+/// aiosmtpd.
+struct Server(Peer);
 
 impl Server {
     fn start(folder: &Path) -> Self {
-        let python =
-            std::env::var("OPS_RUNBOOK_TEST_SMTP").expect("run the tests by tests/run, which fetches a mail server");
-        let script = format!("{}/tests/peers/mail_serves.py", env!("CARGO_MANIFEST_DIR"));
-        let mut process = Command::new(python).arg(script).arg(folder).stdout(Stdio::piped()).spawn().unwrap();
-        let mut port = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut port).unwrap();
-        Self { process, port: port.trim().to_owned() }
+        Self(Peer::start("smtp", "mail_serves.py", &[folder.to_str().unwrap()]))
     }
 
     /// The configuration's part about it.
@@ -45,15 +36,8 @@ encryption = "none"
 from = "ops-runbook@example.test"
 user = "ops"
 password = "env:MAIL_PASSWORD""#,
-            self.port
+            self.0.ready("port")
         )
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
@@ -73,7 +57,7 @@ fn part<'a>(letter: &'a Value, kind: &str) -> &'a str {
 }
 
 #[test]
-fn a_mail_server_gets_the_digest_and_alerts_as_letters_that_hold() {
+fn an_smtp_server_gets_the_digest_and_alerts_as_letters_that_hold_in_a_browser() {
     let folder = tempdir().unwrap();
     let (lake, kept) = (folder.path().join("lake"), folder.path().join("mail"));
     fs::create_dir(&kept).unwrap();
@@ -211,7 +195,7 @@ fn count(lake: &Path, which: &str) -> u64 {
 }
 
 #[test]
-fn who_could_not_take_a_letter_yet_gets_it_once_and_nobody_else_gets_it_again_whoever_is_killed() {
+fn whom_smtp_could_not_reach_yet_gets_it_once_and_nobody_else_gets_it_again_whoever_is_killed() {
     let folder = tempdir().unwrap();
     let (lake, kept) = (folder.path().join("lake"), folder.path().join("mail"));
     fs::create_dir(&kept).unwrap();
@@ -284,7 +268,7 @@ fn who_could_not_take_a_letter_yet_gets_it_once_and_nobody_else_gets_it_again_wh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_could_not_be_told_is_given_up_by_name_and_others_are_told_so() {
+async fn whom_smtp_cannot_reach_is_given_up_by_name_and_others_are_told_so() {
     let folder = tempdir().unwrap();
     let (lake, kept) = (folder.path().join("lake"), folder.path().join("mail"));
     fs::create_dir(&kept).unwrap();

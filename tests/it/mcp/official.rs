@@ -1,25 +1,35 @@
 //! What others made to hold a server against the protocol: the Python client, the conformance suite, the inspector.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::tempdir;
 
 use super::client::{Served, TOKEN};
-use crate::support::{EXAMPLES, assert_intact, example, json_lines, ok};
+use crate::{
+    peer,
+    support::{EXAMPLES, assert_intact, example, json_lines, ok},
+    wait::output_of,
+};
 
 /// tests/peers/mcp_agent.py in the environment of the official client.
 fn agent(arguments: &[&str]) -> String {
-    let python =
-        std::env::var("OPS_RUNBOOK_TEST_MCP").expect("run the tests by tests/run, which fetches the MCP client");
-    let script = format!("{}/tests/peers/mcp_agent.py", env!("CARGO_MANIFEST_DIR"));
-    let output = Command::new(python).arg(script).args(arguments).env("MCP_TOKEN", TOKEN).output().unwrap();
-    told(&output)
+    let mut command = peer::python("mcp_client");
+    command
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/mcp_agent.py"))
+        .args(arguments)
+        .env("MCP_TOKEN", TOKEN);
+    told(&ended("mcp_agent.py", &mut command))
 }
 
 fn module(name: &str, arguments: &[&str]) -> Output {
-    let modules = std::env::var("OPS_RUNBOOK_TEST_MCP_MODULES").expect("run the tests by tests/run");
-    Command::new(format!("{modules}/node_modules/.bin/{name}")).args(arguments).output().unwrap()
+    let program = peer::node_modules("mcp_suite").join(".bin").join(name);
+    ended(name, Command::new(program).args(arguments))
+}
+
+fn ended(name: &str, command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    output_of(name, command.spawn().unwrap())
 }
 
 fn told(output: &Output) -> String {
@@ -29,7 +39,7 @@ fn told(output: &Output) -> String {
 }
 
 #[test]
-fn an_agent_that_works_through_the_examples_ends_with_the_lake_of_the_command_line() {
+fn an_mcp_client_that_works_through_the_examples_ends_with_the_lake_of_the_command_line() {
     let folder = tempdir().unwrap();
     let (by_hand, by_agent) = (folder.path().join("by-hand"), folder.path().join("by-agent"));
     let examples = EXAMPLES.map(example);
@@ -69,7 +79,7 @@ fn pretty_equal(table: &str, expected: &Value, found: &Value) {
 }
 
 #[test]
-fn the_official_client_calls_every_tool_is_told_of_progress_and_cancels() {
+fn the_official_mcp_client_calls_every_tool_is_told_of_progress_and_cancels() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["demo"]);
     let served = Served::start(folder.path());
@@ -84,7 +94,7 @@ fn the_official_client_calls_every_tool_is_told_of_progress_and_cancels() {
 const SCENARIOS: [&str; 5] = ["server-initialize", "ping", "tools-list", "resources-list", "prompts-list"];
 
 #[test]
-fn the_conformance_suite_finds_nothing() {
+fn the_mcp_suite_of_conformance_tests_finds_nothing() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["demo"]);
     // The suite gives no token.
@@ -110,7 +120,7 @@ fn the_conformance_suite_finds_nothing() {
 }
 
 #[test]
-fn the_inspector_lists_and_calls_every_tool() {
+fn the_inspector_of_the_mcp_suite_lists_and_calls_every_tool() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["demo"]);
     let lake = folder.path().to_str().unwrap();

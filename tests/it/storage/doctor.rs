@@ -74,7 +74,7 @@ fn google_is_a_good_place() {
 }
 
 #[test]
-fn a_store_that_lets_a_second_writer_through_is_refused() {
+fn s3_and_google_are_refused_if_they_let_a_second_writer_through() {
     assert_refused(&Store::s3());
     assert_refused(&Store::google_with_pauses_of("0"));
 }
@@ -94,7 +94,7 @@ fn assert_refused(store: &Store) {
 }
 
 #[test]
-fn a_store_that_cannot_be_written_says_so_and_nothing_else_is_tried() {
+fn s3_that_cannot_be_written_says_so_and_nothing_else_is_tried() {
     let store = Store::s3();
     store.proxy.admits(|_| false);
     let examined = examined(&store.lake("closed"));

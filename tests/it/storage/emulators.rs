@@ -38,7 +38,7 @@ fn variables<const N: usize>(pairs: [(&str, &str); N]) -> Vec<(String, String)> 
 
 impl Store {
     pub fn s3() -> Self {
-        let peer = Peer::start("OPS_RUNBOOK_TEST_S3", "s3_serves.py", &["ops"]);
+        let peer = Peer::start("s3", "s3_serves.py", &["ops"]);
         let proxy = Proxy::before(peer.ready("url"));
         let variables = variables([
             ("AWS_ENDPOINT_URL", &proxy.url),
@@ -57,9 +57,7 @@ impl Store {
     }
 
     pub fn azure() -> Self {
-        let modules =
-            std::env::var("OPS_RUNBOOK_TEST_AZURE").expect("run the tests by tests/run, which fetches azurite");
-        let peer = Peer::run("node", "azure_serves.mjs", &[&format!("{modules}/node_modules"), "ops"]);
+        let peer = Peer::start("azure", "azure_serves.mjs", &["ops"]);
         let (url, account) = (peer.ready("url"), peer.ready("account"));
         let proxy = Proxy::before(url.strip_suffix(&format!("/{account}")).unwrap());
         let endpoint = format!("{}/{account}", proxy.url);
@@ -84,7 +82,7 @@ impl Store {
     }
 
     pub fn google_with_pauses_of(seconds: &str) -> Self {
-        let peer = Peer::start("OPS_RUNBOOK_TEST_S3", "google_serves.py", &["ops", seconds]);
+        let peer = Peer::start("google", "google_serves.py", &["ops", seconds]);
         let proxy = Proxy::before(peer.ready("url"));
         let mut account: Value = serde_json::from_str(peer.ready("account")).unwrap();
         account["gcs_base_url"] = proxy.url.as_str().into();

@@ -34,7 +34,7 @@ fn guarded(good_for: Duration) -> (Store, Workspace, Stored) {
 }
 
 #[test]
-fn credentials_are_replaced_before_they_end_in_the_middle_of_a_job() {
+fn credentials_for_s3_are_replaced_before_they_end_in_the_middle_of_a_job() {
     let (store, workspace, place) = guarded(Duration::from_secs(4));
     // Long because its requests take long, not because there is much to compute between signing and sending.
     store.proxy.takes(Duration::from_millis(200));
@@ -87,7 +87,7 @@ fn assert_what_is_lent_suffices(store: &Store, location: &str, more: &[(String, 
 }
 
 #[test]
-fn a_schema_without_a_place_for_a_lake_says_what_to_do() {
+fn a_schema_without_a_place_in_s3_for_a_lake_says_what_to_do() {
     let (_store, workspace, place) = guarded(Duration::from_secs(600));
     let check = |place: &Stored, arguments: &[&str], told: &[&str]| {
         let output = run(place, &[&["init"], arguments].concat());
@@ -116,7 +116,7 @@ fn a_schema_without_a_place_for_a_lake_says_what_to_do() {
 }
 
 #[test]
-fn tables_are_registered_where_they_are_tables_before_views() {
+fn tables_are_registered_where_they_are_in_s3_tables_before_views() {
     let (_store, workspace, place) = guarded(Duration::from_secs(600));
     let hostile = "ops`; DROP SCHEMA x; --";
     let printed = ok(&place, &["tables", "register", "--catalog", "main", "--schema", hostile]);

@@ -25,35 +25,42 @@ use ops_runbook::{
     databricks::{Client, Token, statements::StatementError},
     domain::time::Timestamp,
 };
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::{TOKEN, copied, err, on, parameters};
 use crate::{
     peer::Peer,
+    spark,
     support::{batches, lake_at, ok},
 };
 
-pub struct Emulator(Peer);
+/// How to reach an emulator of the API over a lake.
+struct Emulator {
+    address: Value,
+    _peer: Option<Peer>,
+}
 
 impl Emulator {
-    /// `script` over a lake, by the Python that the variable names.
-    pub fn start(python: &str, script: &str, lake: &Path) -> Self {
-        Self(Peer::start(python, script, &[lake.to_str().unwrap(), concat!(env!("CARGO_MANIFEST_DIR"), "/sql")]))
+    fn brickhouse(lake: &Path) -> Self {
+        let peer = Peer::start("brickhouse", "brickhouse_serves.py", &[lake.to_str().unwrap()]);
+        Self { address: peer.ready.clone(), _peer: Some(peer) }
     }
 
-    pub fn ready(&self, name: &str) -> &str {
-        self.0.ready(name)
+    fn on_spark(lake: &Path) -> Self {
+        let question = json!({ "serve": { "lake": lake, "sql": concat!(env!("CARGO_MANIFEST_DIR"), "/sql") } });
+        Self { address: spark::ask(&question).unwrap(), _peer: None }
     }
 
-    pub fn warehouse(&self) -> Warehouse {
-        let text = |name: &str| self.ready(name).to_owned();
+    fn text(&self, name: &str) -> &str {
+        self.address[name].as_str().unwrap()
+    }
+
+    fn warehouse(&self) -> Warehouse {
+        let text = |name: &str| self.text(name).to_owned();
         let client = Client::new(text("url").parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap();
         Warehouse::new(client, text("warehouse_id"), text("catalog"), text("schema"), Box::new(|_| {}))
     }
-}
-
-fn brickhouse(lake: &Path) -> Emulator {
-    Emulator::start("OPS_RUNBOOK_TEST_BRICKHOUSE", "brickhouse_serves.py", lake)
 }
 
 /// Cells as text, doubles to six places, rows in an order of their own: an answer without ORDER BY has none.
@@ -85,13 +92,13 @@ fn shown(batches: &[RecordBatch]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_emulator_of_the_api_gives_the_same_answers() {
+async fn brickhouse_gives_the_same_answers() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["demo"]);
     let lake = lake_at(folder.path());
     let causes = recorded_causes(&lake).await;
     ok(folder.path(), &["causes", "merge", &causes[0], "--into", &causes[1], "--reason", "it's \\ the same; --"]);
-    let emulator = brickhouse(folder.path());
+    let emulator = Emulator::brickhouse(folder.path());
     let warehouse = emulator.warehouse();
     let (here, there) = (Engine::Local(&lake), Engine::Warehouse(&warehouse));
 
@@ -121,10 +128,10 @@ async fn an_emulator_of_the_api_gives_the_same_answers() {
 
 /// What the emulator cannot do, it refuses as the API would: in a success.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_emulator_of_the_api_refuses_in_a_success() {
+async fn brickhouse_refuses_in_a_success() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["demo"]);
-    let emulator = brickhouse(folder.path());
+    let emulator = Emulator::brickhouse(folder.path());
     let warehouse = emulator.warehouse();
     let there = Engine::Warehouse(&warehouse);
     let as_of: Timestamp = "2026-02-20T12:00:00Z".parse().unwrap();
@@ -151,7 +158,7 @@ async fn every_file_of_sql_says_the_same_on_spark_behind_the_api() {
     let path = folder.path().join("lake");
     ok(&path, &["demo"]);
     let lake = lake_at(&path);
-    let emulator = Emulator::start("OPS_RUNBOOK_TEST_PYTHON", "spark_statements.py", &path);
+    let emulator = Emulator::on_spark(&path);
     let warehouse = emulator.warehouse();
     let (here, there) = (Engine::Local(&lake), Engine::Warehouse(&warehouse));
     let as_of: Timestamp = "2026-02-20T12:00:00Z".parse().unwrap();
@@ -174,9 +181,9 @@ async fn every_file_of_sql_says_the_same_on_spark_behind_the_api() {
     let scan = ["recurrence", "scan", "--as-of", "2026-02-20T12:00:00Z", "--config", config.to_str().unwrap()];
     let before = super::recorded(&copy).len();
     ok(&copy, &scan);
-    let place = ["warehouse_id", "catalog", "schema"].map(|name| emulator.ready(name));
+    let place = ["warehouse_id", "catalog", "schema"].map(|name| emulator.text(name));
     let place = ["--warehouse-id", place[0], "--catalog", place[1], "--schema", place[2]];
-    let output = on(emulator.ready("url"), &path, &[&scan[..], &place[..]].concat()).output().unwrap();
+    let output = on(emulator.text("url"), &path, &[&scan[..], &place[..]].concat()).output().unwrap();
     assert!(output.status.success(), "{}", err(&output));
     let found = super::recorded(&path);
     assert!(found.len() > before, "{} and {before}", found.len());
