@@ -29,6 +29,15 @@ var workspaceGroups = []string{"users", "admins"}
 // `account users` is not assigned is an assumption: it errs on the strict side.
 var accountGroups = []string{"account users", accountGroup}
 
+// me returns who asks. The user is a member of `admins`, as most who deploy are.
+func me(request testserver.Request) any {
+	user := request.Workspace.MeUser(request.Token)
+	if isUser(user.UserName) {
+		user.Groups = []iam.ComplexValue{{Display: "admins"}}
+	}
+	return testserver.Response{Headers: map[string][]string{"X-Databricks-Org-Id": {"900800700600"}}, Body: user}
+}
+
 // addRules teaches a server what a real workspace refuses and the server accepts:
 //
 //   - a Unity Catalog grant to a group of the workspace, to an unknown principal, or to the text of an unresolved reference;
@@ -38,6 +47,7 @@ var accountGroups = []string{"account users", accountGroup}
 //   - an app with `run_as`, or with a secret that does not exist; Databricks lets the app read the scope of one that does;
 //   - a run of a job whose files are not there, or not readable for whom it runs as; likewise its secret scope.
 func addRules(server *testserver.Server) {
+	server.Handle("GET", "/api/2.0/preview/scim/v2/Me", me)
 	server.Handle("PATCH", "/api/2.1/unity-catalog/permissions/{securable_type}/{full_name}", updateGrants)
 	server.Handle("POST", "/api/2.0/secrets/acls/put", putACL)
 	server.Handle("PUT", "/api/2.0/permissions/{object_type}/{object_id}", setPermissions)
