@@ -1,11 +1,12 @@
-"""Deploys the bundle's jobs to MiniLake, an emulator of a workspace, runs some, and prints what became of them.
+"""Deploys jobs to MiniLake, an emulator of a workspace, runs some, and prints their results.
 
     emulator.py ROOT BINARY FOLDER < PLAN
 
 ROOT: folder of databricks.yml. BINARY: what is deployed as bundle/bin/ops-runbook. FOLDER: where the workspace is kept. PLAN: a
-JSON object with `given`, references and their values; `tasks`, the tasks of each job to run; `order`, the jobs in the order in
-which they are run, each as often as it is named (as in `tasks` unless given); `files`, more workspace files and the local ones
-they are made of; `more`, jobs that the bundle does not have, as in its YAML; `secrets`.
+JSON object with `jobs`, their settings by key, without references; `path`, the workspace path of the deployed files; `catalog`,
+`schema` and `scope`, the names of what is made for them; `warehouse`, which stands in the jobs for the id of a warehouse; `tasks`,
+the tasks of each job to run; `order`, the jobs in the order in which they are run, each as often as it is named (as in `tasks`
+unless given); `files`, more workspace files and the local ones they are made of; `secrets`.
 
 Prints a JSON object: `runs`, one object per run with job, start (milliseconds), state, and tasks with their key, state, logs,
 error; `tables`, the names of what the schema holds then, with their locations. MiniLake runs a task by the python3 of PATH and
@@ -24,8 +25,6 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-
-import bundle
 
 HOST = "127.0.0.1"
 TOKEN = "dapi00000000000000000000000000000000"
@@ -212,30 +211,27 @@ def main():
     plan = json.load(sys.stdin)
     # A thread that hangs would keep the process alive.
     faulthandler.dump_traceback_later(SECONDS * (2 + len(plan.get("order", plan["tasks"]))), exit=True)
-    # The workspace's path of the deployed files, and where the emulator keeps them: it mounts no /Workspace.
-    files = bundle.Bundle(root, "dev").resolved("${workspace.file_path}")
+    # The emulator mounts no /Workspace: the files are where it keeps them.
+    files = plan["path"]
     mounted = folder / "data" / "workspace" / files.lstrip("/")
-    read = bundle.Bundle(root, "dev", {**plan.get("given", {}), "workspace.file_path": str(mounted)})
     secrets = plan.get("secrets", {})
     url = serve(folder, secrets)
     log_in(folder, url)
-    place = [read.resolved(f"${{{reference}}}") for reference in ("var.catalog", "resources.schemas.ops.name")]
-    read.given["var.warehouse_id"] = furnish(url, *place)
+    warehouse = furnish(url, plan["catalog"], plan["schema"])
+    jobs = json.loads(json.dumps(plan["jobs"]).replace(files, str(mounted)).replace(plan["warehouse"], warehouse))
     for path in ("bundle/launcher.py", "bundle/ops-runbook.toml"):
         upload(url, folder, f"{files}/{path}", root / path)
     for path, file in {"bundle/bin/ops-runbook": binary, **plan.get("files", {})}.items():
         upload(url, folder, f"{files}/{path}", Path(file))
-    scope = read.resolved("${resources.secret_scopes.ops.name}")
-    request(f"{url}/api/2.0/secrets/scopes/create", {"scope": scope})
+    request(f"{url}/api/2.0/secrets/scopes/create", {"scope": plan["scope"]})
     for key, value in secrets.items():
-        request(f"{url}/api/2.0/secrets/put", {"scope": scope, "key": key, "string_value": value})
-    jobs = {**read.resources["jobs"], **plan.get("more", {})}
+        request(f"{url}/api/2.0/secrets/put", {"scope": plan["scope"], "key": key, "string_value": value})
     ids, names = {}, {}
     for name, tasks in plan["tasks"].items():
-        job = deployed(read.resolved(jobs[name]), tasks, files)
+        job = deployed(jobs[name], tasks, files)
         ids[name], names[name] = request(f"{url}/api/2.2/jobs/create", job)["job_id"], job["name"]
     runs = [run(url, names[name], ids[name]) for name in plan.get("order", plan["tasks"])]
-    listed = request(f"{url}/api/2.1/unity-catalog/tables?catalog_name={place[0]}&schema_name={place[1]}")["tables"]
+    listed = request(f"{url}/api/2.1/unity-catalog/tables?catalog_name={plan['catalog']}&schema_name={plan['schema']}")["tables"]
     with result:
         json.dump({"runs": runs, "tables": {table["name"]: table.get("storage_location") for table in listed}}, result)
 

@@ -1,10 +1,12 @@
 //! The bundle: its resources, its dashboard, its launcher, and its jobs on an emulator of a workspace.
 
 mod app;
+mod cli;
 mod dashboard;
 mod jobs;
 mod resources;
 mod wheel;
+mod workspace;
 
 use std::{
     io::Write,
@@ -43,11 +45,6 @@ fn told(script: &str, arguments: &[&str], input: &Value) -> Value {
     let output = process.wait_with_output().unwrap();
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// The bundle as tests/bundle/validate.py sees it, with values for some of its references.
-fn validated(given: &Value) -> Value {
-    told("validate.py", &[ROOT], given)[0].take()
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ops_runbook::analytics::{self, engine::Engine};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use super::{ROOT, validated};
+use super::{ROOT, workspace::resources};
 use crate::{
     cases::{
         answer::{difference, on_datafusion},
@@ -49,8 +49,8 @@ fn statement(query: &Value, datasets: &[(String, String)]) -> String {
 
 /// The alert's query, its view in no schema.
 fn alert() -> String {
-    let found = validated(&json!({ "var.catalog": "c", "resources.schemas.ops.name": "s" }));
-    let query = text(&found["targets"]["prod"]["resources"]["alerts"]["recurring_issues"]["query_text"]);
+    let found = resources("prod", &[("catalog", "c"), ("schema", "s")]);
+    let query = text(&found["alerts"]["recurring_issues"]["query_text"]);
     assert!(query.contains("`c`.`s`.recurring_issues"), "{query}");
     query.replace("`c`.`s`.", "")
 }

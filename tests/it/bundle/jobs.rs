@@ -6,11 +6,20 @@ use ops_runbook::{domain::time::Timestamp, tables::catalog};
 use serde_json::{Map, Value, json};
 use tempfile::{TempDir, tempdir};
 
-use super::{ROOT, stripped_binary, told, validated};
+use super::{
+    ROOT, stripped_binary, told,
+    workspace::{replace, resources, text},
+};
 use crate::{
     storage::emulators::{Store, Stored},
     support::{self, json_lines, ok, report},
 };
+
+/// In jobs of these tests: the folder of the deployed files, the lake, the secret scope, the warehouse.
+const FILES: &str = "{files}";
+const LAKE: &str = "{lake}";
+const SCOPE: &str = "{scope}";
+const WAREHOUSE: &str = "the-warehouse";
 
 /// A workspace, a lake and folders in the place of volumes.
 struct Place<L = PathBuf> {
@@ -44,17 +53,38 @@ impl<L: support::Place> Place<L> {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Deploys the bundle with `binary` to a new workspace and runs `tasks` of its jobs, and of those in `plan`. What the
-    /// emulator tells of that.
+    /// Deploys the jobs of the bundle, and those in `plan`, with `binary` to an emulator, and runs `tasks` of them. Returns what the
+    /// script prints.
     fn emulate(&self, binary: &str, tasks: Value, mut plan: Value) -> Value {
         let workspace = tempdir().unwrap();
-        plan["given"] = json!({
-            "var.lake": self.lake.uri(),
-            // The emulator cannot have a catalog of the name main.
-            "var.catalog": "team",
-            "resources.volumes.digests.volume_path": self.path("digests"),
-            "resources.volumes.inbox.volume_path": self.path("inbox"),
+        let lake = self.lake.uri();
+        // The emulator cannot have a catalog of the name main.
+        let mut resources = resources("dev", &[("lake", &lake), ("catalog", "team"), ("warehouse_id", WAREHOUSE)]);
+        let schema = text(&resources["schemas"]["ops"]["name"]).to_owned();
+        let scope = text(&resources["secret_scopes"]["secrets"]["name"]).to_owned();
+        let mut jobs = resources["jobs"].take();
+        let launcher = text(&jobs["setup"]["tasks"][0]["spark_python_task"]["python_file"]);
+        let files = launcher.strip_suffix("/bundle/launcher.py").unwrap().to_owned();
+        for (name, job) in plan["more"].as_object().into_iter().flatten() {
+            jobs[name] = job.clone();
+        }
+        replace(&mut jobs, &|text| {
+            text.replace(&format!("/Volumes/team/{schema}/digests"), &self.path("digests"))
+                .replace(&format!("/Volumes/team/{schema}/inbox"), &self.path("inbox"))
+                .replace(FILES, &files)
+                .replace(LAKE, &lake)
+                .replace(SCOPE, &scope)
         });
+        plan["jobs"] = jobs;
+        for (name, value) in [
+            ("path", files.as_str()),
+            ("catalog", "team"),
+            ("schema", &schema),
+            ("scope", &scope),
+            ("warehouse", WAREHOUSE),
+        ] {
+            plan[name] = value.into();
+        }
         for (name, value) in self.lake.variables() {
             plan["secrets"][name] = value.into();
         }
@@ -98,10 +128,9 @@ impl Run {
 
 /// All tasks that are run, by job; the jobs in an order that makes sense.
 fn tasks_to_run() -> Value {
-    let found = validated(&json!({}));
-    let jobs = found["targets"]["dev"]["resources"]["jobs"].as_object().unwrap();
+    let found = resources("dev", &[]);
     let mut tasks = Map::new();
-    for (job, fields) in jobs {
+    for (job, fields) in found["jobs"].as_object().unwrap() {
         let keys = fields["tasks"].as_array().unwrap().iter().map(|task| task["task_key"].as_str().unwrap());
         tasks.insert(job.clone(), json!(keys.collect::<Vec<_>>()));
     }
@@ -144,7 +173,7 @@ fn every_job_is_green_on_s3_and_the_second_time_finds_nothing_new() {
         run.output(task).to_owned()
     };
     assert!(output("setup", "init").contains("is there already"), "{}", output("setup", "init"));
-    assert!(output("setup", "register").contains("table team.dev_someone_ops.audit_log"));
+    assert!(output("setup", "register").contains("table team.dev_tester_ops.audit_log"));
     assert!(output("recurrence", "scan").contains("is closed: a whole window went by"));
     assert!(output("digest", "digest").contains("recorded as revision 1 of"));
     assert!(output("audit", "verify").contains("intact:"));
@@ -152,7 +181,7 @@ fn every_job_is_green_on_s3_and_the_second_time_finds_nothing_new() {
     assert!(output("maintenance", "maintain").contains("audit_log: files"));
     assert!(output("sweep", "sweep").contains("broken failed"), "{}", output("sweep", "sweep"));
     assert!(output("compliance", "comply").contains("opened "), "{}", output("compliance", "comply"));
-    assert!(place.folder.path().join("inbox/_done/dropped.json").exists(), "{}", output("inbox", "ingest"));
+    assert!(place.folder.path().join("inbox/_done/dropped.json").exists(), "{}", output("ingest", "ingest"));
     let digests = fs::read_dir(place.path("digests")).unwrap().count();
     assert_eq!(digests, 6, "five formats of a digest, and a checkpoint");
 
@@ -198,7 +227,7 @@ fn job(name: &str, binary: &str, options: &[&str], arguments: &[&str]) -> Value 
     ] })
 }
 
-const DEPLOYED: &str = "${workspace.file_path}/bundle/bin/ops-runbook";
+const DEPLOYED: &str = "{files}/bundle/bin/ops-runbook";
 
 #[test]
 fn a_job_that_fails_is_red_and_says_why() {
@@ -207,15 +236,15 @@ fn a_job_that_fails_is_red_and_says_why() {
     let wrong = ["missing", "refused", "undeployed", "unkeyed", "elsewhere", "unread"];
     let mut tasks: Map<String, Value> = wrong.iter().map(|job| ((*job).to_owned(), json!(["task"]))).collect();
     tasks.insert("audit".into(), json!(["verify"]));
-    let lake = ["--lake", "${var.lake}"];
+    let lake = ["--lake", LAKE];
     let more = json!({
         "missing": job("missing", DEPLOYED, &[], &[&["audit", "show", "7"], &lake[..]].concat()),
         "refused": job("refused", DEPLOYED, &[], &["audit", "verify", "--what"]),
-        "undeployed": job("undeployed", "${workspace.file_path}/bundle/bin/other", &[], &["init"]),
+        "undeployed": job("undeployed", "{files}/bundle/bin/other", &[], &["init"]),
         "unkeyed": job(
             "unkeyed",
             DEPLOYED,
-            &["--scope", "${resources.secret_scopes.ops.name}", "--secret", "OPS_RUNBOOK_CHECKPOINT_KEY"],
+            &["--scope", SCOPE, "--secret", "OPS_RUNBOOK_CHECKPOINT_KEY"],
             &[&["audit", "checkpoint"], &lake[..]].concat(),
         ),
         "elsewhere": job("elsewhere", DEPLOYED, &[], &[&["sweep", "--workspace-id", "7"], &lake[..]].concat()),
@@ -226,7 +255,7 @@ fn a_job_that_fails_is_red_and_says_why() {
         &["ended with exit code 4", "`ops-runbook audit list` shows which there are"][..],
         &["ended with exit code 2", "--what"],
         &["cannot be read: No such file or directory; make it with bundle/build"],
-        &["the secret scope ops-runbook-dev-someone lacks OPS_RUNBOOK_CHECKPOINT_KEY"],
+        &["the secret scope ops-runbook-dev-tester lacks OPS_RUNBOOK_CHECKPOINT_KEY"],
         &["ended with exit code 3", "the workspace is 12345678901234567, not 7"],
         &["ended with exit code 1", "not read: job 999"],
     ]) {
@@ -249,7 +278,7 @@ fn parameters_of_a_job_reach_the_binary_unharmed() {
     let mut tasks = Map::new();
     for (number, title) in TITLES.iter().enumerate() {
         let name = format!("open-{number}");
-        let arguments = ["incident", "open", "--workspace", "1", "--lake", "${var.lake}", "--", title];
+        let arguments = ["incident", "open", "--workspace", "1", "--lake", LAKE, "--", title];
         more.insert(name.clone(), job(&name, DEPLOYED, &["--env", "OPS_RUNBOOK_ACTOR=agent:a b"], &arguments));
         tasks.insert(name, json!(["task"]));
     }
@@ -274,7 +303,7 @@ fn the_binary_gets_the_credentials_of_whom_the_job_runs_as_and_they_are_not_show
     let place = Place::new();
     let probe = place.path("probe");
     fs::write(&probe, PROBE).unwrap();
-    let more = json!({ "probe": job("probe", "${workspace.file_path}/probe", &[], &["", "-", "two\nlines"]) });
+    let more = json!({ "probe": job("probe", "{files}/probe", &[], &["", "-", "two\nlines"]) });
     let plan = json!({ "more": more, "files": { "probe": probe } });
     let runs = place.run(&probe, json!({ "probe": ["task"] }), plan);
     assert_eq!(runs[0].state, "SUCCESS", "{runs:#?}");
