@@ -225,7 +225,7 @@ async fn until_recorded(address: &Address, client: &mut Option<Client>, report: 
             let url = address.lock().unwrap().clone()?;
             *client = Client::connect(&url).await.ok();
         }
-        if let Some(connected) = client
+        if let Some(connected) = client.as_ref()
             && let Ok(Ok(result)) = connected.call("record_report", report.clone()).await
         {
             assert_ne!(result["isError"], true, "{result:#}");

@@ -80,7 +80,8 @@ async fn credentials_for_s3_that_are_due_are_asked_for_once_however_many_request
         books.good_for = Duration::from_secs(600);
         books.asked.len()
     };
-    let reads = (0..8).map(|_| lake.table(AUDIT_LOG).log());
+    let table = lake.table(AUDIT_LOG);
+    let reads = (0..8).map(|_| table.log());
     assert!(futures::future::join_all(reads).await.iter().all(Result::is_ok));
     assert_eq!(workspace.books.lock().unwrap().asked.len(), before + 1);
 }
