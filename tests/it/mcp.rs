@@ -9,6 +9,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
@@ -18,7 +19,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     support::{EXAMPLES, assert_intact, binary, example, finish, json_lines, ok, report},
-    wait::{LIMIT, eventually, eventually_async},
+    wait::{LIMIT, eventually},
 };
 use client::{Client, Served, TOKEN, post};
 
@@ -220,21 +221,22 @@ type Address = Arc<Mutex<Option<String>>>;
 
 /// Sends a report until it is answered. Between two attempts the server may have been replaced.
 async fn until_recorded(address: &Address, client: &mut Option<Client>, report: &Value) -> Value {
-    eventually_async("an answer to record_report", async || {
-        if client.is_none() {
-            let url = address.lock().unwrap().clone()?;
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < LIMIT, "no answer to record_report for {} s", LIMIT.as_secs());
+        let url = address.lock().unwrap().clone();
+        if let (None, Some(url)) = (&client, url) {
             *client = Client::connect(&url).await.ok();
         }
         if let Some(connected) = client.as_ref()
             && let Ok(Ok(result)) = connected.call("record_report", report.clone()).await
         {
             assert_ne!(result["isError"], true, "{result:#}");
-            return Some(result["structuredContent"].clone());
+            return result["structuredContent"].clone();
         }
         *client = None;
-        None
-    })
-    .await
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[test]
