@@ -59,8 +59,11 @@ fn check_views(folder: &Path, found: &Json) {
     }
 }
 
+/// Name, text and parameters of a query.
+type Query = (&'static str, &'static str, Vec<(String, Value)>);
+
 /// Every query, with values for its parameters.
-fn queries() -> Vec<(&'static str, &'static str, Vec<(String, Value)>)> {
+fn queries() -> Vec<Query> {
     let at = |text: &str| Value::Timestamp(text.parse().unwrap());
     let parameters: [(&str, Value); 15] = [
         ("as_of", at("2026-02-20T12:00:00Z")),

@@ -63,7 +63,7 @@ pub struct Pasted {
 impl Desk {
     /// Without a lake.
     pub async fn bare(world: World, tool: &'static str) -> Self {
-        ["jq", "curl"].map(peer::program);
+        ["jq", "curl"].into_iter().for_each(peer::program);
         let workspace = Workspace::start(world).await;
         let folder = tempdir().unwrap();
         for name in ["bin", "paste"] {

@@ -203,7 +203,7 @@ fn check(file: &str, source: &str) -> (usize, Vec<String>) {
     let others: Vec<&Use> = uses.iter().filter(|used| used.module() != module[0]).collect();
     let upwards = others
         .iter()
-        .filter(|used| !own.zip(layer(used.module())).is_some_and(|(own, other)| own <= other))
+        .filter(|used| own.zip(layer(used.module())).is_none_or(|(own, other)| own > other))
         .map(|used| {
             let (user, used_layer) = (described(module[0]), described(used.module()));
             format!("src/{file}:{}: {} ({user}) uses {used} ({used_layer})", used.line, module[0])
