@@ -38,6 +38,8 @@ use error::{Answered, ApiError, Attempt};
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long an answer may take, its body included.
 const ANSWER: Duration = Duration::from_secs(90);
+/// The pause before the first retry.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// How often a request is sent again.
 const RETRIES: usize = 5;
 /// A workspace that asks to wait for longer than this is not waited for.
@@ -120,6 +122,7 @@ pub struct Client {
     workspace: Workspace,
     session: Arc<Session>,
     http: reqwest::Client,
+    first_pause: Duration,
 }
 
 impl Client {
@@ -136,7 +139,14 @@ impl Client {
             .redirect(redirect::Policy::none())
             .build()
             .map_err(ApiError::Unreachable)?;
-        Ok(Self { workspace, session: Arc::new(Session::new(credentials.into())), http })
+        let session = Arc::new(Session::new(credentials.into()));
+        Ok(Self { workspace, session, http, first_pause: FIRST_PAUSE })
+    }
+
+    /// Sets the pause before the first retry, instead of 0.2 s. Each later pause doubles.
+    #[must_use]
+    pub fn with_first_pause(self, first_pause: Duration) -> Self {
+        Self { first_pause, ..self }
     }
 
     pub fn workspace(&self) -> &Workspace {
@@ -188,32 +198,31 @@ impl Client {
             Attempt::of(request.send().await).await
         };
         attempt
-            .retry(backoff().with_max_times(RETRIES))
+            .retry(self.backoff().with_max_times(RETRIES))
             .when(|failed| failed.again)
-            .adjust(|failed, pause| {
-                // No pause: enough attempts were made.
-                let pause = pause?;
-                match failed.retry_after {
-                    Some(asked) if asked > LONGEST_WAIT => None,
-                    Some(asked) => Some(asked + pause),
-                    None => Some(pause),
-                }
-            })
+            .adjust(|failed, pause| pause_before_retry(pause, failed.retry_after))
             .await
             .map_err(|failed| failed.error)
+    }
+
+    /// 0.2 s, 0.4 s … 10 s, unless another first pause is set. Each is up to twice as long: many that wait do not come back
+    /// at once.
+    fn backoff(&self) -> ExponentialBuilder {
+        ExponentialBuilder::new().with_min_delay(self.first_pause).with_max_delay(Duration::from_secs(10)).with_jitter()
+    }
+}
+
+/// The pause before the next attempt: our own and what the workspace asks for. `None` ends the attempts, because enough were
+/// made or the workspace asks for more than [`LONGEST_WAIT`].
+fn pause_before_retry(own: Option<Duration>, asked: Option<Duration>) -> Option<Duration> {
+    match asked {
+        Some(asked) if asked > LONGEST_WAIT => None,
+        asked => Some(own? + asked.unwrap_or_default()),
     }
 }
 
 fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(answer).map_err(|error| ApiError::not_json(answer, error))
-}
-
-/// 0.2 s, 0.4 s … 10 s, each up to twice as long: many that wait do not come back at once.
-fn backoff() -> ExponentialBuilder {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(10))
-        .with_jitter()
 }
 
 #[cfg(test)]

@@ -272,6 +272,8 @@ pub struct Surroundings {
     pub workspace: Option<Client>,
     /// Where lakes at `uc://` are instead of in their schema's own storage: a URL.
     pub catalog_root: Option<String>,
+    /// How long an object store that the location names may take to answer a request, instead of 30 s.
+    pub request_timeout: Option<Duration>,
 }
 
 /// A lake, opened. Cheap to clone.
@@ -324,7 +326,10 @@ impl Lake {
                 let store = catalog.insert(Arc::new(store));
                 (Arc::new(unity::Shared(Arc::clone(store))), Path::default())
             }
-            _ => (cloud::open(&location, &surroundings.variables, None)?, location.prefix()),
+            _ => (
+                cloud::open(&location, &surroundings.variables, None, surroundings.request_timeout)?,
+                location.prefix(),
+            ),
         };
         Ok(Self { url: location.url()?, root, prefix, catalog, known: Arc::default(), context })
     }

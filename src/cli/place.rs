@@ -26,7 +26,7 @@ pub fn surroundings(global: &Global) -> Result<Surroundings, LakeError> {
         false => None,
     };
     let catalog_root = global.catalog_root.clone().filter(|root| !root.trim().is_empty());
-    Ok(Surroundings { variables: variables(), workspace, catalog_root })
+    Ok(Surroundings { variables: variables(), workspace, catalog_root, ..Surroundings::default() })
 }
 
 /// The inbox that an argument names. Asks, reads and makes nothing.

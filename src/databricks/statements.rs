@@ -15,7 +15,7 @@ use tokio::sync::watch;
 pub use wire::{Column, State};
 
 use super::{
-    Client, backoff,
+    Client,
     error::{ApiError, cut},
 };
 use wire::{Chunk, Manifest, Response};
@@ -146,7 +146,7 @@ impl Statements {
         told(&State::Pending);
         let mut response = self.submit(statement).await?;
         let id = response.statement_id.clone();
-        let mut pauses = backoff().with_max_delay(LONGEST_PAUSE).without_max_times().build();
+        let mut pauses = self.client.backoff().with_max_delay(LONGEST_PAUSE).without_max_times().build();
         while response.status.state.is_under_way() {
             told(&response.status.state);
             tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;

@@ -40,3 +40,19 @@ fn what_a_workspace_says_is_cut_between_characters() {
     };
     assert!(text.len() < 400, "{text}");
 }
+
+#[test]
+fn a_workspace_is_waited_for_as_long_as_it_asks_up_to_a_limit() {
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    for (own, asked, expected) in [
+        (seconds(1), None, seconds(1)),
+        (seconds(1), seconds(0), seconds(1)),
+        (seconds(1), seconds(7), seconds(8)),
+        (seconds(1), seconds(120), seconds(121)),
+        (seconds(1), seconds(121), None),
+        (None, None, None),
+        (None, seconds(7), None),
+    ] {
+        assert_eq!(pause_before_retry(own, asked), expected, "{own:?}, {asked:?}");
+    }
+}

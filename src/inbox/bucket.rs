@@ -34,7 +34,7 @@ pub struct Place {
 
 impl Place {
     pub fn open(location: &Location, surroundings: &Surroundings) -> lake::Result<Self, LakeError> {
-        let store = cloud::open(location, &surroundings.variables, None)?;
+        let store = cloud::open(location, &surroundings.variables, None, surroundings.request_timeout)?;
         Ok(Self { store, location: location.clone() })
     }
 

@@ -30,7 +30,7 @@ use google::Bucket;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long an answer may take, its body included: a merged file of 32 MiB has to pass.
+/// How long an answer may take, its body included, when the caller gives no time-out: a merged file of 32 MiB has to pass.
 const ANSWER: Duration = Duration::from_secs(30);
 /// How often a client sends a request again, and until when. Few and short: what is worth more patience is tried again above.
 const RETRIES: usize = 5;
@@ -112,14 +112,21 @@ pub enum Credentials {
 }
 
 /// A client of the store that holds `location`, rooted at its bucket or container. Makes no request.
+/// An answer may take as long as `timeout`, or 30 s.
 ///
 /// # Errors
 /// [`LakeError::BadSetting`] says which variable to set.
-pub fn open(location: &Location, variables: &Variables, given: Option<&Credentials>) -> Result<Arc<dyn ObjectStore>> {
+pub fn open(
+    location: &Location,
+    variables: &Variables,
+    given: Option<&Credentials>,
+    timeout: Option<Duration>,
+) -> Result<Arc<dyn ObjectStore>> {
     let opening = Opening {
         location,
         variables: given.map_or_else(|| variables.clone(), |_| variables.without_credentials()),
         given,
+        timeout: timeout.unwrap_or(ANSWER),
     };
     match location {
         Location::S3 { bucket, r2, .. } => opening.s3(bucket, r2.as_deref()),
@@ -159,9 +166,14 @@ struct Opening<'a> {
     location: &'a Location,
     variables: Variables,
     given: Option<&'a Credentials>,
+    timeout: Duration,
 }
 
 impl Opening<'_> {
+    fn client(&self, allow_http: bool) -> ClientOptions {
+        client(allow_http).with_timeout(self.timeout)
+    }
+
     fn refused(&self, reason: impl Into<String>, hint: impl Into<String>) -> LakeError {
         LakeError::BadSetting { place: self.location.to_string(), reason: reason.into(), hint: hint.into() }
     }
@@ -236,7 +248,7 @@ impl Opening<'_> {
         let built = builder
             .with_bucket_name(bucket)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
-            .with_client_options(client(http))
+            .with_client_options(self.client(http))
             .with_retry(retry(PAUSE))
             .build();
         Ok(Arc::new(built.map_err(|error| self.unusable(&error, "look at the AWS_… variables of the environment"))?))
@@ -300,12 +312,12 @@ impl Opening<'_> {
             .with_account(name)
             .with_endpoint(address.clone())
             .with_container_name(container)
-            .with_client_options(client(http))
+            .with_client_options(self.client(http))
             .with_retry(retry(PAUSE))
             .build();
         let unusable = |error| self.unusable(&error, "look at the AZURE_… variables of the environment");
         let built = built.map_err(unusable)?;
-        let http = ReqwestConnector::default().connect(&client(http)).map_err(unusable)?;
+        let http = ReqwestConnector::default().connect(&self.client(http)).map_err(unusable)?;
         let url = Url::parse(&format!("{}/{container}", address.trim_end_matches('/')))
             .map_err(|error| self.refused(format!("its address is not a URL: {error}"), EXAMPLES))?;
         Ok(Arc::new(Container::new(built, name.clone(), url, http)))
@@ -329,7 +341,7 @@ impl Opening<'_> {
             Some(_) => return Err(self.other_kind()),
             None => builder,
         };
-        let builder = builder.with_bucket_name(bucket).with_client_options(client(http));
+        let builder = builder.with_bucket_name(bucket).with_client_options(self.client(http));
         let hint = "set GOOGLE_APPLICATION_CREDENTIALS or GOOGLE_SERVICE_ACCOUNT to the path of a service account's key, or GOOGLE_SERVICE_ACCOUNT_KEY to its content";
         let build = |builder: GoogleCloudStorageBuilder, retry| {
             builder.with_retry(retry).build().map_err(|error| self.unusable(&error, hint))

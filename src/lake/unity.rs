@@ -140,7 +140,7 @@ impl CatalogStore {
         };
         let lending = Arc::new(Lending::new(self.workspace.clone(), place.to_string()));
         let credentials = lending.credentials().await?;
-        let store = cloud::open(&place, &variables, Some(&credentials)).map_err(Box::new)?;
+        let store = cloud::open(&place, &variables, Some(&credentials), None).map_err(Box::new)?;
         Ok(Found { store: Arc::new(PrefixStore::new(store, place.prefix())), place })
     }
 

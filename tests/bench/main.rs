@@ -28,6 +28,9 @@ mod storage;
 #[allow(dead_code)]
 #[path = "../it/support.rs"]
 mod support;
+#[allow(dead_code)]
+#[path = "../it/wait.rs"]
+mod wait;
 
 use std::{
     path::Path,

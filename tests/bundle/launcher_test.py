@@ -93,7 +93,8 @@ class LauncherTest(unittest.TestCase):
         held = contextlib.ExitStack()
         self.addCleanup(held.close)
         self.folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("DATABRICKS_")}
+        strange = ("DATABRICKS_", "PYTHONUNBUFFERED")  # the latter would hide a flush that is missing
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
         self.environment = {**kept, "DATABRICKS_CONFIG_FILE": str(self.folder / "databrickscfg"), "HOME": str(self.folder), "NO_PROXY": "127.0.0.1"}
         self.environment["GATE"] = str(self.folder / "gate")
         held.enter_context(mock.patch.dict(os.environ, self.environment, clear=True))

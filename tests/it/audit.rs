@@ -15,7 +15,7 @@ use ops_runbook::{
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{binary, example, json_lines, lake_at, ok, run, submission};
+use crate::support::{binary, demo_lake, example, finish, json_lines, lake_at, ok, run, submission};
 
 const EXAMPLES: [&str; 4] =
     ["01-daily-etl-no-retries", "04-run-output-unavailable", "05-workspace-validation", "06-hostile-names-and-secrets"];
@@ -72,7 +72,7 @@ fn filters_find_the_rows_that_match_all_of_them() {
 #[test]
 fn an_export_is_whole_and_in_order_also_after_maintenance() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     let before = ok(folder.path(), &["audit", "export"]);
     ok(folder.path(), &["maintain"]);
     assert_eq!(ok(folder.path(), &["audit", "export"]), before);
@@ -220,10 +220,10 @@ fn a_checkpoint_is_verified_with_its_key_only() {
     assert_eq!(keys.run(&arguments).0, Some(0));
     let mut command = binary(&keys.folder.path().join("lake"));
     command.args(&arguments[..4]).env("OPS_RUNBOOK_CHECKPOINT_PUBLIC_KEY", &keys.public);
-    assert!(command.output().unwrap().status.success());
+    assert!(finish(&mut command).status.success());
     let mut command = binary(&keys.folder.path().join("lake"));
     let secret = fs::read_to_string(keys.path("key")).unwrap();
-    let note = command.args(["audit", "checkpoint"]).env("OPS_RUNBOOK_CHECKPOINT_KEY", secret).output().unwrap();
+    let note = finish(command.args(["audit", "checkpoint"]).env("OPS_RUNBOOK_CHECKPOINT_KEY", secret));
     assert_eq!(String::from_utf8(note.stdout).unwrap(), fs::read_to_string(keys.path("note")).unwrap());
 
     // Without a key it proves nothing; with another it is a finding.

@@ -72,17 +72,20 @@ fn huge() -> Digest {
     digest
 }
 
-/// What is wrong with the pages in a folder at some widths; nothing if all is well. Pictures of them are put beside them.
+/// What is wrong with the pages in a folder at some widths; nothing if all is well. Where pages are kept (`OPS_RUNBOOK_TEST_PICTURES`),
+/// pictures of them are put beside them.
 pub fn visit(folder: &Path, widths: &str) -> Result<(), String> {
     let modules = peer::environment("browser");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut pages: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|extension| extension == "html")).collect();
     pages.sort();
+    let is_kept = std::env::var_os("OPS_RUNBOOK_TEST_PICTURES").is_some();
+    let pictures = if is_kept { folder.join("pictures") } else { PathBuf::new() };
     let child = Command::new("node")
         .arg(format!("{}/tests/browser/digest.mjs", env!("CARGO_MANIFEST_DIR")))
         .arg(modules)
-        .arg(folder.join("pictures"))
+        .arg(pictures)
         .arg(widths)
         .args(pages)
         .stdin(Stdio::null())

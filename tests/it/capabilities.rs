@@ -17,7 +17,7 @@ use ops_runbook::{
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{assert_intact, binary, example, json_lines, lake_at, ok, report, submission};
+use crate::support::{assert_intact, binary, example, finish, json_lines, lake_at, ok, report, sql_rows, submission};
 
 /// Records reports, given with id, time, cause and job run, in one go.
 fn record(lake: &Path, reports: &[(&str, &str, &str, Option<&str>)]) -> String {
@@ -37,7 +37,7 @@ fn record(lake: &Path, reports: &[(&str, &str, &str, Option<&str>)]) -> String {
 }
 
 fn act(lake: &Path, arguments: &[&str]) -> String {
-    let output = binary(lake).env("OPS_RUNBOOK_ACTOR", "user:sre@example.test").args(arguments).output().unwrap();
+    let output = finish(binary(lake).env("OPS_RUNBOOK_ACTOR", "user:sre@example.test").args(arguments));
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -45,7 +45,7 @@ fn act(lake: &Path, arguments: &[&str]) -> String {
 /// Triggers that people were told of, in the order of the ledger.
 fn told(lake: &Path) -> Vec<String> {
     let sql = "SELECT incident_id, trigger FROM escalation_events WHERE event = 'fired' ORDER BY seq, ordinal";
-    let rows = json_lines(lake, &["sql", sql]);
+    let rows = sql_rows(lake, sql);
     rows.iter()
         .map(|row| format!("{} {}", row["incident_id"].as_str().unwrap(), row["trigger"].as_str().unwrap()))
         .collect()
@@ -76,17 +76,17 @@ fn the_examples_raise_the_alerts_they_should_and_no_others() {
         ]
     );
     assert_eq!(episodes(&lake), [("opened".to_owned(), 3)]);
-    let forced = json_lines(&lake, &["sql", "SELECT confidence FROM incidents WHERE incident_id = 'INC-1004'"]);
+    let forced = sql_rows(&lake, "SELECT confidence FROM incidents WHERE incident_id = 'INC-1004'");
     assert_eq!(forced, [json!({ "confidence": "LOW" })]);
     // All five triggers of every incident, also where they did not fire, and why.
-    let evaluated = json_lines(
+    let evaluated = sql_rows(
         &lake,
-        &["sql", "SELECT incident_id, count(DISTINCT trigger) AS n FROM escalation_events GROUP BY 1 ORDER BY 1"],
+        "SELECT incident_id, count(DISTINCT trigger) AS n FROM escalation_events GROUP BY 1 ORDER BY 1",
     );
     assert!(evaluated.len() == 6 && evaluated.iter().all(|row| row["n"] == 5), "{evaluated:?}");
-    let silent = json_lines(&lake, &["sql", "SELECT reason FROM escalation_events WHERE reason = ''"]);
+    let silent = sql_rows(&lake, "SELECT reason FROM escalation_events WHERE reason = ''");
     assert!(silent.is_empty());
-    let outbox = json_lines(&lake, &["sql", "SELECT incident_id FROM outbox WHERE unrouted"]);
+    let outbox = sql_rows(&lake, "SELECT incident_id FROM outbox WHERE unrouted");
     assert_eq!(outbox.len(), 5, "nobody is told, and it says so");
     assert_intact(&lake, 6);
 }
@@ -131,7 +131,7 @@ fn the_third_incident_within_the_window_fires_and_the_fourth_only_updates() {
     assert_eq!(episodes(&lake)[0].0, "updated", "the end of the window is inclusive");
     act(&lake, &["recurrence", "scan", "--as-of", "2026-02-19T00:00:00.000001Z"]);
     assert_eq!(episodes(&lake), [("closed".to_owned(), 5)]);
-    let alert = json_lines(&lake, &["sql", "SELECT status FROM escalations WHERE trigger = 'recurring'"]);
+    let alert = sql_rows(&lake, "SELECT status FROM escalations WHERE trigger = 'recurring'");
     assert_eq!(alert, [json!({ "status": "resolved" })]);
     assert_intact(&lake, 6);
 }
@@ -179,11 +179,8 @@ fn merged_causes_recur_together_and_split_ones_do_not() {
     let text = act(&lake, &["causes", "merge", &space, "--into", &disk, "--reason", "the same thing"]);
     assert!(text.contains("RECURRING ISSUE ALERT"), "{text}");
     assert_eq!(told(&lake), ["INC-1003 recurring"]);
-    let refused = binary(&lake)
-        .env("OPS_RUNBOOK_ACTOR", "user:sre@example.test")
-        .args(["causes", "merge", &space, "--into", &disk])
-        .output()
-        .unwrap();
+    let merge = ["causes", "merge", &space, "--into", &disk];
+    let refused = finish(binary(&lake).env("OPS_RUNBOOK_ACTOR", "user:sre@example.test").args(merge));
     assert_eq!(refused.status.code(), Some(3));
     assert!(act(&lake, &["causes", "explain", "INC-1001", "INC-1002"]).contains("People declared them to be one"));
     let text = act(&lake, &["causes", "split", &space]);
@@ -205,11 +202,10 @@ fn a_cause_that_comes_back_after_the_fix_says_so() {
             ("c", "2026-02-03T00:00:00Z", cause, None),
         ],
     );
-    let fingerprint =
-        json_lines(&lake, &["sql", "SELECT DISTINCT cause_fingerprint AS c FROM root_causes"])[0]["c"].clone();
+    let fingerprint = sql_rows(&lake, "SELECT DISTINCT cause_fingerprint AS c FROM root_causes")[0]["c"].clone();
     let states = |lake: &Path| {
         let sql = "SELECT state FROM preventive_actions WHERE action = 'bundle-retry-policy' ORDER BY seq";
-        let rows = json_lines(lake, &["sql", sql]);
+        let rows = sql_rows(lake, sql);
         rows.iter().map(|row| row["state"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(states(&lake), ["proposed"]);
@@ -231,7 +227,7 @@ fn alerts_are_acknowledged_resolved_and_suppressed_and_follow_their_incident() {
     let alert = "INC-1001/missing-evidence";
     let status = |trigger: &str| {
         let sql = format!("SELECT status FROM escalations WHERE trigger = '{trigger}'");
-        json_lines(&lake, &["sql", &sql])[0]["status"].as_str().unwrap().to_owned()
+        sql_rows(&lake, &sql)[0]["status"].as_str().unwrap().to_owned()
     };
     act(&lake, &["incident", "ack", "INC-1001"]);
     assert_eq!((status("missing-evidence"), status("access-issue")), ("acknowledged".into(), "acknowledged".into()));
@@ -241,13 +237,10 @@ fn alerts_are_acknowledged_resolved_and_suppressed_and_follow_their_incident() {
     let line = listed.lines().find(|line| line.contains("missing-evidence")).unwrap();
     assert!(line.contains("acknowledged") && line.contains("NOBODY") && line.contains(alert), "{listed}");
     act(&lake, &["escalations", "resolve", alert]);
-    let again = binary(&lake).env("OPS_RUNBOOK_ACTOR", "user:a").args(["escalations", "ack", alert]).output().unwrap();
+    let again = finish(binary(&lake).env("OPS_RUNBOOK_ACTOR", "user:a").args(["escalations", "ack", alert]));
     assert_eq!(again.status.code(), Some(3), "{}", String::from_utf8_lossy(&again.stderr));
-    let unknown = binary(&lake)
-        .env("OPS_RUNBOOK_ACTOR", "user:a")
-        .args(["escalations", "ack", "INC-1001/security-finding"])
-        .output()
-        .unwrap();
+    let other = ["escalations", "ack", "INC-1001/security-finding"];
+    let unknown = finish(binary(&lake).env("OPS_RUNBOOK_ACTOR", "user:a").args(other));
     assert_eq!(unknown.status.code(), Some(3));
     act(&lake, &["escalations", "suppress", alert, "--until", "2999-01-01T00:00:00Z"]);
     act(&lake, &["escalations", "evaluate", "INC-1001"]);
@@ -275,16 +268,14 @@ fn the_configuration_decides_who_is_told() {
     let routed = config(
         "[channels.oncall]\nkind = \"slack\"\nto = \"#data-oncall\"\n[[routes]]\ntriggers = [\"access-issue\"]\nchannels = [\"oncall\"]\n",
     );
-    let output =
-        binary(&lake).args(["--config", &routed, "record", &example("04-run-output-unavailable")]).output().unwrap();
+    let output = finish(binary(&lake).args(["--config", &routed, "record", &example("04-run-output-unavailable")]));
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(stdout.contains("Escalate To: oncall (slack: #data-oncall)"), "{stdout}");
     assert!(stdout.contains("Escalate To: NOBODY: no route matches MEDIUM missing-evidence"), "{stdout}");
     assert!(stderr.contains("nobody is told of INC-1001/missing-evidence"), "{stderr}");
     assert!(!stderr.contains("INC-1001/access-issue"), "{stderr}");
     let broken = config("[recurring]\nthreshhold = 3\n");
-    let output =
-        binary(&lake).args(["--config", &broken, "record", &example("05-workspace-validation")]).output().unwrap();
+    let output = finish(binary(&lake).args(["--config", &broken, "record", &example("05-workspace-validation")]));
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(stderr.contains("threshhold") && stderr.contains("threshold"), "{stderr}");
@@ -330,7 +321,7 @@ fn hostile_names_do_nothing_in_any_output() {
     let prose = markdown.lines().filter(|line| !line.starts_with("    ") && !line.starts_with('`')).collect::<String>();
     assert!(!prose.contains("<img") && !prose.contains("<!channel>") && !prose.contains("</script>"), "{markdown}");
     // The table is still there.
-    assert_eq!(json_lines(&lake, &["sql", "SELECT count(*) > 0 AS there FROM audit_log"]), [json!({ "there": true })]);
+    assert_eq!(sql_rows(&lake, "SELECT count(*) > 0 AS there FROM audit_log"), [json!({ "there": true })]);
     assert_intact(&lake, 1);
 }
 

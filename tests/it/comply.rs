@@ -10,7 +10,8 @@ use crate::{
         Desk,
         workspace::{TOKEN, WORKSPACE_ID, Workspace, World},
     },
-    support::{assert_intact, binary, json_lines},
+    support::{assert_intact, binary, finish, json_lines},
+    wait::output_of,
 };
 
 /// A job of which nothing fails.
@@ -56,7 +57,7 @@ fn command(lake: &Path, workspace: &Workspace, arguments: &[&str]) -> Command {
 }
 
 fn look(lake: &Path, workspace: &Workspace, arguments: &[&str]) -> Value {
-    let output = command(lake, workspace, &[&["comply", "--json"], arguments].concat()).output().unwrap();
+    let output = finish(&mut command(lake, workspace, &[&["comply", "--json"], arguments].concat()));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -182,7 +183,7 @@ async fn two_looks_at_once_record_what_one_would() {
             look.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap()
         });
         for look in both {
-            let output = look.wait_with_output().unwrap();
+            let output = output_of("one of two checks", look);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         }
     };
@@ -278,7 +279,7 @@ async fn the_runbook_of_a_gap_makes_the_next_look_close_it() {
         assert_eq!(failing.len(), 7, "{failing:?}");
         let script = desk.folder.path().join("runbook.sh");
         fs::write(&script, desk.show(&["--format", "script"])).unwrap();
-        let output = desk.bash().arg(&script).arg("apply").output().unwrap();
+        let output = finish(desk.bash().arg(&script).arg("apply"));
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{tool}: {text}");
         let job = desk.workspace.settings().jobs["7"].clone();
@@ -310,7 +311,7 @@ async fn a_job_that_cannot_be_read_is_said_so_and_its_incident_stays() {
     assert_eq!(told, [(7, true), (9, true)]);
     assert!(unread[0]["reason"].as_str().unwrap().contains("CAN VIEW is missing"), "{unread:?}");
     assert_eq!(count(&lake, "incidents WHERE status = 'investigating'"), 2);
-    let output = command(&lake, &workspace, &["comply", "--job", "7"]).output().unwrap();
+    let output = finish(&mut command(&lake, &workspace, &["comply", "--job", "7"]));
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stdout).contains("not read: job 7: "), "{output:?}");
 }
@@ -378,10 +379,10 @@ async fn a_dry_run_says_what_would_be_and_makes_nothing() {
     let would = look(&lake, &workspace, &["--dry-run"]);
     assert_eq!(events(&would), [(7, "opened".to_owned()), (8, "checked".to_owned())]);
     assert!(!lake.exists());
-    let text = command(&lake, &workspace, &["comply", "--dry-run"]).output().unwrap().stdout;
+    let text = finish(&mut command(&lake, &workspace, &["comply", "--dry-run"])).stdout;
     let text = String::from_utf8(text).unwrap();
     assert!(text.contains("nothing was recorded; without --dry-run would be:"), "{text}");
-    let wrong = command(&lake, &workspace, &["comply", "--workspace-id", "12"]).output().unwrap();
+    let wrong = finish(&mut command(&lake, &workspace, &["comply", "--workspace-id", "12"]));
     assert_eq!(wrong.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains(WORKSPACE_ID));
     look(&lake, &workspace, &[]);

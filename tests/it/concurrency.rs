@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fs, process::Stdio};
 
 use tempfile::tempdir;
 
-use crate::support::{Place, assert_intact, binary, json_lines, report};
+use crate::{
+    support::{Place, assert_intact, binary, json_lines, report, sql_rows},
+    wait::{eventually, output_of},
+};
 
 #[test]
 fn eight_processes_with_a_hundred_reports_each_make_eight_hundred_rows() {
@@ -12,7 +15,7 @@ fn eight_processes_with_a_hundred_reports_each_make_eight_hundred_rows() {
     assert_all_recorded_once(&folder.path().join("lake"), 8, 100);
 }
 
-/// So many processes record so many reports each, all at once. Whoever is told to try again does so.
+/// So many processes record so many reports each, all at once. A process that is asked to retry does so.
 pub fn assert_all_recorded_once(lake: &(impl Place + ?Sized), processes: usize, reports: usize) {
     let folder = tempdir().unwrap();
     let start = |process: usize| {
@@ -25,8 +28,9 @@ pub fn assert_all_recorded_once(lake: &(impl Place + ?Sized), processes: usize, 
     let children: Vec<_> = (0..processes).map(start).collect();
     let mut recorded = BTreeMap::new();
     for (process, child) in children.into_iter().enumerate() {
-        let mut output = child.wait_with_output().unwrap();
-        loop {
+        let mut first = Some(child);
+        eventually(&format!("process {process} records everything"), || {
+            let output = output_of("record", first.take().unwrap_or_else(|| start(process)));
             for line in String::from_utf8(output.stdout).unwrap().lines() {
                 let answer: serde_json::Value = serde_json::from_str(line).unwrap();
                 let (seq, id) = (answer["seq"].as_u64().unwrap(), answer["request_id"].as_str().unwrap().to_owned());
@@ -34,19 +38,17 @@ pub fn assert_all_recorded_once(lake: &(impl Place + ?Sized), processes: usize, 
                 assert_eq!(*before, id, "a seq twice");
             }
             match output.status.code() {
-                Some(0) => break,
-                Some(6) => output = start(process).wait_with_output().unwrap(),
+                Some(0) => Some(()),
+                Some(6) => None,
                 _ => panic!("{}", String::from_utf8_lossy(&output.stderr)),
             }
-        }
+        });
     }
     let total = processes * reports;
     assert_eq!(recorded.len(), total);
     assert_intact(lake, total as u64);
-    let counted = json_lines(
-        lake,
-        &["sql", "SELECT count(DISTINCT request_id) = max(seq) AND count(*) = max(seq) AS whole FROM audit_log"],
-    );
+    let counted =
+        sql_rows(lake, "SELECT count(DISTINCT request_id) = max(seq) AND count(*) = max(seq) AS whole FROM audit_log");
     assert_eq!(counted, [serde_json::json!({ "whole": true })]);
     // All are about one cause on one moment: one episode, whoever saw it grow.
     let episodes = json_lines(lake, &["recurrence", "list", "--all"]).remove(0);

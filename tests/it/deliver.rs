@@ -29,7 +29,10 @@ use ops_runbook::{
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{assert_intact, binary, json_lines, lake_at, ok, report, run};
+use crate::{
+    support::{assert_intact, binary, demo_lake, finish, lake_at, ok, report, run, sql_rows},
+    wait::{LIMIT, eventually_async, eventually_within, output_of, output_within, repetitions},
+};
 use receiver::Receiver;
 
 /// One page for every alert, and one call of a webhook that takes so many a minute.
@@ -107,14 +110,44 @@ async fn close(lake: &Path, ledger: &Ledger, count: usize) {
     assert!(recorded.iter().all(|one| !one.known));
 }
 
-fn setting(name: &str, usual: usize) -> usize {
-    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
+/// Kills a deliverer: within a moment of its start, or when so many more requests have arrived. Returns whether it still ran.
+async fn kill(mut child: Child, receiver: &Receiver, round: usize, alerts: usize) -> bool {
+    if round.is_multiple_of(4) {
+        tokio::time::sleep(Duration::from_millis(100 + 60 * (round as u64 % 7))).await;
+    } else {
+        let wanted = receiver.count() + [1, 7, alerts / 6][round % 3];
+        let is_time = async || {
+            let ended = child.try_wait().unwrap().is_some();
+            (ended || receiver.count() >= wanted).then_some(())
+        };
+        eventually_async("requests arrive, or nothing is left to send", is_time).await;
+    }
+    let runs = child.try_wait().unwrap().is_none();
+    if runs {
+        child.kill().unwrap();
+    }
+    child.wait().unwrap();
+    runs
 }
 
-/// `OPS_RUNBOOK_TEST_ALERTS` and `OPS_RUNBOOK_TEST_KILLS` make more of it.
+/// One deliverer after the other: what waits for the end of a lease, or for another attempt, is sent by the next.
+fn to_the_end(lake: &Path, config: &Path) {
+    // Minutes for ten thousand alerts: a channel takes a hundred a second.
+    let limit = repetitions(LIMIT, 20 * LIMIT);
+    eventually_within(limit, "everything is delivered", || {
+        let child = deliverer(lake, config).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let output = output_within(limit, "deliver", child);
+        match output.status.code() {
+            Some(0) => Some(()),
+            Some(6) => None,
+            code => panic!("{code:?}: {}", String::from_utf8_lossy(&output.stderr)),
+        }
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_is_told_once_and_in_order_whatever_fails_and_whoever_is_killed() {
-    let (alerts, kills) = (setting("OPS_RUNBOOK_TEST_ALERTS", 240), setting("OPS_RUNBOOK_TEST_KILLS", 8));
+async fn everything_is_sent_once_and_in_order_whatever_fails_and_is_killed() {
+    let (alerts, kills) = (repetitions(240, 10_000), repetitions(8, 40));
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let receiver = Receiver::start(30).await;
@@ -124,36 +157,20 @@ async fn everything_is_told_once_and_in_order_whatever_fails_and_whoever_is_kill
     let count = alerts / 2;
     let ledger = incidents(&lake, &config, count).await;
     let begun = Instant::now();
-    let (mut killed, mut since_closing) = (0, None::<usize>);
+    let mut killed = 0;
     // Half of the kills before everything was received, half of them after every second incident was closed.
-    while since_closing.is_none_or(|since| since < kills / 2) {
-        let mut child = deliverer(&lake, &config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let until = Duration::from_millis(400 + 130 * (killed as u64 % 7));
-        tokio::time::sleep(until).await;
-        if child.try_wait().unwrap().is_none() {
-            child.kill().unwrap();
-            killed += 1;
-        }
-        child.wait().unwrap();
-        // A deliverer that had nothing more to do counts too: it was not killed, but there was nothing left to be lost.
-        since_closing = since_closing.map(|since| since + 1);
-        assert!(begun.elapsed() < Duration::from_secs(900), "{killed} kills, and not everything was received");
-        let all = ["/v2/enqueue", "/hook"].iter().all(|path| receiver.keys(path) == alerts);
-        if since_closing.is_none() && killed * 2 >= kills && all {
+    for round in 0..kills {
+        if round == kills / 2 {
+            to_the_end(&lake, &config);
+            assert!(["/v2/enqueue", "/hook"].iter().all(|path| receiver.keys(path) == alerts));
             close(&lake, &ledger, count).await;
-            since_closing = Some(0);
         }
+        let child = deliverer(&lake, &config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        killed += usize::from(kill(child, &receiver, round, alerts).await);
     }
     drop(ledger);
-    // What waits for the end of a lease, or for another attempt, is told by whoever comes next.
-    for _ in 0..400 {
-        let output = deliverer(&lake, &config).output().unwrap();
-        match output.status.code() {
-            Some(0) => break,
-            Some(6) => continue,
-            code => panic!("{code:?}: {}", String::from_utf8_lossy(&output.stderr)),
-        }
-    }
+    assert!(killed > kills / 4, "{killed} of {kills} still ran");
+    to_the_end(&lake, &config);
     let took = begun.elapsed();
     let paged = receiver.paged();
     assert_eq!(paged.len(), alerts, "every alert was received, under its own key");
@@ -192,8 +209,7 @@ async fn everything_is_told_once_and_in_order_whatever_fails_and_whoever_is_kill
         receiver.most_within("/hook", Duration::from_secs(10)),
     );
     assert_intact(&lake, count as u64);
-    let waiting = json_lines(&lake, &["sql", "SELECT count(*) AS n FROM outbox"]);
-    assert_eq!(waiting, [json!({ "n": 0 })]);
+    assert_eq!(sql_rows(&lake, "SELECT count(*) AS n FROM outbox"), [json!({ "n": 0 })]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +222,7 @@ async fn two_deliverers_at_once_send_nothing_twice() {
     let start = |_| deliverer(&lake, &config).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let both: Vec<Child> = (0..2).map(start).collect();
     for child in both {
-        let output = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap()).await.unwrap();
+        let output = output_of("deliver", child);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     drop(ledger);
@@ -220,7 +236,7 @@ async fn two_deliverers_at_once_send_nothing_twice() {
 }
 
 fn ok_deliver(lake: &Path, config: &Path) -> String {
-    let output = deliverer(lake, config).output().unwrap();
+    let output = finish(&mut deliverer(lake, config));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -244,7 +260,7 @@ async fn what_is_refused_for_good_is_told_elsewhere_and_fails() {
     record(&lake, &config, &missing("r-1"));
     receiver
         .always(Some((StatusCode::BAD_REQUEST, r#"{"status":"invalid event","errors":["routing key is not valid"]}"#)));
-    let output = deliverer(&lake, &config).output().unwrap();
+    let output = finish(&mut deliverer(&lake, &config));
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{out}{err}");
     assert!(out.contains("GIVEN UP: 2"), "{out}");
@@ -265,55 +281,55 @@ async fn what_cannot_be_reached_is_said_before_anything_is_sent_and_tried_again(
     let receiver = Receiver::start(0).await;
     let config = configuration(folder.path(), &receiver, "");
     record(&lake, &config, &missing("r-1"));
-    let output = deliverer(&lake, &config).env_remove("HOOK_KEY").arg("--once").output().unwrap();
+    let output = finish(deliverer(&lake, &config).env_remove("HOOK_KEY").arg("--once"));
     let err = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(6), "{err}");
     assert!(err.contains("channel hook cannot be reached: the variable HOOK_KEY is not set"), "{err}");
     assert_eq!(receiver.paged().len(), 2);
     // Who comes a moment later has nothing to try yet, and all the same somebody was not told.
-    let output = deliverer(&lake, &config).env_remove("HOOK_KEY").output().unwrap();
+    let output = finish(deliverer(&lake, &config).env_remove("HOOK_KEY"));
     let out = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(6), "{out}");
     assert!(out.contains("NOT TOLD YET: 2"), "{out}");
     let nowhere = folder.path().join("nowhere");
-    let output = deliverer(&nowhere, &config).output().unwrap();
+    let output = finish(&mut deliverer(&nowhere, &config));
     assert_eq!(output.status.code(), Some(4), "another lake is not made up: {output:?}");
     assert!(!nowhere.exists());
-    let output = deliverer(&lake, &config).args(["--heartbeat", "http://example.test/beat"]).output().unwrap();
+    let output = finish(deliverer(&lake, &config).args(["--heartbeat", "http://example.test/beat"]));
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     let checked = run(&lake, &["--config", config.to_str().unwrap(), "config", "check"]);
     assert!(checked.status.success(), "where a secret is need not be there when the configuration is checked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_run_says_nothing_of_old_alerts_and_a_watch_pages_within_moments() {
+async fn a_first_run_sends_no_old_alerts_and_watch_mode_sends_new_ones() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let receiver = Receiver::start(0).await;
     let beats = Receiver::start(0).await;
     let config = configuration(folder.path(), &receiver, "");
-    ok(&lake, &["demo"]);
+    demo_lake(&lake);
     let heart = format!("{}/beat", beats.url);
-    let mut watch = deliverer(&lake, &config)
+    let begun = Instant::now();
+    let watch = deliverer(&lake, &config)
         .args(["--watch", "--every-ms", "50", "--json", "--heartbeat", &heart])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(receiver.arrived().len(), 0, "the demo's alerts are weeks old");
+    // The first heartbeat follows the first plan.
+    eventually_async("a heartbeat", async || (beats.count() > 0).then_some(())).await;
+    assert_eq!(receiver.count(), 0, "the demo's alerts are weeks old");
     record(&lake, &config, &missing("r-1"));
-    for _ in 0..100 {
-        if receiver.paged().len() == 2 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    eventually_async("both alerts arrive at both channels", async || (receiver.count() >= 4).then_some(())).await;
     assert_eq!(receiver.paged().len(), 2);
-    assert_eq!(beats.arrived().len(), 1, "once a minute");
+    let minutes = begun.elapsed().as_secs() as usize / 60;
+    assert!((1..=minutes + 1).contains(&beats.count()), "one a minute: {} in {minutes} minutes", beats.count());
     assert!(Command::new("kill").args(["-TERM", &watch.id().to_string()]).status().unwrap().success());
-    assert_eq!(watch.wait().unwrap().code(), Some(0));
-    let output = watch.wait_with_output().unwrap();
+    let output = output_of("deliver --watch", watch);
+    assert_eq!(output.status.code(), Some(0));
+    // Nothing of the demo was on its way either.
+    assert_eq!(receiver.count(), 4);
     let lines: Vec<Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let last = lines.last().unwrap();

@@ -1,45 +1,30 @@
 //! The demo is the same for everybody.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::fs;
 
 use tempfile::tempdir;
 
-use crate::support::{assert_intact, ok, report, run};
-
-fn files(folder: &Path, below: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files(&path, below, found);
-        } else {
-            found.insert(path.strip_prefix(below).unwrap().display().to_string(), fs::read(&path).unwrap());
-        }
-    }
-}
+use crate::support::{assert_intact, demo_lake, files_below, ok, report, run};
 
 #[test]
 fn two_demos_have_the_same_bytes() {
     let folder = tempdir().unwrap();
-    let contents = ["a", "b"].map(|name| {
-        let lake = folder.path().join(name);
-        let text = ok(&lake, &["demo"]);
-        assert!(text.contains("INCIDENT TIMELINE") && text.contains("AUDIT LOG ENTRY"));
-        let mut found = BTreeMap::new();
-        files(&lake, &lake, &mut found);
-        found
-    });
-    let [one, other] = &contents;
-    assert!(one.keys().eq(other.keys()));
-    for (name, bytes) in one {
-        assert!(Some(bytes) == other.get(name), "{name} differs");
+    let [one, other] = ["a", "b"].map(|name| folder.path().join(name));
+    demo_lake(&one);
+    let text = ok(&other, &["demo"]);
+    assert!(text.contains("INCIDENT TIMELINE") && text.contains("AUDIT LOG ENTRY"));
+    let [one_files, other_files] = [&one, &other].map(|lake| files_below(lake));
+    assert!(one_files.keys().eq(other_files.keys()));
+    for (name, bytes) in &one_files {
+        assert!(Some(bytes) == other_files.get(name), "{} differs", name.display());
     }
-    assert_intact(&folder.path().join("a"), 67);
+    assert_intact(&one, 67);
 }
 
 #[test]
 fn a_demo_made_again_adds_nothing() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     assert!(ok(folder.path(), &["demo", "--json"]).contains("\"new\":0"));
     assert_intact(folder.path(), 67);
 }

@@ -37,7 +37,10 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{EXAMPLES, assert_intact, binary, example, json_lines, ok, report, run, tamper};
+use crate::{
+    support::{EXAMPLES, assert_intact, binary, example, ok, report, run, sql_rows, tamper},
+    wait::output_of,
+};
 
 /// A report of an incident that was reported at `at`.
 fn reported(id: &str, at: &str) -> Value {
@@ -62,7 +65,7 @@ fn digest(lake: &Path, arguments: &[&str]) -> (Digest, String) {
 }
 
 fn rows(lake: &Path, table: &str) -> u64 {
-    json_lines(lake, &["sql", &format!("SELECT count(*) AS n FROM {table}")])[0]["n"].as_u64().unwrap()
+    sql_rows(lake, &format!("SELECT count(*) AS n FROM {table}"))[0]["n"].as_u64().unwrap()
 }
 
 #[test]
@@ -237,7 +240,7 @@ fn several_that_make_it_at_once_record_it_once() {
     let answers: BTreeSet<Vec<u8>> = children
         .into_iter()
         .map(|child| {
-            let output = child.wait_with_output().unwrap();
+            let output = output_of("digest", child);
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             output.stdout
         })

@@ -14,7 +14,7 @@ use tempfile::tempdir;
 use crate::{
     record::{PLANTED, assert_clean, assert_files_clean},
     storage::{emulators::Store, proxy::Faults},
-    support::{Place, assert_intact, example, json_lines, ok, report, run},
+    support::{Place, assert_intact, example, json_lines, ok, report, run, sql_rows},
 };
 use place::{Bucket, Folder, Inbox};
 
@@ -48,7 +48,7 @@ fn counts(summary: &Value) -> [u64; 6] {
 }
 
 fn count(lake: &(impl Place + ?Sized), sql: &str) -> u64 {
-    json_lines(lake, &["sql", &format!("SELECT count(*) AS n FROM ({sql})")])[0]["n"].as_u64().unwrap()
+    sql_rows(lake, &format!("SELECT count(*) AS n FROM ({sql})"))[0]["n"].as_u64().unwrap()
 }
 
 fn names(inbox: &impl Inbox) -> Vec<String> {
@@ -96,13 +96,10 @@ fn assert_good_and_bad(lake: &impl Place, inbox: &impl Inbox) {
     assert_eq!(inbox.read("_rejected/team/many.jsonl.3.json"), bad_line.as_bytes());
     assert_eq!(inbox.read("_done/team/many.jsonl"), lines.as_bytes());
 
-    let rows = json_lines(
+    let rows = sql_rows(
         lake,
-        &[
-            "sql",
-            "SELECT r.source, r.input_hash, r.problems, r.seq, a.actor, a.interface, a.action, a.status FROM \
+        "SELECT r.source, r.input_hash, r.problems, r.seq, a.actor, a.interface, a.action, a.status FROM \
                   rejected_inputs AS r INNER JOIN audit_log AS a ON a.seq = r.seq ORDER BY r.source",
-        ],
     );
     assert_eq!(rows.len(), 3);
     let dropped = [

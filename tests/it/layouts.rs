@@ -2,7 +2,7 @@
 
 use tempfile::tempdir;
 
-use crate::support::{json_lines, ok};
+use crate::support::{demo_lake, ok, sql_rows};
 
 /// Hashes follow from everything before them; what they are is the chain's business.
 fn without_hashes(text: &str) -> String {
@@ -27,14 +27,11 @@ fn labels(runbook: &str) -> String {
 fn every_layout_keeps_its_labels_and_their_order() {
     let folder = tempdir().unwrap();
     let lake = folder.path();
-    ok(lake, &["demo"]);
-    let examples = json_lines(
+    demo_lake(lake);
+    let examples = sql_rows(
         lake,
-        &[
-            "sql",
-            "SELECT incident_id, min(seq) AS seq FROM audit_log WHERE request_id LIKE 'rca-2026-02-%' OR request_id LIKE \
+        "SELECT incident_id, min(seq) AS seq FROM audit_log WHERE request_id LIKE 'rca-2026-02-%' OR request_id LIKE \
              'validate-2026-02-19-ws-%' GROUP BY incident_id ORDER BY 2",
-        ],
     );
     assert_eq!(examples.len(), 6);
     let mut text = String::new();
@@ -43,16 +40,14 @@ fn every_layout_keeps_its_labels_and_their_order() {
         text.push_str(&format!("{}\n\n", without_hashes(&ok(lake, &["incident", "show", id, "--refs"]))));
         text.push_str(&format!("{}\n\n", labels(&ok(lake, &["runbook", "show", id]))));
         text.push_str(&format!("{}\n\n", without_hashes(&ok(lake, &["audit", "show", &seq]))));
-        let fired = json_lines(
-            lake,
-            &["sql", &format!("SELECT trigger FROM escalations WHERE incident_id = '{id}' ORDER BY trigger")],
-        );
+        let fired =
+            sql_rows(lake, &format!("SELECT trigger FROM escalations WHERE incident_id = '{id}' ORDER BY trigger"));
         for alert in fired {
             let alert = format!("{id}/{}", alert["trigger"].as_str().unwrap());
             text.push_str(&format!("{}\n", ok(lake, &["escalations", "show", &alert])));
         }
     }
-    for row in json_lines(lake, &["sql", "SELECT episode_id FROM recurring_issues ORDER BY first_at"]) {
+    for row in sql_rows(lake, "SELECT episode_id FROM recurring_issues ORDER BY first_at") {
         text.push_str(&format!("{}\n", ok(lake, &["recurrence", "show", row["episode_id"].as_str().unwrap()])));
     }
     insta::assert_snapshot!("layouts", text);

@@ -3,14 +3,24 @@
 pub mod client;
 mod official;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 use tokio::runtime::Runtime;
 
-use crate::support::{EXAMPLES, assert_intact, binary, example, json_lines, ok, report};
+use crate::{
+    support::{EXAMPLES, assert_intact, binary, example, finish, json_lines, ok, report},
+    wait::{LIMIT, eventually},
+};
 use client::{Client, Served, TOKEN, post};
 
 #[test]
@@ -48,7 +58,7 @@ fn the_skill_names_tools_that_are_there() {
     let clients: Value = serde_json::from_str(include_str!("../../bundle/skill/mcp.json")).unwrap();
     let mut arguments: Vec<&str> = Vec::new();
     arguments.extend(clients["mcpServers"]["ops-runbook"]["args"].as_array().unwrap().iter().filter_map(Value::as_str));
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ops-runbook")).args(arguments).output().unwrap();
+    let output = finish(std::process::Command::new(env!("CARGO_BIN_EXE_ops-runbook")).args(arguments));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -89,7 +99,7 @@ fn a_server_over_http_wants_a_token() {
         if let Some(token) = variable {
             command.env("OPS_RUNBOOK_MCP_TOKEN", token);
         }
-        let output = command.output().unwrap();
+        let output = finish(&mut command);
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     let (code, text) = told(None, &[]);
@@ -190,14 +200,14 @@ fn whatever_is_sent_the_server_lives() {
             }
             let text = String::from_utf8_lossy(&bytes);
             // A message without an id is a notification, and has no answer.
-            let sent = tokio::time::timeout(Duration::from_secs(60), client.send(&text)).await.unwrap().unwrap();
+            let sent = client.send(&text).await.unwrap();
             assert!(sent.status().as_u16() < 500, "{} for {text}", sent.status());
             if sent.status().is_success() {
-                tokio::time::timeout(Duration::from_secs(60), sent.text()).await.unwrap().unwrap();
+                sent.text().await.unwrap();
             }
         }
         for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-            let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
+            let http = reqwest::Client::builder().timeout(LIMIT).build().unwrap();
             let request = http.request(method.parse().unwrap(), &served.url).bearer_auth(TOKEN);
             assert!(request.send().await.unwrap().status().as_u16() < 500, "{method}");
         }
@@ -206,20 +216,26 @@ fn whatever_is_sent_the_server_lives() {
     assert!(json_lines(folder.path(), &["audit", "verify"])[0]["intact"] == true);
 }
 
-/// Records a report over and over until it is answered, whatever happens to the server.
-async fn until_recorded(url: &str, client: &mut Option<Client>, report: &Value) -> Value {
+/// The URL of a server that is replaced: another one each time, and none while no server runs.
+type Address = Arc<Mutex<Option<String>>>;
+
+/// Sends a report until it is answered. Between two attempts the server may have been replaced.
+async fn until_recorded(address: &Address, client: &mut Option<Client>, report: &Value) -> Value {
+    let begun = Instant::now();
     loop {
-        if client.is_none() {
-            *client = Client::connect(url).await.ok();
+        assert!(begun.elapsed() < LIMIT, "no answer to record_report for {} s", LIMIT.as_secs());
+        let url = address.lock().unwrap().clone();
+        if let (None, Some(url)) = (&client, url) {
+            *client = Client::connect(&url).await.ok();
         }
-        if let Some(connected) = client
+        if let Some(connected) = client.as_ref()
             && let Ok(Ok(result)) = connected.call("record_report", report.clone()).await
         {
             assert_ne!(result["isError"], true, "{result:#}");
             return result["structuredContent"].clone();
         }
         *client = None;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -229,36 +245,42 @@ fn many_clients_and_a_server_that_is_killed_record_everything_once() {
     const EACH: usize = 8;
     let folder = tempdir().unwrap();
     ok(folder.path(), &["init"]);
-    let served = Served::start(folder.path());
-    let url = served.url.clone();
-    let address = url.trim_start_matches("http://").trim_end_matches("/mcp").to_owned();
+    let address = Address::default();
+    let start = || {
+        let served = Served::start(folder.path());
+        *address.lock().unwrap() = Some(served.url.clone());
+        served
+    };
+    let kill = |served: Served| {
+        *address.lock().unwrap() = None;
+        served.kill();
+    };
+    let served = start();
     let runtime = Runtime::new().unwrap();
-    let answered = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let answered = Arc::new(AtomicUsize::new(0));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
-            let (url, answered) = (url.clone(), Arc::clone(&answered));
+            let (address, answered) = (Arc::clone(&address), Arc::clone(&answered));
             runtime.spawn(async move {
                 let mut connected = None;
                 for n in 0..EACH {
                     let report = report(&format!("mcp-{client}-{n}"));
-                    let answer = until_recorded(&url, &mut connected, &report).await;
+                    let answer = until_recorded(&address, &mut connected, &report).await;
                     assert_eq!(answer["request_id"], format!("mcp-{client}-{n}"));
-                    answered.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    answered.fetch_add(1, Ordering::SeqCst);
                 }
             })
         })
         .collect();
     let wait_for = |count: usize| {
-        while answered.load(std::sync::atomic::Ordering::SeqCst) < count {
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        eventually(&format!("{count} answers"), || (answered.load(Ordering::SeqCst) >= count).then_some(()));
     };
     wait_for(CLIENTS * EACH / 4);
-    served.kill();
-    let served = Served::at(folder.path(), &address, &[]);
+    kill(served);
+    let served = start();
     wait_for(CLIENTS * EACH / 2);
-    served.kill();
-    let served = Served::at(folder.path(), &address, &[]);
+    kill(served);
+    let served = start();
     runtime.block_on(async {
         for client in clients {
             client.await.unwrap();

@@ -16,7 +16,7 @@ use tempfile::tempdir;
 use crate::{
     cases::spark::bound,
     peer, spark,
-    support::{batches, digest, lake_at, ok, tamper},
+    support::{batches, demo_lake, digest, lake_at, ok, tamper},
     wait::{is_long, output_of},
 };
 
@@ -59,8 +59,11 @@ fn check_views(folder: &Path, found: &Json) {
     }
 }
 
+/// Name, text and parameters of a query.
+type Query = (&'static str, &'static str, Vec<(String, Value)>);
+
 /// Every query, with values for its parameters.
-fn queries() -> Vec<(&'static str, &'static str, Vec<(String, Value)>)> {
+fn queries() -> Vec<Query> {
     let at = |text: &str| Value::Timestamp(text.parse().unwrap());
     let parameters: [(&str, Value); 15] = [
         ("as_of", at("2026-02-20T12:00:00Z")),
@@ -118,7 +121,7 @@ fn copy(from: &Path, to: &Path) {
 /// An intact lake, after compaction and checkpoint, and a tampered copy of it.
 fn lakes(folder: &Path) -> [std::path::PathBuf; 2] {
     let [intact, tampered] = ["intact", "tampered"].map(|name| folder.join(name));
-    ok(&intact, &["demo"]);
+    demo_lake(&intact);
     let adopted = ["recurrence", "adopt", "code:executor_oom", "job-memory", "--at", "2026-02-04T00:00:00Z"];
     ok(&intact, &adopted);
     copy(&intact, &tampered);

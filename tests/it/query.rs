@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
-use crate::support::{json_lines, ok, run};
+use crate::support::{demo_lake, json_lines, ok, run};
 
 fn demo() -> TempDir {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     folder
 }
 

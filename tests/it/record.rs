@@ -1,16 +1,40 @@
 //! Recording through the binary: once, whole, without secrets.
 
-use std::{fs, path::Path, process::Stdio};
+use std::{fs, panic::catch_unwind, path::Path, process::Stdio};
 
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{EXAMPLES, Place, assert_intact, binary, example, json_lines, ok, report, run};
+use crate::{
+    support::{
+        EXAMPLES, Place, assert_intact, assert_intact_by_binary, binary, example, json_lines, ok, report, run, tamper,
+    },
+    wait,
+};
 
 #[test]
 fn the_examples_recorded_twice_stand_there_once() {
     let folder = tempdir().unwrap();
     assert_examples_stand_once(folder.path());
+}
+
+/// The check that other tests make in this process says the same as the commands.
+#[test]
+fn the_commands_and_the_library_find_an_intact_lake_and_a_tampered_one() {
+    let folder = tempdir().unwrap();
+    for name in EXAMPLES {
+        ok(folder.path(), &["record", &example(name)]);
+    }
+    let finds_intact = |check: fn(&Path, u64), reports: u64| catch_unwind(|| check(folder.path(), reports)).is_ok();
+    let checks: [fn(&Path, u64); 2] = [assert_intact, assert_intact_by_binary];
+    for check in checks {
+        assert!(finds_intact(check, 6));
+        assert!(!finds_intact(check, 7), "a missing report goes unnoticed");
+    }
+    tamper(folder.path(), 1);
+    for check in checks {
+        assert!(!finds_intact(check, 6), "tampering goes unnoticed");
+    }
 }
 
 pub fn assert_examples_stand_once(lake: &(impl Place + ?Sized)) {
@@ -118,7 +142,7 @@ fn what_is_no_report_at_all_is_refused_without_a_panic() {
             .unwrap();
         // It may stop reading as soon as it has seen enough.
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), bytes);
-        let output = child.wait_with_output().unwrap();
+        let output = wait::output_of("record -", child);
         assert_eq!(output.status.code(), Some(3), "{:?}", String::from_utf8_lossy(&output.stderr));
     }
 }

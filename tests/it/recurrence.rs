@@ -35,7 +35,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{EXAMPLES, batches, example, json_lines, lake_at, ok, report, run};
+use crate::support::{EXAMPLES, batches, example, lake_at, ok, report, run, sql_rows};
 
 fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -309,9 +309,9 @@ fn many_episodes_of_one_cause_are_recorded_of_one_look() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     record_history(&lake, 0..156);
-    let rows = json_lines(
+    let rows = sql_rows(
         &lake,
-        &["sql", "SELECT event, count(*) AS n, count(DISTINCT episode_id) AS e FROM recurrence_events GROUP BY event"],
+        "SELECT event, count(*) AS n, count(DISTINCT episode_id) AS e FROM recurrence_events GROUP BY event",
     );
     let of = |event: &str| rows.iter().find(|row| row["event"] == event).map(|row| (&row["n"], &row["e"]));
     // Each but the last was over when the next began.
@@ -320,11 +320,11 @@ fn many_episodes_of_one_cause_are_recorded_of_one_look() {
         (Some((&json!(51), &json!(51))), Some((&json!(1), &json!(1)))),
         "{rows:?}"
     );
-    let alerts = json_lines(&lake, &["sql", "SELECT count(*) AS n FROM escalation_events WHERE event = 'fired'"]);
+    let alerts = sql_rows(&lake, "SELECT count(*) AS n FROM escalation_events WHERE event = 'fired'");
     assert_eq!(alerts, [json!({ "n": 1 })], "what was over pages nobody");
 
     let sql = "SELECT request_id, entry FROM audit_log WHERE request_kind = 'evaluate_recurrence' ORDER BY seq";
-    let requests: Vec<(Value, Value)> = json_lines(&lake, &["sql", sql])
+    let requests: Vec<(Value, Value)> = sql_rows(&lake, sql)
         .into_iter()
         .map(|row| (row["request_id"].clone(), serde_json::from_str(row["entry"].as_str().unwrap()).unwrap()))
         .collect();
@@ -342,11 +342,11 @@ fn an_action_that_did_not_help_is_told_so_in_every_episode_since() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     record_history(&lake, 0..3);
-    let cause = &json_lines(&lake, &["sql", "SELECT cause_fingerprint FROM recurring_issues"])[0]["cause_fingerprint"];
+    let cause = &sql_rows(&lake, "SELECT cause_fingerprint FROM recurring_issues")[0]["cause_fingerprint"];
     let adopt = ["recurrence", "adopt", cause.as_str().unwrap(), "sweep-failures", "--at", "2020-01-02T00:00:00Z"];
     ok(&lake, &adopt);
     record_history(&lake, 3..9);
-    let rows = json_lines(&lake, &["sql", "SELECT seq, event, detail FROM recurrence_events ORDER BY seq"]);
+    let rows = sql_rows(&lake, "SELECT seq, event, detail FROM recurrence_events ORDER BY seq");
     let told: Vec<(&str, Value)> = rows
         .iter()
         .map(|row| {
@@ -359,5 +359,5 @@ fn an_action_that_did_not_help_is_told_so_in_every_episode_since() {
     let expected = [("opened", "proposed"), ("closed", "adopted"), ("closed", "recurred"), ("opened", "recurred")];
     assert_eq!(told, expected.map(|(event, state)| (event, json!(state))));
     let sql = "SELECT count(*) AS n FROM preventive_actions WHERE action = 'sweep-failures' AND state = 'recurred'";
-    assert_eq!(json_lines(&lake, &["sql", sql]), [json!({ "n": 1 })]);
+    assert_eq!(sql_rows(&lake, sql), [json!({ "n": 1 })]);
 }

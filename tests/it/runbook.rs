@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::OnceLock,
 };
 
 use serde_json::{Value, json};
@@ -15,7 +16,8 @@ use tempfile::{TempDir, tempdir};
 
 use crate::{
     peer,
-    support::{example, json_lines, ok, report, run},
+    support::{example, finish, json_lines, ok, report, run},
+    wait::output_of,
 };
 use workspace::{TOKEN, WORKSPACE_ID, Workspace, World};
 
@@ -47,6 +49,8 @@ pub struct Desk {
     pub workspace: Workspace,
     pub folder: TempDir,
     tool: &'static str,
+    /// What `runbook show` prints: the same before and after its blocks ran.
+    text: OnceLock<String>,
 }
 
 /// What came of a paste.
@@ -59,7 +63,7 @@ pub struct Pasted {
 impl Desk {
     /// Without a lake.
     pub async fn bare(world: World, tool: &'static str) -> Self {
-        ["jq", "curl"].map(peer::program);
+        ["jq", "curl"].into_iter().for_each(peer::program);
         let workspace = Workspace::start(world).await;
         let folder = tempdir().unwrap();
         for name in ["bin", "paste"] {
@@ -70,7 +74,7 @@ impl Desk {
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
-        Self { workspace, folder, tool }
+        Self { workspace, folder, tool, text: OnceLock::new() }
     }
 
     async fn new(world: World, tool: &'static str, steps: &[Value]) -> Self {
@@ -115,7 +119,7 @@ impl Desk {
         command.envs(environment.iter().copied());
         let mut shell = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         shell.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        let output = shell.wait_with_output().unwrap();
+        let output = output_of("a pasted block", shell);
         let left: Vec<String> = fs::read_dir(self.folder.path().join("paste"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -129,8 +133,13 @@ impl Desk {
         }
     }
 
+    /// The block under a heading of the runbook.
+    fn block(&self, heading: &str) -> String {
+        block(self.text.get_or_init(|| self.show(&[])), heading)
+    }
+
     fn paste(&self, step: &str) -> Pasted {
-        self.paste_with(&block(&self.show(&[]), step), &[])
+        self.paste_with(&self.block(step), &[])
     }
 
     /// Pastes and expects it to work and to say so.
@@ -343,8 +352,8 @@ async fn a_statement_runs_as_it_was_recorded_and_a_failed_one_fails() {
             assert_eq!(pasted.success, success, "{}{}", pasted.out, pasted.err);
             assert!(pasted.out.contains(state));
             assert_eq!(desk.workspace.world().statements, [statement]);
-            assert_eq!(block(&desk.show(&[]), ROLLBACK), "");
-            assert_eq!(block(&desk.show(&[]), CHECK), "");
+            assert_eq!(desk.block(ROLLBACK), "");
+            assert_eq!(desk.block(CHECK), "");
         }
     }
 }
@@ -358,7 +367,7 @@ async fn a_recorded_command_is_shown_and_never_run() {
     assert_eq!(block(&text, APPLY), "");
     let script = desk.folder.path().join("runbook.sh");
     fs::write(&script, desk.show(&["--format", "script"])).unwrap();
-    let output = desk.bash().arg(&script).arg("apply").output().unwrap();
+    let output = finish(desk.bash().arg(&script).arg("apply"));
     assert_eq!(output.status.code(), Some(1));
     desk.paste_with(&text, &[]);
 }
@@ -399,7 +408,7 @@ async fn a_rollback_over_a_drift_must_be_asked_for() {
     desk.works(APPLY, "applied");
     desk.workspace.world.lock().unwrap().jobs.get_mut("7").unwrap()["tasks"][1]["max_retries"] = 5.into();
     desk.refuses(ROLLBACK, "neither as captured nor as changed");
-    let pasted = desk.paste_with(&block(&desk.show(&[]), ROLLBACK), &[("ROLLBACK_ANYWAY", "1")]);
+    let pasted = desk.paste_with(&desk.block(ROLLBACK), &[("ROLLBACK_ANYWAY", "1")]);
     assert!(pasted.success, "{}", pasted.err);
     assert_eq!(desk.workspace.settings().jobs["7"], captured);
 }
@@ -411,7 +420,7 @@ async fn a_block_stops_in_another_workspace_and_without_credentials() {
         let desk = Desk::new(one_job(captured.clone()), tool, &[job_step("transform", Some(&captured))]).await;
         for (name, value) in [("DATABRICKS_HOST", "http://127.0.0.1:1"), ("DATABRICKS_TOKEN", "wrong")] {
             for step in [CHECK, APPLY, VALIDATE, TEST, ROLLBACK] {
-                let pasted = desk.paste_with(&block(&desk.show(&[]), step), &[(name, value)]);
+                let pasted = desk.paste_with(&desk.block(step), &[(name, value)]);
                 assert!(!pasted.success && !pasted.err.is_empty(), "{step} with {name}: {}", pasted.out);
             }
         }
@@ -422,7 +431,7 @@ async fn a_block_stops_in_another_workspace_and_without_credentials() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_block_leaves_the_shell_it_was_pasted_into() {
     let desk = Desk::new(World::default(), "curl", &[job_step("transform", None)]).await;
-    let pasted = desk.paste_with(&format!("{}echo still here\n", block(&desk.show(&[]), CHECK)), &[]);
+    let pasted = desk.paste_with(&format!("{}echo still here\n", desk.block(CHECK)), &[]);
     assert_eq!(pasted.out, "still here\n");
     assert!(pasted.err.contains("there is no such thing"), "{}", pasted.err);
 }
@@ -458,7 +467,7 @@ async fn what_was_not_captured_is_captured_live_and_what_drifted_is_said() {
     let capture = |arguments: &[&str]| {
         let mut command = crate::support::binary(&desk.lake());
         command.env("DATABRICKS_HOST", &desk.workspace.url).env("DATABRICKS_TOKEN", TOKEN);
-        let output = command.args(["runbook", "capture", "INC-1001", "--json"]).args(arguments).output().unwrap();
+        let output = finish(command.args(["runbook", "capture", "INC-1001", "--json"]).args(arguments));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         let word = |step: &Value| {
@@ -492,7 +501,7 @@ async fn what_was_not_captured_is_captured_live_and_what_drifted_is_said() {
     let script = desk.folder.path().join("runbook.sh");
     fs::write(&script, desk.show(&["--format", "script"])).unwrap();
     for step in ["1", "2", "3"] {
-        let output = desk.bash().arg(&script).args(["apply", step]).output().unwrap();
+        let output = finish(desk.bash().arg(&script).args(["apply", step]));
         assert!(output.status.success(), "{step}: {}", String::from_utf8_lossy(&output.stderr));
     }
     assert_eq!(desk.workspace.settings().jobs["7"]["tasks"][1]["max_retries"], 3);
@@ -514,7 +523,7 @@ async fn the_script_does_what_the_blocks_do() {
         fs::write(&script, desk.show(&["--format", "script"])).unwrap();
         shellcheck(&script);
         let run = |arguments: &[&str]| {
-            let output = desk.bash().arg(&script).args(arguments).output().unwrap();
+            let output = finish(desk.bash().arg(&script).args(arguments));
             (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
         };
         assert_eq!(run(&[]).0, Some(2));

@@ -35,7 +35,7 @@ use ops_runbook::{
 use proptest::prelude::*;
 use tempfile::tempdir;
 
-use crate::support::submission;
+use crate::{support::submission, wait::repetitions};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -141,7 +141,12 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: repetitions(24, 400),
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_sequence_of_operations_leaves_a_whole_lake(steps in prop::collection::vec(step(), 1..25)) {

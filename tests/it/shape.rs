@@ -1,58 +1,39 @@
 //! The shape of the project itself: layers, SQL files, tables, what the command line says.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    process::{Command, Stdio},
+};
 
 use ops_runbook::{analytics, tables::catalog};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{ok, run};
+use crate::{
+    support::{demo_lake, ok, run},
+    wait::output_of,
+};
 
-/// Modules from top to bottom. A file may use what stands below its own line, and its own.
-const LAYERS: [&[&str]; 11] = [
-    &["cli"],
-    &["mcp"],
-    &["ops"],
-    &["analytics"],
-    &["inbox"],
-    &["lake"],
-    &["delivery"],
-    &["databricks"],
-    &["render"],
-    &["tables"],
-    &["domain"],
-];
+mod layers;
 
-fn rust_files(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
+/// Package, version and features of every dependency, as `cargo tree` lists them for these edges.
+fn dependencies(edges: &str) -> BTreeSet<String> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} {f}", "--edges", edges]);
+    let child = command.current_dir(env!("CARGO_MANIFEST_DIR")).stdout(Stdio::piped()).spawn().unwrap();
+    let output = output_of("cargo tree", child);
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
 }
 
 #[test]
-fn arrows_between_modules_point_down_only() {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    rust_files(&source, &mut files);
-    let level = |name: &str| LAYERS.iter().position(|layer| layer.contains(&name));
-    let mut checked = 0;
-    for file in files {
-        let relative = file.strip_prefix(&source).unwrap().display().to_string();
-        let module = relative.split(['/', '.']).next().unwrap();
-        let Some(own) = level(module) else { continue };
-        let text = fs::read_to_string(&file).unwrap().replace(char::is_whitespace, "");
-        for (name, below) in LAYERS.iter().flat_map(|layer| layer.iter()).map(|name| (name, level(name).unwrap())) {
-            let used = text.contains(&format!("crate::{name}::")) || text.contains(&format!("crate::{{{name}::"));
-            assert!(below >= own || !used, "{relative} uses {name}, which stands above it");
-            checked += usize::from(used);
-        }
-    }
-    assert!(checked > 20, "the check reads nothing");
+fn the_tests_use_the_dependencies_that_the_program_is_built_with() {
+    let (program, tests) = (dependencies("normal"), dependencies("normal,dev"));
+    assert!(program.len() > 300, "{}", program.len());
+    let compiled_twice: Vec<&String> = program.difference(&tests).collect();
+    assert!(compiled_twice.is_empty(), "the dev-dependencies add features to {compiled_twice:#?}");
 }
 
 #[test]
@@ -81,7 +62,7 @@ fn every_sql_file_is_known_and_says_what_it_is() {
 #[test]
 fn every_view_and_audit_runs_and_the_audits_find_nothing() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     for (name, _) in analytics::views() {
         ok(folder.path(), &["sql", &format!("SELECT * FROM {name}")]);
     }

@@ -8,10 +8,10 @@ use ops_runbook::{
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{binary, example, json_lines, lake_at, ok, submission};
+use crate::support::{binary, example, finish, json_lines, lake_at, ok, sql_rows, submission};
 
 fn step(lake: &std::path::Path, arguments: &[&str]) -> std::process::Output {
-    binary(lake).env("OPS_RUNBOOK_ACTOR", "agent:databricks_mcp_agent").args(arguments).output().unwrap()
+    finish(binary(lake).env("OPS_RUNBOOK_ACTOR", "agent:databricks_mcp_agent").args(arguments))
 }
 
 fn done(lake: &std::path::Path, arguments: &[&str]) -> String {
@@ -21,11 +21,11 @@ fn done(lake: &std::path::Path, arguments: &[&str]) -> String {
 }
 
 fn refused(lake: &std::path::Path, code: i32, arguments: &[&str]) -> String {
-    let before = json_lines(lake, &["sql", "SELECT count(*) AS n FROM audit_log"]);
+    let before = sql_rows(lake, "SELECT count(*) AS n FROM audit_log");
     let output = step(lake, arguments);
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.stdout, b"", "{arguments:?}");
-    assert_eq!(json_lines(lake, &["sql", "SELECT count(*) AS n FROM audit_log"]), before, "{arguments:?}");
+    assert_eq!(sql_rows(lake, "SELECT count(*) AS n FROM audit_log"), before, "{arguments:?}");
     String::from_utf8(output.stderr).unwrap()
 }
 
@@ -38,7 +38,7 @@ fn told(lake: &std::path::Path, id: &str) -> String {
 /// The name of the event of a kind that counts.
 fn event(lake: &std::path::Path, kind: &str) -> String {
     let sql = format!("SELECT seq, ordinal FROM timeline WHERE kind = '{kind}'");
-    let rows = json_lines(lake, &["sql", &sql]);
+    let rows = sql_rows(lake, &sql);
     format!("{}.{}", rows[0]["seq"], rows[0]["ordinal"])
 }
 
@@ -216,7 +216,7 @@ fn step_by_step_ends_in_the_same_record_as_a_whole_report() {
         ("runbooks", "kind, title, resource_id, task_keys, changes, captured_settings, applied, result"),
     ] {
         let sql = format!("SELECT {columns} FROM {table} ORDER BY 1, 2");
-        assert_eq!(json_lines(steps.path(), &["sql", &sql]), json_lines(whole.path(), &["sql", &sql]), "{table}");
+        assert_eq!(sql_rows(steps.path(), &sql), sql_rows(whole.path(), &sql), "{table}");
     }
 }
 
@@ -246,7 +246,7 @@ fn what_is_not_legal_is_refused_with_what_would_be() {
     refused(lake, 3, &["incident", "log", id, "in the future", "--at", "2999-01-01T00:00:00Z"]);
     refused(lake, 3, &["incident", "remediate", id, "no settings", "--kind", "job_settings"]);
     refused(lake, 3, &["incident", "correct", id, "99.1", "no such event"]);
-    let states = json_lines(lake, &["sql", "SELECT status, reopened, open_seconds, time_to_resolve_s FROM incidents"]);
+    let states = sql_rows(lake, "SELECT status, reopened, open_seconds, time_to_resolve_s FROM incidents");
     // 12:21 to 12:36, and 13:00 to 13:30
     assert_eq!(
         states,
@@ -277,10 +277,10 @@ fn a_corrected_event_counts_instead_of_the_first_one() {
     assert!(told.contains(&format!("event {close} was corrected by {corrected}")), "{told}");
     refused(lake, 3, &["incident", "correct", id, &corrected, "--withdraw"]);
     done(lake, &["incident", "correct", id, &discover, "--withdraw"]);
-    let timeline = json_lines(lake, &["sql", "SELECT message FROM timeline ORDER BY position"]);
+    let timeline = sql_rows(lake, "SELECT message FROM timeline ORDER BY position");
     assert!(!timeline.iter().any(|event| event["message"].as_str().unwrap().contains("Found 3 jobs")), "{timeline:?}");
     // Both still stand in the record.
-    assert_eq!(json_lines(lake, &["sql", "SELECT seq FROM timeline_events"]).len(), 9);
+    assert_eq!(sql_rows(lake, "SELECT seq FROM timeline_events").len(), 9);
     ok(lake, &["audit", "verify"]);
 }
 
@@ -292,18 +292,17 @@ fn late_and_repeated_events_find_their_place() {
     let id = "INC-1001";
     let late = ["incident", "log", id, "Paged by the monitor", "--kind", "FETCH", "--at", "2026-02-11T12:21:01Z"];
     done(lake, &late);
-    let first = json_lines(lake, &["sql", "SELECT max(seq) AS seq FROM timeline_events"])[0]["seq"].clone();
+    let first = sql_rows(lake, "SELECT max(seq) AS seq FROM timeline_events")[0]["seq"].clone();
     done(lake, &[&late[..], &["--request-id", "sent-by-somebody-else"]].concat());
     let answer = done(lake, &[&late[..], &["--request-id", "sent-by-somebody-else"]].concat());
     assert!(answer.starts_with("known"), "{answer}");
     done(lake, &["incident", "ack", id, "--at", "2026-02-11T12:22:00Z"]);
-    let timeline = json_lines(lake, &["sql", "SELECT position, kind, message FROM timeline ORDER BY position"]);
+    let timeline = sql_rows(lake, "SELECT position, kind, message FROM timeline ORDER BY position");
     assert_eq!(timeline[0]["message"], "Paged by the monitor");
     assert_eq!(timeline.len(), 9, "{timeline:?}");
-    let repeated =
-        json_lines(lake, &["sql", "SELECT duplicate_of FROM timeline_events WHERE duplicate_of IS NOT NULL"]);
+    let repeated = sql_rows(lake, "SELECT duplicate_of FROM timeline_events WHERE duplicate_of IS NOT NULL");
     assert_eq!(repeated, [json!({ "duplicate_of": format!("{first}.1") })]);
-    let acked = json_lines(lake, &["sql", "SELECT time_to_acknowledge_s AS s FROM incidents"]);
+    let acked = sql_rows(lake, "SELECT time_to_acknowledge_s AS s FROM incidents");
     assert_eq!(acked, [json!({ "s": 60.0 })]);
 }
 
@@ -314,7 +313,7 @@ fn who_acts_is_recorded_also_when_nobody_says() {
     ok(lake, &["incident", "open", "daily-etl failed", "--workspace", "1"]);
     done(lake, &["incident", "ack", "INC-1001"]);
     ok(lake, &["incident", "ack", "INC-1001", "--actor", "user:b"]);
-    let actors = json_lines(lake, &["sql", "SELECT actor FROM audit_log ORDER BY seq"]);
+    let actors = sql_rows(lake, "SELECT actor FROM audit_log ORDER BY seq");
     let actors: Vec<&str> = actors.iter().map(|row| row["actor"].as_str().unwrap()).collect();
     assert_eq!(actors, ["user:tester", "agent:databricks_mcp_agent", "user:b"]);
     assert_eq!(json_lines(lake, &["audit", "list"])[0].as_array().unwrap().len(), 3, "a filter has no default");

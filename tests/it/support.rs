@@ -1,8 +1,11 @@
 //! What the tests share.
 
 use std::{
+    collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
 };
 
 use arrow::{
@@ -10,18 +13,23 @@ use arrow::{
     datatypes::{DataType, Date32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType},
 };
 use ops_runbook::{
+    analytics,
     domain::{redact::Redactor, words::Interface},
     lake::{
-        Context, Lake,
+        Context, Lake, Surroundings,
         ledger::Submission,
         log::{CommitNote, RemoveFile},
+        rebuild::rebuild,
         table::{Draft, Put, Rows},
+        verify::verify,
     },
     ops,
     tables::{TableDef, catalog::AUDIT_LOG, from_batch, rows::AuditRow, to_batch},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+use crate::wait;
 
 pub const EXAMPLES: [&str; 6] = [
     "01-daily-etl-no-retries",
@@ -87,7 +95,14 @@ pub fn binary(lake: &(impl Place + ?Sized)) -> Command {
 }
 
 pub fn run(lake: &(impl Place + ?Sized), arguments: &[&str]) -> Output {
-    binary(lake).args(arguments).output().unwrap()
+    finish(binary(lake).args(arguments))
+}
+
+/// Runs a command to its end, which must come within [`wait::LIMIT`].
+pub fn finish(command: &mut Command) -> Output {
+    let arguments: Vec<String> = command.get_args().map(|one| one.to_string_lossy().into_owned()).collect();
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait::output_of(&arguments.join(" "), child)
 }
 
 /// Runs, expects success, returns stdout.
@@ -200,13 +215,89 @@ pub fn tamper(folder: &Path, seq: u64) {
     });
 }
 
-/// The lake says of itself that it is whole, and a rebuild finds nothing to do.
+/// The files below a folder, by their path from it.
+pub fn files_below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+/// Writes the demo lake into a folder. The command makes it once for all tests of a process.
+pub fn demo_lake(to: &Path) {
+    static FILES: OnceLock<BTreeMap<PathBuf, Vec<u8>>> = OnceLock::new();
+    let files = FILES.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        ok(folder.path(), &["demo"]);
+        files_below(folder.path())
+    });
+    for (name, bytes) in files {
+        let file = to.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, bytes).unwrap();
+    }
+}
+
+/// Runs async work on a runtime and a thread of its own: sync and async tests can call it.
+fn on_own_runtime<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(work()));
+        running.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// The lake at a place, opened in this process. `None`: a workspace must be asked where it is.
+fn opened(lake: &(impl Place + ?Sized)) -> Option<Lake> {
+    let variables = lake.variables().into_iter().collect();
+    let surroundings = Surroundings { variables, ..Surroundings::default() };
+    let uri = lake.uri();
+    (!uri.starts_with("uc://")).then(|| Lake::open(&uri, &surroundings, Context::system()).unwrap())
+}
+
+async fn rows_of(lake: &Lake, statement: &str) -> Vec<Value> {
+    let (_, batches) = analytics::query(lake, statement).await.unwrap();
+    let text = ops::question::json_lines(&batches).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The rows of a statement: those that `sql --json` prints, computed in this process where that is possible.
+pub fn sql_rows(lake: &(impl Place + ?Sized), statement: &str) -> Vec<Value> {
+    match opened(lake) {
+        Some(lake) => on_own_runtime(async || rows_of(&lake, statement).await),
+        None => json_lines(lake, &["sql", statement]),
+    }
+}
+
+const REPORTS: &str = "SELECT count(*) AS n FROM audit_log WHERE request_kind = 'record_report'";
+
+/// Asserts that a lake is intact, that it holds so many reports, and that a rebuild changes nothing. This process computes it
+/// where that is possible.
 pub fn assert_intact(lake: &(impl Place + ?Sized), reports_recorded: u64) {
+    let Some(lake) = opened(lake) else { return assert_intact_by_binary(lake, reports_recorded) };
+    on_own_runtime(async || {
+        let verification = verify(&lake, None, |_, _| {}).await.unwrap();
+        assert!(verification.intact(), "{:?}", verification.tampering);
+        assert_eq!(rows_of(&lake, REPORTS).await, [json!({ "n": reports_recorded })]);
+        for table in rebuild(&lake, |_, _| {}).await.unwrap() {
+            assert_eq!((table.replaced, table.missing), (false, false), "{table:?}");
+        }
+    });
+}
+
+/// As [`assert_intact`], by the commands.
+pub fn assert_intact_by_binary(lake: &(impl Place + ?Sized), reports_recorded: u64) {
     let verification = &json_lines(lake, &["audit", "verify"])[0];
     assert_eq!(verification["intact"], true, "{verification:#}");
-    let reports =
-        json_lines(lake, &["sql", "SELECT count(*) AS n FROM audit_log WHERE request_kind = 'record_report'"]);
-    assert_eq!(reports, [json!({ "n": reports_recorded })]);
+    assert_eq!(json_lines(lake, &["sql", REPORTS]), [json!({ "n": reports_recorded })]);
     let rebuilt = &json_lines(lake, &["rebuild"])[0];
     for table in rebuilt.as_array().unwrap() {
         assert_eq!((&table["replaced"], &table["missing"]), (&json!(false), &json!(false)), "{table:#}");

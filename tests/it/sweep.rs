@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::{
-    support::{assert_intact, batches, binary, json_lines, lake_at, ok},
+    support::{assert_intact, batches, binary, finish, json_lines, lake_at, ok},
     warehouse::fake::{Fake, TOKEN},
 };
 use world::{DAY, HOUR, MINUTE, Script, WORKSPACE, World, mixed, play};
@@ -39,7 +39,7 @@ fn command(fake: &Fake, lake: &Path) -> Command {
 async fn swept(fake: &Fake, lake: &Path, arguments: &[&str]) -> Value {
     let mut command = command(fake, lake);
     command.args(arguments).arg("--json");
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let output = tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -324,14 +324,14 @@ async fn a_sweep_says_what_it_needs() {
     let fake = World::new([], now()).serve().await;
     let mut other = command(&fake, folder.path());
     other.args(["--workspace-id", "12"]);
-    let output = tokio::task::spawn_blocking(move || other.output().unwrap()).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(3), "{said}");
+    let refused = tokio::task::spawn_blocking(move || finish(&mut other)).await.unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{said}");
     assert!(said.contains(&format!("the workspace is {WORKSPACE}, not 12")), "{said}");
     let mut wrong = command(&fake, folder.path());
     wrong.args(["--since", "yesterday"]);
-    let output = tokio::task::spawn_blocking(move || wrong.output().unwrap()).await.unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    let refused = tokio::task::spawn_blocking(move || finish(&mut wrong)).await.unwrap();
+    assert_eq!(refused.status.code(), Some(2));
     let nothing = swept(&fake, folder.path(), &[]).await;
     assert_eq!((&nothing["first"], &nothing["news"]), (&json!(true), &json!(0)));
     let again = swept(&fake, folder.path(), &[]).await;

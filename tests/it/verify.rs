@@ -7,7 +7,7 @@ use tempfile::{TempDir, tempdir};
 
 use crate::{
     runbook::workspace::{TOKEN, WORKSPACE_ID, Workspace, World},
-    support::{binary, json_lines, ok},
+    support::{binary, finish, json_lines, ok},
 };
 
 /// 2026-02-11T13:00:00Z
@@ -69,7 +69,7 @@ fn verify(lake: &Path, workspace: &Workspace, arguments: &[&str]) -> (Option<i32
         .env("DATABRICKS_HOST", &workspace.url)
         .env("DATABRICKS_TOKEN", TOKEN)
         .args(["verify", "INC-1001", "--json"]);
-    let output = command.args(arguments).output().unwrap();
+    let output = finish(command.args(arguments));
     let found =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| json!(String::from_utf8_lossy(&output.stderr)));
     (output.status.code(), found)
@@ -145,7 +145,7 @@ async fn what_to_watch_must_be_known() {
     let ask = |arguments: &[&str]| {
         let mut command = binary(lake.path());
         command.env("DATABRICKS_HOST", &workspace.url).env("DATABRICKS_TOKEN", TOKEN).arg("verify").args(arguments);
-        let output = command.output().unwrap();
+        let output = finish(&mut command);
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, told) = ask(&["INC-1002"]);

@@ -8,7 +8,6 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output, Stdio},
-    time::Duration,
 };
 
 use ops_runbook::{
@@ -26,7 +25,10 @@ use ops_runbook::{
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::support::{EXAMPLES, binary, example, json_lines, lake_at, ok, report, run};
+use crate::{
+    support::{EXAMPLES, binary, example, finish, json_lines, lake_at, ok, report, run},
+    wait::output_of,
+};
 use fake::{Fake, TOKEN, error, found, stands};
 
 fn warehouse(fake: &Fake) -> Warehouse {
@@ -149,11 +151,14 @@ fn on(fake_url: &str, lake: &Path, arguments: &[&str]) -> Command {
 
 const PLACE: [&str; 6] = ["--warehouse-id", "wh", "--catalog", "ops", "--schema", "runbook"];
 
+const SCAN: [&str; 8] = ["recurrence", "scan", "--warehouse-id", "wh", "--catalog", "ops", "--schema", "runbook"];
+
 pub fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn copied(from: &Path, to: &Path) {
+/// A copy of a lake in another folder.
+pub fn copied(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
 }
 
@@ -178,7 +183,7 @@ async fn a_scan_on_a_warehouse_records_what_a_scan_here_records() {
     let scan = ["recurrence", "scan", "--as-of", "2026-02-20T00:00:00Z", "--config", config.to_str().unwrap()];
     let said = run(&here, &scan);
     let fake = Fake::over(&there).await;
-    let output = on(&fake.url, &there, &[&scan[..], &PLACE[..]].concat()).output().unwrap();
+    let output = finish(&mut on(&fake.url, &there, &[&scan[..], &PLACE[..]].concat()));
     assert!(output.status.success(), "{}", err(&output));
     assert_eq!(err(&output), err(&said), "nothing is drawn into a pipe");
     assert_eq!(output.stdout.len(), said.stdout.len());
@@ -200,7 +205,7 @@ async fn a_warehouse_over_another_lake_is_not_believed() {
     for (ours, theirs) in [(0, 1), (1, 0), (2, 0), (0, 2)] {
         let fake = Fake::over(&lakes[theirs]).await;
         let before = json_lines(&lakes[ours], &["sql", "SELECT count(*) AS n FROM audit_log"]);
-        let output = on(&fake.url, &lakes[ours], &[&["recurrence", "scan"], &PLACE[..]].concat()).output().unwrap();
+        let output = finish(&mut on(&fake.url, &lakes[ours], &SCAN));
         assert_eq!(output.status.code(), Some(3), "{ours} {theirs}: {}", err(&output));
         assert!(err(&output).contains("the warehouse's tables are not this lake's"), "{}", err(&output));
         assert_eq!(json_lines(&lakes[ours], &["sql", "SELECT count(*) AS n FROM audit_log"]), before);
@@ -212,19 +217,17 @@ async fn ctrl_c_cancels_what_runs_on_the_warehouse() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["init"]);
     let fake = Fake::script([stands("PENDING")]).await;
-    let mut command = on(&fake.url, folder.path(), &[&["recurrence", "scan"], &PLACE[..]].concat());
+    let mut command = on(&fake.url, folder.path(), &SCAN);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    while fake.lines().len() < 3 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    fake.asked(3).await;
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
+    let output = output_of("a scan that is interrupted", child);
     assert_eq!(output.status.code(), Some(130), "{}", err(&output));
     assert_eq!(
         err(&output),
         "cancelling what runs on the warehouse\nerror: interrupted; statements on the warehouse that were cancelled: 1\n"
     );
-    assert_eq!(fake.lines().last().unwrap(), "POST /api/2.0/sql/statements/one/cancel");
+    assert_eq!(fake.cancellations(), 1);
 }
 
 #[test]
@@ -232,15 +235,14 @@ fn everything_that_is_missing_is_named_at_once() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["init"]);
     let mut command = on("", folder.path(), &["recurrence", "scan", "--schema", " "]);
-    let output = command.env_remove("DATABRICKS_TOKEN").output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    let missing = finish(command.env_remove("DATABRICKS_TOKEN"));
+    assert_eq!(missing.status.code(), Some(2));
     assert_eq!(
-        err(&output).lines().next().unwrap(),
+        err(&missing).lines().next().unwrap(),
         "error: a warehouse needs the workspace's URL in DATABRICKS_HOST, a token in DATABRICKS_TOKEN, --warehouse-id (or \
          DATABRICKS_WAREHOUSE_ID), --catalog (or OPS_RUNBOOK_CATALOG), --schema (or OPS_RUNBOOK_SCHEMA)"
     );
-    let plain =
-        on("http://example.test", folder.path(), &[&["recurrence", "scan"], &PLACE[..]].concat()).output().unwrap();
+    let plain = finish(&mut on("http://example.test", folder.path(), &SCAN));
     assert_eq!(plain.status.code(), Some(3));
     assert!(err(&plain).starts_with("error: DATABRICKS_HOST cannot be used: a token is sent by https:// only\n"));
 }
@@ -252,7 +254,7 @@ async fn what_a_workspace_says_cannot_show_a_secret_or_draw_on_a_terminal() {
     let secret = format!("dapi{}", "0123456789abcdef".repeat(2));
     let fake =
         Fake::script([error(403, "PERMISSION_DENIED", &format!("\u{1b}[2J token {secret}\nerror: all is well"))]).await;
-    let output = on(&fake.url, folder.path(), &[&["recurrence", "scan"], &PLACE[..]].concat()).output().unwrap();
+    let output = finish(&mut on(&fake.url, folder.path(), &SCAN));
     assert_eq!(output.status.code(), Some(1));
     let told = err(&output);
     assert!(told.contains("[REDACTED:") && !told.contains(&secret) && !told.contains('\u{1b}'), "{told}");

@@ -24,7 +24,7 @@ use tempfile::tempdir;
 
 use crate::{
     peer::Peer,
-    support::{binary, json_lines, ok},
+    support::{binary, finish, json_lines, ok},
     warehouse::{
         err,
         fake::{Fake, Reply, Request, TOKEN, error},
@@ -190,11 +190,8 @@ async fn principal(lasts: u64) -> (Fake, Client, Arc<AtomicUsize>) {
             }
             assert_eq!(request.body, "grant_type=client_credentials&scope=all-apis");
             let number = count.fetch_add(1, Ordering::SeqCst) + 1;
-            return Reply {
-                after: 50,
-                ..json!({ "access_token": format!("lent-{number}"), "token_type": "Bearer", "expires_in": lasts })
-                    .into()
-            };
+            let token = format!("lent-{number}");
+            return json!({ "access_token": token, "token_type": "Bearer", "expires_in": lasts }).into();
         }
         match request.authorization.strip_prefix("Bearer lent-") {
             Some(_) => json!({ "runs": [run(1)] }).into(),
@@ -214,7 +211,7 @@ fn client(fake: &Fake, secret: &str) -> Client {
         _ => None,
     };
     let (workspace, credentials) = Settings::from_variables(read).access().unwrap();
-    Client::new(workspace, credentials).unwrap()
+    Client::new(workspace, credentials).unwrap().with_first_pause(Duration::from_millis(1))
 }
 
 #[tokio::test]
@@ -227,14 +224,16 @@ async fn a_service_principal_asks_for_one_token_for_many_requests() {
 
 #[tokio::test]
 async fn a_token_is_replaced_before_it_ends() {
-    let (fake, client, given) = principal(61).await;
+    // After 60 s it would be refused; it counts as ended at once.
+    let (fake, client, given) = principal(60).await;
     client.runs(Runs::Active, |_| {}).await.unwrap();
-    client.runs(Runs::Active, |_| {}).await.unwrap();
-    assert_eq!(given.load(Ordering::SeqCst), 1);
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
     client.runs(Runs::Active, |_| {}).await.unwrap();
     assert_eq!(given.load(Ordering::SeqCst), 2);
     assert_eq!(fake.requests().last().unwrap().authorization, "Bearer lent-2");
+    let (_, client, given) = principal(3_600).await;
+    client.runs(Runs::Active, |_| {}).await.unwrap();
+    client.runs(Runs::Active, |_| {}).await.unwrap();
+    assert_eq!(given.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
@@ -250,7 +249,7 @@ async fn a_secret_that_is_refused_is_not_told() {
 fn sweep(lake: &Path, profiles: &Path, settings: &[(&str, &str)]) -> Output {
     let mut command = binary(lake);
     command.env("DATABRICKS_CONFIG_FILE", profiles).env("NO_PROXY", "127.0.0.1").envs(settings.iter().copied());
-    command.args(["sweep", "--workspace-id", "1"]).output().unwrap()
+    finish(command.args(["sweep", "--workspace-id", "1"]))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,7 +295,7 @@ fn minilake_which_runs_jobs_is_swept() {
             .env("DATABRICKS_HOST", emulator.ready("url"))
             .env("DATABRICKS_TOKEN", TOKEN)
             .env("NO_PROXY", "127.0.0.1");
-        let output = command.args(["sweep", "--json"]).output().unwrap();
+        let output = finish(command.args(["sweep", "--json"]));
         assert!(output.status.success(), "{}", err(&output));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
@@ -324,7 +323,7 @@ fn minilake_which_runs_jobs_is_swept() {
 fn checked(emulator: &Peer, lake: &Path, token: &str) -> Output {
     let mut command = binary(lake);
     command.env("DATABRICKS_HOST", emulator.ready("url")).env("DATABRICKS_TOKEN", token).env("NO_PROXY", "127.0.0.1");
-    command.args(["comply", "--json"]).output().unwrap()
+    finish(command.args(["comply", "--json"]))
 }
 
 /// Every job is checked, those that fail something get an incident, and a second look changes nothing.

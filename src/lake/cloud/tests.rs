@@ -8,7 +8,7 @@ fn variables<const N: usize>(pairs: [(&str, &str); N]) -> Variables {
 
 /// The store that is opened, or why none is and what to do.
 fn opened<const N: usize>(location: &str, pairs: [(&str, &str); N]) -> String {
-    match open(&location.parse().unwrap(), &variables(pairs), None) {
+    match open(&location.parse().unwrap(), &variables(pairs), None, None) {
         Ok(store) => store.to_string(),
         Err(LakeError::BadSetting { place, reason, hint }) => format!("{place}: {reason}; {hint}"),
         Err(other) => panic!("{other}"),

@@ -80,8 +80,13 @@ impl Lent {
     fn new(given: PathCredentials, asked: Instant) -> Self {
         let left = given.expiration_time - Context::system().now().utc().timestamp_millis();
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-        Self { secret: given.secret, ends: asked + left, due: asked + (left - BEFORE_END.min(left / 3)) }
+        Self { secret: given.secret, ends: asked + left, due: asked + replaced_after(left) }
     }
+}
+
+/// How long credentials that end after `left` are used before they are replaced.
+fn replaced_after(left: Duration) -> Duration {
+    left - BEFORE_END.min(left / 3)
 }
 
 fn another_kind() -> object_store::Error {
@@ -140,3 +145,6 @@ impl CredentialProvider for Google {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -219,8 +219,8 @@ fn runs_everything(workspace: &Workspace, target: &str) {
     }
     assert_eq!(workspace.bodies("POST", "/api/2.2/jobs/run-now").len(), JOBS.len());
     workspace.cli(&["bundle", "run", "--target", target, "mcp"]).ok();
-    let deployments = workspace.changes().into_iter().filter(|it| text(&it["path"]).ends_with("/deployments"));
-    let deployment = deployments.last().unwrap();
+    let mut deployments = workspace.changes().into_iter().filter(|it| text(&it["path"]).ends_with("/deployments"));
+    let deployment = deployments.next_back().unwrap();
     let folder = text(&deployment["body"]["source_code_path"]).to_owned();
     assert!(folder.ends_with(&format!("/.bundle/ops-runbook/{target}/files/bundle")), "{folder}");
 }
@@ -322,8 +322,8 @@ fn secrets_of_the_app_survive_a_deploy() {
     assert!(workspace.acl("ops-runbook-app").contains(&(client.clone(), "READ".to_owned())));
     assert!(!workspace.acl("ops-runbook").iter().any(|(principal, _)| *principal == client));
     workspace.cli(&["bundle", "run", "--target", "prod", "mcp"]).ok();
-    let deployments = workspace.changes().into_iter().filter(|it| text(&it["path"]).ends_with("/deployments"));
-    let deployment = deployments.last().unwrap()["body"].take();
+    let mut deployments = workspace.changes().into_iter().filter(|it| text(&it["path"]).ends_with("/deployments"));
+    let deployment = deployments.next_back().unwrap()["body"].take();
     assert_eq!(deployment["env_vars"], json!([{ "name": "OPS_RUNBOOK_REDACTION_KEY", "value_from": "redaction-key" }]));
 }
 

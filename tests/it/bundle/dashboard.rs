@@ -12,7 +12,7 @@ use crate::{
         answer::{difference, on_datafusion},
         spark::{on_spark, question},
     },
-    support::{lake_at, ok},
+    support::{demo_lake, lake_at, ok},
 };
 
 fn dashboard() -> Value {
@@ -58,7 +58,7 @@ fn alert() -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_statement_gives_the_same_here_and_on_spark() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     let dashboard = dashboard();
     let datasets = datasets(&dashboard);
     let mut asked = datasets.clone();

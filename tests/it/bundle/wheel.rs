@@ -33,7 +33,7 @@ fn build() -> Command {
 
 /// A wheel with `binary`, in `folder`.
 fn wheel(binary: &Path, folder: &Path) -> PathBuf {
-    run(build().arg("--wheel").arg(binary).arg(folder));
+    run(build().arg("--wheel").arg(binary).arg(folder).args(["--compression-level", "1"]));
     let mut wheels = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let wheel = wheels.next().expect("a wheel");
     assert_eq!(wheels.next(), None);

@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use super::ROOT;
-use crate::wait::{LIMIT, output_of};
+use crate::{
+    peer,
+    wait::{LIMIT, output_of},
+};
 
 pub const TARGETS: [&str; 2] = ["dev", "prod"];
 
@@ -25,6 +28,7 @@ pub const DEPLOYER: &str = "dbapi1test";
 
 /// The folder with the CLI and the server, built once. The script has limits of its own.
 static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
+    peer::environment("bundle");
     let built = Command::new(format!("{ROOT}/tests/bundle/cli/build")).stdin(Stdio::null()).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     String::from_utf8(built.stdout).unwrap().trim_end().into()

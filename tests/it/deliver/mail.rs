@@ -4,8 +4,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -15,7 +13,8 @@ use super::{deliverer, missing, receiver::Receiver, record};
 use crate::{
     browser,
     peer::Peer,
-    support::{json_lines, ok},
+    support::{demo_lake, finish, ok, sql_rows},
+    wait::eventually,
 };
 
 /// aiosmtpd.
@@ -80,9 +79,9 @@ channels = ["mail"]
         server.settings()
     );
     fs::write(&config, text).unwrap();
-    ok(&lake, &["demo"]);
+    demo_lake(&lake);
     let send = || {
-        let output = deliverer(&lake, &config).env("MAIL_PASSWORD", "not-a-real-password").output().unwrap();
+        let output = finish(&mut mailer(&lake, &config));
         let err = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{err}");
         (String::from_utf8(output.stdout).unwrap(), err)
@@ -90,7 +89,7 @@ channels = ["mail"]
     // The demo's alerts are weeks old: nobody is told of them.
     send();
     assert_eq!(letters(&kept).len(), 0);
-    let week = json_lines(&lake, &["sql", "SELECT max(week) AS week FROM digests"]);
+    let week = sql_rows(&lake, "SELECT max(week) AS week FROM digests");
     assert!(week[0]["week"].is_string(), "the demo made one");
     let configured = config.to_str().unwrap();
     // Another time zone is another digest.
@@ -101,7 +100,7 @@ channels = ["mail"]
     hostile["incident"]["title"] = "\u{202e}<b>x</b>\r\nBcc: all@example.test\u{e9}".into();
     record(&lake, &config, &hostile);
     send();
-    let incident = json_lines(&lake, &["sql", "SELECT max(incident_id) AS id FROM incidents"])[0]["id"].clone();
+    let incident = sql_rows(&lake, "SELECT max(incident_id) AS id FROM incidents")[0]["id"].clone();
     ok(&lake, &["--config", configured, "incident", "close", incident.as_str().unwrap(), "done"]);
     send();
 
@@ -177,21 +176,16 @@ fn mailer(lake: &Path, config: &Path) -> Command {
     command
 }
 
-/// One deliverer after the other, until nobody waits.
+/// One deliverer after the other, until no notification waits.
 fn to_the_end(lake: &Path, config: &Path) -> Output {
-    let begun = Instant::now();
-    loop {
-        let output = mailer(lake, config).output().unwrap();
-        if output.status.code() != Some(6) {
-            return output;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(120), "somebody still waits");
-        sleep(Duration::from_millis(200));
-    }
+    eventually("no notification waits", || {
+        let output = finish(&mut mailer(lake, config));
+        (output.status.code() != Some(6)).then_some(output)
+    })
 }
 
 fn count(lake: &Path, which: &str) -> u64 {
-    json_lines(lake, &["sql", &format!("SELECT count(*) AS n FROM deliveries WHERE {which}")])[0]["n"].as_u64().unwrap()
+    sql_rows(lake, &format!("SELECT count(*) AS n FROM deliveries WHERE {which}"))[0]["n"].as_u64().unwrap()
 }
 
 #[test]
@@ -213,16 +207,12 @@ fn whom_smtp_could_not_reach_yet_gets_it_once_and_nobody_else_gets_it_again_whoe
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let begun = Instant::now();
-        while count(&lake, "event IN ('partly', 'retry')") == before {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{killed}");
-            sleep(Duration::from_millis(50));
-        }
+        eventually("an attempt is recorded", || (count(&lake, "event IN ('partly', 'retry')") > before).then_some(()));
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(letters(&kept).len(), 1, "{killed}");
     }
-    let waiting = json_lines(&lake, &["sql", "SELECT count(*) AS n FROM outbox WHERE trigger = 'missing-evidence'"]);
+    let waiting = sql_rows(&lake, "SELECT count(*) AS n FROM outbox WHERE trigger = 'missing-evidence'");
     assert_eq!(waiting, [json!({ "n": 0 })], "somebody was told");
     let shown = ok(&lake, &["escalations", "show", "INC-1001/missing-evidence"]);
     assert!(shown.contains("partly") && !shown.contains("Nobody"), "{shown}");
@@ -240,10 +230,8 @@ fn whom_smtp_could_not_reach_yet_gets_it_once_and_nobody_else_gets_it_again_whoe
         assert!(header(&all[0], name).is_some(), "{name}");
         assert_eq!(header(&all[0], name), header(&all[1], name), "it is the same letter");
     }
-    let steps = json_lines(
-        &lake,
-        &["sql", "SELECT event, reason, receipt FROM deliveries WHERE event <> 'claimed' ORDER BY seq, ordinal"],
-    );
+    let steps =
+        sql_rows(&lake, "SELECT event, reason, receipt FROM deliveries WHERE event <> 'claimed' ORDER BY seq, ordinal");
     let first = &steps[0];
     assert_eq!(
         (&first["event"], steps.last().map(|last| &last["event"])),
@@ -256,7 +244,7 @@ fn whom_smtp_could_not_reach_yet_gets_it_once_and_nobody_else_gets_it_again_whoe
     // What comes next is for all of them, and in one letter.
     let close = ["--config", config.to_str().unwrap(), "incident", "close", "INC-1001", "done"];
     ok(&lake, &close);
-    let output = mailer(&lake, &config).output().unwrap();
+    let output = finish(&mut mailer(&lake, &config));
     assert!(output.status.success());
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(err.contains("warning: delivered") && err.contains("not for refuse@example.test: 550 "), "{err}");
@@ -286,7 +274,7 @@ async fn whom_smtp_cannot_reach_is_given_up_by_name_and_others_are_told_so() {
     let shown = ok(&lake, &["escalations", "show", "INC-1001/missing-evidence"]);
     let events: Vec<&str> = ["partly", "dead", "undelivered"].into_iter().filter(|word| shown.contains(word)).collect();
     assert_eq!(events, ["partly", "dead", "undelivered"], "{shown}");
-    let dead = json_lines(&lake, &["sql", "SELECT reason FROM deliveries WHERE event = 'dead'"]);
+    let dead = sql_rows(&lake, "SELECT reason FROM deliveries WHERE event = 'dead'");
     let reason = dead[0]["reason"].as_str().unwrap();
     assert!(reason.contains("turn@example.test: 550 ") && reason.ends_with("; others have it"), "{reason}");
     let told = other.arrived();

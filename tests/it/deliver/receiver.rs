@@ -83,6 +83,11 @@ impl Receiver {
         self.shared.arrived.lock().unwrap().clone()
     }
 
+    /// How many requests arrived.
+    pub fn count(&self) -> usize {
+        self.shared.arrived.lock().unwrap().len()
+    }
+
     /// Under how many keys something was taken at a path.
     pub fn keys(&self, path: &str) -> usize {
         let arrived = self.shared.arrived.lock().unwrap();

@@ -10,7 +10,7 @@ use tempfile::tempdir;
 use super::{configuration, missing, ok_deliver, receiver::Receiver, record};
 use crate::{
     mcp::client::{Served, TOKEN},
-    support::{binary, json_lines, ok},
+    support::{binary, json_lines, ok, sql_rows},
 };
 
 fn signed(body: &str, secret: &str) -> String {
@@ -60,8 +60,7 @@ async fn an_acknowledgement_in_pagerduty_is_one_here_and_recorded_once() {
     assert_eq!(post(&acknowledged, "v1=00").await.0, 401);
     assert_eq!(post("{}", &signed("{}", "signs")).await.0, 400);
     let standing = || {
-        let rows =
-            json_lines(&lake, &["sql", &format!("SELECT status, actor FROM escalations WHERE dedup_key = '{key}'")]);
+        let rows = sql_rows(&lake, &format!("SELECT status, actor FROM escalations WHERE dedup_key = '{key}'"));
         (rows[0]["status"].clone(), rows[0]["actor"].clone())
     };
     assert_eq!(standing().0, "open");
@@ -86,12 +85,9 @@ async fn an_acknowledgement_in_pagerduty_is_one_here_and_recorded_once() {
     // What is too long is not read.
     let long = " ".repeat((1 << 20) + 1);
     assert_eq!(post(&long, &signed(&long, "signs")).await.0, 413);
-    let rows = json_lines(
+    let rows = sql_rows(
         &lake,
-        &[
-            "sql",
-            "SELECT count(*) AS n, min(interface) AS interface FROM audit_log WHERE request_kind = 'acknowledge_escalation'",
-        ],
+        "SELECT count(*) AS n, min(interface) AS interface FROM audit_log WHERE request_kind = 'acknowledge_escalation'",
     );
     assert_eq!(rows, [json!({ "n": 1, "interface": "pagerduty" })]);
     // PagerDuty knows; the webhook is told.

@@ -21,7 +21,7 @@ use super::{
     broken, hash,
     place::{Folder, Inbox},
 };
-use crate::support::report;
+use crate::{support::report, wait::repetitions};
 
 /// One document as it is dropped.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ fn taken(pieces: &[Piece], runtime: &tokio::runtime::Runtime) -> (Vec<String>, B
 #[test]
 fn order_and_files_do_not_matter() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let config = Config { cases: 6, failure_persistence: None, ..Config::default() };
+    let config = Config { cases: repetitions(6, 100), failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(
             &(pieces().prop_flat_map(|pieces| (Just(pieces.clone()), Just(pieces).prop_shuffle()))),

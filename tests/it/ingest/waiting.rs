@@ -1,8 +1,10 @@
-//! Files that somebody is still writing.
+//! Files that another process is still writing.
 
 use std::{
     fs::{File, FileTimes},
     io::Write,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -67,23 +69,33 @@ fn a_file_that_just_changed_is_looked_at_again_before_it_is_taken() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let inbox = Folder::new();
-    // A writer that adds a line now and then; every state of the file looks whole.
     let path = inbox.path().join("slow.jsonl");
     inbox.drop("slow.jsonl", b"");
     inbox.drop("done.json", report("done").to_string().as_bytes());
-    let writer = std::thread::spawn(move || {
-        let mut file = File::options().append(true).open(path).unwrap();
-        for n in 0..12 {
-            writeln!(file, "{}", report(&format!("s{n}"))).unwrap();
-            std::thread::sleep(Duration::from_millis(500));
-        }
-    });
     let uri = inbox.uri();
-    let summary = json_lines(&lake, &["ingest", "--inbox", &uri, "--settle-seconds", "2"]).pop().unwrap();
-    assert_eq!(counts(&summary), [1, 1, 0, 0, 1, 0], "{summary}");
-    assert_eq!(inbox.left(), ["slow.jsonl"]);
-    writer.join().unwrap();
-    let summary = json_lines(&lake, &["ingest", "--inbox", &uri, "--settle-seconds", "1"]).pop().unwrap();
-    assert_eq!(counts(&summary), [1, 12, 0, 0, 0, 0], "{summary}");
-    assert_intact(&lake, 13);
+    let ingest = || json_lines(&lake, &["ingest", "--inbox", &uri, "--settle-seconds", "2"]).pop().unwrap();
+    let is_done = AtomicBool::new(false);
+    // A writer that adds a line now and then until the first run has ended; every state of the file looks whole.
+    let written = thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut file = File::options().append(true).open(path).unwrap();
+            let mut written = 0;
+            while !is_done.load(Ordering::Relaxed) {
+                let line = format!("{}\n", report(&format!("s{written}")));
+                file.write_all(line.as_bytes()).unwrap();
+                written += 1;
+                thread::sleep(Duration::from_millis(100));
+            }
+            written
+        });
+        let summary = std::panic::catch_unwind(ingest);
+        is_done.store(true, Ordering::Relaxed);
+        let summary = summary.unwrap();
+        assert_eq!(counts(&summary), [1, 1, 0, 0, 1, 0], "{summary}");
+        assert_eq!(inbox.left(), ["slow.jsonl"]);
+        writer.join().unwrap()
+    });
+    let summary = ingest();
+    assert_eq!(counts(&summary), [1, written, 0, 0, 0, 0], "{summary}");
+    assert_intact(&lake, written + 1);
 }

@@ -4,12 +4,15 @@ use std::{
     io::{BufRead, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
+    sync::mpsc,
 };
 
 use serde_json::{Value, json};
 
-use crate::support::binary;
+use crate::{
+    support::binary,
+    wait::{LIMIT, eventually},
+};
 
 pub const TOKEN: &str = "0123456789abcdef-test";
 
@@ -36,11 +39,17 @@ impl Served {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let mut said = BufReader::new(process.stderr.take().unwrap());
-        let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("serving MCP at ").unwrap_or_else(|| panic!("{line}")).to_owned();
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Self { process, url }
+        let (sender, first) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = said.read_line(&mut line);
+            let _ = sender.send(line);
+            std::io::copy(&mut said, &mut std::io::sink())
+        });
+        let mut served = Self { process, url: String::new() };
+        let line = first.recv_timeout(LIMIT).expect("the server says nothing");
+        line.trim().strip_prefix("serving MCP at ").unwrap_or_else(|| panic!("{line}")).clone_into(&mut served.url);
+        served
     }
 
     /// Without a farewell.
@@ -52,7 +61,7 @@ impl Served {
     pub fn terminate(mut self) -> Option<i32> {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        self.process.wait().unwrap().code()
+        eventually("the end of a server after SIGTERM", || self.process.try_wait().unwrap()).code()
     }
 }
 
@@ -73,7 +82,7 @@ pub struct Client {
 
 impl Client {
     pub async fn connect(url: &str) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(120)).build()?;
+        let http = reqwest::Client::builder().timeout(LIMIT).build()?;
         let hello = json!({
             "jsonrpc": "2.0", "id": 0, "method": "initialize",
             "params": { "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": { "name": "test", "version": "1" } },

@@ -8,7 +8,7 @@ use tempfile::tempdir;
 use super::client::{Served, TOKEN};
 use crate::{
     peer,
-    support::{EXAMPLES, assert_intact, example, json_lines, ok},
+    support::{EXAMPLES, assert_intact, demo_lake, example, json_lines, ok},
     wait::output_of,
 };
 
@@ -81,7 +81,7 @@ fn pretty_equal(table: &str, expected: &Value, found: &Value) {
 #[test]
 fn the_official_mcp_client_calls_every_tool_is_told_of_progress_and_cancels() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     let served = Served::start(folder.path());
     let said = agent(&["http", &served.url, &example(EXAMPLES[0])]);
     assert!(said.trim_end().ends_with("all tools called"), "{said}");
@@ -96,7 +96,7 @@ const SCENARIOS: [&str; 5] = ["server-initialize", "ping", "tools-list", "resour
 #[test]
 fn the_mcp_suite_of_conformance_tests_finds_nothing() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     // The suite gives no token.
     let anybody = Served::at(folder.path(), "127.0.0.1:0", &["--behind-proxy"]);
     // Behind a proxy any name is welcome, unless names are given; a browser is where its origin is.
@@ -122,7 +122,7 @@ fn the_mcp_suite_of_conformance_tests_finds_nothing() {
 #[test]
 fn the_inspector_of_the_mcp_suite_lists_and_calls_every_tool() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     let lake = folder.path().to_str().unwrap();
     let inspected = |arguments: &[&str]| -> Value {
         let server = ["--cli", env!("CARGO_BIN_EXE_ops-runbook"), "--lake", lake, "mcp"];

@@ -6,11 +6,14 @@ use serde_json::Value;
 use tempfile::tempdir;
 
 use super::emulators::Store;
-use crate::support::{Place, binary, example, ok, run};
+use crate::{
+    support::{Place, binary, example, finish, ok, run},
+    warehouse::copied,
+};
 
 /// State and advice of each finding, by its name.
 fn examined(lake: &(impl Place + ?Sized)) -> (Option<i32>, Value) {
-    let output = binary(lake).args(["doctor", "--json"]).output().unwrap();
+    let output = finish(binary(lake).args(["doctor", "--json"]));
     let text = String::from_utf8(output.stdout).unwrap();
     (
         output.status.code(),
@@ -109,17 +112,21 @@ fn s3_that_cannot_be_written_says_so_and_nothing_else_is_tried() {
 /// One change to a healthy lake, and the finding that must tell of it.
 #[test]
 fn what_is_wrong_with_a_lake_is_found() {
-    fn check(change: &dyn Fn(&std::path::Path), expected: &str, state: &str) {
-        let folder = tempdir().unwrap();
-        ok(folder.path(), &["record", &example("01-daily-etl-no-retries")]);
-        ok(folder.path(), &["maintain"]);
-        change(folder.path());
-        let (code, found) = examined(folder.path());
+    let folder = tempdir().unwrap();
+    let healthy = folder.path().join("healthy");
+    ok(&healthy, &["record", &example("01-daily-etl-no-retries")]);
+    ok(&healthy, &["maintain"]);
+    let check = |change: &dyn Fn(&std::path::Path), expected: &str, state: &str| {
+        let lake = folder.path().join("changed");
+        copied(&healthy, &lake);
+        change(&lake);
+        let (code, found) = examined(&lake);
         let finding = finding(&found, expected);
         assert_eq!(finding["state"], state, "{found:#}");
         assert!(finding["advice"].is_string(), "{finding:#}");
         assert_eq!(code, Some(i32::from(state == "failed")));
-    }
+        fs::remove_dir_all(lake).unwrap();
+    };
     let rewrite = |table: &'static str, from: &'static str, to: &'static str| {
         move |lake: &std::path::Path| {
             // Before the first checkpoint the first commit says how the table is.

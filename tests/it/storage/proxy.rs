@@ -1,7 +1,7 @@
 //! Stands before an object store at the socket: takes time, counts, and lets things go wrong.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, io,
     net::TcpListener,
     sync::{Arc, Mutex},
@@ -11,12 +11,14 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    HeaderMap, Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
+    HeaderMap, Method, Request, Response, StatusCode, body::Incoming, header, server::conn::http1, service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use object_store::path::Path;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+use crate::wait::eventually_async;
 
 /// A request, and what became of it.
 #[derive(Debug, Clone)]
@@ -52,9 +54,31 @@ struct Settings {
     faults: Faults,
     dice: ChaCha8Rng,
     is_careless: bool,
-    /// How late the next commit is answered.
-    late: Option<Duration>,
+    is_throttled: bool,
+    /// Paths of puts that were done.
+    written: BTreeSet<String>,
+    withheld: Withheld,
     done: BTreeMap<&'static str, usize>,
+}
+
+/// What becomes of the answer to the next put of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Withheld {
+    Not,
+    Next,
+    /// The put is done, and the client waits.
+    Waiting,
+    /// The client ended the connection.
+    GivenUp,
+}
+
+/// Notes that a client has given up: the request is dropped with its connection.
+struct Waiting(Arc<Mutex<Settings>>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().withheld = Withheld::GivenUp;
+    }
 }
 
 /// Who may pass.
@@ -87,7 +111,9 @@ impl Proxy {
             faults: Faults::default(),
             dice: ChaCha8Rng::seed_from_u64(11),
             is_careless: false,
-            late: None,
+            withheld: Withheld::Not,
+            is_throttled: false,
+            written: BTreeSet::new(),
             done: BTreeMap::new(),
         };
         let proxy =
@@ -112,9 +138,20 @@ impl Proxy {
         self.settings.lock().unwrap().faults = faults;
     }
 
-    /// The next put of a commit is done at once, and answered so much later: whoever waits for the answer gives up.
-    pub fn answers_late(&self, by: Duration) {
-        self.settings.lock().unwrap().late = Some(by);
+    /// The next put of a commit is done and never answered: the client has to give up.
+    pub fn withholds_an_answer(&self) {
+        self.settings.lock().unwrap().withheld = Withheld::Next;
+    }
+
+    /// Waits until the client has given up the request whose answer is withheld.
+    pub async fn given_up(&self) {
+        let is_given_up = async || (self.settings.lock().unwrap().withheld == Withheld::GivenUp).then_some(());
+        eventually_async("a client that gives up", is_given_up).await;
+    }
+
+    /// From now on a write to a name that was written before is answered by 429. Google does so within a second.
+    pub fn throttles(&self) {
+        self.settings.lock().unwrap().is_throttled = true;
     }
 
     /// Only requests with such headers are forwarded; others are answered as S3 does when credentials have ended.
@@ -177,9 +214,12 @@ impl Proxy {
             head.headers.contains_key(header::IF_NONE_MATCH) || head.headers.contains_key("x-goog-if-generation-match");
         let (latency, mut fault) = self.roll(is_conditional);
         let is_commit = is_conditional && plain(&path).contains("/_delta_log/");
-        let late = if is_commit { self.settings.lock().unwrap().late.take() } else { None };
+        let withheld = if is_commit { self.withholds() } else { None };
         if self.guard.lock().unwrap().as_ref().is_some_and(|guard| !guard(&head.headers)) {
             fault = "turned away";
+        }
+        if self.is_too_soon(&head.method, &path) {
+            fault = "too soon";
         }
         tokio::time::sleep(latency).await;
         let refusal = |status: StatusCode| {
@@ -191,6 +231,7 @@ impl Proxy {
             "turned away" => refusal(StatusCode::FORBIDDEN),
             "busy" => refusal(StatusCode::SERVICE_UNAVAILABLE),
             "conflict" => refusal(StatusCode::CONFLICT),
+            "too soon" => refusal(StatusCode::TOO_MANY_REQUESTS),
             _ => {
                 let mut headers = head.headers.clone();
                 // Each hop has its own.
@@ -222,10 +263,28 @@ impl Proxy {
         let status = response.status().as_u16();
         let exchange = Exchange { method, path: plain(&path), is_conditional, status, from, to: Instant::now() };
         self.exchanges.lock().unwrap().push(exchange);
-        if let Some(late) = late {
-            tokio::time::sleep(late).await;
+        if head.method == Method::PUT && response.status().is_success() {
+            self.settings.lock().unwrap().written.insert(path);
+        }
+        if withheld.is_some() {
+            std::future::pending::<()>().await;
         }
         if fault == "lost" { Err(io::Error::other("lost on purpose")) } else { Ok(response) }
+    }
+
+    /// When the answer to this put of a commit is the one that is withheld.
+    fn withholds(&self) -> Option<Waiting> {
+        let mut settings = self.settings.lock().unwrap();
+        (settings.withheld == Withheld::Next).then(|| {
+            settings.withheld = Withheld::Waiting;
+            Waiting(Arc::clone(&self.settings))
+        })
+    }
+
+    /// Whether a write comes too soon after another one to the same name.
+    fn is_too_soon(&self, method: &Method, path: &str) -> bool {
+        let settings = self.settings.lock().unwrap();
+        settings.is_throttled && *method == Method::PUT && settings.written.contains(path)
     }
 
     fn roll(&self, is_conditional: bool) -> (Duration, &'static str) {

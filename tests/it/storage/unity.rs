@@ -2,7 +2,11 @@
 
 use std::{fs, time::Duration};
 
-use ops_runbook::tables::catalog;
+use ops_runbook::{
+    databricks::{Client, Token},
+    lake::{Context, Lake, Surroundings},
+    tables::catalog::{self, AUDIT_LOG},
+};
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
@@ -35,7 +39,7 @@ fn guarded(good_for: Duration) -> (Store, Workspace, Stored) {
 
 #[test]
 fn credentials_for_s3_are_replaced_before_they_end_in_the_middle_of_a_job() {
-    let (store, workspace, place) = guarded(Duration::from_secs(4));
+    let (store, workspace, place) = guarded(Duration::from_secs(3));
     // Long because its requests take long, not because there is much to compute between signing and sending.
     store.proxy.takes(Duration::from_millis(200));
     let folder = tempdir().unwrap();
@@ -44,17 +48,42 @@ fn credentials_for_s3_are_replaced_before_they_end_in_the_middle_of_a_job() {
     fs::write(&file, text).unwrap();
     let answers = json_lines(&place, &["record", file.to_str().unwrap()]);
     assert_eq!(answers.len(), 40);
-    let (asked, at_once) = {
+    let (asked, used) = {
         let books = workspace.books.lock().unwrap();
-        (books.asked.clone(), books.at_once)
+        (books.asked.clone(), books.used.len())
     };
     assert!(asked.len() > 1, "the job was too short to show anything");
     assert_eq!(asked[0], json!({ "url": "s3://ops/schema", "operation": "PATH_READ_WRITE" }));
-    assert_eq!(at_once, 1, "credentials were asked for by several at once");
+    assert_eq!(used, asked.len(), "new credentials were not used");
     assert_eq!(store.proxy.turned_away(), 0, "credentials were used after their end");
     store.proxy.takes(Duration::ZERO);
     assert_intact(&place, 40);
     println!("credentials asked for {} times", asked.len());
+}
+
+/// All requests of one poll come before the first answer, and wait for the one of them that asks.
+#[tokio::test]
+async fn credentials_for_s3_that_are_due_are_asked_for_once_however_many_requests_need_them() {
+    let store = Store::s3();
+    let workspace = Workspace::lending_for(Duration::from_secs(600));
+    let place = lake(&store, &workspace);
+    ok(&place, &["init"]);
+    workspace.books.lock().unwrap().good_for = Duration::ZERO;
+    let client = Client::new(workspace.url.parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap();
+    let variables = place.variables.iter().cloned().collect();
+    let surroundings = Surroundings { variables, workspace: Some(client), ..Surroundings::default() };
+    let lake = Lake::open(&place.uri, &surroundings, Context::system()).unwrap();
+    // From now on it has credentials, which have ended.
+    lake.table(AUDIT_LOG).log().await.unwrap();
+    let before = {
+        let mut books = workspace.books.lock().unwrap();
+        books.good_for = Duration::from_secs(600);
+        books.asked.len()
+    };
+    let table = lake.table(AUDIT_LOG);
+    let reads = (0..8).map(|_| table.log());
+    assert!(futures::future::join_all(reads).await.iter().all(Result::is_ok));
+    assert_eq!(workspace.books.lock().unwrap().asked.len(), before + 1);
 }
 
 #[test]

@@ -1,19 +1,21 @@
 //! A workspace at a socket that knows one schema and lends credentials for a few seconds.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
-    Json, Router,
+    Router,
     extract::State,
     http::{HeaderMap, Method, StatusCode, Uri},
 };
 use serde_json::{Value, json};
 
 pub const TOKEN: &str = "not-a-real-token";
+/// From signing a request to its arrival.
+const ON_THE_WAY: Duration = Duration::from_secs(20);
 
 /// What it says, and what it was asked.
 #[derive(Debug)]
@@ -30,17 +32,17 @@ pub struct Books {
     pub asked: Vec<Value>,
     /// Statements that were run, with their catalog and schema.
     pub statements: Vec<Value>,
-    /// Requests for credentials under way at once, at most.
-    pub at_once: usize,
-    under_way: usize,
+    /// How long credentials are good that are asked for from now on.
+    pub good_for: Duration,
     lent: BTreeMap<String, Instant>,
+    /// Keys that requests to the store were signed by.
+    pub used: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
 pub struct Workspace {
     pub url: String,
     pub books: Arc<Mutex<Books>>,
-    good_for: Duration,
 }
 
 impl Workspace {
@@ -55,12 +57,12 @@ impl Workspace {
             tables: BTreeMap::new(),
             asked: Vec::new(),
             statements: Vec::new(),
-            at_once: 0,
-            under_way: 0,
+            good_for,
             lent: BTreeMap::new(),
+            used: BTreeSet::new(),
         };
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let workspace = Self { url, books: Arc::new(Mutex::new(books)), good_for };
+        let workspace = Self { url, books: Arc::new(Mutex::new(books)) };
         let router = Router::new().fallback(answer).with_state(workspace.clone());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -72,13 +74,15 @@ impl Workspace {
         workspace
     }
 
-    /// Whether a request to the store is signed by keys that are lent at this moment.
+    /// Whether a request to the store is signed by keys that are lent at this moment, or were when the request was signed: a
+    /// busy machine takes [`ON_THE_WAY`] at most to send it.
     pub fn vouches_for(&self, headers: &HeaderMap) -> bool {
         let signed = headers.get("authorization").map_or("", |value| value.to_str().unwrap());
         let key = signed.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
         let token = headers.get("x-amz-security-token").map_or("", |value| value.to_str().unwrap());
-        let books = self.books.lock().unwrap();
-        books.lent.get(key).is_some_and(|end| Instant::now() < *end) && token == format!("token-of-{key}")
+        let mut books = self.books.lock().unwrap();
+        books.used.insert(key.to_owned());
+        books.lent.get(key).is_some_and(|end| Instant::now() < *end + ON_THE_WAY) && token == format!("token-of-{key}")
     }
 }
 
@@ -88,8 +92,8 @@ async fn answer(
     uri: Uri,
     headers: HeaderMap,
     body: String,
-) -> (StatusCode, Json<Value>) {
-    let reply = |status: u16, body: Value| (StatusCode::from_u16(status).unwrap(), Json(body));
+) -> (StatusCode, String) {
+    let reply = |status: u16, body: Value| (StatusCode::from_u16(status).unwrap(), body.to_string());
     if headers.get("authorization").is_none_or(|value| value != format!("Bearer {TOKEN}").as_str()) {
         return reply(401, json!({ "error_code": "UNAUTHENTICATED", "message": "no" }));
     }
@@ -107,7 +111,7 @@ async fn answer(
             },
             None => missing(),
         },
-        ("POST", "/api/2.0/unity-catalog/temporary-path-credentials") => lend(&workspace, &body).await,
+        ("POST", "/api/2.0/unity-catalog/temporary-path-credentials") => lend(&workspace, &body),
         ("POST", "/api/2.0/sql/statements") => {
             workspace.books.lock().unwrap().statements.push(serde_json::from_str(&body).unwrap());
             let manifest = json!({ "schema": { "columns": [] }, "truncated": false, "total_chunk_count": 0, "total_row_count": 0 });
@@ -117,31 +121,24 @@ async fn answer(
     }
 }
 
-async fn lend(workspace: &Workspace, body: &str) -> (StatusCode, Json<Value>) {
-    {
-        let mut books = workspace.books.lock().unwrap();
-        books.asked.push(serde_json::from_str(body).unwrap());
-        if let Some((status, body)) = books.refuses.clone() {
-            return (StatusCode::from_u16(status).unwrap(), Json(body));
-        }
-        books.under_way += 1;
-        books.at_once = books.at_once.max(books.under_way);
-    }
-    // Long enough for others to come meanwhile.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+fn lend(workspace: &Workspace, body: &str) -> (StatusCode, String) {
     let mut books = workspace.books.lock().unwrap();
-    books.under_way -= 1;
-    let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + workspace.good_for;
+    books.asked.push(serde_json::from_str(body).unwrap());
+    if let Some((status, body)) = books.refuses.clone() {
+        return (StatusCode::from_u16(status).unwrap(), body.to_string());
+    }
+    let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + books.good_for;
     let ends = u64::try_from(ends.as_millis()).unwrap();
     if let Some(mut answer) = books.lends.clone() {
         answer["expiration_time"] = ends.into();
-        return (StatusCode::OK, Json(answer));
+        return (StatusCode::OK, answer.to_string());
     }
     let key = format!("LENT{}", books.lent.len() + 1);
-    books.lent.insert(key.clone(), Instant::now() + workspace.good_for);
+    let end = Instant::now() + books.good_for;
+    books.lent.insert(key.clone(), end);
     let keys = json!({
         "access_key_id": key, "secret_access_key": "hunter2hunter2", "session_token": format!("token-of-{key}"),
     });
     let answer = json!({ "aws_temp_credentials": keys, "expiration_time": ends, "url": "s3://ops/schema" });
-    (StatusCode::OK, Json(answer))
+    (StatusCode::OK, answer.to_string())
 }

@@ -32,7 +32,7 @@ use super::{TOKEN, copied, err, on, parameters};
 use crate::{
     peer::Peer,
     spark,
-    support::{batches, lake_at, ok},
+    support::{batches, demo_lake, lake_at, ok},
 };
 
 /// How to reach an emulator of the API over a lake.
@@ -94,7 +94,7 @@ fn shown(batches: &[RecordBatch]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn brickhouse_gives_the_same_answers() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     let lake = lake_at(folder.path());
     let causes = recorded_causes(&lake).await;
     ok(folder.path(), &["causes", "merge", &causes[0], "--into", &causes[1], "--reason", "it's \\ the same; --"]);
@@ -130,7 +130,7 @@ async fn brickhouse_gives_the_same_answers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn brickhouse_refuses_in_a_success() {
     let folder = tempdir().unwrap();
-    ok(folder.path(), &["demo"]);
+    demo_lake(folder.path());
     let emulator = Emulator::brickhouse(folder.path());
     let warehouse = emulator.warehouse();
     let there = Engine::Warehouse(&warehouse);
@@ -156,7 +156,7 @@ async fn recorded_causes(lake: &ops_runbook::lake::Lake) -> Vec<String> {
 async fn every_file_of_sql_says_the_same_on_spark_behind_the_api() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("lake");
-    ok(&path, &["demo"]);
+    demo_lake(&path);
     let lake = lake_at(&path);
     let emulator = Emulator::on_spark(&path);
     let warehouse = emulator.warehouse();

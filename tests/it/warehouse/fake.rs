@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use arrow::{
@@ -23,8 +24,9 @@ use ops_runbook::{
     domain::time::Timestamp,
 };
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
-use crate::support::lake_at;
+use crate::{support::lake_at, wait::eventually_async};
 
 pub const TOKEN: &str = "not-a-real-token";
 const STATEMENTS: &str = "/api/2.0/sql/statements";
@@ -50,13 +52,13 @@ pub struct Reply {
     pub body: String,
     /// The connection ends in the middle of the body.
     pub is_cut: bool,
-    /// Milliseconds until it is answered.
-    pub after: u64,
+    /// It is not answered before this is notified.
+    pub held: Option<Arc<Notify>>,
 }
 
 impl From<Value> for Reply {
     fn from(body: Value) -> Self {
-        Self { status: 200, retry_after: None, workspace_id: None, body: body.to_string(), is_cut: false, after: 0 }
+        Self { status: 200, retry_after: None, workspace_id: None, body: body.to_string(), is_cut: false, held: None }
     }
 }
 
@@ -133,8 +135,21 @@ impl Fake {
         self.requests().into_iter().map(|request| request.line).collect()
     }
 
+    /// How often the statement that scripts know was cancelled.
+    pub fn cancellations(&self) -> usize {
+        self.lines().iter().filter(|line| **line == format!("POST {STATEMENTS}/one/cancel")).count()
+    }
+
+    /// A client that pauses for milliseconds only.
     pub fn client(&self) -> Client {
-        Client::new(self.url.parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap()
+        let client = Client::new(self.url.parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap();
+        client.with_first_pause(Duration::from_millis(1))
+    }
+
+    /// Waits until so many requests have come.
+    pub async fn asked(&self, count: usize) {
+        let enough = async || (self.requests.lock().unwrap().len() >= count).then_some(());
+        eventually_async(&format!("{count} requests"), enough).await;
     }
 
     pub fn statements(&self) -> Statements {
@@ -163,7 +178,9 @@ async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, headers: Hea
         Plan::Lake(lake) => run(lake, &request).await,
         Plan::Function(function) => function(&request),
     };
-    tokio::time::sleep(std::time::Duration::from_millis(reply.after)).await;
+    if let Some(held) = &reply.held {
+        held.notified().await;
+    }
     response(reply)
 }
 
