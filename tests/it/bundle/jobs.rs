@@ -169,7 +169,7 @@ fn every_job_is_green_on_s3_and_the_second_time_finds_nothing_new() {
     let (first, second) = runs.split_at(jobs.len());
 
     let output = |job: &str, task: &str| {
-        let run = first.iter().find(|run| run.job == format!("ops-runbook {job}")).unwrap();
+        let run = first.iter().find(|run| run.job == format!("[dev tester] ops-runbook {job}")).unwrap();
         run.output(task).to_owned()
     };
     assert!(output("setup", "init").contains("is there already"), "{}", output("setup", "init"));
