@@ -368,7 +368,7 @@ fn a_service_principal_deploys_prod() {
     }
 }
 
-/// The jobs may also run as whom they are deployed by.
+/// The jobs may also run as the deployer.
 #[test]
 fn a_service_principal_deploys_what_runs_as_itself() {
     let mut workspace = Workspace::new();
