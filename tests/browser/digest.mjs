@@ -1,13 +1,14 @@
-// Opens pages in a browser and says what is wrong with them: node digest.mjs MODULES SHOTS WIDTHS PAGE.html…
+// Opens pages in a browser and says what is wrong with them: node digest.mjs MODULES SHOTS VIEWS PAGE.html…
 //
-// MODULES is the folder whose node_modules hold what package.json names, SHOTS the one for the pictures or empty, WIDTHS
-// such as 320,380. The browser is Chromium, at $CHROMIUM or where Debian has it.
+// MODULES is the folder whose node_modules hold what package.json names, SHOTS the one for the pictures or empty, VIEWS
+// such as 320-light,380-dark-axe: a width, a colour scheme, and whether axe-core looks too, which takes seconds. The browser
+// is Chromium, at $CHROMIUM or where Debian has it.
 import { createRequire } from 'node:module';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [modules, shots, widths, ...pages] = process.argv.slice(2);
+const [modules, shots, views, ...pages] = process.argv.slice(2);
 const require = createRequire(pathToFileURL(join(resolve(modules), 'package.json')));
 const { chromium } = require('playwright-core');
 const axe = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
@@ -46,7 +47,7 @@ function charts() {
   return found;
 }
 
-async function visit(page, name, width, scheme) {
+async function visit(page, name, width, scheme, accessible) {
   const wrong = (text) => problems.push(`${name} at ${width} px, ${scheme}: ${text}`);
   const context = await browser.newContext({
     viewport: { width, height: 900 },
@@ -69,17 +70,18 @@ async function visit(page, name, width, scheme) {
   }
   for (const text of await tab.evaluate(charts)) wrong(text);
   if (!(await tab.evaluate(() => document.querySelector('h1')?.textContent))) wrong('has no heading');
-  if (width === 320) return context.close();
+  if (!accessible) return context.close();
   await tab.evaluate(axe);
-  const { violations } = await tab.evaluate(() => window.axe.run());
+  const { violations } = await tab.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
   for (const one of violations) wrong(`${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => node.html).join(' ')}`);
   await context.close();
 }
 
 if (shots) mkdirSync(shots, { recursive: true });
 for (const page of pages) {
-  for (const width of widths.split(',').map(Number)) {
-    for (const scheme of width === 380 ? ['light', 'dark'] : ['light']) await visit(page, basename(page, '.html'), width, scheme);
+  for (const view of views.split(',')) {
+    const [width, scheme, accessible] = view.split('-');
+    await visit(page, basename(page, '.html'), Number(width), scheme, accessible === 'axe');
   }
 }
 await browser.close();

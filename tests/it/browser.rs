@@ -72,9 +72,9 @@ fn huge() -> Digest {
     digest
 }
 
-/// What is wrong with the pages in a folder at some widths; nothing if all is well. Where pages are kept (`OPS_RUNBOOK_TEST_PICTURES`),
-/// pictures of them are put beside them.
-pub fn visit(folder: &Path, widths: &str) -> Result<(), String> {
+/// What is wrong with the pages in a folder in some views (tests/browser/digest.mjs); nothing if all is well. Where pages are kept
+/// (`OPS_RUNBOOK_TEST_PICTURES`), pictures of them are put beside them.
+pub fn visit(folder: &Path, views: &str) -> Result<(), String> {
     let modules = peer::environment("browser");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut pages: Vec<_> =
@@ -86,7 +86,7 @@ pub fn visit(folder: &Path, widths: &str) -> Result<(), String> {
         .arg(format!("{}/tests/browser/digest.mjs", env!("CARGO_MANIFEST_DIR")))
         .arg(modules)
         .arg(pictures)
-        .arg(widths)
+        .arg(views)
         .args(pages)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -104,16 +104,20 @@ fn a_browser_finds_nothing_wrong_with_the_page() {
     let kept = std::env::var("OPS_RUNBOOK_TEST_PICTURES");
     let folder = kept.map_or_else(|_| temporary.path().to_owned(), PathBuf::from);
     fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("eventful.html"), html(&eventful())).unwrap();
+    visit(&folder, "320-light,380-light-axe,380-dark-axe,1100-light-axe").unwrap();
+    // Other figures and texts in the same page: colours are those above.
+    let others = folder.join("others");
+    fs::create_dir_all(&others).unwrap();
     for (name, digest) in [
-        ("eventful", eventful()),
         ("empty", empty()),
         ("hostile", poisoned(HOSTILE)),
         ("long-words", poisoned(&"W".repeat(5_000))),
         ("huge", huge()),
     ] {
-        fs::write(folder.join(format!("{name}.html")), html(&digest)).unwrap();
+        fs::write(others.join(format!("{name}.html")), html(&digest)).unwrap();
     }
-    visit(&folder, "320,380,1100").unwrap();
+    visit(&others, "320-light,380-light-axe,1100-light").unwrap();
 }
 
 #[test]
@@ -130,7 +134,7 @@ fn the_browser_notices_what_is_wrong() {
         assert!(page.contains(from), "{name}");
         fs::write(folder.path().join(format!("{name}.html")), page.replacen(from, to, 1)).unwrap();
     }
-    let wrong = visit(folder.path(), "380").unwrap_err();
+    let wrong = visit(folder.path(), "380-light-axe").unwrap_err();
     for told in [
         "script at 380 px, light: error: thrown",
         "request at 380 px, light: asks for file:///no/such/picture.png",

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     support::{EXAMPLES, assert_intact, binary, example, finish, json_lines, ok, report},
-    wait::{LIMIT, eventually},
+    wait::{LIMIT, eventually, repetitions},
 };
 use client::{Client, Served, TOKEN, post};
 
@@ -242,7 +242,7 @@ async fn until_recorded(address: &Address, client: &mut Option<Client>, report: 
 #[test]
 fn many_clients_and_a_server_that_is_killed_record_everything_once() {
     const CLIENTS: usize = 8;
-    const EACH: usize = 8;
+    let each = repetitions(4, 8);
     let folder = tempdir().unwrap();
     ok(folder.path(), &["init"]);
     let address = Address::default();
@@ -263,7 +263,7 @@ fn many_clients_and_a_server_that_is_killed_record_everything_once() {
             let (address, answered) = (Arc::clone(&address), Arc::clone(&answered));
             runtime.spawn(async move {
                 let mut connected = None;
-                for n in 0..EACH {
+                for n in 0..each {
                     let report = report(&format!("mcp-{client}-{n}"));
                     let answer = until_recorded(&address, &mut connected, &report).await;
                     assert_eq!(answer["request_id"], format!("mcp-{client}-{n}"));
@@ -275,10 +275,10 @@ fn many_clients_and_a_server_that_is_killed_record_everything_once() {
     let wait_for = |count: usize| {
         eventually(&format!("{count} answers"), || (answered.load(Ordering::SeqCst) >= count).then_some(()));
     };
-    wait_for(CLIENTS * EACH / 4);
+    wait_for(CLIENTS * each / 4);
     kill(served);
     let served = start();
-    wait_for(CLIENTS * EACH / 2);
+    wait_for(CLIENTS * each / 2);
     kill(served);
     let served = start();
     runtime.block_on(async {
@@ -287,7 +287,7 @@ fn many_clients_and_a_server_that_is_killed_record_everything_once() {
         }
     });
     assert_eq!(served.terminate(), Some(0));
-    assert_intact(folder.path(), (CLIENTS * EACH) as u64);
+    assert_intact(folder.path(), (CLIENTS * each) as u64);
 }
 
 #[test]

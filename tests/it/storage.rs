@@ -22,7 +22,7 @@ use crate::{
     faults::{assert_kills_lose_nothing, assert_writers_record_everything_once},
     record::{assert_examples_stand_once, assert_ids_are_found_again},
     support::{assert_intact, example, ok, run, submission},
-    wait::eventually_async,
+    wait::{eventually_async, repetitions},
 };
 use emulators::{Store, Stored};
 use proxy::Faults;
@@ -101,8 +101,9 @@ async fn an_append_to_google_takes_one_round_trip_more_when_the_other_one_came_w
 /// of two would write for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_writers_on_s3_that_never_pause_take_turns() {
-    const FEW: u64 = 25;
-    const MANY: u64 = 8 * FEW;
+    const FEW: u64 = 10;
+    // The first pause for others comes after 8 s: a fast writer has about 130 records by then.
+    const MANY: u64 = 200;
     let store = Store::s3();
     let place = store.lake("turns");
     place.open().init().await.unwrap();
@@ -199,17 +200,17 @@ fn assert_holds(store: &Store, reports: usize, kills: usize) {
 
 #[test]
 fn s3_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
-    assert_holds(&Store::s3(), 25, 10);
+    assert_holds(&Store::s3(), repetitions(10, 25), repetitions(3, 10));
 }
 
 #[test]
 fn azure_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
-    assert_holds(&Store::azure(), 25, 10);
+    assert_holds(&Store::azure(), repetitions(10, 25), repetitions(3, 10));
 }
 
 #[test]
 fn google_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
-    assert_holds(&Store::google(), 5, 2);
+    assert_holds(&Store::google(), repetitions(2, 5), repetitions(1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -218,7 +219,7 @@ async fn writers_on_s3_that_all_fail_now_and_then_record_everything_once() {
     let place = store.lake("writers");
     place.open().init().await.unwrap();
     store.proxy.fails(faults());
-    assert_writers_record_everything_once(&place.open(), |_| place.open(), 4, 30).await;
+    assert_writers_record_everything_once(&place.open(), |_| place.open(), 4, repetitions(12, 30)).await;
     assert_went_wrong(&store);
 }
 

@@ -232,15 +232,19 @@ pub fn files_below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// Writes the demo lake into a folder. The command makes it once for all tests of a process.
-pub fn demo_lake(to: &Path) {
+/// The files of the lake that `demo` makes, by their paths in it.
+pub fn demo_files() -> &'static BTreeMap<PathBuf, Vec<u8>> {
     static FILES: OnceLock<BTreeMap<PathBuf, Vec<u8>>> = OnceLock::new();
-    let files = FILES.get_or_init(|| {
+    FILES.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
         ok(folder.path(), &["demo"]);
         files_below(folder.path())
-    });
-    for (name, bytes) in files {
+    })
+}
+
+/// Writes the demo lake into a folder. The command makes it once for all tests of a process.
+pub fn demo_lake(to: &Path) {
+    for (name, bytes) in demo_files() {
         let file = to.join(name);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, bytes).unwrap();

@@ -20,13 +20,34 @@ KINDS = {
 }
 
 
-def table(session, given, opened):
-    """A DataFrame of a question's table. A Delta table is opened once."""
-    if "folder" in given:
-        folder = given["folder"]
-        if folder not in opened:
-            opened[folder] = session.read.format("delta").load(folder)
-        return opened[folder]
+class Views:
+    """The temporary views of a session. What is there already is not made again: a Delta table is read once."""
+
+    def __init__(self, session):
+        self.session = session
+        self.folders = {}
+        self.statements = {}
+
+    def table(self, name, given):
+        if self.folders.get(name) == given.get("folder", self):
+            return
+        self.statements.clear()
+        if "folder" in given:
+            self.folders[name] = given["folder"]
+            found = self.session.read.format("delta").load(given["folder"]).cache()
+        else:
+            self.folders.pop(name, None)
+            found = rows(self.session, given)
+        found.createOrReplaceTempView(name)
+
+    def view(self, name, sql):
+        if self.statements.get(name) != sql:
+            self.session.sql(sql).createOrReplaceTempView(name)
+            self.statements[name] = sql
+
+
+def rows(session, given):
+    """A DataFrame of a question's rows."""
     schema = pa.schema([pa.field(name, KINDS[kind], nullable) for name, kind, nullable in given["columns"]])
     times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     rows = [
@@ -72,11 +93,11 @@ def cells(column):
     return column.to_pylist()
 
 
-def answer(session, question, opened):
+def answer(session, views, question):
     for name, given in question["tables"].items():
-        table(session, given, opened).createOrReplaceTempView(name)
+        views.table(name, given)
     for name, sql in question["views"]:
-        session.sql(sql).createOrReplaceTempView(name)
+        views.view(name, sql)
     found = session.sql(bound(question["sql"], question["parameters"])).toArrow()
     columns = [[field.name, kind(field)] for field in found.schema]
     rows = [list(row) for row in zip(*(cells(column) for column in found.columns))]
@@ -85,10 +106,10 @@ def answer(session, question, opened):
 
 def answers(session, questions, reason):
     """An answer to each question: one that fails does not stop the others, unless the JVM itself is gone."""
-    answers, opened = [], {}
+    answers, views = [], Views(session)
     for question in questions:
         try:
-            answers.append(answer(session, question, opened))
+            answers.append(answer(session, views, question))
         except Exception as error:
             if session._sc._gateway.proc.poll() is not None:
                 raise

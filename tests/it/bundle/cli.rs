@@ -1,6 +1,6 @@
 //! The bundle through the official Databricks CLI.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::{fs, path::PathBuf, process::Stdio, thread};
 
 use serde_json::{Value, json};
 
@@ -214,9 +214,12 @@ fn deploys_once(workspace: &Workspace, target: &str) {
 
 /// Runs each job, whose tasks could start, and starts the app.
 fn runs_everything(workspace: &Workspace, target: &str) {
-    for job in JOBS {
-        workspace.cli(&["bundle", "run", "--target", target, job]).ok();
-    }
+    // At once: the CLI asks for the state of a run once in a while.
+    thread::scope(|scope| {
+        for job in JOBS {
+            scope.spawn(move || workspace.cli(&["bundle", "run", "--target", target, job]).ok());
+        }
+    });
     assert_eq!(workspace.bodies("POST", "/api/2.2/jobs/run-now").len(), JOBS.len());
     workspace.cli(&["bundle", "run", "--target", target, "mcp"]).ok();
     let mut deployments = workspace.changes().into_iter().filter(|it| text(&it["path"]).ends_with("/deployments"));

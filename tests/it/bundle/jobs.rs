@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use ops_runbook::{domain::time::Timestamp, tables::catalog};
 use serde_json::{Map, Value, json};
 use tempfile::{TempDir, tempdir};
+use tokio::runtime::Runtime;
 
 use super::{
     ROOT, stripped_binary, told,
@@ -35,8 +36,8 @@ impl Place {
 }
 
 impl Place<Stored> {
-    fn in_store(store: &Store) -> Self {
-        Self { lake: store.lake("lake"), folder: folder() }
+    async fn with_demo(store: &Store) -> Self {
+        Self { lake: store.demo_lake("lake").await, folder: folder() }
     }
 }
 
@@ -140,8 +141,7 @@ fn tasks_to_run() -> Value {
 #[test]
 fn every_job_is_green_on_s3_and_the_second_time_finds_nothing_new() {
     let store = Store::s3();
-    let place = Place::in_store(&store);
-    ok(&place.lake, &["demo"]);
+    let place = Runtime::new().unwrap().block_on(Place::with_demo(&store));
     let key = json_lines(&place.lake, &["audit", "keygen", "--name", "example.test/ops", "--out", &place.path("key")]);
     let public_key = key[0]["public_key"].as_str().unwrap();
     let secret = fs::read_to_string(place.path("key")).unwrap();

@@ -147,7 +147,7 @@ channels = ["mail"]
     let pages = kept_pictures.map_or(pages, |pictures| Path::new(&pictures).join("mail"));
     fs::create_dir_all(&pages).unwrap();
     fs::copy(kept.join("1.html"), pages.join("digest.html")).unwrap();
-    browser::visit(&pages, "320,1100").unwrap();
+    browser::visit(&pages, "320-light,1100-light-axe").unwrap();
 }
 
 /// A channel that leads to several, and a lake with an alert for it: evidence is missing, and no route but that one.

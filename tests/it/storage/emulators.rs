@@ -2,13 +2,18 @@
 
 use std::{fs, sync::Arc};
 
-use object_store::{ObjectStore, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder};
+use object_store::{
+    ObjectStore, ObjectStoreExt, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder,
+};
 use ops_runbook::lake::{Context, Lake, Surroundings};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use super::proxy::Proxy;
-use crate::{peer::Peer, support::Place};
+use crate::{
+    peer::Peer,
+    support::{Place, demo_files},
+};
 
 /// A bucket or container of an emulator, and what the environment says about it.
 #[derive(Debug)]
@@ -100,6 +105,15 @@ impl Store {
     /// A client of the bucket or container that knows nothing of this program.
     pub fn client(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.client)
+    }
+
+    /// A lake with the history of `demo`: copied, because to make it here takes minutes.
+    pub async fn demo_lake(&self, name: &str) -> Stored {
+        for (path, bytes) in demo_files() {
+            let key = object_store::path::Path::from(format!("{name}/{}", path.display()));
+            self.client.put(&key, bytes.clone().into()).await.unwrap();
+        }
+        self.lake(name)
     }
 
     /// A place for a lake of its own.

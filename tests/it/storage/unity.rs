@@ -44,10 +44,10 @@ fn credentials_for_s3_are_replaced_before_they_end_in_the_middle_of_a_job() {
     store.proxy.takes(Duration::from_millis(200));
     let folder = tempdir().unwrap();
     let file = folder.path().join("many.jsonl");
-    let text: String = (0..40).map(|n| format!("{}\n", report(&format!("r{n}")))).collect();
+    let text: String = (0..12).map(|n| format!("{}\n", report(&format!("r{n}")))).collect();
     fs::write(&file, text).unwrap();
     let answers = json_lines(&place, &["record", file.to_str().unwrap()]);
-    assert_eq!(answers.len(), 40);
+    assert_eq!(answers.len(), 12);
     let (asked, used) = {
         let books = workspace.books.lock().unwrap();
         (books.asked.clone(), books.used.len())
@@ -57,7 +57,7 @@ fn credentials_for_s3_are_replaced_before_they_end_in_the_middle_of_a_job() {
     assert_eq!(used, asked.len(), "new credentials were not used");
     assert_eq!(store.proxy.turned_away(), 0, "credentials were used after their end");
     store.proxy.takes(Duration::ZERO);
-    assert_intact(&place, 40);
+    assert_intact(&place, 12);
     println!("credentials asked for {} times", asked.len());
 }
 
