@@ -147,7 +147,7 @@ fn to_the_end(lake: &Path, config: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_is_sent_once_and_in_order_whatever_fails_and_is_killed() {
-    let (alerts, kills) = (repetitions(240, 10_000), repetitions(8, 40));
+    let (alerts, kills) = (repetitions(100, 10_000), repetitions(6, 40));
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let receiver = Receiver::start(30).await;
