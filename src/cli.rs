@@ -73,7 +73,11 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Make the lake's tables; harmless where they exist
-    Init,
+    Init {
+        /// Make this folder too, for `ingest`: a file arrival trigger needs one to watch
+        #[arg(long, value_name = "DIR|URI")]
+        inbox: Option<String>,
+    },
     /// Make a lake of six weeks of invented incidents and walk through it
     Demo(DemoArgs),
     /// Record a report, or JSON Lines of many
@@ -92,8 +96,9 @@ enum Command {
     ///
     /// An inbox is a folder, or a place in an object store, into which anybody drops reports: *.json, *.jsonl, *.ndjson, also in
     /// folders of its own. A file holds one report, or JSON Lines of many, each of which counts for itself. What was taken moves to
-    /// _done; a document that cannot be a record moves to _rejected, with the reason next to it and in the table
-    /// rejected_inputs, and so does each bad line of many, while its file moves to _done. Nothing is recorded twice, also when two
+    /// _done/NAME beside the inbox, where NAME is the inbox's own; a document that cannot be a record moves to _rejected/NAME
+    /// beside it, with the reason next to it and in the table rejected_inputs, and so does each bad line of many, while its file
+    /// moves to _done/NAME. So nothing arrives below the inbox but what is dropped there. Nothing is recorded twice, also when two
     /// run at once or one is killed. Names that begin with _ or . are left alone. Makes the lake if there is none.
     Ingest(ingest::IngestArgs),
     /// Open, log, close, read incidents
@@ -292,7 +297,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
     let (policy, file) = configuration(cli.global.config.as_deref(), output)?;
     let lake = || place::lake(&cli.global, Context::system().with_policy(policy.clone()));
     match &cli.command {
-        Command::Init => commands::init(&lake()?, output).await,
+        Command::Init { inbox } => commands::init(&lake()?, inbox.as_deref(), output).await,
         Command::Demo(args) => commands::demo(&cli.global, args, redactor, output).await,
         Command::Record { file, artefacts } => commands::record(&lake()?, file, *artefacts, redactor, output).await,
         Command::Ingest(args) => ingest::run(args, &lake()?, redactor, output).await,

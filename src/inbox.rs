@@ -26,7 +26,7 @@ use crate::{
 use names::Folder;
 
 /// What can be given as an inbox, as hints say it.
-const EXAMPLES: &str = "give a folder, such as /Volumes/main/ops/inbox, or s3://bucket/prefix, \
+const EXAMPLES: &str = "give a folder, such as /Volumes/main/ops/inbox/incoming, or s3://bucket/prefix, \
                         abfss://container@account.dfs.core.windows.net/prefix, az://container/prefix or gs://bucket/prefix";
 
 /// What can go wrong with an inbox.
@@ -36,6 +36,11 @@ pub enum InboxError {
     Missing(String),
     #[error("{0} cannot be an inbox")]
     Unfit(String),
+    /// A root, such as that of a volume or of a bucket.
+    #[error(
+        "{inbox} cannot be an inbox: what was taken goes into _done and _rejected beside it, and nothing can be beside it"
+    )]
+    Root { inbox: String, instead: String },
     /// The location, or what the environment says about it.
     #[error("the inbox cannot be used")]
     Place(#[source] LakeError),
@@ -51,18 +56,23 @@ impl InboxError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Missing(_) => "make the folder first, or correct --inbox".into(),
+            Self::Missing(_) => "make the folder with `ops-runbook init --inbox`, or correct --inbox".into(),
             Self::Unfit(_) => EXAMPLES.into(),
+            Self::Root { instead, .. } => format!("give a folder in it, such as {instead}"),
             Self::Place(LakeError::BadLocation { .. }) => EXAMPLES.into(),
             Self::Place(error) => return error.hint(),
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                "whoever ingests must be able to list, read, rename and create files in the inbox".into()
+                "ingest needs to list, read and rename files in the inbox, and to create folders beside it".into()
+            }
+            Self::File { source, .. } if source.kind() == io::ErrorKind::CrossesDevices => {
+                "_done and _rejected beside the inbox are on another file system; give a folder in the inbox as --inbox"
+                    .into()
             }
             Self::File { .. } => {
                 "run it again: what was recorded is not recorded twice, and what is left is taken".into()
             }
             Self::Store(error) => return crate::lake::cloud::hint(error),
-            Self::NoName(_) => "move away what has this name in _done and _rejected".into(),
+            Self::NoName(_) => "move away what has this name in _done and _rejected beside the inbox".into(),
         })
     }
 }
@@ -144,13 +154,32 @@ pub enum Inbox {
 
 impl Inbox {
     /// # Errors
-    /// [`InboxError::Unfit`], [`InboxError::Place`].
+    /// [`InboxError::Unfit`], [`InboxError::Root`], [`InboxError::Place`].
     pub fn open(text: &str, surroundings: &Surroundings) -> Result<Self> {
         let location: Location = text.parse().map_err(InboxError::Place)?;
         match location.in_account(surroundings.variables.azure_account()) {
-            Location::Folder(root) => Ok(Self::Folder(folder::Place::new(root))),
+            Location::Folder(root) => Ok(Self::Folder(folder::Place::new(root)?)),
             location @ Location::Catalog(_) => Err(InboxError::Unfit(location.to_string())),
-            location => Ok(Self::Bucket(bucket::Place::open(&location, surroundings).map_err(InboxError::Place)?)),
+            location => Ok(Self::Bucket(bucket::Place::open(location, surroundings)?)),
+        }
+    }
+
+    /// Makes its folder. Returns whether that was missing; an object store needs none.
+    ///
+    /// # Errors
+    /// The place's.
+    pub async fn make(&self) -> Result<bool> {
+        match self {
+            Self::Folder(place) => place.make().await,
+            Self::Bucket(_) => Ok(false),
+        }
+    }
+
+    /// Where what was taken goes. Ends without a slash.
+    pub fn display_of(&self, folder: Folder) -> String {
+        match self {
+            Self::Folder(place) => place.results(folder).display().to_string(),
+            Self::Bucket(place) => place.display_of(folder),
         }
     }
 

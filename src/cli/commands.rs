@@ -51,14 +51,27 @@ const TOLD: usize = 20;
 
 pub type Outcome = Result<Code, Failure>;
 
-pub async fn init(lake: &Lake, output: &Output) -> Outcome {
+pub async fn init(lake: &Lake, inbox: Option<&str>, output: &Output) -> Outcome {
+    let inbox = inbox.map(place::inbox).transpose()?;
     let made = lake.init().await?;
+    let mut answer = json!({ "lake": lake.display(), "made": made });
+    let mut lines = vec![match made {
+        true => format!("made a lake at {}", lake.display()),
+        false => format!("the lake at {} is there already; nothing was changed", lake.display()),
+    }];
+    if let Some(inbox) = inbox {
+        let made = inbox.make().await?;
+        let display = inbox.display();
+        lines.push(match made {
+            true => format!("made an inbox at {display}"),
+            false => format!("the inbox at {display} is there already"),
+        });
+        answer["inbox"] = json!({ "location": display, "made": made });
+    }
     if output.json {
-        output.json(&json!({ "lake": lake.display(), "made": made }))?;
-    } else if made {
-        output.text(&format!("made a lake at {}", lake.display()))?;
+        output.json(&answer)?
     } else {
-        output.text(&format!("the lake at {} is there already; nothing was changed", lake.display()))?;
+        output.text(&lines.join("\n"))?
     }
     Ok(Code::Success)
 }

@@ -267,7 +267,7 @@ fn warehouse_code(error: &StatementError) -> Code {
 fn inbox_code(error: &InboxError) -> Code {
     match error {
         InboxError::Missing(_) => Code::NotFound,
-        InboxError::Unfit(_) | InboxError::Place(_) => Code::Usage,
+        InboxError::Unfit(_) | InboxError::Root { .. } | InboxError::Place(_) => Code::Usage,
         InboxError::File { .. } | InboxError::Store(_) | InboxError::NoName(_) => Code::Failure,
     }
 }

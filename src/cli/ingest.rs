@@ -37,7 +37,7 @@ const SAID: u64 = 20;
 
 #[derive(Debug, Args)]
 pub struct IngestArgs {
-    /// A folder, such as /Volumes/main/ops/inbox, or s3://, abfss://, az://, gs://
+    /// A folder, such as /Volumes/main/ops/inbox/incoming, or s3://, abfss://, az://, gs://. Not the root of a volume or a bucket
     #[arg(long, value_name = "DIR|URI")]
     inbox: String,
     /// Leave a file alone that changed within so long; its writer may not be done. Object stores show whole files only
@@ -117,7 +117,7 @@ impl<'a> Teller<'a> {
     fn finish(self) -> io::Result<()> {
         let more = self.rejected.into_inner().saturating_sub(SAID);
         if more > 0 && !self.output.json {
-            self.output.problem(&format!("rejected: {more} more; each has its reason next to it in _rejected"));
+            self.output.problem(&format!("rejected: {more} more; each has its reason next to it"));
         }
         self.failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }

@@ -32,7 +32,7 @@ pub fn surroundings(global: &Global) -> Result<Surroundings, LakeError> {
 /// The inbox that an argument names. Asks, reads and makes nothing.
 ///
 /// # Errors
-/// [`InboxError::Unfit`], [`InboxError::Place`].
+/// [`InboxError::Unfit`], [`InboxError::Root`], [`InboxError::Place`].
 pub fn inbox(text: &str) -> Result<Inbox, InboxError> {
     Inbox::open(text, &Surroundings { variables: variables(), ..Surroundings::default() })
 }

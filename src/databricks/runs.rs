@@ -25,6 +25,31 @@ pub enum Runs {
     Active,
 }
 
+/// What a workspace answers when it is asked about a run of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    Run(Box<Run>),
+    Untimed(Untimed),
+}
+
+impl Answer {
+    /// # Errors
+    /// [`ApiError::Unexpected`] for a run without any time.
+    pub fn timed(self) -> Result<Run, ApiError> {
+        match self {
+            Self::Run(run) => Ok(*run),
+            Self::Untimed(run) => Err(ApiError::Unexpected(format!("run {} without start_time", run.id))),
+        }
+    }
+}
+
+/// A run without any time: no start, no end, and none of a task or a repair. So it has no place among the others yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untimed {
+    pub id: Id,
+    pub is_over: bool,
+}
+
 /// What a task run left behind. Texts are hostile and up to 5 MB long.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Output {
@@ -38,12 +63,12 @@ pub struct Output {
 }
 
 impl Client {
-    /// Runs that whoever asks may see, the last started first, each once, with the last attempt at every task. `told` hears how
-    /// many there are so far.
+    /// Runs that the caller may see, the last started first, each once, with the last attempt at every task. `told` gets the
+    /// number of those found so far.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn runs(&self, wanted: Runs, told: impl Fn(usize)) -> Result<Vec<Run>, ApiError> {
+    pub async fn runs(&self, wanted: Runs, told: impl Fn(usize)) -> Result<Vec<Answer>, ApiError> {
         let mut query = vec![("limit", RUNS.to_owned()), ("expand_tasks", "true".to_owned())];
         if let Runs::OfJob(job, _) = wanted {
             query.push(("job_id", job.to_string()));
@@ -55,7 +80,7 @@ impl Client {
             Runs::Active => ("active_only", "true".to_owned()),
         });
         let mut pages = std::pin::pin!(self.pages::<RunList>(&LIST, query));
-        let mut runs: Vec<Run> = Vec::new();
+        let mut runs: Vec<Answer> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         while let Some(page) = pages.try_next().await? {
             for answer in page {
@@ -75,11 +100,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ApiError::NotFound`] when there is no such run any more, or it may not be seen; and others.
-    pub async fn run(&self, id: &Id) -> Result<Run, ApiError> {
+    pub async fn run(&self, id: &Id) -> Result<Answer, ApiError> {
         self.paged_run(id.as_str(), true).await
     }
 
-    async fn paged_run(&self, id: impl ToString, with_history: bool) -> Result<Run, ApiError> {
+    async fn paged_run(&self, id: impl ToString, with_history: bool) -> Result<Answer, ApiError> {
         let mut query = vec![("run_id", id.to_string())];
         if with_history {
             query.push(("include_history", "true".to_owned()));

@@ -127,9 +127,11 @@ impl JobRule {
 /// What all rules say of a job, in the order of [`JobRule::ALL`]. Rules that are off, or that the job is exempt from, say
 /// nothing.
 pub fn examine(subject: &Subject<'_>, comply: &Comply, now: Timestamp) -> Vec<Finding> {
-    let judged = JobRule::ALL.iter().copied().filter(|rule| {
-        comply.rule(*rule).enabled && exemption(subject, comply).is_none_or(|exempt| !exempt.covers(*rule))
-    });
+    let exemptions = exemptions(subject, comply);
+    let judged = JobRule::ALL
+        .iter()
+        .copied()
+        .filter(|rule| comply.rule(*rule).enabled && !exemptions.iter().any(|exempt| exempt.covers(*rule)));
     let finding = |rule| {
         let (status, text) = match judge(rule, subject, comply, now) {
             Verdict::Pass(text) => (CheckStatus::Pass, text),
@@ -163,8 +165,12 @@ pub fn shared_clusters(settings: &Map<String, Value>) -> BTreeSet<String> {
     compute::on_shared(&shape::tasks(settings)).into_iter().map(|(_, id)| id.to_owned()).collect()
 }
 
-/// Why some rules, or all, are not for this job.
-pub fn exemption<'a>(subject: &Subject<'_>, comply: &'a Comply) -> Option<&'a Exemption> {
+/// Why some rules do not hold for this job. An exemption from all rules stands alone.
+pub fn exemptions<'a>(subject: &Subject<'_>, comply: &'a Comply) -> Vec<&'a Exemption> {
     let tags = subject.settings.get("tags").and_then(Value::as_object);
-    comply.exempt.iter().find(|exempt| exempt.matches(subject.id, tags))
+    let matching: Vec<&Exemption> = comply.exempt.iter().filter(|exempt| exempt.matches(subject.id, tags)).collect();
+    match matching.iter().find(|exempt| exempt.is_whole()) {
+        Some(whole) => vec![whole],
+        None => matching,
+    }
 }

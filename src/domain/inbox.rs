@@ -69,6 +69,10 @@ impl Rejection {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Ingested {
     pub inbox: String,
+    /// Where the files of which everything was recorded or rejected line by line are.
+    pub done_in: String,
+    /// Where the rejected documents are, each with its reason.
+    pub rejected_in: String,
     /// Files that were moved away.
     pub taken: u64,
     /// Documents that became records.

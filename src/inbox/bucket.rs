@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::{ids::hex, report::MAX_REPORT_BYTES, time::Timestamp},
-    lake::{self, Backoff, LakeError, Surroundings, cloud, location::Location},
+    lake::{Backoff, Surroundings, cloud, location::Location},
 };
 
 /// Parts of an upload under way at once.
@@ -30,12 +30,37 @@ const UPLOADS: usize = 4;
 pub struct Place {
     store: Arc<dyn ObjectStore>,
     location: Location,
+    /// Where what was taken goes.
+    done: Path,
+    rejected: Path,
 }
 
 impl Place {
-    pub fn open(location: &Location, surroundings: &Surroundings) -> lake::Result<Self, LakeError> {
-        let store = cloud::open(location, &surroundings.variables, None, surroundings.request_timeout)?;
-        Ok(Self { store, location: location.clone() })
+    /// # Errors
+    /// [`InboxError::Root`], [`InboxError::Place`].
+    pub fn open(location: Location, surroundings: &Surroundings) -> Result<Self> {
+        let prefix = location.prefix();
+        let mut parts: Vec<_> = prefix.parts().collect();
+        let Some(name) = parts.pop() else {
+            return Err(InboxError::Root { inbox: location.to_string(), instead: format!("{location}/incoming") });
+        };
+        let parent = Path::from_iter(parts);
+        let [done, rejected] =
+            [Folder::Done, Folder::Rejected].map(|folder| parent.clone().join(folder.name()).join(name.clone()));
+        let store = cloud::open(&location, &surroundings.variables, None, surroundings.request_timeout);
+        Ok(Self { store: store.map_err(InboxError::Place)?, location, done, rejected })
+    }
+
+    /// Where what was taken goes.
+    fn results(&self, folder: Folder) -> &Path {
+        match folder {
+            Folder::Done => &self.done,
+            Folder::Rejected => &self.rejected,
+        }
+    }
+
+    pub fn display_of(&self, folder: Folder) -> String {
+        self.location.clone().with_prefix(self.results(folder).clone()).to_string()
     }
 
     pub fn display(&self) -> String {
@@ -104,8 +129,7 @@ impl Place {
     }
 
     fn below(&self, into: Folder, name: &str) -> Path {
-        let folder = self.location.prefix().join(into.name());
-        name.split('/').fold(folder, |path, segment| path.join(segment))
+        name.split('/').fold(self.results(into).clone(), |path, segment| path.join(segment))
     }
 
     /// The first name that nothing else has.
@@ -196,7 +220,7 @@ fn seen(meta: &ObjectMeta) -> Seen {
     Seen { size: meta.size, modified: Timestamp::new(meta.last_modified), version: meta.e_tag.clone() }
 }
 
-/// A walk through everything below the prefix, what was taken left out.
+/// A walk through everything below the prefix, what was taken from it or from an inbox in it left out.
 pub struct Walk {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
@@ -230,7 +254,7 @@ impl Walk {
         Ok(found)
     }
 
-    /// Goes on behind a folder that only grows.
+    /// Goes on behind a folder that earlier versions put into the inbox, or that belongs to an inbox in this one.
     fn skip(&mut self, folder: Folder) {
         // The character that follows the slash.
         let behind = self.prefix.clone().join(format!("{}0", folder.name()));

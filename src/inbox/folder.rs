@@ -39,6 +39,9 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> InboxError + '_ {
 pub struct Place {
     /// Absolute.
     root: PathBuf,
+    parent: PathBuf,
+    /// In its parent.
+    name: OsString,
 }
 
 /// A file on its way.
@@ -53,8 +56,33 @@ pub struct Taking {
 }
 
 impl Place {
-    pub fn new(root: PathBuf) -> Self {
-        Self { root }
+    /// # Errors
+    /// [`InboxError::Root`].
+    pub fn new(root: PathBuf) -> Result<Self> {
+        match (root.parent(), root.file_name()) {
+            (Some(parent), Some(name)) if !is_volume(&root) => {
+                Ok(Self { parent: parent.to_owned(), name: name.to_owned(), root })
+            }
+            _ => {
+                let instead = root.join("incoming").display().to_string();
+                Err(InboxError::Root { inbox: root.display().to_string(), instead })
+            }
+        }
+    }
+
+    /// Where what was taken goes.
+    pub fn results(&self, folder: Folder) -> PathBuf {
+        self.parent.join(folder.name()).join(&self.name)
+    }
+
+    pub async fn make(&self) -> Result<bool> {
+        let root = self.root.clone();
+        blocking(move || {
+            let is_missing = !root.exists();
+            fs::create_dir_all(&root).map_err(failed(&root))?;
+            Ok(is_missing)
+        })
+        .await?
     }
 
     pub fn display(&self) -> String {
@@ -83,8 +111,8 @@ impl Place {
     }
 
     pub async fn take(&self, taking: Taking) -> Result<Moved> {
-        let root = self.root.clone();
-        blocking(move || take(&root, &taking)).await?
+        let place = self.clone();
+        blocking(move || take(&place, &taking)).await?
     }
 
     pub async fn put_aside(
@@ -94,7 +122,7 @@ impl Place {
         hash: String,
         reason: String,
     ) -> Result<()> {
-        let folder = self.root.join(Folder::Rejected.name());
+        let folder = self.results(Folder::Rejected);
         blocking(move || {
             let (_, target) = free(&folder, &names, &hash, Some(&reason))?;
             if let Some(bytes) = bytes.filter(|_| !target.exists()) {
@@ -110,6 +138,11 @@ impl Place {
         })
         .await?
     }
+}
+
+/// `/Volumes/CATALOG/SCHEMA/VOLUME`: a schema holds no files.
+fn is_volume(root: &Path) -> bool {
+    root.strip_prefix("/Volumes").is_ok_and(|below| below.components().count() <= 3)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -201,7 +234,7 @@ fn parts(file: fs::File, path: PathBuf) -> impl futures::Stream<Item = Result<By
     })
 }
 
-fn take(root: &Path, taking: &Taking) -> Result<Moved> {
+fn take(place: &Place, taking: &Taking) -> Result<Moved> {
     let Taking { path, name, seen: expected, hash, into, reason } = taking;
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() && seen(&found) == *expected => {}
@@ -209,7 +242,7 @@ fn take(root: &Path, taking: &Taking) -> Result<Moved> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Moved::Gone),
         Err(error) => return Err(failed(path)(error)),
     }
-    let (made_reason, target) = free(&root.join(into.name()), &of_file(name, hash), hash, reason.as_deref())?;
+    let (made_reason, target) = free(&place.results(*into), &of_file(name, hash), hash, reason.as_deref())?;
     if let Some(reason) = reason {
         write_reason(&target, reason)?;
     }
@@ -221,7 +254,7 @@ fn take(root: &Path, taking: &Taking) -> Result<Moved> {
     if hash_of(&target).map_err(failed(&target))? == *hash {
         return Ok(Moved::Moved);
     }
-    put_back(root, path, name, &target)?;
+    put_back(&place.root, path, name, &target)?;
     if reason.is_some() && made_reason {
         let _ = fs::remove_file(with_reason(&target));
     }

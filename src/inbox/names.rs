@@ -7,7 +7,8 @@ const MARK: usize = 12;
 /// Behind the name of what was rejected.
 const REASON: &str = ".reason.json";
 
-/// Where what was taken goes.
+/// Where what was taken goes: into a folder of the inbox's name, in a folder beside the inbox. So nothing that watches the inbox
+/// and what is below it sees files arrive there, and inboxes in one folder keep theirs apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Folder {
     Done,

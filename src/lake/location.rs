@@ -85,6 +85,15 @@ impl Location {
         }
     }
 
+    /// Another place in the same bucket or container.
+    pub fn with_prefix(mut self, other: Path) -> Self {
+        match &mut self {
+            Self::S3 { prefix, .. } | Self::Azure { prefix, .. } | Self::Google { prefix, .. } => *prefix = other,
+            Self::Folder(_) | Self::Catalog(_) => {}
+        }
+        self
+    }
+
     /// Where inside its bucket or container the lake is.
     pub fn prefix(&self) -> Path {
         match self {

@@ -98,14 +98,14 @@ pub async fn check(
         for finding in &mut findings {
             finding.text = redactor.text(&finding.text).into_owned();
         }
-        let exempt = comply::exemption(&subject, comply);
-        look.exempt.extend(exempt.map(|exempt| Exempt {
+        let exemptions = comply::exemptions(&subject, comply);
+        look.exempt.extend(exemptions.iter().map(|exempt| Exempt {
             job_id: job.id,
             name: job.name(),
             rules: exempt.rules.clone(),
             reason: exempt.reason.clone(),
         }));
-        if exempt.is_none_or(|exempt| !exempt.is_whole()) {
+        if !exemptions.iter().any(|exempt| exempt.is_whole()) {
             look.add(&findings);
         }
         judged.push((job, findings));

@@ -100,6 +100,8 @@ pub async fn ingest(
 ) -> Result<Outcome, OpsError> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let display = redactor.text(&inbox.display()).into_owned();
+    let results = |folder| redactor.text(&inbox.display_of(folder)).into_owned();
+    let (done_in, rejected_in) = (results(Folder::Done), results(Folder::Rejected));
     let run = Run {
         lake,
         ledger,
@@ -107,7 +109,7 @@ pub async fn ingest(
         patience,
         redactor,
         told,
-        counted: Mutex::new(Ingested { inbox: display.clone(), ..Ingested::default() }),
+        counted: Mutex::new(Ingested { inbox: display.clone(), done_in, rejected_in, ..Ingested::default() }),
         display,
         memory: Arc::new(Semaphore::new(BUDGET)),
         cores: Arc::new(Semaphore::new(cores)),

@@ -54,6 +54,9 @@ const MAX_ROUNDS: u32 = 20;
 /// Characters of a workspace's id.
 const MAX_WORKSPACE_ID: usize = 64;
 
+/// Why a run was left out.
+const UNTIMED: &str = "the workspace gives no start time for it, and none of its tasks; look at it there";
+
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -216,7 +219,7 @@ pub async fn sweep(
         not_asked_about,
         incidents: Vec::new(),
         added: Vec::new(),
-        left: Vec::new(),
+        left: gathered.untimed().map(|run| Left { run_id: run.clone(), reason: UNTIMED.into() }).collect(),
     };
     let last_told = before.last.as_ref().and_then(|(_, last)| last.told);
     let cool_down = lake.context.policy.cool_down(Trigger::AccessIssue);
@@ -225,7 +228,7 @@ pub async fn sweep(
     let mut new = recording.open(openings, &mut told_with, &mut swept).await?;
     new.extend(recording.add(notes, &mut swept).await?);
     let told_last = told_with.or(last_told);
-    let under_way: Vec<Id> = gathered.listed().filter(|run| !run.state.is_over()).map(|run| run.id.clone()).collect();
+    let under_way = gathered.under_way();
     new.extend(record_runs(lake, ledger, before, &swept, &gathered, under_way, news, told_last, earliest).await?);
     let followed = consequences(lake, ledger, &new).await?;
     Ok((swept, followed))

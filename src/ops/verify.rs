@@ -2,7 +2,10 @@
 
 use super::{OpsError, comply, consequences, prepare_step};
 use crate::{
-    databricks::{Client, runs::Runs},
+    databricks::{
+        Client,
+        runs::{Answer, Runs},
+    },
     domain::{
         entry::{Entry, canonical},
         ids::{Id, IncidentId, sha256_hex},
@@ -75,7 +78,9 @@ pub async fn look(
     watch: &Watch,
     redactor: &Redactor,
 ) -> Result<(Verification, Option<Recorded>), OpsError> {
-    let mut runs = client.runs(Runs::OfJob(watch.job_id, watch.since), |_| {}).await?;
+    // Judged in the order in which they started: one without any time leaves nothing to judge.
+    let answers = client.runs(Runs::OfJob(watch.job_id, watch.since), |_| {}).await?;
+    let mut runs = answers.into_iter().map(Answer::timed).collect::<Result<Vec<_>, _>>()?;
     for text in runs.iter_mut().flat_map(|run| run.texts_mut()) {
         *text = redactor.text(text).into_owned();
     }

@@ -1,6 +1,6 @@
 //! What one look at the jobs of a workspace saw.
 
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 
 use super::{
     listing::{fixed, flexible, number, table},
@@ -21,7 +21,7 @@ pub fn text(look: &Look, width: usize) -> String {
         jobs(look.jobs + look.exempt.iter().filter(|exempt| exempt.rules.is_empty()).count() + look.unread.len()),
         line(look.workspace_id.as_str()),
         look.failing,
-        look.exempt.len(),
+        look.exempt.iter().map(|exempt| exempt.job_id).collect::<BTreeSet<_>>().len(),
         look.unread.len()
     );
     let rows = look.rules.iter().filter(|rule| rule.enabled).map(|rule| {

@@ -5,15 +5,16 @@ use crate::domain::inbox::{Ingested, Rejection, rejected_at};
 
 /// A few lines: what was taken, and what is left.
 pub fn text(ingested: &Ingested) -> String {
-    let Ingested { inbox, taken, recorded, known, rejected, waiting, unreadable } = ingested;
+    let Ingested { inbox, rejected_in, taken, recorded, known, rejected, waiting, unreadable, .. } = ingested;
     let mut text = format!(
         "Files taken from {}: {taken}.\nRecorded: {recorded}; known before: {known}; rejected: {rejected}.\n",
         line(inbox)
     );
     if *rejected > 0 {
-        text.push_str(
-            "What was rejected is in _rejected, each with its reason next to it; so says the table rejected_inputs.\n",
-        );
+        text.push_str(&format!(
+            "What was rejected is in {}, each with its reason next to it; the table rejected_inputs lists it.\n",
+            line(rejected_in)
+        ));
     }
     if *waiting > 0 {
         text.push_str(&format!("Left for the next time, because somebody may still be writing: {waiting}.\n"));
@@ -60,7 +61,9 @@ mod tests {
     #[test]
     fn an_ingest_is_told_in_a_few_lines() {
         let ingested = Ingested {
-            inbox: "/Volumes/main/ops/inbox".into(),
+            inbox: "/Volumes/main/ops/inbox/incoming".into(),
+            done_in: "/Volumes/main/ops/inbox/_done/incoming".into(),
+            rejected_in: "/Volumes/main/ops/inbox/_rejected/incoming".into(),
             taken: 12,
             recorded: 9,
             known: 1,
@@ -69,9 +72,9 @@ mod tests {
             unreadable: 0,
         };
         insta::assert_snapshot!(text(&ingested), @r"
-        Files taken from /Volumes/main/ops/inbox: 12.
+        Files taken from /Volumes/main/ops/inbox/incoming: 12.
         Recorded: 9; known before: 1; rejected: 2.
-        What was rejected is in _rejected, each with its reason next to it; so says the table rejected_inputs.
+        What was rejected is in /Volumes/main/ops/inbox/_rejected/incoming, each with its reason next to it; the table rejected_inputs lists it.
         Left for the next time, because somebody may still be writing: 1.
         ");
         let nothing = Ingested { inbox: "/in".into(), ..Ingested::default() };

@@ -53,9 +53,9 @@ fn taken(documents: usize) -> u64 {
         (&summary["taken"], &summary["recorded"], &summary["rejected"]),
         (&json!(documents), &json!(documents - broken), &json!(broken))
     );
-    let reasons = files(&inbox.join("_rejected"), |name| name.ends_with(".reason.json"));
-    let kept = files(&inbox.join("_rejected"), |name| !name.ends_with(".reason.json"));
-    let done = files(&inbox.join("_done"), |_| true);
+    let reasons = files(&folder.path().join("_rejected/inbox"), |name| name.ends_with(".reason.json"));
+    let kept = files(&folder.path().join("_rejected/inbox"), |name| !name.ends_with(".reason.json"));
+    let done = files(&folder.path().join("_done/inbox"), |_| true);
     assert_eq!((reasons, kept, done), (broken, broken, documents - broken));
     let rows = json_lines(&lake, &["sql", "SELECT count(*) AS n FROM rejected_inputs WHERE problems LIKE '[{%'"]);
     assert_eq!(rows, [json!({ "n": broken })]);

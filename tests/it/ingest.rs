@@ -78,23 +78,23 @@ fn assert_good_and_bad(lake: &impl Place, inbox: &impl Inbox) {
     assert_eq!(
         names(inbox),
         [
+            "../_done/good.json",
+            "../_done/pretty.ndjson",
+            "../_done/team/many.jsonl",
+            "../_rejected/bad.json",
+            "../_rejected/bad.json.reason.json",
+            "../_rejected/team/many.jsonl.3.json",
+            "../_rejected/team/many.jsonl.3.json.reason.json",
+            "../_rejected/team/many.jsonl.5.json",
+            "../_rejected/team/many.jsonl.5.json.reason.json",
             "_SUCCESS",
-            "_done/good.json",
-            "_done/pretty.ndjson",
-            "_done/team/many.jsonl",
-            "_rejected/bad.json",
-            "_rejected/bad.json.reason.json",
-            "_rejected/team/many.jsonl.3.json",
-            "_rejected/team/many.jsonl.3.json.reason.json",
-            "_rejected/team/many.jsonl.5.json",
-            "_rejected/team/many.jsonl.5.json.reason.json",
             "half.json.tmp",
             "notes.txt",
         ]
     );
-    assert_eq!(inbox.read("_rejected/bad.json"), bad.as_bytes());
-    assert_eq!(inbox.read("_rejected/team/many.jsonl.3.json"), bad_line.as_bytes());
-    assert_eq!(inbox.read("_done/team/many.jsonl"), lines.as_bytes());
+    assert_eq!(inbox.read("../_rejected/bad.json"), bad.as_bytes());
+    assert_eq!(inbox.read("../_rejected/team/many.jsonl.3.json"), bad_line.as_bytes());
+    assert_eq!(inbox.read("../_done/team/many.jsonl"), lines.as_bytes());
 
     let rows = sql_rows(
         lake,
@@ -103,9 +103,9 @@ fn assert_good_and_bad(lake: &impl Place, inbox: &impl Inbox) {
     );
     assert_eq!(rows.len(), 3);
     let dropped = [
-        ("bad.json", None, "_rejected/bad.json"),
-        ("team/many.jsonl", Some(3), "_rejected/team/many.jsonl.3.json"),
-        ("team/many.jsonl", Some(5), "_rejected/team/many.jsonl.5.json"),
+        ("bad.json", None, "../_rejected/bad.json"),
+        ("team/many.jsonl", Some(3), "../_rejected/team/many.jsonl.3.json"),
+        ("team/many.jsonl", Some(5), "../_rejected/team/many.jsonl.5.json"),
     ];
     for (row, (name, line, file)) in rows.iter().zip(dropped) {
         let reason: Value = serde_json::from_slice(&inbox.read(&format!("{file}.reason.json"))).unwrap();
@@ -223,7 +223,7 @@ fn no_secret_reaches_a_reason_the_lake_or_an_output() {
     }
     assert_eq!(reasons, 6);
     // What was dropped is the user's, and stays as it was.
-    let kept = inbox.read("_rejected/bad.json");
+    let kept = inbox.read("../_rejected/bad.json");
     assert!(PLANTED.iter().any(|secret| kept.windows(secret.len()).any(|window| window == secret.as_bytes())));
     assert_eq!(kept, bad.to_string().as_bytes());
 }
@@ -297,8 +297,53 @@ fn another_content_under_a_known_id_is_not_swallowed() {
     assert_eq!(counts(&summary), [1, 0, 0, 1, 0, 0]);
     assert_eq!(rejections[0]["problems"][0]["pointer"], "/report_id");
     assert!(rejections[0]["problems"][0]["message"].as_str().unwrap().contains("row 1 "), "{rejections:?}");
-    assert_eq!(inbox.read("_rejected/two.json"), other.to_string().as_bytes());
+    assert_eq!(inbox.read("../_rejected/two.json"), other.to_string().as_bytes());
     assert_intact(&lake, 1);
+}
+
+#[test]
+fn inboxes_in_one_folder_keep_their_results_apart_and_old_results_are_left_alone() {
+    let folder = tempdir().unwrap();
+    let parent = std::rc::Rc::new(tempdir().unwrap());
+    let inboxes = ["one", "two"].map(|name| Folder::within(&parent, name));
+    assert_apart(&folder.path().join("lake"), &inboxes);
+}
+
+/// The names are those of an earlier version, which kept what it took in the inbox.
+fn assert_apart(lake: &impl Place, inboxes: &[impl Inbox; 2]) {
+    let [first, second] = inboxes;
+    for (id, inbox) in [("first", first), ("second", second)] {
+        inbox.drop("a.json", report(id).to_string().as_bytes());
+        inbox.drop("_done/old.json", report(&format!("old-{id}")).to_string().as_bytes());
+        inbox.drop("_rejected/team/old.json", b"{");
+        let (_, summary) = ingest(lake, inbox, &[]);
+        assert_eq!(counts(&summary), [1, 1, 0, 0, 0, 0]);
+        assert_eq!(names(inbox), ["../_done/a.json", "_done/old.json", "_rejected/team/old.json"]);
+        let parent = inbox.uri();
+        let (parent, name) = parent.rsplit_once('/').unwrap();
+        assert_eq!(summary["done_in"], format!("{parent}/_done/{name}"));
+        assert_eq!(summary["rejected_in"], format!("{parent}/_rejected/{name}"));
+    }
+    assert_eq!(first.read("../_done/a.json"), report("first").to_string().as_bytes());
+    assert_eq!(second.read("../_done/a.json"), report("second").to_string().as_bytes());
+    assert_intact(lake, 2);
+}
+
+#[test]
+fn init_makes_an_inbox_that_ingest_takes_from() {
+    let folder = tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    let inbox = Folder::within(&std::rc::Rc::new(tempdir().unwrap()), "volume/incoming");
+    let path = inbox.path();
+    let made = || json_lines(&lake, &["init", "--inbox", path.to_str().unwrap()]).remove(0)["inbox"].clone();
+    assert_eq!(made(), json!({ "location": path, "made": true }));
+    assert!(path.is_dir());
+    assert_eq!(made(), json!({ "location": path, "made": false }));
+    let (_, summary) = ingest(&lake, &inbox, &[]);
+    assert_eq!(counts(&summary), [0; 6]);
+    let refused = run(&folder.path().join("other"), &["init", "--inbox", "s3://bucket"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(!folder.path().join("other").exists(), "a lake was made beside an inbox that cannot be");
 }
 
 #[test]
@@ -319,9 +364,9 @@ fn assert_too_large(lake: &impl Place, inbox: &impl Inbox) {
         assert_eq!(rejection["input_hash"], hash(big.to_string().as_bytes()));
         assert!(rejection["problems"][0]["message"].as_str().unwrap().contains("4 MiB"), "{rejection}");
     }
-    assert_eq!(inbox.read("_rejected/big.json"), big.to_string().as_bytes());
-    assert_eq!(inbox.read("_done/lines.jsonl"), lines.as_bytes());
-    assert!(names(inbox).contains(&"_rejected/lines.jsonl.2.json.reason.json".to_owned()));
+    assert_eq!(inbox.read("../_rejected/big.json"), big.to_string().as_bytes());
+    assert_eq!(inbox.read("../_done/lines.jsonl"), lines.as_bytes());
+    assert!(names(inbox).contains(&"../_rejected/lines.jsonl.2.json.reason.json".to_owned()));
     assert_intact(lake, 2);
 }
 
@@ -357,8 +402,23 @@ fn an_inbox_that_is_none_is_said_so() {
         assert!(!lake.exists(), "a lake was made for no inbox");
     };
     let none = folder.path().join("none");
-    check(none.to_str().unwrap(), 4, &["there is no inbox at", "hint: make the folder first, or correct --inbox"]);
+    check(
+        none.to_str().unwrap(),
+        4,
+        &["there is no inbox at", "hint: make the folder with `ops-runbook init --inbox`, or correct --inbox"],
+    );
     check("uc://main.ops", 2, &["cannot be an inbox", "hint: give a folder"]);
+    for (root, instead) in [
+        ("/", "/incoming"),
+        ("/Volumes/main/ops/inbox", "/Volumes/main/ops/inbox/incoming"),
+        ("/Volumes/main/ops/inbox/", "/Volumes/main/ops/inbox/incoming"),
+        ("s3://bucket", "s3://bucket/incoming"),
+        ("gs://bucket/", "gs://bucket/incoming"),
+        ("abfss://in@account.dfs.core.windows.net", "abfss://in@account.dfs.core.windows.net/incoming"),
+    ] {
+        check(root, 2, &["nothing can be beside it", &format!("hint: give a folder in it, such as {instead}\n")]);
+    }
+    check("/Volumes/main/ops/inbox/incoming", 4, &["there is no inbox at"]);
     check("ftp://host/in", 2, &["the scheme ftp is not supported", "hint: give a folder"]);
     check("s3://bucket/in?X-Amz-Signature=hunter2", 2, &["credentials are taken from the environment only"]);
     let file = folder.path().join("file.json");
@@ -386,6 +446,7 @@ fn an_inbox_in_google_is_an_inbox() {
 }
 
 fn assert_an_inbox(store: &Store, files: usize, kills: usize) {
+    assert_apart(&store.lake("apart"), &[Bucket::new(store, "apart/one"), Bucket::new(store, "apart/two")]);
     assert_good_and_bad(&store.lake("good"), &Bucket::new(store, "good-inbox"));
     assert_nothing_is_replaced(&store.lake("names"), &Bucket::new(store, "names-inbox"));
     assert_too_large(&store.lake("large"), &Bucket::new(store, "large-inbox"));

@@ -236,7 +236,7 @@ fn there_and_back(desk: &Desk, after: &World) {
     desk.works(TEST, "");
     assert_eq!(desk.workspace.world().runs.len(), 1, "one run, however often it is pasted");
     desk.works(MONITOR, "\"result\":\"SUCCESS\",\"message\":\"\\u001b]0;x\\u0007\"");
-    desk.works(ROLLBACK, "rolled back\n");
+    desk.works(ROLLBACK, "rolled back: the live settings are the captured ones\n");
     assert_eq!(desk.workspace.settings(), before);
     desk.works(ROLLBACK, "nothing to do");
     let calls = fs::read_to_string(desk.folder.path().join("calls")).unwrap();
@@ -283,7 +283,7 @@ async fn job_settings_without_a_capture_are_captured_first() {
         desk.works(VALIDATE, "true\n");
         desk.works(CHECK, "ok: the change is in place");
         assert_eq!(fs::read(&file).unwrap(), captured, "a capture is never overwritten");
-        desk.works(ROLLBACK, "rolled back\n");
+        desk.works(ROLLBACK, "rolled back: the live settings are the captured ones\n");
         let mut restored = many(settings(task));
         for task in restored["tasks"].as_array_mut().unwrap() {
             task["run_if"] = "ALL_SUCCESS".into();
@@ -536,9 +536,132 @@ async fn the_script_does_what_the_blocks_do() {
         assert_eq!(desk.workspace.settings().jobs["7"], changed(HOSTILE));
         assert_eq!(desk.workspace.world().statements, ["DELETE FROM t"]);
         assert_eq!(run(&["validate", "1"]).0, Some(0));
-        assert_eq!(run(&["rollback"]).0, Some(1), "the statement cannot be put back");
+        assert_eq!(run(&["rollback", "2"]).0, Some(3), "the statement cannot be put back");
+        assert_eq!(desk.workspace.settings().jobs["7"], changed(HOSTILE));
         assert_eq!(run(&["rollback", "1"]).0, Some(0));
         assert_eq!(desk.workspace.settings(), one_job(captured.clone()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_entry_is_validated_and_rolled_back_and_each_outcome_is_printed() {
+    let captured = settings("transform");
+    let for_job = |id: &str| {
+        let mut step = job_step("transform", Some(&captured));
+        step["resource"]["id"] = id.into();
+        step
+    };
+    let by_hand = json!({ "kind": "command", "title": "Clean up", "command": "touch pwned", "applied": false });
+    for tool in ["cli", "curl"] {
+        let steps = [for_job("7"), by_hand.clone(), for_job("8")];
+        let desk = Desk::new(one_job(captured.clone()), tool, &steps).await;
+        let script = desk.folder.path().join("runbook.sh");
+        fs::write(&script, desk.show(&["--format", "script"])).unwrap();
+        shellcheck(&script);
+        let run = |arguments: &[&str], code: i32, printed: &[&str]| {
+            let output = finish(desk.bash().arg(&script).args(arguments));
+            let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+            for line in printed {
+                assert!(text.lines().any(|there| there == *line), "{line} is not in {text}");
+            }
+        };
+        run(
+            &["apply"],
+            3,
+            &[
+                "entry 1: done",
+                "entry 2: nothing to run; the comments in this file say why",
+                "stop: no entry after 2 was applied",
+                "apply: done: 1; nothing to run: 2; failed: none",
+            ],
+        );
+        run(&["check"], 0, &["check: done: 1 3; nothing to run: 2; failed: none"]);
+        run(&["validate"], 1, &["entry 3: FAILED with exit code 1", "validate: done: 1; nothing to run: 2; failed: 3"]);
+        run(&["apply", "3"], 0, &["apply: done: 3; nothing to run: none; failed: none"]);
+        run(&["validate"], 3, &["entry 3: done", "validate: done: 1 3; nothing to run: 2; failed: none"]);
+        let with_retries = |retries: u64| {
+            let mut world = desk.workspace.world.lock().unwrap();
+            world.jobs.get_mut("8").unwrap()["tasks"][1]["max_retries"] = retries.into();
+        };
+        with_retries(9);
+        let rolled_back = "rolled back: the live settings are the captured ones";
+        run(
+            &["rollback"],
+            1,
+            &[
+                r#"{"setting":["tasks","transform","max_retries"],"captured":0,"now":9}"#,
+                "entry 3: FAILED with exit code 1",
+                rolled_back,
+                "rollback: done: 1; nothing to run: 2; failed: 3",
+            ],
+        );
+        assert_eq!(desk.workspace.settings().jobs["7"], captured);
+        with_retries(3);
+        run(
+            &["rollback"],
+            3,
+            &[
+                rolled_back,
+                "nothing to do: the settings are as captured",
+                "rollback: done: 3 1; nothing to run: 2; failed: none",
+            ],
+        );
+        assert_eq!(desk.workspace.settings().jobs["8"]["tasks"], captured["tasks"]);
+        // A failure in the middle of a block counts, whatever comes behind it.
+        let output = finish(desk.bash().env_remove("DATABRICKS_HOST").arg(&script).arg("validate"));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            String::from_utf8_lossy(&output.stdout).ends_with("validate: done: none; nothing to run: 2; failed: 1 3\n")
+        );
+    }
+}
+
+/// A workspace may accept a change and drop part of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_that_did_not_restore_everything_fails_and_prints_what_differs() {
+    let job = settings("transform");
+    let cluster = json!({ "cluster_name": "small", "num_workers": 1 });
+    let warehouse = json!({ "name": "main", "cluster_size": "Small", "auto_stop_mins": 10 });
+    let step = |kind: &str, id: &str, changes: Value, captured: &Value| {
+        json!({ "kind": format!("{kind}_settings"), "title": kind, "resource": { "kind": kind, "id": id },
+                "changes": changes, "captured_settings": captured, "applied": false })
+    };
+    let cases = [
+        (
+            job_step("transform", Some(&job)),
+            "schedule",
+            r#"{"setting":["schedule","timezone_id"],"captured":null,"now":"UTC"}"#,
+        ),
+        (
+            step("cluster", "0211-abc", json!({ "num_workers": 3 }), &cluster),
+            "num_workers",
+            r#"{"setting":["num_workers"],"captured":1,"now":3}"#,
+        ),
+        (
+            step("warehouse", "ab12", json!({ "cluster_size": "Large" }), &warehouse),
+            "cluster_size",
+            r#"{"setting":["cluster_size"],"captured":"Small","now":"Large"}"#,
+        ),
+    ];
+    for (step, ignored, differs) in cases {
+        for tool in ["cli", "curl"] {
+            let mut world = one_job(job.clone());
+            world.clusters.insert("0211-abc".into(), cluster.clone());
+            world.warehouses.insert("ab12".into(), warehouse.clone());
+            let before = world.clone();
+            let desk = Desk::new(world, tool, std::slice::from_ref(&step)).await;
+            desk.works(APPLY, "applied\n");
+            desk.workspace.world.lock().unwrap().ignored.insert(ignored.into());
+            let Pasted { success, out, err } = desk.paste(ROLLBACK);
+            assert!(!success && !out.contains("rolled back"), "{out}{err}");
+            assert!(err.lines().any(|line| line == differs), "{differs} is not in {err}");
+            assert!(err.contains("the live ones still differ from the captured ones"), "{err}");
+            desk.workspace.world.lock().unwrap().ignored.clear();
+            let pasted = desk.paste_with(&desk.block(ROLLBACK), &[("ROLLBACK_ANYWAY", "1")]);
+            assert!(pasted.success && pasted.out.contains("rolled back"), "{}{}", pasted.out, pasted.err);
+            assert_eq!(desk.workspace.settings(), before);
+        }
     }
 }
 

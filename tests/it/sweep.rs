@@ -167,6 +167,49 @@ async fn repairs_and_runs_that_were_under_way_are_found_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_without_a_start_time_leaves_the_others_as_they_are() {
+    let failed = |id: i64, hours: i64| Script::new(id, BASE, BASE + hours * HOUR, "FAILED", "RUN_EXECUTION_ERROR");
+    let world = || {
+        let mut world = World::new([failed(1, 1), failed(2, 1), failed(3, 5), failed(4, 1)], BASE + 3 * HOUR);
+        world.startless.insert(2);
+        world.untimed.extend([(3, BASE + 10 * HOUR), (4, i64::MAX)]);
+        world
+    };
+    let runs = |swept: &Swept| {
+        let opened = swept.incidents.iter().map(|found| found.run_id.to_string()).collect::<Vec<_>>();
+        (opened, swept.left.iter().map(|left| left.run_id.to_string()).collect::<Vec<_>>())
+    };
+    let texts = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
+    let folder = tempdir().unwrap();
+    let served = world();
+    let clock = Arc::clone(&served.now);
+    let fake = served.serve().await;
+    let (first, _) = sweep_at(folder.path(), &fake, BASE + 3 * HOUR, Options::default()).await;
+    assert_eq!(runs(&first), (texts(&["1", "2"]), texts(&["3", "4"])), "{first:#?}");
+    let recorded: Vec<JobRun> = rows(&lake_at(folder.path())).await;
+    let start = recorded.iter().find(|run| run.run_id.as_str() == "2").unwrap().started_at;
+    assert_eq!(start.micros(), BASE * 1_000, "the start of its first task");
+
+    // The third was under way: its start, which is told at last, is before those that are listed.
+    clock.store(BASE + 14 * HOUR, Ordering::SeqCst);
+    let (second, _) = sweep_at(folder.path(), &fake, BASE + 14 * HOUR, Options::default()).await;
+    assert_eq!(runs(&second), (texts(&["3"]), texts(&[])), "{second:#?}");
+
+    let fake = world().serve().await;
+    let lake = tempdir().unwrap();
+    let mut command = command(&fake, lake.path());
+    command.args(["--since", "2026-02-01T00:00:00Z"]);
+    let output = tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap();
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{warnings}");
+    for run in ["3", "4"] {
+        let warning = format!("warning: run {run} was left out: the workspace gives no start time for it");
+        assert!(warnings.contains(&warning), "{warnings}");
+    }
+    assert_intact(lake.path(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_told_of_history_and_everybody_of_what_comes_after() {
     let folder = tempdir().unwrap();
     let old = Script::new(1, BASE, BASE + HOUR, "FAILED", "RUN_EXECUTION_ERROR");

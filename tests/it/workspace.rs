@@ -42,7 +42,7 @@ fn run(number: i64) -> Value {
 
 async fn runs(fake: &Fake) -> Result<Vec<String>, ApiError> {
     let since = Runs::Since("2026-02-02T02:40:00.0009Z".parse().unwrap());
-    Ok(fake.client().runs(since, |_| {}).await?.into_iter().map(|run| run.id.to_string()).collect())
+    Ok(fake.client().runs(since, |_| {}).await?.into_iter().map(|run| run.timed().unwrap().id.to_string()).collect())
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn a_run_with_many_tasks_is_read_to_its_end() {
     let script =
         [json!({ "runs": [listed] }), page(0, 100, Some("a")), page(100, 130, Some("b")), page(130, 131, None)];
     let fake = Fake::script(script).await;
-    let found = fake.client().runs(Runs::Active, |_| {}).await.unwrap().remove(0);
+    let found = fake.client().runs(Runs::Active, |_| {}).await.unwrap().remove(0).timed().unwrap();
     assert_eq!((found.tasks.len(), found.retried_tasks()), (131, 131));
     let get = "GET /api/2.2/jobs/runs/get?run_id=1";
     assert_eq!(fake.lines()[1..], [get.to_owned(), format!("{get}&page_token=a"), format!("{get}&page_token=b")]);
@@ -106,7 +106,7 @@ async fn a_run_is_read_in_both_spellings_with_its_repairs() {
         ]
     });
     let fake = Fake::script([answer]).await;
-    let run = fake.client().run(&id("9007199254740993")).await.unwrap();
+    let run = fake.client().run(&id("9007199254740993")).await.unwrap().timed().unwrap();
     assert_eq!(fake.lines(), ["GET /api/2.2/jobs/runs/get?run_id=9007199254740993&include_history=true"]);
     assert_eq!(run.id.as_str(), "9007199254740993", "64 bits are kept");
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Output;
+use super::{Answer, Output, Untimed};
 use crate::{
     databricks::{error::ApiError, pages::Page},
     domain::{
@@ -141,18 +141,22 @@ impl RunAnswer {
         self.job_id.is_some()
     }
 
-    pub fn run(self) -> Result<Run, ApiError> {
+    pub fn run(self) -> Result<Answer, ApiError> {
         let run_id = self.run_id;
         let lacks = |what: &str| ApiError::Unexpected(format!("run {run_id} without {what}"));
+        let started_at = self.started_at();
         let old = self.state.unwrap_or_default();
         let queued = self.status.as_ref().and_then(|status| status.queue_details.as_ref()?.message.clone());
         let queued_because = said(queued).or_else(|| said(old.queue_reason.clone()));
-        let ended_at = moment(self.end_time);
-        Ok(Run {
+        let state = state(Some(old), self.status);
+        let Some(started_at) = started_at else {
+            return Ok(Answer::Untimed(Untimed { id: id(run_id)?, is_over: state.is_over() }));
+        };
+        Ok(Answer::Run(Box::new(Run {
             id: id(run_id)?,
             job_id: id(self.job_id.ok_or_else(|| lacks("job_id"))?)?,
             name: said(self.run_name),
-            state: state(Some(old), self.status),
+            state,
             trigger: self.trigger,
             started_by: self.trigger_info.and_then(|info| info.run_id).map(id).transpose()?,
             original: self
@@ -161,13 +165,21 @@ impl RunAnswer {
                 .map(id)
                 .transpose()?,
             attempt: self.attempt_number.unwrap_or(0),
-            started_at: moment(self.start_time).or(ended_at).ok_or_else(|| lacks("start_time"))?,
-            ended_at,
+            started_at,
+            ended_at: moment(self.end_time),
             page_url: said(self.run_page_url),
             queued_because,
             tasks: self.tasks.into_iter().filter_map(|task| task.task().transpose()).collect::<Result<_, _>>()?,
             rounds: self.repair_history.into_iter().map(RoundAnswer::round).collect::<Result<_, _>>()?,
-        })
+        })))
+    }
+
+    /// Its start; else the first start of a task or a repair; else its end, as of a run that never began.
+    fn started_at(&self) -> Option<Timestamp> {
+        let tasks = self.tasks.iter().map(|task| task.start_time);
+        let rounds = self.repair_history.iter().map(|round| round.start_time);
+        let first = || tasks.chain(rounds).filter_map(moment).min();
+        moment(self.start_time).or_else(first).or_else(|| moment(self.end_time))
     }
 }
 

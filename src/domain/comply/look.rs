@@ -23,7 +23,7 @@ pub struct Look {
     pub rules: Vec<RuleCount>,
     /// What is new since the look before.
     pub changes: Vec<JobChange>,
-    /// Jobs for which rules do not hold.
+    /// Rules that do not hold for a job: one for each exemption of a job.
     pub exempt: Vec<Exempt>,
     /// Jobs of which nothing is known now.
     pub unread: Vec<Unread>,

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::{Finding, Subject, exemption, fix};
+use super::{Finding, Subject, exemptions, fix};
 use crate::domain::{
     entry::{RecordCompliance, Request, canonical},
     ids::{Id, IncidentId, sha256_hex},
@@ -86,7 +86,7 @@ pub fn plan(
 ) -> Result<Option<Plan>, String> {
     let planner = Planner { subject, findings, recorded, basis, resource: fix::resource(subject)? };
     let is_open = |gap: &Gap| gap.status != Status::Resolved;
-    if let Some(exempt) = exemption(subject, basis.comply).filter(|exempt| exempt.is_whole()) {
+    if let Some(exempt) = exemptions(subject, basis.comply).into_iter().find(|exempt| exempt.is_whole()) {
         let Some(gap) = recorded.gap.filter(is_open) else { return Ok(None) };
         let message = format!("The job is exempt from these checks: {}", exempt.reason);
         return Ok(Some(Plan { event: GapEvent::Closed, requests: vec![planner.close(gap, message, None)?] }));

@@ -14,6 +14,7 @@ struct Inbox {
 impl Inbox {
     fn with(files: &[(&str, &str)]) -> Self {
         let inbox = Self { folder: tempdir().unwrap() };
+        fs::create_dir(inbox.path("")).unwrap();
         for (name, text) in files {
             inbox.write(name, text);
         }
@@ -21,7 +22,11 @@ impl Inbox {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.path().join("in").join(name)
+    }
+
+    fn place(&self) -> Place {
+        Place::new(self.path("")).unwrap()
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -42,7 +47,7 @@ impl Inbox {
     }
 
     fn take(&self, taking: &Taking) -> Moved {
-        take(self.folder.path(), taking).unwrap()
+        take(&self.place(), taking).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
@@ -66,7 +71,7 @@ fn a_file_that_was_written_to_since_it_was_read_stays() {
     let taking = inbox.taking("a.json", None);
     inbox.write("a.json", "not read");
     assert_eq!(inbox.take(&taking), Moved::Changed);
-    assert_eq!(inbox.names(), ["a.json"]);
+    assert_eq!(inbox.names(), ["in/a.json"]);
 }
 
 #[test]
@@ -77,15 +82,15 @@ fn one_that_only_its_content_tells_from_what_was_read_is_put_back() {
         inbox.write("a.json", "meanwhile");
         taking.seen = inbox.taking("a.json", reason).seen;
         assert_eq!(inbox.take(&taking), Moved::Changed);
-        assert_eq!(inbox.names(), ["a.json"]);
+        assert_eq!(inbox.names(), ["in/a.json"]);
         assert_eq!(fs::read_to_string(inbox.path("a.json")).unwrap(), "meanwhile");
     }
 }
 
 #[test]
 fn what_is_put_back_replaces_nothing_that_came_meanwhile() {
-    let inbox = Inbox::with(&[("a.json", "newest"), ("_done/a.json", "between")]);
-    put_back(inbox.folder.path(), &inbox.path("a.json"), "a.json", &inbox.path("_done/a.json")).unwrap();
+    let inbox = Inbox::with(&[("a.json", "newest"), ("../_done/in/a.json", "between")]);
+    put_back(&inbox.path(""), &inbox.path("a.json"), "a.json", &inbox.path("../_done/in/a.json")).unwrap();
     let names = inbox.names();
     assert_eq!(names.len(), 2);
     assert_eq!(fs::read_to_string(inbox.path("a.json")).unwrap(), "newest");
@@ -98,14 +103,14 @@ fn whoever_comes_second_finds_that_it_is_gone() {
     let (first, second) = (inbox.taking("a.json", Some("because")), inbox.taking("a.json", Some("because")));
     assert_eq!(inbox.take(&first), Moved::Moved);
     assert_eq!(inbox.take(&second), Moved::Gone);
-    assert_eq!(inbox.names(), ["_rejected/a.json", "_rejected/a.json.reason.json"]);
+    assert_eq!(inbox.names(), ["_rejected/in/a.json", "_rejected/in/a.json.reason.json"]);
 }
 
 #[test]
 fn a_reason_from_before_a_crash_is_used_again() {
-    let inbox = Inbox::with(&[("a.json", "read"), ("_rejected/a.json.reason.json", "because")]);
+    let inbox = Inbox::with(&[("a.json", "read"), ("../_rejected/in/a.json.reason.json", "because")]);
     assert_eq!(inbox.take(&inbox.taking("a.json", Some("because"))), Moved::Moved);
-    assert_eq!(inbox.names(), ["_rejected/a.json", "_rejected/a.json.reason.json"]);
+    assert_eq!(inbox.names(), ["_rejected/in/a.json", "_rejected/in/a.json.reason.json"]);
 }
 
 #[tokio::test]
@@ -114,14 +119,13 @@ async fn a_file_is_read_to_its_end_in_parts() {
     for size in [0, 1, PART - 1, PART, PART + 1, 2 * PART] {
         let text = "x".repeat(size);
         inbox.write("a.json", &text);
-        let Read::Opened(opened) = Place::new(inbox.folder.path().into()).read(inbox.path("a.json")).await.unwrap()
-        else {
+        let Read::Opened(opened) = inbox.place().read(inbox.path("a.json")).await.unwrap() else {
             panic!("it is there")
         };
         let parts: Vec<Bytes> = futures::TryStreamExt::try_collect(opened.parts).await.unwrap();
         assert_eq!((opened.seen.size, parts.concat().len()), (size as u64, size));
     }
-    let gone = Place::new(inbox.folder.path().into()).read(inbox.path("b.json")).await.unwrap();
+    let gone = inbox.place().read(inbox.path("b.json")).await.unwrap();
     assert!(matches!(gone, Read::Gone));
 }
 

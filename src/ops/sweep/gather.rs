@@ -10,7 +10,7 @@ use crate::{
     databricks::{
         Client,
         error::ApiError,
-        runs::{Output, Runs},
+        runs::{Answer, Output, Runs, Untimed},
     },
     domain::{
         ids::Id,
@@ -44,6 +44,8 @@ pub struct Gathered<'a> {
     /// Runs by the task run that started them.
     started: HashMap<Id, Id>,
     redacted: BTreeMap<Id, Redactions>,
+    /// Runs without any time, by id; whether each is over.
+    untimed: BTreeMap<Id, bool>,
 }
 
 impl<'a> Gathered<'a> {
@@ -56,6 +58,7 @@ impl<'a> Gathered<'a> {
             outputs: BTreeMap::new(),
             started: HashMap::new(),
             redacted: BTreeMap::new(),
+            untimed: BTreeMap::new(),
         }
     }
 
@@ -73,6 +76,17 @@ impl<'a> Gathered<'a> {
 
     pub fn has(&self, run: &Id) -> bool {
         self.listed.contains_key(run)
+    }
+
+    /// Runs that are not over: the next sweep asks for them again.
+    pub fn under_way(&self) -> Vec<Id> {
+        let listed = self.listed().filter(|run| !run.state.is_over()).map(|run| &run.id);
+        listed.chain(self.untimed.iter().filter(|(_, is_over)| !**is_over).map(|(id, _)| id)).cloned().collect()
+    }
+
+    /// Runs that were left out, because they have no time at all.
+    pub fn untimed(&self) -> impl Iterator<Item = &Id> {
+        self.untimed.keys()
     }
 
     pub fn missing_outputs(&self) -> usize {
@@ -104,7 +118,8 @@ impl<'a> Gathered<'a> {
     }
 
     pub async fn list(&mut self, wanted: Runs, told: impl Fn(usize)) -> Result<(), OpsError> {
-        for run in self.client.runs(wanted, told).await? {
+        for answer in self.client.runs(wanted, told).await? {
+            let Some(run) = self.timed(answer) else { continue };
             let run = self.redact(run);
             if let Some(task_run) = &run.started_by {
                 self.started.insert(task_run.clone(), run.id.clone());
@@ -139,7 +154,21 @@ impl<'a> Gathered<'a> {
             told(runs.len());
         }
         drop(answers);
-        Ok(runs.into_iter().map(|run| self.redact(run)).collect())
+        Ok(runs.into_iter().filter_map(|answer| self.timed(answer).map(|run| self.redact(run))).collect())
+    }
+
+    /// Keeps the id of a run without any time.
+    fn timed(&mut self, answer: Answer) -> Option<Run> {
+        match answer {
+            Answer::Run(run) => {
+                self.untimed.remove(&run.id);
+                Some(*run)
+            }
+            Answer::Untimed(Untimed { id, is_over }) => {
+                self.untimed.insert(id, is_over);
+                None
+            }
+        }
     }
 
     /// Looks closely at runs: their repairs and retries, the outputs of what failed, the runs that they started.

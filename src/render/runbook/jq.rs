@@ -25,25 +25,37 @@ macro_rules! plan {
     };
 }
 
-/// Wanted, captured, live → `"as captured"`, `"as changed"`, `"either"` where that is hard to tell, a reason to stop, or each difference from the capture.
+/// The settings as they are, and what `differences` from the capture they have.
 ///
 /// A value that says nothing counts as absent: the platform fills such defaults in.
-pub const COMPARE: &str = concat!(
-    plan!(),
-    r#"| def facts: [paths(scalars) as $path | {key: ($path | tojson), value: getpath($path)}
+macro_rules! facts {
+    () => {
+        r#"| def facts: [paths(scalars) as $path | {key: ($path | tojson), value: getpath($path)}
     | select(.value | IN(false, 0, "", "ALL_SUCCESS") | not)] | from_entries;
 input as $live
 | ($live | with_entries(select(.key as $name | any($want[]; .[0][0] == $name))) | keyed | facts) as $now
 | ($before | facts) as $old | ($after | facts) as $new
-| if $live.deployment.kind == "BUNDLE" then "a bundle deployed this job: change the bundle, or its next deploy undoes this"
+| def differences: ($old + $now | keys_unsorted[]) as $fact | select($old[$fact] != $now[$fact]) | ($fact | fromjson) as $path
+    | {setting: $path, captured: (try ($before | getpath($path)) catch null), now: $now[$fact]};
+"#
+    };
+}
+
+/// Wanted, captured, live → `"as captured"`, `"as changed"`, `"either"` where that is hard to tell, a reason to stop, or each difference from the capture.
+pub const COMPARE: &str = concat!(
+    plan!(),
+    facts!(),
+    r#"if $live.deployment.kind == "BUNDLE" then "a bundle deployed this job: change the bundle, or its next deploy undoes this"
   elif any($want[][0] | select(length == 3)[1]; . as $key | $before.tasks | has($key) | not) then "there is no such task"
   elif $now == $old and $now == $new then "either"
   elif $now == $old then "as captured"
   elif $now == $new then "as changed"
-  else ($old + $now | keys_unsorted[]) as $fact | select($old[$fact] != $now[$fact]) | ($fact | fromjson) as $path
-    | {setting: $path, captured: (try ($before | getpath($path)) catch null), now: $now[$fact]}
+  else differences
   end"#
 );
+
+/// Wanted, captured, live → each difference from the capture; nothing when there is none.
+pub const READ_BACK: &str = concat!(plan!(), facts!(), "differences");
 
 /// Wanted, live → each setting as it is, then whether all are as wanted.
 pub const VALIDATE: &str = r#"input as $want

@@ -14,6 +14,7 @@ pub fn script(runbook: &Runbook) -> String {
     let mut out = format!(
         "#!/usr/bin/env bash\n\
          # Runbook of {}, version {version}. Usage: bash FILE check|apply|validate|rollback [ENTRY]\n\
+         # Exit code 0: every entry is done; 1: at least one failed; 2: wrong usage; 3: none failed, and at least one has nothing to run.\n\
          # Reads DATABRICKS_HOST and credentials such as DATABRICKS_TOKEN from the environment. Needs bash, jq, {tool}.\n\
          set -euo pipefail\n",
         runbook.incident_id
@@ -25,7 +26,40 @@ pub fn script(runbook: &Runbook) -> String {
     for entry in &runbook.entries {
         functions(&mut out, entry);
     }
+    dispatch(&mut out, runbook, tool);
+    out
+}
+
+/// What comes of one entry, and of all. A function is never called where `-e` is ignored, as behind `||` or `if`.
+const OUTCOMES: &str = r#"
+finished='' manual='' failed=''
+attempt() { # FUNCTION...: one after the other, until one fails
+  local code
+  set +e
+  (
+    set -e
+    for part in "$@"; do "$part"; done
+  )
+  code=$?
+  set -e
+  if [ "$code" -eq 0 ]; then
+    finished="$finished $entry"
+    echo "entry $entry: done"
+  else
+    failed="$failed $entry"
+    echo "entry $entry: FAILED with exit code $code" >&2
+  fi
+}
+nothing() {
+  manual="$manual $entry"
+  echo "entry $entry: nothing to run; the comments in this file say why" >&2
+}
+"#;
+
+/// From the arguments to the exit code.
+fn dispatch(out: &mut String, runbook: &Runbook, tool: &str) {
     let last = runbook.entries.len();
+    let each = (1..=last).map(|number| number.to_string()).collect::<Vec<_>>().join(" | ");
     let _ = write!(
         out,
         "\nusage() {{\n\
@@ -37,31 +71,51 @@ pub fn script(runbook: &Runbook) -> String {
          done\n\
          entries='{all}'\n\
          case ${{2-}} in\n\
-         \x20 '') ;;\n",
-        all = spaced(1..=last)
-    );
-    let _ = write!(
-        out,
-        "  {each}) entries=$2 ;;\n  *) usage ;;\nesac\n\
+         \x20 '') ;;\n\
+         \x20 {each}) entries=$2 ;;\n  *) usage ;;\nesac\n\
          case ${{1-}} in\n\
          \x20 check | apply | validate) ;;\n\
          \x20 rollback) if [ $# -lt 2 ]; then entries='{reversed}'; fi ;;\n\
          \x20 *) usage ;;\n\
          esac\n\
+         {OUTCOMES}\
          for entry in $entries; do\n\
          \x20 echo \"entry $entry: $1\"\n\
          \x20 case $1/$entry in\n",
-        each = (1..=last).map(|number| number.to_string()).collect::<Vec<_>>().join(" | "),
+        all = spaced(1..=last),
         reversed = spaced((1..=last).rev()),
     );
-    for number in 1..=last {
-        let _ = writeln!(out, "    check/{number}) check_{number} ;;");
-        let _ = writeln!(out, "    apply/{number})\n      check_{number}\n      apply_{number}\n      ;;");
-        let _ = writeln!(out, "    validate/{number}) validate_{number} ;;");
-        let _ = writeln!(out, "    rollback/{number}) rollback_{number} ;;");
+    for entry in &runbook.entries {
+        let number = entry.number;
+        for (name, part) in parts(entry) {
+            let before =
+                if name == "apply" && entry.check.block.is_some() { format!("check_{number} ") } else { String::new() };
+            let call = match part.block {
+                Some(_) => format!("attempt {before}{name}_{number}"),
+                None => "nothing".into(),
+            };
+            let _ = writeln!(out, "    {name}/{number}) {call} ;;");
+        }
     }
-    out.push_str("  esac\ndone\n");
-    out
+    out.push_str(END);
+}
+
+/// A later entry may need an earlier one applied; everything else is done as far as it can be.
+const END: &str = r#"  esac
+  if [ "$1" = apply ] && [ -n "$failed$manual" ]; then
+    echo "stop: no entry after $entry was applied" >&2
+    break
+  fi
+done
+echo "$1: done:${finished:- none}; nothing to run:${manual:- none}; failed:${failed:- none}"
+if [ -n "$failed" ]; then exit 1; fi
+# A check that is not needed or not possible holds nothing up; the rest must not pass for done.
+if [ -n "$manual" ] && [ "$1" != check ]; then exit 3; fi
+"#;
+
+/// What an entry can be asked for, by the names of its functions.
+fn parts(entry: &Entry) -> [(&'static str, &Part); 4] {
+    [("check", &entry.check), ("apply", &entry.apply), ("validate", &entry.validate), ("rollback", &entry.rollback)]
 }
 
 fn spaced(numbers: impl Iterator<Item = usize>) -> String {
@@ -73,31 +127,20 @@ fn functions(out: &mut String, entry: &Entry) {
     for note in &entry.notes {
         let _ = writeln!(out, "# {note}");
     }
-    // A check that is not needed or not possible holds nothing up; the rest must not pass for done.
-    for (name, part, without) in [
-        ("check", &entry.check, 0),
-        ("apply", &entry.apply, 1),
-        ("validate", &entry.validate, 1),
-        ("rollback", &entry.rollback, 1),
-    ] {
-        function(out, name, entry.number, part, without);
+    for (name, part) in parts(entry) {
+        function(out, name, entry.number, part);
     }
 }
 
-fn function(out: &mut String, name: &str, number: usize, part: &Part, without: u8) {
+fn function(out: &mut String, name: &str, number: usize, part: &Part) {
     out.push('\n');
+    if part.block.is_none() {
+        let _ = writeln!(out, "# {name} of entry {number}: nothing to run");
+    }
     for note in &part.notes {
         let _ = writeln!(out, "# {note}");
     }
-    match &part.block {
-        Some(block) => {
-            let _ = writeln!(out, "{name}_{number}() {}", block.trim_end());
-        }
-        None => {
-            let _ = writeln!(
-                out,
-                "{name}_{number}() {{\n  echo 'entry {number}: nothing that {name} could run; the comments in this file say why' >&2\n  return {without}\n}}"
-            );
-        }
+    if let Some(block) = &part.block {
+        let _ = writeln!(out, "{name}_{number}() {}", block.trim_end());
     }
 }

@@ -173,7 +173,7 @@ impl Blocks<'_> {
             self.wanted(),
             self.live(),
             self.captured(),
-            COMPARE.replace("PROGRAM", jq::COMPARE)
+            compare(jq::COMPARE)
         );
         self.context.shell.block(Calls::Get, &body)
     }
@@ -184,11 +184,22 @@ impl Blocks<'_> {
             "  '\"as captured\"' | '\"either\"') ;;\n  \
                '\"as changed\"')\n    echo 'nothing to do: the change is in place'\n    exit 0\n    ;;\n  \
                *)\n    printf '%s\\n' \"$state\" >&2\n    echo 'stop: the live settings are not the captured ones; nothing was changed' >&2\n    exit 1\n    ;;\n",
-            "applied",
+            "echo 'applied'\n",
         )
     }
 
     fn rollback(&self) -> String {
+        let read_back = format!(
+            "live=$({}) || exit 1\n{}\
+             if [ -n \"$state\" ]; then\n\
+             \x20 printf '%s\\n' \"$state\" >&2\n\
+             \x20 echo 'FAILED: the restored settings were sent, and the live ones still differ from the captured ones' >&2\n\
+             \x20 exit 1\n\
+             fi\n\
+             echo 'rolled back: the live settings are the captured ones'\n",
+            self.live(),
+            compare(jq::READ_BACK)
+        );
         self.write(
             Direction::Rollback,
             "  '\"as changed\"' | '\"either\"') ;;\n  \
@@ -199,10 +210,11 @@ impl Blocks<'_> {
                    echo 'stop: nothing was changed; with ROLLBACK_ANYWAY=1 in the environment the captured ones overwrite them' >&2\n      \
                    exit 1\n    \
                  fi\n    ;;\n",
-            "rolled back",
+            &read_back,
         )
     }
 
+    /// `judge`: what to do in which state. `done`: what follows the change.
     fn write(&self, direction: Direction, judge: &str, done: &str) -> String {
         let path = match &self.understood.resource {
             Resource::Job(_) => "/api/2.2/jobs/update".to_owned(),
@@ -212,11 +224,11 @@ impl Blocks<'_> {
         let body = format!(
             "{}{}live=$({}) || exit 1\n{}case $state in\n{judge}esac\n{}\
              printf '%s\\n' \"$body\" | post {path} >/dev/null || exit 1\n\
-             echo '{done}'\n",
+             {done}",
             self.wanted(),
             self.captured(),
             self.live(),
-            COMPARE.replace("PROGRAM", jq::COMPARE),
+            compare(jq::COMPARE),
             self.body(direction)
         );
         self.context.shell.block(Calls::Both, &body)
@@ -324,7 +336,10 @@ impl Blocks<'_> {
 /// How many tasks jobs/get returns at once.
 const PAGE: usize = 100;
 
-const COMPARE: &str = "state=$(printf '%s\\n' \"$want\" \"$captured\" \"$live\" | jq -n -a -c '\nPROGRAM') || exit 1\n";
+/// `state`: what a program says of the wanted, the captured and the live settings.
+fn compare(program: &str) -> String {
+    format!("state=$(printf '%s\\n' \"$want\" \"$captured\" \"$live\" | jq -n -a -c '\n{program}') || exit 1\n")
+}
 
 /// What `fields_to_remove` must name, because an update alone would leave it: absent fields, and absent job clusters.
 fn removed(from: &Map<String, Value>, to: &Map<String, Value>) -> Vec<String> {

@@ -350,6 +350,29 @@ fn a_variable_that_is_missing_is_named_and_the_file_of_variables_counts() {
     assert!(list(register).contains(&json!("0123456789abcdef")), "{register}");
 }
 
+/// The CLI names no variable, but where the empty value is used: what stands there explains it.
+#[test]
+fn an_empty_service_principal_is_refused_where_the_file_explains_it() {
+    let workspace = Workspace::new();
+    workspace.vary("prod", json!({ "service_principal": "" }));
+    let place = regex::Regex::new(r"in databricks\.yml:(\d+):\d+").unwrap();
+    let text = fs::read_to_string(workspace.bundle().join("databricks.yml")).unwrap();
+    for call in [workspace.cli(&["bundle", "validate", "--target", "prod"]), workspace.deploy("prod")] {
+        let said = call.refused();
+        let lines: Vec<usize> = place.captures_iter(&said).map(|found| found[1].parse().unwrap()).collect();
+        assert_eq!(said.matches("Error: grant principal is required").count(), lines.len(), "{said}");
+        assert_eq!(lines.len(), 3, "{said}");
+        for line in lines {
+            let line = text.lines().nth(line - 1).unwrap();
+            assert!(
+                line.ends_with("# \"grant principal is required\": the variable service_principal is empty"),
+                "{line}"
+            );
+        }
+    }
+    assert_eq!(workspace.changes(), Vec::<Value>::new());
+}
+
 #[test]
 fn a_deploy_without_the_binary_says_so_and_creates_nothing() {
     let workspace = Workspace::new();

@@ -4,11 +4,13 @@ use std::fs;
 
 use ops_runbook::domain::policy::Policy;
 use serde_json::{Map, Value, json};
+use tempfile::tempdir;
 
 use super::{
     ROOT,
-    workspace::{TARGETS, resources},
+    workspace::{TARGETS, Workspace, resources},
 };
+use crate::support::{binary, finish};
 
 fn jobs(resources: &Value) -> &Map<String, Value> {
     resources["jobs"].as_object().unwrap()
@@ -84,7 +86,7 @@ fn jobs_run_when_they_should() {
         .iter()
         .filter_map(|(name, job)| Some((name.as_str(), &job.get("trigger")?["file_arrival"]["url"])))
         .collect();
-    assert_eq!(triggers, [("ingest", &json!("/Volumes/main/ops/inbox/"))]);
+    assert_eq!(triggers, [("ingest", &json!("/Volumes/main/ops/inbox/incoming/"))]);
     let berlin = resources("prod", &[("time_zone", "Europe/Berlin")]);
     let digest = &berlin["jobs"]["digest"];
     assert_eq!(digest["schedule"]["timezone_id"], "Europe/Berlin");
@@ -143,6 +145,54 @@ fn the_deployed_configuration_shows_how_people_are_told() {
 
 fn texts_of_secrets(policy: &Policy) -> Vec<String> {
     policy.channels.values().filter_map(|channel| Some(channel.reach.secret.as_ref()?.to_string())).collect()
+}
+
+/// What `comply` says of a fresh deployment, with the deployed configuration or with none.
+fn complied(workspace: &Workspace, arguments: &[&str]) -> Value {
+    let folder = tempdir().unwrap();
+    let mut command = binary(&folder.path().join("lake"));
+    command.current_dir(folder.path()).env("DATABRICKS_HOST", workspace.ready("url"));
+    command.env("DATABRICKS_TOKEN", workspace.token).env("NO_PROXY", "127.0.0.1");
+    let output = finish(command.args(["comply", "--json"]).args(arguments));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_fresh_deployment_passes_the_rules_that_its_configuration_does_not_exempt_it_from() {
+    let configuration = format!("{ROOT}/bundle/ops-runbook.toml");
+    for target in TARGETS {
+        let workspace = Workspace::new();
+        workspace.deploy(target).ok();
+        let look = complied(&workspace, &["--config", &configuration]);
+        assert_eq!((&look["jobs"], &look["failing"], &look["unread"]), (&json!(9), &json!(0), &json!([])), "{look:#}");
+        let events = look["changes"].as_array().unwrap().iter().map(|change| &change["event"]);
+        assert!(events.clone().count() == 9 && events.clone().all(|event| event == "checked"), "{look:#}");
+        for rule in look["rules"].as_array().unwrap() {
+            assert_eq!(rule["partial"], 0, "{rule}");
+        }
+
+        // Without the exemptions exactly the exempt rules fail.
+        let mut exempt: Vec<(u64, &str)> = Vec::new();
+        for one in look["exempt"].as_array().unwrap() {
+            exempt.extend(texts(&one["rules"]).into_iter().map(|rule| (one["job_id"].as_u64().unwrap(), rule)));
+        }
+        let strict = complied(&workspace, &[]);
+        let mut failing: Vec<(u64, &str)> = Vec::new();
+        for one in strict["changes"].as_array().unwrap() {
+            failing.extend(texts(&one["failing"]).into_iter().map(|rule| (one["job_id"].as_u64().unwrap(), rule)));
+        }
+        let mut rules: Vec<&str> = failing.iter().map(|(_, rule)| *rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let expected: &[&str] = if target == "prod" { &["retries", "shared-code"] } else { &["run-as", "shared-code"] };
+        assert_eq!(rules, expected, "{strict:#}");
+        exempt.sort_unstable();
+        failing.sort_unstable();
+        // Schedules of a copy for development are paused, so that it needs no retries.
+        exempt.retain(|(_, rule)| target == "prod" || *rule != "retries");
+        assert_eq!(exempt, failing, "{target}");
+    }
 }
 
 #[test]

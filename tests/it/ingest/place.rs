@@ -4,17 +4,21 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    rc::Rc,
     sync::Arc,
 };
 
 use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path as Key, prefix::PrefixStore};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, path::Path as Key};
 use ops_runbook::lake::location::Location;
 use tempfile::{TempDir, tempdir};
 
 use crate::storage::emulators::Store;
 
-/// An inbox. Names are below it.
+/// Where what was taken goes, as these tests call it: beside the inbox, in a folder of its name.
+const RESULTS: [&str; 2] = ["_done", "_rejected"];
+
+/// An inbox. Names are below it; those of what was taken begin with `../_done/` and `../_rejected/`.
 pub trait Inbox {
     fn uri(&self) -> String;
     fn drop(&self, name: &str, bytes: &[u8]);
@@ -23,12 +27,12 @@ pub trait Inbox {
 
     /// Names without what was taken.
     fn left(&self) -> Vec<String> {
-        self.files().into_keys().filter(|name| !name.starts_with("_done/") && !name.starts_with("_rejected/")).collect()
+        self.files().into_keys().filter(|name| !name.starts_with("../")).collect()
     }
 
     /// How many are in `_done` itself.
     fn done(&self) -> usize {
-        self.files().keys().filter(|name| name.starts_with("_done/")).count()
+        self.files().keys().filter(|name| name.starts_with("../_done/")).count()
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
@@ -38,15 +42,27 @@ pub trait Inbox {
 }
 
 #[derive(Debug)]
-pub struct Folder(TempDir);
+pub struct Folder {
+    parent: Rc<TempDir>,
+    name: &'static str,
+}
 
 impl Folder {
     pub fn new() -> Self {
-        Self(tempdir().unwrap())
+        Self::within(&Rc::new(tempdir().unwrap()), "inbox")
+    }
+
+    pub fn within(parent: &Rc<TempDir>, name: &'static str) -> Self {
+        Self { parent: Rc::clone(parent), name }
     }
 
     pub fn path(&self) -> PathBuf {
-        self.0.path().join("inbox")
+        self.parent.path().join(self.name)
+    }
+
+    fn results(&self, name: &str) -> PathBuf {
+        let path = self.path();
+        path.with_file_name(name).join(path.file_name().unwrap())
     }
 }
 
@@ -65,11 +81,17 @@ impl Inbox for Folder {
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         walk(&self.path(), "", &mut files);
+        for name in RESULTS {
+            let results = self.results(name);
+            if results.exists() {
+                walk(&results, &format!("../{name}/"), &mut files);
+            }
+        }
         files
     }
 
     fn done(&self) -> usize {
-        fs::read_dir(self.path().join("_done")).map_or(0, Iterator::count)
+        fs::read_dir(self.results("_done")).map_or(0, Iterator::count)
     }
 }
 
@@ -89,6 +111,8 @@ fn walk(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
 
 pub struct Bucket {
     uri: String,
+    /// Of the inbox.
+    prefix: Key,
     store: Arc<dyn ObjectStore>,
     runtime: tokio::runtime::Runtime,
 }
@@ -99,9 +123,8 @@ impl Bucket {
         let account = store.variables.iter().find(|(name, _)| name == "AZURE_STORAGE_ACCOUNT_NAME");
         let location: Location = store.lake(name).uri.parse().unwrap();
         let uri = location.in_account(account.map(|(_, name)| name.as_str())).to_string();
-        let store = Arc::new(PrefixStore::new(store.client(), Key::from(name)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { uri, store, runtime }
+        Self { uri, prefix: Key::from(name), store: store.client(), runtime }
     }
 }
 
@@ -111,21 +134,35 @@ impl Inbox for Bucket {
     }
 
     fn drop(&self, name: &str, bytes: &[u8]) {
-        self.runtime.block_on(self.store.put(&Key::from(name), PutPayload::from(bytes.to_vec()))).unwrap();
+        self.runtime
+            .block_on(self.store.put(&Key::from(format!("{}/{name}", self.prefix)), PutPayload::from(bytes.to_vec())))
+            .unwrap();
     }
 
     fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut parents: Vec<_> = self.prefix.parts().collect();
+        let own = parents.pop().unwrap();
+        let parent = Key::from_iter(parents);
+        let results = RESULTS.map(|name| (parent.clone().join(name).join(own.clone()), format!("../{name}/")));
         self.runtime.block_on(async {
-            let listed: Vec<_> = self.store.list(None).try_collect().await.unwrap();
             let mut files = BTreeMap::new();
-            for meta in listed {
+            let places = results.into_iter().chain([(self.prefix.clone(), String::new())]);
+            let mut listed: Vec<(String, ObjectMeta)> = Vec::new();
+            for (place, shown) in places {
+                let found: Vec<ObjectMeta> = self.store.list(Some(&place)).try_collect().await.unwrap();
+                listed.extend(found.into_iter().map(|meta| {
+                    let below: Vec<_> = meta.location.prefix_match(&place).unwrap().collect();
+                    (format!("{shown}{}", Key::from_iter(below)), meta)
+                }));
+            }
+            for (name, meta) in listed {
                 // What somebody asked for who was killed since may be done only now.
                 let got = match self.store.get(&meta.location).await {
                     Err(object_store::Error::NotFound { .. }) => continue,
                     got => got.unwrap(),
                 };
                 let bytes = got.bytes().await.unwrap();
-                files.insert(meta.location.to_string(), bytes.to_vec());
+                files.insert(name, bytes.to_vec());
             }
             files
         })

@@ -27,6 +27,8 @@ pub struct World {
     pub warehouses: BTreeMap<String, Value>,
     /// As whom jobs run, by id; all others as a service principal. A list does not tell it.
     pub run_as: BTreeMap<String, String>,
+    /// Names of settings that a write leaves as they are, without an error.
+    pub ignored: BTreeSet<String>,
     /// Jobs that are listed and may not be read.
     pub forbidden: BTreeSet<String>,
     /// Tokens of run-now.
@@ -99,7 +101,18 @@ fn route(world: &mut World, method: &Method, uri: &Uri, body: &[u8]) -> Answer {
     if method == Method::POST {
         let body: Value = serde_json::from_slice(body).map_err(|_| BAD)?;
         world.writes.push(uri.path().to_owned());
-        return write(world, uri.path(), &body);
+        let before = world.clone();
+        let answer = write(world, uri.path(), &body);
+        for (held, settings) in [
+            (&before.jobs, &mut world.jobs),
+            (&before.clusters, &mut world.clusters),
+            (&before.warehouses, &mut world.warehouses),
+        ] {
+            for (id, settings) in settings {
+                keep(&before.ignored, &held[id], settings);
+            }
+        }
+        return answer;
     }
     *world.reads.entry(uri.path().to_owned()).or_default() += 1;
     match uri.path() {
@@ -166,6 +179,15 @@ fn route(world: &mut World, method: &Method, uri: &Uri, body: &[u8]) -> Answer {
             warehouse["id"] = id.into();
             warehouse["num_clusters"] = 0.into();
             Ok(warehouse)
+        }
+    }
+}
+
+fn keep(ignored: &BTreeSet<String>, before: &Value, settings: &mut Value) {
+    for name in ignored {
+        match before.get(name) {
+            Some(value) => settings[name] = value.clone(),
+            None => drop(settings.as_object_mut().unwrap().remove(name)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A workspace with runs that happen in time: what it answers depends on the clock.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -80,6 +80,10 @@ pub struct World {
     pub scripts: BTreeMap<i64, Script>,
     /// Milliseconds.
     pub now: Arc<AtomicI64>,
+    /// Runs whose answers hold no time at all before this moment, in milliseconds.
+    pub untimed: BTreeMap<i64, i64>,
+    /// Runs whose answers hold no start but those of their tasks.
+    pub startless: BTreeSet<i64>,
     /// What asking for an output is answered with, where that is no output.
     pub refused_outputs: BTreeMap<i64, u16>,
     /// Whoever asks may not read any output.
@@ -89,7 +93,14 @@ pub struct World {
 impl World {
     pub fn new(scripts: impl IntoIterator<Item = Script>, now: i64) -> Self {
         let scripts = scripts.into_iter().map(|script| (script.id, script)).collect();
-        Self { scripts, now: Arc::new(AtomicI64::new(now)), refused_outputs: BTreeMap::new(), denies_outputs: false }
+        Self {
+            scripts,
+            now: Arc::new(AtomicI64::new(now)),
+            untimed: BTreeMap::new(),
+            startless: BTreeSet::new(),
+            refused_outputs: BTreeMap::new(),
+            denies_outputs: false,
+        }
     }
 
     pub async fn serve(self) -> Fake {
@@ -187,6 +198,12 @@ impl World {
             });
             value["repair_history"] = rounds.collect::<Vec<_>>().into();
         }
+        if self.startless.contains(&run.id) {
+            value["start_time"] = 0.into();
+        }
+        if self.untimed.get(&run.id).is_some_and(|until| now < *until) {
+            without_times(&mut value);
+        }
         Some(value)
     }
 
@@ -206,6 +223,17 @@ impl World {
             value["run_job_output"] = json!({ "run_id": child });
         }
         value.into()
+    }
+}
+
+fn without_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| name != "start_time" && name != "end_time");
+            fields.values_mut().for_each(without_times);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_times),
+        _ => {}
     }
 }
 
