@@ -350,9 +350,9 @@ fn a_variable_that_is_missing_is_named_and_the_file_of_variables_counts() {
 #[test]
 fn a_deploy_without_the_binary_says_so_and_creates_nothing() {
     let workspace = Workspace::new();
-    fs::remove_file(workspace.bundle().join("bundle/bin/ops-runbook.gz.00")).unwrap();
+    fs::remove_file(workspace.bundle().join("bundle/bin/ops-runbook-x86_64.gz.00")).unwrap();
     let said = workspace.deploy("prod").refused();
-    assert!(said.contains("bundle/bin has no binary; run bundle/build, then deploy again"), "{said}");
+    assert!(said.contains("bundle/bin has no binary for x86_64; make it with `ops-runbook bundle init` or bundle/build, then deploy again"), "{said}");
     assert_eq!(workspace.changes(), Vec::<Value>::new());
 }
 

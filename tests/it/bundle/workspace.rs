@@ -280,7 +280,7 @@ fn copy_bundle(folder: &Path) {
         fs::copy(format!("{ROOT}/{file}"), root.join(file)).unwrap();
     }
     fs::create_dir(root.join("bundle/bin")).unwrap();
-    fs::write(root.join("bundle/bin/ops-runbook.gz.00"), "not a binary").unwrap();
+    fs::write(root.join("bundle/bin/ops-runbook-x86_64.gz.00"), "not a binary").unwrap();
 }
 
 /// The resources of a target as the CLI resolves them, with values for some variables. Of what only a deploy knows, the reference
