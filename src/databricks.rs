@@ -14,8 +14,9 @@
 //! first whether it was done.
 
 pub mod auth;
-mod compute;
+pub mod compute;
 pub mod error;
+mod identity;
 pub mod jobs;
 mod pages;
 pub mod runs;
