@@ -93,38 +93,56 @@ pub async fn check(
     place: CatalogPlace<'_>,
     principal: &str,
 ) -> Result<Vec<Grant>, StatementError> {
-    let view = format!("{}.{}.{PROBE}", quoted(place.catalog), quoted(place.schema));
+    let view = [place.catalog, place.schema, PROBE].map(quoted).join(".");
     let make = format!("CREATE OR REPLACE VIEW {view} AS SELECT 1 AS one");
     let refused = refusal(run(statements, place, &make).await)?;
     if refused.is_none() {
         run(statements, place, &format!("DROP VIEW IF EXISTS {view}")).await?;
     }
-    let grant = |privilege: Privilege| {
-        let state = match &refused {
-            Some((missing, _)) if privilege == *missing => GrantState::Missing,
-            Some((missing, _)) if privilege > *missing => GrantState::NotChecked,
-            _ => GrantState::Granted,
-        };
-        Grant {
+    let mut grants: Vec<Grant> = Privilege::ALL
+        .into_iter()
+        .map(|privilege| Grant {
             privilege: privilege.name(),
-            state,
+            state: refused.as_ref().map_or(GrantState::Granted, |refused| refused.state(privilege)),
             statement: privilege.statement(place, principal),
-            answer: refused.as_ref().filter(|_| state == GrantState::Missing).map(|(_, answer)| answer.clone()),
-        }
-    };
-    Ok(Privilege::ALL.into_iter().map(grant).collect())
+            answer: None,
+        })
+        .collect();
+    if let Some(first) = grants.iter_mut().find(|grant| grant.state != GrantState::Granted) {
+        first.answer = refused.map(|refused| refused.answer);
+    }
+    Ok(grants)
 }
 
-/// The first privilege that is missing, with the workspace's answer.
-fn refusal(ran: Result<(), StatementError>) -> Result<Option<(Privilege, String)>, StatementError> {
+/// Why a statement did not run.
+#[derive(Debug)]
+struct MissingPrivilege {
+    /// `None`: one that the warehouse asks for, and the answer does not name it.
+    privilege: Option<Privilege>,
+    /// The workspace's own words.
+    answer: String,
+}
+
+impl MissingPrivilege {
+    fn state(&self, privilege: Privilege) -> GrantState {
+        match self.privilege {
+            Some(missing) if privilege == missing => GrantState::Missing,
+            Some(missing) if privilege < missing => GrantState::Granted,
+            None if privilege == Privilege::UseWarehouse => GrantState::Granted,
+            _ => GrantState::NotChecked,
+        }
+    }
+}
+
+fn refusal(ran: Result<(), StatementError>) -> Result<Option<MissingPrivilege>, StatementError> {
     match ran {
         Ok(()) => Ok(None),
         Err(StatementError::Api(ApiError::Forbidden(answer))) => {
-            Ok(Some((Privilege::of_refusal(&answer).unwrap_or(Privilege::UseWarehouse), answer)))
+            let privilege = Privilege::of_refusal(&answer).or(Some(Privilege::UseWarehouse));
+            Ok(Some(MissingPrivilege { privilege, answer }))
         }
         Err(StatementError::Failed { code, message }) if is_denial(&code, &message) => {
-            // An answer that names none is shown with everything that a statement needs.
-            Ok(Some((Privilege::of_refusal(&message).unwrap_or(Privilege::UseCatalog), message)))
+            Ok(Some(MissingPrivilege { privilege: Privilege::of_refusal(&message), answer: message }))
         }
         Err(error) => Err(error),
     }

@@ -88,8 +88,10 @@ impl Question {
             Self::Catalog | Self::Schema if !is_word || answer.contains(['.', '/', '`', '$']) => {
                 "a name is one word without dots, slashes, backticks and dollar signs"
             }
-            Self::WarehouseId if answer.is_empty() || !answer.chars().all(|it| it.is_ascii_alphanumeric()) => {
-                "an id has letters and digits only, such as 0123456789abcdef"
+            Self::WarehouseId
+                if answer.is_empty() || !answer.chars().all(|it| it.is_ascii_alphanumeric() || it == '-') =>
+            {
+                "an id has letters, digits and hyphens only, such as 0123456789abcdef"
             }
             Self::Notify if !is_word || !is_address(answer) => "it is not an e-mail address",
             Self::ServicePrincipal if Uuid::try_parse(answer).is_err() => {
@@ -156,7 +158,7 @@ mod tests {
     fn answers_that_cannot_be_right_are_refused() {
         for (question, right, wrong) in [
             (Question::Catalog, " main ", &["", "a b", "a.b", "a/b", "`a`", "${var.x}"][..]),
-            (Question::WarehouseId, "0123456789abcdef", &["", "/sql/1.0/warehouses/1", "a b"]),
+            (Question::WarehouseId, "8ec9edc1-0123456789abcdef", &["", "/sql/1.0/warehouses/1", "a b"]),
             (Question::Notify, "a@example.test", &["", "a", "a@b", "@example.test", "a b@example.test", "a@b@c.test"]),
             (Question::ServicePrincipal, "0b9a2f3c-0000-4000-8000-000000000001", &["", "ops-runbook"]),
         ] {

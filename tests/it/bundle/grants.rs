@@ -78,8 +78,6 @@ async fn what_is_missing_is_named_with_the_statement_that_grants_it() {
         (denied("USE CATALOG on Catalog 'main'"), 1),
         (denied("USE SCHEMA on Schema 'main.odd`ops'"), 2),
         (denied("CREATE TABLE on Schema 'main.odd`ops'"), 3),
-        // Nothing that is known: all that the statement needs may be missing.
-        (failed("PERMISSION_DENIED: no"), 1),
     ] {
         let (output, statements) = check(PRINCIPAL, reply).await;
         assert_eq!((output.status.code(), statements.len()), (Some(1), 1), "{output:?}");
@@ -90,6 +88,18 @@ async fn what_is_missing_is_named_with_the_statement_that_grants_it() {
             assert_eq!(grant["answer"].is_string(), number == missing, "{grant}");
         }
     }
+}
+
+/// An answer that names no privilege comes with the statements for all that may be missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_names_nothing_is_shown_as_it_is() {
+    let (output, _) = check(PRINCIPAL, failed("PERMISSION_DENIED: no")).await;
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let expected =
+        ["CAN USE: granted", "USE CATALOG: not-checked", "USE SCHEMA: not-checked", "CREATE TABLE: not-checked"];
+    assert_eq!(states(&output), expected);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["grants"][1]["answer"], "PERMISSION_DENIED: no");
 }
 
 #[tokio::test(flavor = "multi_thread")]
