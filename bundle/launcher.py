@@ -3,11 +3,13 @@
     launcher.py --binary FILE [OPTION ...] -- ARGUMENT ...
 
 A spark_python_task can start Python only, a workspace file may have lost its run bit, and no file of an app may be larger than
-10 MB. So the binary is deployed in parts, put together on local disk and run as a subprocess. What stands behind `--` reaches it
-as it is; its output is the output of the task. Any exit code but 0 fails the task, 6 (try again) too: the job's retry runs the
-same again, and what was recorded already is recorded once.
+10 MB. So the binary is deployed in parts, one set for each processor. The launcher puts the parts for its machine together on
+local disk, and runs the result as a subprocess. What stands behind `--` reaches it as it is; its output is the output of the
+task. Any exit code but 0 fails the task, 6 (try again) too: the job's retry runs the same again, and what was recorded already is
+recorded once.
 
-    --binary FILE       the binary; or, where there is no such file, what FILE.gz.00, FILE.gz.01 ... are the parts of
+    --binary FILE       the binary; or, where there is no such file, what FILE-PROCESSOR.gz.00, FILE-PROCESSOR.gz.01 ... are the
+                        parts of; PROCESSOR is x86_64 or aarch64
     --fill NAME         $NAME in the binary's arguments becomes what the variable NAME is here; apps are started without a shell
     --env NAME=VALUE    a variable for its environment; serverless compute has no setting for that
     --scope SCOPE       the secret scope that --secret and --secrets read
@@ -41,6 +43,8 @@ TRY_AGAIN = 6
 GRACE_SECONDS = 20  # between asking the binary to end and ending it
 TAIL_LINES = 20  # of standard error, repeated in the task's error
 SHORTEST_SECRET = 8  # shorter ones would blank out ordinary words
+PROCESSORS = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+HINT = "make it with `ops-runbook bundle init` or bundle/build, and deploy again"
 
 
 class LauncherError(Exception):
@@ -185,21 +189,32 @@ class _Parts(io.RawIOBase):
         super().close()
 
 
+def parts_for(binary, machine):
+    """The parts of the binary for a machine, in order. Never empty."""
+    found = {}
+    for part in sorted(binary.parent.glob(f"{binary.name}-*.gz.*")):
+        found.setdefault(part.name.removeprefix(f"{binary.name}-").partition(".gz.")[0], []).append(part)
+    parts = found.get(PROCESSORS.get(machine.lower()))
+    if parts:
+        return parts
+    there = f"only one for {' and '.join(found)}" if found else "none at all"
+    raise LauncherError(f"this machine is {machine}, and {binary.parent} has no binary for it, {there}; {HINT}")
+
+
 def copied(binary, folder):
     """A copy that can be run."""
     local = folder / "ops-runbook"
-    hint = "make it with bundle/build and deploy again"
     try:
-        parts = [] if binary.exists() else sorted(binary.parent.glob(f"{binary.name}.gz.*"))
-        if parts:
+        if binary.exists():
+            shutil.copyfile(binary, local)
+        else:
+            parts = parts_for(binary, platform.machine())
             with io.BufferedReader(_Parts(parts)) as joined, gzip.open(joined) as packed, local.open("wb") as file:
                 shutil.copyfileobj(packed, file, 1 << 20)
-        else:
-            shutil.copyfile(binary, local)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise LauncherError(f"the parts {binary}.gz.* do not belong together: {error}; {hint}") from error
+        raise LauncherError(f"the parts {parts[0].stem}.* do not belong together: {error}; {HINT}") from error
     except OSError as error:
-        raise LauncherError(f"the binary {binary} cannot be read: {error.strerror}; {hint}") from error
+        raise LauncherError(f"the binary {binary} cannot be read: {error.strerror}; {HINT}") from error
     local.chmod(0o700)
     return local
 
@@ -281,7 +296,7 @@ def run(binary, arguments, environment, hidden):
             stderr=subprocess.PIPE,
         )
     except OSError as error:
-        reason = f"it is for x86-64 Linux, and this machine is {platform.machine()} {platform.system()}"
+        reason = f"it is for Linux, and this machine is {platform.machine()} {platform.system()}"
         raise LauncherError(f"the binary cannot be run: {error.strerror}; {reason}") from error
     with process.stdout, process.stderr:
         try:

@@ -1,6 +1,7 @@
 //! The command line: arguments in, operations called, results on stdout, everything else on stderr.
 
 mod audit;
+mod bundle;
 mod commands;
 mod comply;
 mod config;
@@ -173,6 +174,9 @@ enum Command {
     /// Show the lake's tables in a catalog
     #[command(subcommand)]
     Tables(tables::TablesCommand),
+    /// Write the bundle that the Databricks CLI deploys, and check its grants
+    #[command(subcommand)]
+    Bundle(bundle::BundleCommand),
     /// Run one read-only SQL statement over the lake's tables and views
     Sql(SqlArgs),
     /// Print the shapes of reports, digests and tables
@@ -320,6 +324,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Query(command) => query::run(command, lake, output).await,
         Command::Views(command) => query::views(command, output),
         Command::Tables(command) => tables::run(command, &lake()?, output).await,
+        Command::Bundle(command) => bundle::run(command, output).await,
         Command::Sql(args) => commands::sql(&lake()?, args, output).await,
         Command::Schema(SchemaCommand::Report) => commands::schema(report_schema(), output),
         Command::Schema(SchemaCommand::Digest) => commands::schema(&schema::schema(), output),

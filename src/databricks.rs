@@ -7,15 +7,16 @@
 //! - [`jobs`] as they are deployed, and their [`runs`]; clusters and warehouses as they are configured
 //! - [`storage`]: where a schema is, and credentials for it
 //! - [`statements`] runs SQL on a warehouse
-//! - [`secrets`] that a workspace keeps
+//! - [`secrets`] that a workspace keeps, and the [`identity`] that a client has there
 //!
-//! Everything sent so far only reads, or leaves what is there as it is (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`), so every
-//! request may be sent again after any error. Whoever adds one that writes has to give it an idempotency token, or to find out
-//! first whether it was done.
+//! Everything sent so far only reads, or leaves what is there as it is (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`, `DROP VIEW
+//! IF EXISTS` of a view that this program made), so every request may be sent again after any error. One that writes needs an
+//! idempotency token, or a check first whether it was done.
 
 pub mod auth;
-mod compute;
+pub mod compute;
 pub mod error;
+mod identity;
 pub mod jobs;
 mod pages;
 pub mod runs;

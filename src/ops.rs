@@ -11,9 +11,11 @@
 //! - [`sweep`] looks for failed runs in a workspace
 //! - [`reading`] and [`question`] answer what is asked about the lake, [`similar`] looks for incidents of the same kind
 //! - [`artefacts`] gathers everything that is shown after an analysis
+//! - [`bundle`] writes the folder that the Databricks CLI deploys
 //! - [`warehouse`] makes sure that a warehouse reads this lake
 
 pub mod artefacts;
+pub mod bundle;
 pub mod capture;
 pub mod causes;
 pub mod comply;

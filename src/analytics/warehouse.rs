@@ -22,7 +22,7 @@ use super::engine::Value;
 use crate::databricks::{
     Client,
     error::ApiError,
-    statements::{Answer, Cancelled, Column, Parameter, State, Statement, StatementError, Statements, cells},
+    statements::{Answer, Cancelled, Column, Parameter, State, Statement, StatementError, Statements, cells, quoted},
 };
 
 /// Microseconds after the whole second, which an exact clock keeps.
@@ -149,7 +149,7 @@ impl Warehouse {
 /// The statement with its timestamps as text. A projection keeps the order of the rows below it.
 fn exact(sql: &str, columns: &[Column]) -> String {
     let items = columns.iter().map(|column| {
-        let name = format!("`{}`", column.name.replace('`', "``"));
+        let name = quoted(&column.name);
         if column.is_timestamp() { format!("CAST(asked.{name} AS STRING) AS {name}") } else { format!("asked.{name}") }
     });
     format!("SELECT {} FROM (\n{sql}\n) AS asked", items.collect::<Vec<_>>().join(", "))

@@ -83,6 +83,9 @@ pub enum Failure {
     /// Settings that a warehouse needs, and how each is given.
     #[error("a warehouse needs {}", .0.join(", "))]
     Settings(Vec<String>),
+    /// Options that a bundle needs.
+    #[error("a bundle needs {}", .0.join(", "))]
+    Answers(Vec<String>),
     /// No receiver can be reached from here.
     #[error("nothing can be sent")]
     Receivers(#[source] TargetError),
@@ -157,7 +160,9 @@ impl Failure {
                 return Code::Refused;
             }
             (Self::Busy(_), _) => return Code::TryAgain,
-            (Self::Settings(_) | Self::NoToken | Self::Auth(AuthError::Missing(_)), _) => return Code::Usage,
+            (Self::Settings(_) | Self::Answers(_) | Self::NoToken | Self::Auth(AuthError::Missing(_)), _) => {
+                return Code::Usage;
+            }
             (Self::Auth(_), _) => return Code::Refused,
             (Self::Interrupted(_), _) => return Code::Interrupted,
             (_, Some(OpsError::Query(QueryError::Warehouse(error)))) => return warehouse_code(error),
@@ -212,6 +217,7 @@ impl Failure {
             (Self::Settings(_), _) => Some(
                 "the token is taken from the environment only; arguments are shown to everybody on a machine".into(),
             ),
+            (Self::Answers(_), _) => Some("give these options, or run it on a terminal, where it asks".into()),
             (Self::Serve { source, .. }, _)
                 if matches!(
                     source.kind(),

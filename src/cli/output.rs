@@ -105,6 +105,12 @@ impl Output {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
+    /// A question to a person, on a line that the answer ends.
+    pub fn prompt(&self, text: &str) {
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+    }
+
     /// Columns to fill: the terminal's, or 120 in a pipe.
     pub fn width(&self) -> usize {
         console::Term::stdout().size_checked().map_or(120, |(_, columns)| columns.into())

@@ -15,6 +15,7 @@ use crate::{
         self,
         header::{Header, body},
     },
+    databricks::statements::quoted,
     lake::Lake,
     ops::question::{self, RunQuery, find, known},
     render::plain,
@@ -163,7 +164,7 @@ pub fn identifier(name: &str) -> Result<String, Failure> {
         let reason = "a name is not blank and has no control characters".to_owned();
         return Err(Failure::Unusable { what: format!("{name:?}"), reason });
     }
-    Ok(format!("`{}`", name.replace('`', "``")))
+    Ok(quoted(name))
 }
 
 /// A string literal that ends nowhere on any engine, with or without backslash escapes.

@@ -52,6 +52,11 @@ pub struct Parameter {
     pub kind: &'static str,
 }
 
+/// A name in SQL, in backticks.
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
 /// All of what a statement found. A row has a cell for each column; `None` is null.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {

@@ -14,6 +14,7 @@ import http.server
 import io
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -294,7 +295,7 @@ launcher.main(sys.argv[1:])
         self.assertEqual(self.fails(script), "ops-runbook was ended by signal 9")
 
     def test_a_binary_that_is_not_there_or_for_another_machine_is_told(self):
-        self.assertIn("make it with bundle/build", self.fails(self.folder / "none"))
+        self.assertIn("make it with `ops-runbook bundle init`", self.fails(self.folder / "none"))
         self.assertIn("this machine is", self.fails(self.script("", interpreter="/no/such/interpreter")))
 
     def test_the_binary_is_left_as_it_is_and_the_copy_goes(self):
@@ -306,23 +307,51 @@ launcher.main(sys.argv[1:])
 
     # Output
 
-    def test_a_binary_in_parts_is_put_together(self):
-        binary = self.script("import sys; print(len(open(sys.argv[0]).read()), 'characters')\n# " + "x" * 300_000)
-        length = len(binary.read_text(encoding="utf-8"))
-        packed = gzip.compress(binary.read_bytes(), compresslevel=0)
-        binary.unlink()
-        cuts = [0, 1, 1, 100_000, len(packed)]
-        parts = [binary.with_name(f"binary.gz.{number:02}") for number in range(len(cuts) - 1)]
-        for part, start, end in zip(parts, cuts, cuts[1:]):
+    def parts(self, text, processor, cuts=()):
+        """Parts of a script for a processor, cut at some offsets of what is packed; returns their paths."""
+        packed = gzip.compress(f"#!{sys.executable}\n{text}".encode(), compresslevel=0)
+        ends = [*cuts, len(packed)]
+        parts = [self.folder / f"binary-{processor}.gz.{number:02}" for number in range(len(ends))]
+        for part, start, end in zip(parts, [0, *cuts], ends):
             part.write_bytes(packed[start:end])
+        return parts
+
+    def test_a_binary_in_parts_is_put_together(self):
+        text = "import sys; print(len(open(sys.argv[0]).read()), 'characters')\n# " + "x" * 300_000
+        length = len(f"#!{sys.executable}\n{text}")
+        processor = launcher.PROCESSORS[platform.machine().lower()]
+        parts = self.parts(text, processor, [1, 1, 100_000])
         (self.folder / "binary.txt").write_text("something else", encoding="utf-8")
+        binary = self.folder / "binary"
         self.assertEqual(self.launch(binary)[0], f"{length} characters\n")
-        parts[3].write_bytes(packed[100_000:-5])
-        self.assertIn("do not belong together", self.fails(binary))
-        parts[3].write_bytes(packed[100_001:])
-        self.assertIn("make it with bundle/build and deploy again", self.fails(binary))
+        whole = parts[3].read_bytes()
+        parts[3].write_bytes(whole[:-5])
+        self.assertIn(f"the parts binary-{processor}.gz.* do not belong together", self.fails(binary))
+        parts[3].write_bytes(whole[1:])
+        self.assertIn("make it with `ops-runbook bundle init` or bundle/build, and deploy again", self.fails(binary))
         parts[0].unlink()
         self.assertIn("do not belong together", self.fails(binary))
+
+    def test_the_parts_for_the_machine_are_chosen(self):
+        for processor in ("x86_64", "aarch64"):
+            self.parts(f"print({processor!r})", processor)
+        binary = self.folder / "binary"
+        for machine, expected in (("x86_64", "x86_64"), ("AMD64", "x86_64"), ("aarch64", "aarch64"), ("arm64", "aarch64")):
+            with self.subTest(machine), mock.patch.object(platform, "machine", return_value=machine):
+                self.assertEqual(self.launch(binary)[0], f"{expected}\n")
+
+    def test_a_machine_that_there_is_no_binary_for_is_named_with_what_is_there(self):
+        self.parts("", "x86_64")
+        binary = self.folder / "binary"
+        for machine in ("aarch64", "riscv64", ""):
+            with self.subTest(machine), mock.patch.object(platform, "machine", return_value=machine):
+                text = self.fails(binary)
+                expected = f"this machine is {machine}, and {self.folder} has no binary for it, only one for x86_64; make it with"
+                self.assertIn(expected, text)
+        self.parts("", "aarch64")
+        with mock.patch.object(platform, "machine", return_value="riscv64"):
+            self.assertIn("only one for aarch64 and x86_64", self.fails(binary))
+        self.assertIn("none at all", self.fails(self.folder / "other"))
 
     def test_only_variables_that_are_named_are_filled_in(self):
         with mock.patch.dict(os.environ, {"DATABRICKS_APP_PORT": "8123"}):

@@ -3,18 +3,24 @@
 mod app;
 mod cli;
 mod dashboard;
+mod grants;
+mod init;
 mod jobs;
+mod release;
 mod resources;
 mod wheel;
 mod workspace;
 
 use std::{
+    fs,
     io::Write,
+    os::unix::fs::symlink,
     path::Path,
     process::{Command, Stdio},
 };
 
 use serde_json::Value;
+use tempfile::tempdir;
 
 use crate::{peer, wait};
 
@@ -55,7 +61,36 @@ fn the_launcher_does_what_its_own_tests_say() {
     let output = wait::output_of("the launcher's tests", child);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(said.contains("Ran 28 tests") && !said.contains("skipped"), "{said}");
+    assert!(said.contains("Ran 30 tests") && !said.contains("skipped"), "{said}");
+}
+
+/// On macOS there are no GNU tools: with nothing but Python on the path, the parts are made all the same.
+#[test]
+fn a_binary_is_packed_and_checked_with_python_alone() {
+    let folder = tempdir().unwrap();
+    let (tools, binary) = (folder.path().join("tools"), folder.path().join("ops-runbook-aarch64"));
+    fs::create_dir(&tools).unwrap();
+    // Not what is on the path, which may be a shell script that calls other programs.
+    let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable, end='')"]).output().unwrap();
+    symlink(String::from_utf8(asked.stdout).unwrap(), tools.join("python3")).unwrap();
+    let mut content = b"\x7fELF\x02\x01".to_vec();
+    content.resize(64, 0);
+    content[18] = 183;
+    fs::write(&binary, content).unwrap();
+    for (mode, expected) in
+        [("--check", "for aarch64-unknown-linux-gnu, 64 bytes (1 MB), needs glibc none"), ("--pack", "1 parts")]
+    {
+        let output = Command::new(tools.join("python3"))
+            .arg(format!("{ROOT}/bundle/build"))
+            .arg(mode)
+            .arg(&binary)
+            .env("PATH", &tools)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(expected), "{output:?}");
+    }
+    assert!(folder.path().join("ops-runbook-aarch64.gz.00").is_file());
 }
 
 #[test]

@@ -357,7 +357,7 @@ func cannotStart(space *testserver.FakeWorkspace, job jobs.Job, task jobs.Task) 
 		case "--":
 			// What follows is the binary's.
 		case "--binary":
-			files = append(files, value+".gz.00")
+			files = append(files, value+"-x86_64.gz.00")
 		case "--config":
 			files = append(files, value)
 		case "--scope":

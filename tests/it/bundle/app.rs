@@ -62,7 +62,7 @@ fn deploy(binary: &Path, folder: &Path) {
         }
     }
     fs::create_dir(folder.join("bin")).unwrap();
-    let whole = folder.join("bin/ops-runbook");
+    let whole = folder.join(format!("bin/ops-runbook-{}", std::env::consts::ARCH));
     fs::copy(binary, &whole).unwrap();
     let packed = Command::new(format!("{ROOT}/bundle/build")).arg("--pack").arg(&whole).status().unwrap();
     assert!(packed.success());

@@ -346,7 +346,7 @@ fn a_variable_that_is_missing_is_named_and_the_file_of_variables_counts() {
     for (kind, key) in [("dashboards", "operations"), ("alerts", "recurring_issues")] {
         assert_eq!(valid["resources"][kind][key]["warehouse_id"], "0123456789abcdef", "{kind}");
     }
-    let register = &valid["resources"]["jobs"]["setup"]["tasks"][2]["spark_python_task"]["parameters"];
+    let register = &valid["resources"]["jobs"]["setup"]["tasks"][3]["spark_python_task"]["parameters"];
     assert!(list(register).contains(&json!("0123456789abcdef")), "{register}");
 }
 
@@ -376,9 +376,9 @@ fn an_empty_service_principal_is_refused_where_the_file_explains_it() {
 #[test]
 fn a_deploy_without_the_binary_says_so_and_creates_nothing() {
     let workspace = Workspace::new();
-    fs::remove_file(workspace.bundle().join("bundle/bin/ops-runbook.gz.00")).unwrap();
+    fs::remove_file(workspace.bundle().join("bundle/bin/ops-runbook-x86_64.gz.00")).unwrap();
     let said = workspace.deploy("prod").refused();
-    assert!(said.contains("bundle/bin has no binary; run bundle/build, then deploy again"), "{said}");
+    assert!(said.contains("bundle/bin has no binary for x86_64; make it with `ops-runbook bundle init` or bundle/build, then deploy again"), "{said}");
     assert_eq!(workspace.changes(), Vec::<Value>::new());
 }
 

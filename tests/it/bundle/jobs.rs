@@ -259,7 +259,7 @@ fn a_job_that_fails_is_red_and_says_why() {
     for (run, said) in runs.iter().zip([
         &["ended with exit code 4", "`ops-runbook audit list` shows which there are"][..],
         &["ended with exit code 2", "--what"],
-        &["cannot be read: No such file or directory; make it with bundle/build"],
+        &["has no binary for it, none at all; make it with `ops-runbook bundle init`"],
         &["the secret scope ops-runbook-dev-tester lacks OPS_RUNBOOK_CHECKPOINT_KEY"],
         &["ended with exit code 3", "the workspace is 12345678901234567, not 7"],
         &["ended with exit code 1", "not read: job 999"],

@@ -70,9 +70,19 @@ impl Call {
 }
 
 impl Workspace {
+    /// A workspace, and the bundle of the repository.
     pub fn new() -> Self {
+        let workspace = Self::without_bundle();
+        copy_bundle(&workspace.bundle());
+        for target in TARGETS {
+            workspace.set_variables(target, &workspace.usual_variables(target));
+        }
+        workspace
+    }
+
+    /// A workspace, and no folder for the bundle yet.
+    pub fn without_bundle() -> Self {
         let folder = tempdir().unwrap();
-        copy_bundle(folder.path());
         let mut process = Command::new(TOOLS.join("workspace"))
             .arg(folder.path().join("requests"))
             .stdin(Stdio::piped())
@@ -88,11 +98,7 @@ impl Workspace {
         });
         let line = line.recv_timeout(LIMIT).unwrap();
         let ready = serde_json::from_str(&line).unwrap();
-        let workspace = Self { folder, process, ready, token: USER };
-        for target in TARGETS {
-            workspace.set_variables(target, &workspace.usual_variables(target));
-        }
-        workspace
+        Self { folder, process, ready, token: USER }
     }
 
     pub fn ready(&self, name: &str) -> &str {
@@ -265,8 +271,7 @@ pub fn text(value: &Value) -> &str {
 }
 
 /// Copies what the CLI reads, with a small file in the place of the binary.
-fn copy_bundle(folder: &Path) {
-    let root = folder.join("bundle-root");
+fn copy_bundle(root: &Path) {
     for part in ["bundle", "resources"] {
         fs::create_dir_all(root.join(part)).unwrap();
         for entry in fs::read_dir(format!("{ROOT}/{part}")).unwrap() {
@@ -280,7 +285,7 @@ fn copy_bundle(folder: &Path) {
         fs::copy(format!("{ROOT}/{file}"), root.join(file)).unwrap();
     }
     fs::create_dir(root.join("bundle/bin")).unwrap();
-    fs::write(root.join("bundle/bin/ops-runbook.gz.00"), "not a binary").unwrap();
+    fs::write(root.join("bundle/bin/ops-runbook-x86_64.gz.00"), "not a binary").unwrap();
 }
 
 /// The resources of a target as the CLI resolves them, with values for some variables. Of what only a deploy knows, the reference

@@ -1,0 +1,383 @@
+//! `bundle`: the folder that the Databricks CLI deploys.
+
+use std::{
+    fmt::Write as _,
+    io::{self, BufRead, IsTerminal},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+
+use super::{
+    commands::Outcome,
+    exit::{Code, Failure},
+    output::Output,
+    workspace,
+};
+use crate::{
+    analytics::QueryError,
+    databricks::{Client, compute::WarehouseEntry, statements::Statements},
+    ops::bundle::{
+        self, BundleError, BundleRequest, BundleResult,
+        binaries::{Binary, BinarySource, Processor},
+        folder::FileState,
+        grants::{self, CatalogPlace, Grant, GrantState},
+        variables::{self, Question, Target},
+    },
+    render::plain,
+};
+
+/// How long a workspace may take to answer what is only proposed.
+const PROPOSING: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Subcommand)]
+pub enum BundleCommand {
+    /// Write a bundle folder that is ready to deploy, or upgrade one
+    ///
+    /// Writes databricks.yml, the resources, the launcher, and the binary for the processors of Databricks compute. Asks for what
+    /// the options leave open, on a terminal; elsewhere it names what is missing. A second run replaces the files that are as an
+    /// earlier version wrote them. Files that people changed stay: hashes in .ops-runbook.json show which these are.
+    Init(InitArgs),
+    /// Check that an identity may use warehouse, catalog and schema
+    ///
+    /// Makes a view in the schema and drops it, as the identity that runs this. Prints the statement that grants what is missing.
+    /// Exit code 1 when something is.
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TargetName {
+    /// A copy of one's own, with schedules paused
+    Dev,
+    Prod,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The folder of the bundle
+    #[arg(value_name = "FOLDER", default_value = "ops-runbook-bundle")]
+    folder: PathBuf,
+    /// The target that the answers are for
+    #[arg(long, default_value = "prod")]
+    target: TargetName,
+    /// The catalog with the schema; it must exist [default: main]
+    #[arg(long, value_name = "NAME")]
+    catalog: Option<String>,
+    /// The schema that the bundle makes in it [default: ops]
+    #[arg(long, value_name = "NAME")]
+    schema: Option<String>,
+    /// The SQL warehouse of dashboard and alert
+    #[arg(long, value_name = "ID", env = "DATABRICKS_WAREHOUSE_ID")]
+    warehouse_id: Option<String>,
+    /// Who gets an e-mail when a job fails; only prod
+    #[arg(long, value_name = "ADDRESS")]
+    notify: Option<String>,
+    /// Application id of the service principal that the jobs run as; only prod
+    #[arg(long, value_name = "ID")]
+    service_principal: Option<String>,
+    /// Replace files that people changed, too
+    #[arg(long)]
+    force: bool,
+    /// The profile of the Databricks CLI
+    #[arg(long, value_name = "NAME", env = "DATABRICKS_CONFIG_PROFILE", hide = true)]
+    profile: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The catalog
+    #[arg(long, value_name = "NAME", env = "OPS_RUNBOOK_CATALOG")]
+    catalog: String,
+    /// The schema in it
+    #[arg(long, value_name = "NAME", env = "OPS_RUNBOOK_SCHEMA")]
+    schema: String,
+    /// The SQL warehouse
+    #[arg(long, value_name = "ID", env = "DATABRICKS_WAREHOUSE_ID")]
+    warehouse_id: String,
+}
+
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        match error {
+            BundleError::Read { path, source } => Self::Input { what: path, source },
+            BundleError::Write { path, source } => Self::Write { what: path, source },
+            BundleError::Shape { path, reason } => Self::Unusable { what: path, reason },
+        }
+    }
+}
+
+pub async fn run(command: &BundleCommand, output: &Output) -> Outcome {
+    match command {
+        BundleCommand::Init(args) => init(args, output).await,
+        BundleCommand::Check(args) => check(args, output).await,
+    }
+}
+
+async fn init(args: &InitArgs, output: &Output) -> Outcome {
+    let target = match args.target {
+        TargetName::Dev => Target::Dev,
+        TargetName::Prod => Target::Prod,
+    };
+    let answers = answers(args, target, output).await?;
+    let program = std::env::current_exe().and_then(std::fs::canonicalize);
+    let program = program.map_err(|source| Failure::Input { what: "the running program".into(), source })?;
+    let spinner = output.spinner();
+    spinner.set_message("writing");
+    let request =
+        BundleRequest { folder: &args.folder, program: &program, target, variables: &answers, is_forced: args.force };
+    let result = bundle::init(&request);
+    spinner.finish_and_clear();
+    let result = result?;
+    let next = next_steps(args, target);
+    if output.json {
+        output.json(&json!({
+            "folder": args.folder, "target": target, "version": result.version, "files": result.files,
+            "binaries": result.binaries, "variables_file": result.variables_file, "variables": answers, "next": next,
+        }))?;
+    } else {
+        output.text(&text(&args.folder, &result, &next))?;
+    }
+    for note in notes(&result.binaries) {
+        output.problem(&format!("note: {note}"));
+    }
+    Ok(Code::Success)
+}
+
+/// The answers to all questions: options first, then what the file of variables has, then what a person answers, or the default.
+///
+/// # Errors
+/// [`Failure::Answers`] names everything that is missing.
+async fn answers(args: &InitArgs, target: Target, output: &Output) -> Result<Map<String, Value>, Failure> {
+    let before = variables::read(&args.folder, target)?;
+    let is_asked = io::stdin().is_terminal() && io::stderr().is_terminal() && !output.json;
+    let mut proposals = None;
+    let (mut answers, mut missing) = (Map::new(), Vec::new());
+    for question in Question::of(target) {
+        let option = format!("--{}", question.variable().replace('_', "-"));
+        let known = before.get(question.variable()).and_then(Value::as_str).or(question.default());
+        let answer = match given(args, *question) {
+            Some(given) => Some(given.to_owned()),
+            None if is_asked => {
+                let known = match known {
+                    Some(known) => Some(known.to_owned()),
+                    None => {
+                        if proposals.is_none() {
+                            proposals = Some(Proposals::of_workspace(output).await);
+                        }
+                        proposals.as_ref().and_then(|proposals| proposals.answer(*question))
+                    }
+                };
+                Some(asked(*question, known.as_deref(), output)?)
+            }
+            None => known.map(str::to_owned),
+        };
+        match answer {
+            Some(answer) => {
+                let answer = question.checked(&answer);
+                let answer = answer.map_err(|reason| Failure::Unusable { what: option, reason })?;
+                answers.insert(question.variable().to_owned(), answer.into());
+            }
+            None => missing.push(option),
+        }
+    }
+    if missing.is_empty() { Ok(answers) } else { Err(Failure::Answers(missing)) }
+}
+
+fn given(args: &InitArgs, question: Question) -> Option<&str> {
+    let given = match question {
+        Question::Catalog => &args.catalog,
+        Question::Schema => &args.schema,
+        Question::WarehouseId => &args.warehouse_id,
+        Question::Notify => &args.notify,
+        Question::ServicePrincipal => &args.service_principal,
+    };
+    given.as_deref()
+}
+
+/// What a person answers. An empty line takes what is proposed; an answer that cannot be right is asked for once more.
+fn asked(question: Question, proposed: Option<&str>, output: &Output) -> Result<String, Failure> {
+    let stdin = io::stdin();
+    loop {
+        let shown = proposed.map(|proposed| format!(" [{}]", plain::line(proposed))).unwrap_or_default();
+        output.prompt(&format!("{}{shown}: ", question.text()));
+        let mut line = String::new();
+        if stdin.lock().read_line(&mut line)? == 0 {
+            return Err(Failure::Answers(vec![format!("--{}", question.variable().replace('_', "-"))]));
+        }
+        let answer = if line.trim().is_empty() { proposed.unwrap_or_default() } else { &line };
+        match question.checked(answer) {
+            Ok(answer) => return Ok(answer),
+            Err(reason) => output.problem(&format!("  {reason}")),
+        }
+    }
+}
+
+/// What the workspace of the login offers as answers.
+#[derive(Debug, Default)]
+struct Proposals {
+    warehouses: Vec<WarehouseEntry>,
+    user_name: Option<String>,
+}
+
+impl Proposals {
+    /// Asks the workspace. A workspace that does not answer offers nothing, and a line says why.
+    async fn of_workspace(output: &Output) -> Self {
+        let asked = tokio::time::timeout(PROPOSING, Self::ask()).await;
+        match asked {
+            Ok(Ok((client, proposals))) => {
+                output.problem(&format!("workspace: {}", plain::line(&client.workspace().to_string())));
+                for WarehouseEntry { id, name } in &proposals.warehouses {
+                    output.problem(&format!("  warehouse {}  {}", plain::line(id), plain::line(name)));
+                }
+                proposals
+            }
+            Ok(Err(failure)) => {
+                output.problem(&format!("the workspace offers no answers: {}", plain::line(&failure.to_string())));
+                Self::default()
+            }
+            Err(_) => {
+                output.problem("the workspace offers no answers: it took too long");
+                Self::default()
+            }
+        }
+    }
+
+    async fn ask() -> Result<(Client, Self), Failure> {
+        let client = workspace::client()?;
+        let (user_name, warehouses) = tokio::try_join!(client.user_name(), client.warehouses())?;
+        Ok((client, Self { warehouses, user_name: Some(user_name) }))
+    }
+
+    fn answer(&self, question: Question) -> Option<String> {
+        match question {
+            Question::WarehouseId => self.warehouses.first().map(|warehouse| warehouse.id.clone()),
+            Question::Notify => self.user_name.clone().filter(|name| variables::is_address(name)),
+            Question::Catalog | Question::Schema | Question::ServicePrincipal => None,
+        }
+    }
+}
+
+/// The commands that deploy the folder.
+fn next_steps(args: &InitArgs, target: Target) -> Vec<String> {
+    let folder = args.folder.display().to_string();
+    let mut tail = vec!["--target", target.name()];
+    if let Some(profile) = args.profile.as_deref().filter(|profile| !profile.trim().is_empty()) {
+        tail.extend(["--profile", profile]);
+    }
+    let steps: [&[&str]; 3] =
+        [&["cd", &folder], &["databricks", "bundle", "deploy"], &["databricks", "bundle", "run", "setup"]];
+    let shown = |words: &&[&str]| {
+        let tail: &[&str] = if words.first() == Some(&"cd") { &[] } else { &tail };
+        let words = words.iter().chain(tail).copied();
+        shlex::try_join(words).map_or_else(|_| "n/a".to_owned(), |words| plain::line(&words).into_owned())
+    };
+    steps.iter().map(shown).collect()
+}
+
+fn text(folder: &Path, result: &BundleResult, next: &[String]) -> String {
+    let path = |path: &Path| plain::line(&path.display().to_string()).into_owned();
+    let mut text = format!("{}: bundle of ops-runbook {}\n", path(folder), result.version);
+    let titles = [
+        (FileState::Written, "written"),
+        (FileState::Upgraded, "upgraded, as nobody had changed them"),
+        (FileState::Unchanged, "up to date"),
+        (FileState::Replaced, "replaced, as --force asked for"),
+        (FileState::Removed, "removed, as this version has them no more"),
+        (FileState::Kept, "kept, as they were changed here"),
+        (FileState::KeptOutdated, "kept, as they were changed here; this version has changed them too"),
+    ];
+    for (state, title) in titles {
+        let files: Vec<&str> = result.files.iter().filter(|it| it.state == state).map(|it| it.path.as_str()).collect();
+        if files.is_empty() {
+            continue;
+        }
+        let _ = writeln!(text, "  files {title}: {}", files.len());
+        if !matches!(state, FileState::Written | FileState::Unchanged) {
+            files.iter().for_each(|file| {
+                let _ = writeln!(text, "    {}", plain::line(file));
+            });
+        }
+    }
+    for binary in result.binaries.iter().filter(|binary| binary.source != BinarySource::Missing) {
+        let megabytes = binary.bytes.div_ceil(1_000_000);
+        let _ = writeln!(text, "  binary for {}: {} parts, {megabytes} MB", binary.processor.name(), binary.parts);
+    }
+    let _ = writeln!(text, "  variables: {}\n\nNext:", path(&result.variables_file));
+    next.iter().for_each(|step| {
+        let _ = writeln!(text, "  {step}");
+    });
+    if result.files.iter().any(|it| it.state == FileState::KeptOutdated) {
+        text.push_str(
+            "\nTo compare: `ops-runbook bundle init` into an empty folder. --force replaces what was changed.\n",
+        );
+    }
+    text
+}
+
+/// What a person has to know about the binaries before the deploy.
+fn notes(binaries: &[Binary]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for binary in binaries {
+        let name = binary.processor.name();
+        match (binary.source, binary.processor) {
+            (BinarySource::Missing, Processor::X86_64) => notes.push(format!(
+                "there is no binary for {name}, and a deploy stops without one; run `bundle init` of a release archive, which has \
+                 those for all processors"
+            )),
+            (BinarySource::Missing, Processor::Aarch64) => notes.push(format!(
+                "there is no binary for {name}: tasks fail on such machines, which Databricks offers in some regions; `bundle init` \
+                 of a release archive has it"
+            )),
+            _ => {}
+        }
+        if let Some(needed) = &binary.needs_glibc {
+            notes.push(format!(
+                "the binary for {name} needs glibc {needed}, and Databricks compute may have only 2.28; use a release, or build one \
+                 with bundle/build"
+            ));
+        }
+    }
+    notes
+}
+
+async fn check(args: &CheckArgs, output: &Output) -> Outcome {
+    let client = workspace::client()?;
+    let principal = client.user_name().await?;
+    let place = CatalogPlace { catalog: &args.catalog, schema: &args.schema, warehouse_id: &args.warehouse_id };
+    let spinner = output.spinner();
+    spinner.set_message("checking grants");
+    let grants = grants::check(&Statements::new(client), place, &principal).await;
+    spinner.finish_and_clear();
+    let grants = grants.map_err(QueryError::Warehouse)?;
+    let is_usable = grants.iter().all(|grant| grant.state == GrantState::Granted);
+    if output.json {
+        output.json(&json!({ "principal": principal, "usable": is_usable, "grants": grants }))?;
+    } else {
+        output.text(&grant_text(&principal, &grants))?;
+    }
+    Ok(if is_usable { Code::Success } else { Code::Failure })
+}
+
+fn grant_text(principal: &str, grants: &[Grant]) -> String {
+    let mut text = format!("grants of {}\n\n", plain::line(principal));
+    for grant in grants {
+        let state = match grant.state {
+            GrantState::Granted => "granted",
+            GrantState::Missing => "missing",
+            GrantState::NotChecked => "not checked",
+        };
+        let _ = writeln!(text, "{state:<11}  {}", grant.privilege);
+        if grant.state != GrantState::Granted {
+            let _ = writeln!(text, "{:<11}  → {}", "", plain::line(&grant.statement));
+        }
+        if let Some(answer) = &grant.answer {
+            let _ = writeln!(text, "{:<11}  the workspace: {}", "", plain::line(answer));
+        }
+    }
+    if grants.iter().any(|grant| grant.state != GrantState::Granted) {
+        text.push_str("\nRun these statements as an administrator. Granting what is granted already is harmless.\n");
+    }
+    text
+}
