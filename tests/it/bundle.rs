@@ -4,6 +4,7 @@ mod app;
 mod cli;
 mod dashboard;
 mod jobs;
+mod login;
 mod resources;
 mod wheel;
 mod workspace;
