@@ -5,8 +5,8 @@
 //! - `session`: the token of the moment, which is replaced before it ends
 //! - `databricks_cli`, `azure`, `federation`: methods; `oauth` and `program`: how tokens are asked for
 //!
-//! Personal access tokens, service principals (OAuth and Microsoft Entra ID), the logins of the Databricks CLI and the Azure CLI,
-//! and identity tokens (GitHub, variable, file) are supported.
+//! Personal access tokens, service principals (OAuth and Microsoft Entra ID), the logins of the Databricks CLI and the Azure
+//! CLI, and identity tokens (GitHub, variable, file) are supported.
 
 pub mod access;
 mod azure;
@@ -35,7 +35,7 @@ pub enum AuthError {
     Missing(Vec<String>),
     #[error("two methods of authentication are set: {} by {}, and {} by {}", .first.0, .first.1, .second.0, .second.1)]
     Contradiction { first: (Method, Source), second: (Method, Source) },
-    #[error("the method of authentication {name:?} in {set_by} is not supported{}", .instead.map(|it| format!(": {it}")).unwrap_or_default())]
+    #[error("the method of authentication {name:?} in {set_by} is not supported")]
     UnknownMethod { name: String, set_by: Source, instead: Option<&'static str> },
     #[error("{method}, which {set_by} asks for, cannot be used: {reason}")]
     Inapplicable { method: Method, set_by: Source, reason: String },
@@ -51,33 +51,30 @@ impl AuthError {
     pub fn hint(&self) -> String {
         match self {
             Self::Missing(_) | Self::Unusable { .. } => {
-                "log in with `databricks auth login --host URL --profile NAME` and set DATABRICKS_CONFIG_PROFILE=NAME, or set \
-                 DATABRICKS_HOST with DATABRICKS_TOKEN or with DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET; `ops-runbook doctor \
-                 --workspace` shows why no other method is used"
-                    .into()
+                "log in with `databricks auth login --host URL --profile NAME` and set DATABRICKS_CONFIG_PROFILE=NAME, or \
+                 set DATABRICKS_HOST with DATABRICKS_TOKEN or with DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET; \
+                 `ops-runbook doctor --workspace` shows why no other method is used"
             }
             Self::Contradiction { first, second } => {
-                format!("unset one of them, or set DATABRICKS_AUTH_TYPE to {} or {}", first.0, second.0)
+                return format!("unset one of them, or set DATABRICKS_AUTH_TYPE to {} or {}", first.0, second.0);
             }
-            Self::UnknownMethod { .. } => {
-                format!("the methods are {}", Method::ALL.map(Method::as_str).join(", "))
+            Self::UnknownMethod { instead: Some(instead), .. } => instead,
+            Self::UnknownMethod { instead: None, .. } => {
+                return format!("the methods are {}", Method::ALL.map(Method::as_str).join(", "));
             }
             Self::Inapplicable { method: Method::DatabricksCli, .. } => {
-                "the Databricks CLI 0.207.1 or later must be on the PATH (or in DATABRICKS_CLI_PATH), with a login to this workspace".into()
-            }
-            Self::Inapplicable { method: Method::AzureCli, .. } => {
-                "the Azure CLI must be on the PATH; a workspace whose address does not show that it is on Azure needs \
-                 DATABRICKS_AZURE_RESOURCE_ID or DATABRICKS_CLOUD=AZURE"
-                    .into()
+                "the Databricks CLI 0.207.1 or later must be on the PATH (or in DATABRICKS_CLI_PATH), with a login to this \
+                 workspace"
             }
             Self::Inapplicable { .. } => {
-                "a workspace whose address does not show that it is on Azure needs DATABRICKS_AZURE_RESOURCE_ID or DATABRICKS_CLOUD=AZURE"
-                    .into()
+                "a workspace whose address does not show that it is on Azure needs DATABRICKS_AZURE_RESOURCE_ID or \
+                 DATABRICKS_CLOUD=AZURE; azure-cli needs `az` on the PATH"
             }
             Self::NoProfile { .. } | Self::BadProfiles { .. } => {
-                "`databricks auth profiles` lists the profiles; the file is DATABRICKS_CONFIG_FILE or ~/.databrickscfg".into()
+                "`databricks auth profiles` lists the profiles; the file is DATABRICKS_CONFIG_FILE or ~/.databrickscfg"
             }
         }
+        .into()
     }
 }
 

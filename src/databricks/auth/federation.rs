@@ -17,7 +17,7 @@ use crate::{
     domain::login::Method,
 };
 
-/// An identity token, and for whom a workspace exchanges it.
+/// An identity token, and the identity that a workspace exchanges it for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Federation {
     pub(super) source: IdTokenSource,
