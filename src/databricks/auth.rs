@@ -25,20 +25,19 @@ pub(super) use session::Session;
 
 use super::Token;
 use crate::domain::login::Method;
-use settings::Source;
 
-/// Why it is not known where a workspace is, or how to log in to it.
+/// Why it is not known where a workspace is, or how to log in to it. A setting is described by where its value came from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// What is missing, and how each is given.
     #[error("asking a workspace needs {}", .0.join(", "))]
     Missing(Vec<String>),
     #[error("two methods of authentication are set: {} by {}, and {} by {}", .first.0, .first.1, .second.0, .second.1)]
-    Contradiction { first: (Method, Source), second: (Method, Source) },
+    Contradiction { first: (Method, String), second: (Method, String) },
     #[error("the method of authentication {name:?} in {set_by} is not supported")]
-    UnknownMethod { name: String, set_by: Source, instead: Option<&'static str> },
+    UnknownMethod { name: String, set_by: String, instead: Option<&'static str> },
     #[error("{method}, which {set_by} asks for, cannot be used: {reason}")]
-    Inapplicable { method: Method, set_by: Source, reason: String },
+    Inapplicable { method: Method, set_by: String, reason: String },
     #[error("there is no profile {name:?} in {file}")]
     NoProfile { name: String, file: String },
     #[error("the profiles file {file} cannot be read: it is not of the form [profile], key = value")]

@@ -64,7 +64,7 @@ impl Desk {
     /// cannot be run.
     fn program(&self, name: &str, cases: &str) {
         let script = format!(
-            "#!/bin/sh\necho \"$*\" >> '{}'\nsoon=$(($(date +%s) + 50))\ncase \"$*\" in\n{cases}\nesac\n",
+            "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$*\" >> '{}'\nsoon=$(($(date +%s) + 50))\ncase \"$*\" in\n{cases}\nesac\n",
             self.text(&format!("{name}.calls"))
         );
         fs::create_dir_all(self.path("bin")).unwrap();
@@ -97,7 +97,7 @@ impl Desk {
     pub async fn run(&self, settings: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = binary(Path::new("./ops-lake"));
         command.current_dir(self.home.path()).env_remove("DATABRICKS_CONFIG_FILE").env("HOME", self.home.path());
-        command.env("PATH", format!("{}:/usr/bin:/bin", self.text("bin"))).env("NO_PROXY", "127.0.0.1");
+        command.env("PATH", self.path("bin")).env("NO_PROXY", "127.0.0.1");
         command.envs(settings.iter().copied()).args(arguments);
         tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap()
     }
@@ -444,7 +444,7 @@ impl Desk {
     fn client(&self) -> Client {
         let path = self.text("bin");
         let read = move |name: &str| match name {
-            "PATH" => Some(format!("{path}:/usr/bin:/bin")),
+            "PATH" => Some(path.clone()),
             "DATABRICKS_CONFIG_PROFILE" => Some("person".to_owned()),
             _ => None,
         };

@@ -72,9 +72,9 @@ impl Unfit {
 }
 
 impl Settings {
-    /// The workspace, and the credentials that may be used. What is set for one method alone, or named in the setting `auth_type`,
-    /// counts alone. Otherwise all methods that need no settings may be used: the logins of the Databricks CLI, of a GitHub workflow
-    /// and of the Azure CLI.
+    /// The workspace, and the credentials that may be used. A method that `auth_type` names, or that has a setting of its own,
+    /// is the only one. Otherwise all that need no such setting may be used: the logins of the Databricks CLI, of a GitHub
+    /// workflow and of the Azure CLI.
     ///
     /// # Errors
     /// [`AuthError`] names everything that is missing.
@@ -129,15 +129,16 @@ impl Settings {
         if let (Some(name), Some(source)) = (self.get(Setting::AuthType), self.source(Setting::AuthType)) {
             let name = name.trim();
             let instead = OTHERS.iter().find(|(other, _)| *other == name).map(|(_, instead)| *instead);
-            let unknown = |()| AuthError::UnknownMethod { name: name.to_owned(), set_by: source.clone(), instead };
+            let unknown = |()| AuthError::UnknownMethod { name: name.to_owned(), set_by: source.to_string(), instead };
             return Ok(Some(Only::Named(name.parse().map_err(unknown)?, source.clone())));
         }
         let source = |method| marks(method).iter().find_map(|setting| self.source(*setting));
         let mut given = Method::ALL.into_iter().filter_map(|method| Some((method, source(method)?)));
         match (given.next(), given.next()) {
-            (Some((first, source)), Some((second, other))) => {
-                Err(AuthError::Contradiction { first: (first, source.clone()), second: (second, other.clone()) })
-            }
+            (Some((first, source)), Some((second, other))) => Err(AuthError::Contradiction {
+                first: (first, source.to_string()),
+                second: (second, other.to_string()),
+            }),
             (first, _) => Ok(first.map(|(method, source)| Only::Given(method, source.clone()))),
         }
     }
@@ -223,7 +224,7 @@ impl Settings {
             Unfit::Unusable { setting, reason } => self.unusable(setting, reason),
             Unfit::Inapplicable(reason) => {
                 let (Only::Named(method, source) | Only::Given(method, source)) = only;
-                AuthError::Inapplicable { method: *method, set_by: source.clone(), reason }
+                AuthError::Inapplicable { method: *method, set_by: source.to_string(), reason }
             }
         }
     }

@@ -27,7 +27,7 @@ pub(super) struct AccessToken {
 pub(super) async fn token_endpoint(workspace: &Workspace, http: &reqwest::Client) -> Result<Url, Attempt> {
     #[derive(Deserialize)]
     struct Metadata {
-        token_endpoint: Url,
+        token_endpoint: String,
     }
     let url = workspace.endpoint(&["oidc", ".well-known", "oauth-authorization-server"]);
     let answer = match Attempt::of(http.get(url).send().await).await {
@@ -39,7 +39,8 @@ pub(super) async fn token_endpoint(workspace: &Workspace, http: &reqwest::Client
     let unusable = |why: &str| Attempt::final_error(ApiError::unexpected(format!("its token endpoint: {why}")));
     let Metadata { token_endpoint } =
         serde_json::from_slice(&answer.body).map_err(|error| unusable(&error.to_string()))?;
-    if is_safe_to_send(&token_endpoint) { Ok(token_endpoint) } else { Err(unusable("it is not https://")) }
+    let url = Url::parse(&token_endpoint).map_err(|error| unusable(&error.to_string()))?;
+    if is_safe_to_send(&url) { Ok(url) } else { Err(unusable("it is not https://")) }
 }
 
 /// The secret of a client, and how it is sent.

@@ -67,10 +67,6 @@ fn missing(names: &[&str]) -> Result<&'static str, AuthError> {
     Err(AuthError::Missing(names.iter().map(|name| (*name).to_owned()).collect()))
 }
 
-fn variable(name: &str) -> Source {
-    Source::Variable(name.into())
-}
-
 #[test]
 fn the_environment_counts_before_a_profile() {
     check(&[HOST, ("DATABRICKS_TOKEN", "t")], FILE, Ok("https://env.example.test pat t"));
@@ -114,8 +110,8 @@ fn one_of_two_methods_is_chosen_by_its_name_only() {
     let both = [HOST, ("DATABRICKS_TOKEN", "t"), ("DATABRICKS_CLIENT_ID", "i"), ("DATABRICKS_CLIENT_SECRET", "s")];
     let chosen = |auth_type| [&both[..], &[("DATABRICKS_AUTH_TYPE", auth_type)]].concat();
     let contradiction = AuthError::Contradiction {
-        first: (Method::Pat, variable("DATABRICKS_TOKEN")),
-        second: (Method::OauthM2m, variable("DATABRICKS_CLIENT_SECRET")),
+        first: (Method::Pat, "DATABRICKS_TOKEN".into()),
+        second: (Method::OauthM2m, "DATABRICKS_CLIENT_SECRET".into()),
     };
     check(&both, "", Err(contradiction));
     check(&chosen("pat"), "", Ok("https://env.example.test pat t"));
@@ -123,7 +119,7 @@ fn one_of_two_methods_is_chosen_by_its_name_only() {
     for (name, is_known) in [("basic", true), ("azure-msi", true), ("fax", false)] {
         let refused = settings(&chosen(name), "").unwrap().access().unwrap_err();
         let AuthError::UnknownMethod { name: named, set_by, instead } = refused else { panic!("{refused}") };
-        assert_eq!((named.as_str(), set_by, instead.is_some()), (name, variable("DATABRICKS_AUTH_TYPE"), is_known));
+        assert_eq!((named.as_str(), set_by.as_str(), instead.is_some()), (name, "DATABRICKS_AUTH_TYPE", is_known));
     }
     let other = [profile("prod"), ("DATABRICKS_TOKEN", "t")];
     let said = settings(&other, FILE).unwrap().access().unwrap_err().to_string();

@@ -35,8 +35,7 @@ async fn the_official_cli_gives_out_the_token_of_a_login_and_renews_it() {
     })
     .await;
     let tools = tokio::task::spawn_blocking(|| TOOLS.to_str().unwrap()).await.unwrap();
-    let path = format!("{tools}:/usr/bin:/bin");
-    let person = [("DATABRICKS_CONFIG_PROFILE", "person"), ("PATH", path.as_str())];
+    let person = [("DATABRICKS_CONFIG_PROFILE", "person"), ("PATH", tools)];
     let (code, found) = desk.doctor(&person).await;
     assert_eq!(code, Some(1), "no such profile yet: {found:#}");
     for (expiry, user) in [("2999-01-01T00:00:00Z", "first"), ("2026-01-01T00:00:00Z", "second")] {

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::{ffi::OsString, time::Instant};
 
 use super::*;
 
@@ -29,6 +29,6 @@ async fn what_a_program_says_when_it_fails_is_shown_without_secrets() {
 fn programs_are_files_that_can_be_run() {
     let path = OsStr::new("/nowhere:/etc:/bin:/usr/bin");
     assert!(find("sh", Some(&path)).first().is_some_and(|found| found == Path::new("/bin/sh")));
-    assert_eq!(find("passwd", Some(&OsStr::new("/etc"))), [PathBuf::new(); 0], "a file that cannot be run");
-    assert_eq!(find("sh", None::<&OsStr>), [PathBuf::new(); 0]);
+    assert!(find("passwd", Some(&OsStr::new("/etc"))).is_empty(), "a file that cannot be run");
+    assert!(find("sh", None::<&OsString>).is_empty());
 }
