@@ -130,12 +130,12 @@ def credentials(environment, client):
         return {}
     found = {"DATABRICKS_HOST": client.config.host, "DATABRICKS_AUTH_TYPE": None, "DATABRICKS_CONFIG_PROFILE": None}
     if environment.get("DATABRICKS_CLIENT_ID") and environment.get("DATABRICKS_CLIENT_SECRET"):
-        return {**found, "DATABRICKS_TOKEN": None}
+        return {**found, "DATABRICKS_TOKEN": None, "DATABRICKS_AUTH_TYPE": "oauth-m2m"}
     scheme, _, token = client.config.authenticate().get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         tell("the workspace's credentials are no bearer token; the binary gets none")
         return found
-    return {**found, "DATABRICKS_TOKEN": token}
+    return {**found, "DATABRICKS_TOKEN": token, "DATABRICKS_AUTH_TYPE": "pat"}
 
 
 def environment_for(options, client):

@@ -40,6 +40,9 @@ use crate::{
 use exit::Failure;
 use output::Output;
 
+/// Where the lake is unless it is said.
+const DEFAULT_LAKE: &str = "./ops-lake";
+
 /// Incident records for Databricks teams: from an investigation to a timeline, a runbook and a tamper-evident audit log.
 ///
 /// Everything lives in Delta tables below one folder, the lake. Without configuration that is ./ops-lake.
@@ -55,7 +58,7 @@ struct Cli {
 #[derive(Debug, Args)]
 struct Global {
     /// Where the lake is: a folder, s3://, abfss://, az://, gs://, or uc://catalog.schema
-    #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_LAKE", default_value = "./ops-lake")]
+    #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_LAKE", default_value = DEFAULT_LAKE)]
     lake: String,
     /// Of a lake at uc://: where its files are; the schema's own storage unless given
     #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_CATALOG_ROOT")]
@@ -162,7 +165,7 @@ enum Command {
     /// Prove a place fit for a lake before anything is recorded there, and look whether the lake there is well
     ///
     /// Writes a few small files into a folder of its own and removes them. Exit code 1 when something failed.
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// Compact tables, write checkpoints, remove what is out of use. One at a time on a lake
     Maintain(MaintainArgs),
     /// Ask the questions that this program asks itself: counts, durations, causes, recurrence
@@ -319,7 +322,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Runbook(command) => runbook::run(&lake()?, command, redactor, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,
-        Command::Doctor => doctor::run(&lake()?, redactor, output).await,
+        Command::Doctor(args) => doctor::run(args, &cli.global.lake, lake, redactor, output).await,
         Command::Maintain(args) => commands::maintain(&lake()?, args, output).await,
         Command::Query(command) => query::run(command, lake, output).await,
         Command::Views(command) => query::views(command, output),

@@ -1,7 +1,7 @@
 //! A Databricks workspace, through its REST API.
 //!
 //! - here: the client, and how requests are sent and sent again
-//! - [`auth`]: who asks, and where
+//! - [`auth`]: how this program logs in
 //! - [`error`]: what a workspace answers when it does not do what it was asked
 //! - [`pages`] turns the pages of lists
 //! - [`jobs`] as they are deployed, and their [`runs`]; clusters and warehouses as they are configured
@@ -27,12 +27,19 @@ pub mod storage;
 use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable};
-use reqwest::{Method, header, redirect};
-use serde::{Serialize, de::DeserializeOwned};
+use reqwest::{
+    Method,
+    header::{self, HeaderMap, HeaderValue},
+    redirect,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use url::Url;
 
-use crate::domain::host::is_local;
-use auth::{Credentials, Session};
+use crate::domain::{
+    host::is_local,
+    login::{CurrentUser, Method as LoginMethod},
+};
+use auth::{Chain, Session, access::Access};
 use error::{Answered, ApiError, Attempt};
 
 /// How long a connection may take to be made.
@@ -49,6 +56,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(120);
 const WHO_AM_I: [&str; 5] = ["2.0", "preview", "scim", "v2", "Me"];
 /// The header of an answer that names its workspace.
 const WORKSPACE_ID: &str = "x-databricks-org-id";
+/// The header of a request that chooses between the workspaces of a host.
+const CHOSEN_WORKSPACE_ID: &str = "x-databricks-workspace-id";
 
 /// What shows who somebody is. Never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -57,6 +66,12 @@ pub struct Token(String);
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")
+    }
+}
+
+impl Token {
+    fn expose(&self) -> &str {
+        &self.0
     }
 }
 
@@ -94,11 +109,11 @@ impl FromStr for Workspace {
         if !url.username().is_empty() || url.password().is_some() {
             return Err("the workspace's URL holds a name or a password; the token goes into DATABRICKS_TOKEN".into());
         }
-        let host = url.host().ok_or("the workspace's URL names no host")?;
-        match url.scheme() {
-            "https" => {}
-            "http" if is_local(&host) => {}
-            _ => return Err("a token is sent by https:// only".into()),
+        if url.host().is_none() {
+            return Err("the workspace's URL names no host".into());
+        }
+        if !is_safe_to_send(&url) {
+            return Err("a token is sent by https:// only".into());
         }
         url.set_path("/");
         url.set_query(None);
@@ -107,7 +122,20 @@ impl FromStr for Workspace {
     }
 }
 
+/// Whether a secret may be sent there: encrypted, or without leaving this machine.
+fn is_safe_to_send(url: &Url) -> bool {
+    match url.scheme() {
+        "https" => true,
+        "http" => url.host().is_some_and(|host| is_local(&host)),
+        _ => false,
+    }
+}
+
 impl Workspace {
+    fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
     fn endpoint(&self, path: &[&str]) -> Url {
         let mut url = self.0.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -122,6 +150,8 @@ impl Workspace {
 pub struct Client {
     workspace: Workspace,
     session: Arc<Session>,
+    /// Sent with each request.
+    headers: HeaderMap,
     http: reqwest::Client,
     first_pause: Duration,
 }
@@ -131,7 +161,25 @@ impl Client {
     ///
     /// # Errors
     /// [`ApiError::Unreachable`] when this machine cannot make encrypted connections.
-    pub fn new(workspace: Workspace, credentials: impl Into<Credentials>) -> Result<Self, ApiError> {
+    pub fn new(workspace: Workspace, credentials: impl Into<Chain>) -> Result<Self, ApiError> {
+        Self::with_headers(workspace, credentials.into(), HeaderMap::new())
+    }
+
+    /// As [`Client::new`].
+    ///
+    /// # Errors
+    /// [`ApiError::Unreachable`], and [`ApiError::Refused`] for a workspace id that cannot be sent.
+    pub fn of(access: Access) -> Result<Self, ApiError> {
+        let mut headers = HeaderMap::new();
+        if let Some(id) = access.workspace_id {
+            let id = HeaderValue::from_str(&id)
+                .map_err(|_| ApiError::Refused("the workspace's id is not one line".into()))?;
+            headers.insert(CHOSEN_WORKSPACE_ID, id);
+        }
+        Self::with_headers(access.workspace, access.credentials, headers)
+    }
+
+    fn with_headers(workspace: Workspace, credentials: Chain, headers: HeaderMap) -> Result<Self, ApiError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("ops-runbook/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
@@ -140,8 +188,8 @@ impl Client {
             .redirect(redirect::Policy::none())
             .build()
             .map_err(ApiError::Unreachable)?;
-        let session = Arc::new(Session::new(credentials.into()));
-        Ok(Self { workspace, session, http, first_pause: FIRST_PAUSE })
+        let session = Arc::new(Session::new(credentials));
+        Ok(Self { workspace, session, headers, http, first_pause: FIRST_PAUSE })
     }
 
     /// Sets the pause before the first retry, instead of 0.2 s. Each later pause doubles.
@@ -159,9 +207,29 @@ impl Client {
     /// # Errors
     /// [`ApiError`].
     pub async fn workspace_id(&self) -> Result<Option<String>, ApiError> {
+        Ok(answering_workspace(&self.send(Method::GET, &WHO_AM_I, &[], None::<&()>).await?))
+    }
+
+    /// The identity that the workspace sees.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn current_user(&self) -> Result<CurrentUser, ApiError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Me {
+            user_name: String,
+            #[serde(default)]
+            display_name: Option<String>,
+        }
         let answer = self.send(Method::GET, &WHO_AM_I, &[], None::<&()>).await?;
-        let id = answer.headers.get(WORKSPACE_ID).and_then(|value| value.to_str().ok()).map(str::trim);
-        Ok(id.filter(|id| !id.is_empty()).map(str::to_owned))
+        let Me { user_name: name, display_name } = read(&answer.body)?;
+        Ok(CurrentUser { name, display_name, workspace_id: answering_workspace(&answer) })
+    }
+
+    /// The method that gave a token, and why others that were tried before it gave none.
+    pub async fn login_methods(&self) -> (Option<LoginMethod>, Vec<(LoginMethod, String)>) {
+        self.session.methods().await
     }
 
     /// Where the body of the answer says nothing.
@@ -188,8 +256,9 @@ impl Client {
         let url = self.workspace.endpoint(&[&["api"], path].concat());
         let body = body.map(serde_json::to_vec).transpose().map_err(ApiError::unexpected)?;
         let attempt = || async {
-            let token = self.session.token(&self.workspace, &self.http).await?;
-            let mut request = self.http.request(method.clone(), url.clone()).bearer_auth(&token.0);
+            let authentication = self.session.headers(&self.workspace, &self.http).await?;
+            let mut request = self.http.request(method.clone(), url.clone());
+            request = request.headers(self.headers.clone()).headers(authentication);
             if !query.is_empty() {
                 request = request.query(query);
             }
@@ -220,6 +289,11 @@ fn pause_before_retry(own: Option<Duration>, asked: Option<Duration>) -> Option<
         Some(asked) if asked > LONGEST_WAIT => None,
         asked => Some(own? + asked.unwrap_or_default()),
     }
+}
+
+fn answering_workspace(answer: &Answered) -> Option<String> {
+    let id = answer.headers.get(WORKSPACE_ID)?.to_str().ok()?.trim();
+    Some(id.to_owned()).filter(|id| !id.is_empty())
 }
 
 fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ApiError> {

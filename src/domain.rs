@@ -16,6 +16,7 @@ pub mod ids;
 pub mod inbox;
 pub mod incident;
 pub mod lines;
+pub mod login;
 pub mod note;
 pub mod policy;
 pub mod prevention;

@@ -8,6 +8,7 @@
 //! - [`deliver`] tells people what is due
 //! - [`demo`] makes a lake of invented history
 //! - [`ingest`] takes documents from an inbox
+//! - [`login`] checks the login to a workspace
 //! - [`sweep`] looks for failed runs in a workspace
 //! - [`reading`] and [`question`] answer what is asked about the lake, [`similar`] looks for incidents of the same kind
 //! - [`artefacts`] gathers everything that is shown after an analysis
@@ -24,6 +25,7 @@ pub mod demo;
 pub mod digest;
 pub mod escalations;
 pub mod ingest;
+pub mod login;
 pub mod question;
 pub mod reading;
 pub mod recurrence;

@@ -7,6 +7,7 @@
 //! - [`export`]: rows of it for other programs, [`ocsf`] for those that want OCSF events
 //! - [`ingest`]: what became of the documents in an inbox
 //! - [`listing`]: many rows, one per line
+//! - [`login`]: the check of a login to a workspace
 //! - [`notice`]: what is sent to PagerDuty, Slack, Teams, a mailbox or a webhook; `slack` makes text safe for Slack
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
 //! - `page`: what every HTML page begins with
@@ -36,6 +37,7 @@ mod example;
 pub mod export;
 pub mod ingest;
 pub mod listing;
+pub mod login;
 pub mod markdown;
 pub mod notice;
 pub mod ocsf;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::{
-    DemoArgs, Global, MaintainArgs, RowFormat, SchemaFormat, SqlArgs,
+    DEFAULT_LAKE, DemoArgs, Global, MaintainArgs, RowFormat, SchemaFormat, SqlArgs,
     exit::{Code, Failure},
     input::{self, Input},
     output::Output,
@@ -288,7 +288,7 @@ pub async fn demo(global: &Global, args: &DemoArgs, redactor: &Redactor, output:
         audit::entry(&row)
     ));
     let at = match global.lake.as_str() {
-        "./ops-lake" => String::new(),
+        DEFAULT_LAKE => String::new(),
         location => format!(" --lake {}", shell_word(location)),
     };
     text.push_str(&format!("\nThe digest of its last week, as `digest --week {}` prints it:\n\n", digest.week.week));

@@ -21,7 +21,7 @@ use crate::{
 /// Flags of every command that asks queries which may be too much for one machine.
 #[derive(Debug, Args)]
 pub struct EngineArgs {
-    /// Where queries run. A warehouse needs a workspace: DATABRICKS_HOST and DATABRICKS_TOKEN, a service principal, or a profile
+    /// Where queries run. A warehouse needs a login to a workspace; `doctor --workspace` checks it
     #[arg(long, default_value = "local")]
     engine: Kind,
     /// The SQL warehouse that runs them

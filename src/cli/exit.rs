@@ -283,7 +283,9 @@ fn workspace_code(error: &ApiError) -> Code {
         ApiError::Refused(_) => Code::Refused,
         ApiError::NotFound(_) => Code::NotFound,
         ApiError::Throttled(_) | ApiError::Unreachable(_) => Code::TryAgain,
-        ApiError::Unauthorised(_) | ApiError::Forbidden(_) | ApiError::Unexpected(_) => Code::Failure,
+        ApiError::NoToken(_) | ApiError::Unauthorised(_) | ApiError::Forbidden(_) | ApiError::Unexpected(_) => {
+            Code::Failure
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::exit::Failure;
 use crate::{
     databricks::{
         Client,
-        auth::{AuthError, Settings},
+        auth::{AuthError, settings::Settings},
     },
     delivery::secrets::{NoClient, Secrets},
 };
@@ -16,8 +16,7 @@ use crate::{
 /// # Errors
 /// [`Failure::Auth`], or that the profiles file cannot be read.
 pub fn client() -> Result<Client, Failure> {
-    let (workspace, credentials) = settings()?.access()?;
-    Ok(Client::new(workspace, credentials)?)
+    Ok(Client::of(settings()?.access()?)?)
 }
 
 /// What secrets are read from.
@@ -28,20 +27,27 @@ pub fn secrets() -> Secrets<'static> {
     Secrets { environment: &environment, workspace: &asked }
 }
 
-fn settings() -> Result<Settings, Failure> {
+/// # Errors
+/// [`Failure::Auth`], or that the profiles file cannot be read.
+pub fn settings() -> Result<Settings, Failure> {
     let settings = Settings::from_variables(environment);
     if !settings.wants_profile() {
         return Ok(settings);
     }
-    let given = environment("DATABRICKS_CONFIG_FILE").map(PathBuf::from);
-    let Some(path) = given.clone().or_else(|| Some(PathBuf::from(environment("HOME")?).join(".databrickscfg"))) else {
-        return Ok(settings);
-    };
+    let home = || environment("HOME").map(PathBuf::from);
+    let given = environment("DATABRICKS_CONFIG_FILE").map(|path| match path.strip_prefix("~/").zip(home()) {
+        Some((rest, home)) => home.join(rest),
+        None => PathBuf::from(path),
+    });
+    let Some(path) = given.clone().or_else(|| Some(home()?.join(".databrickscfg"))) else { return Ok(settings) };
+    let file = path.display().to_string();
     match std::fs::read_to_string(&path) {
-        Ok(file) => Ok(settings.with_profiles(&file)?),
-        // Nobody has to have one; a profile that was named is missing then.
-        Err(error) if error.kind() == ErrorKind::NotFound && given.is_none() => Ok(settings.with_profiles("")?),
-        Err(source) => Err(Failure::Input { what: path.display().to_string(), source }),
+        Ok(text) => Ok(settings.with_profiles(&file, &text, environment)?),
+        // The file is optional; a profile that was named is missing then.
+        Err(error) if error.kind() == ErrorKind::NotFound && given.is_none() => {
+            Ok(settings.with_profiles(&file, "", environment)?)
+        }
+        Err(source) => Err(Failure::Input { what: file, source }),
     }
 }
 

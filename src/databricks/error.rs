@@ -15,6 +15,9 @@ const KEPT: usize = 600;
 /// Why a request was not answered. Texts are the workspace's own, cut to a few hundred characters.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
+    /// Each method of authentication that was tried, and why it gives no token.
+    #[error("there is no token for the workspace: {0}")]
+    NoToken(String),
     #[error("the workspace does not accept the token: {0}")]
     Unauthorised(String),
     #[error("the workspace does not allow this: {0}")]
@@ -42,11 +45,34 @@ impl ApiError {
         Self::Unexpected(format!("{error}, in {start:?}"))
     }
 
+    /// The text alone, without what the kind of error says about a workspace.
+    pub(super) fn reason(self) -> String {
+        match self {
+            Self::NoToken(text)
+            | Self::Unauthorised(text)
+            | Self::Forbidden(text)
+            | Self::NotFound(text)
+            | Self::Refused(text)
+            | Self::Throttled(text)
+            | Self::Unexpected(text) => text,
+            Self::Unreachable(_) => self.to_string(),
+        }
+    }
+
+    /// Whether every other request would end the same, or may only later succeed.
+    pub fn concerns_every_request(&self) -> bool {
+        matches!(self, Self::NoToken(_) | Self::Unauthorised(_) | Self::Throttled(_) | Self::Unreachable(_))
+    }
+
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::NoToken(_) => {
+                "log in again (`databricks auth login`, `az login`), or look at the secrets that were given; \
+                 `ops-runbook doctor --workspace` shows which method is used and where its settings come from"
+            }
             Self::Unauthorised(_) => {
-                "give a token that has not expired in DATABRICKS_TOKEN, or a service principal that exists, and the workspace \
-                 it belongs to in DATABRICKS_HOST"
+                "the token must belong to the workspace in DATABRICKS_HOST and must not have expired; `ops-runbook doctor \
+                 --workspace` shows which method is used and where its settings come from"
             }
             Self::Forbidden(_) => {
                 "whoever asks needs: for queries CAN USE on the warehouse, USE CATALOG, USE SCHEMA, and SELECT on tables and \
@@ -85,12 +111,14 @@ pub(super) struct Attempt {
     pub retry_after: Option<Duration>,
 }
 
-/// How errors are answered.
+/// How errors are answered: by the API, and by token endpoints.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Body {
     error_code: serde_json::Value,
     message: String,
+    error: serde_json::Value,
+    error_description: String,
 }
 
 impl Attempt {
@@ -130,6 +158,21 @@ impl Attempt {
         Self { error, again: false, retry_after: None }
     }
 
+    /// Takes a secret out of the text, which may repeat what was sent.
+    pub fn without(mut self, secret: &str) -> Self {
+        if let ApiError::NoToken(text)
+        | ApiError::Unauthorised(text)
+        | ApiError::Forbidden(text)
+        | ApiError::NotFound(text)
+        | ApiError::Refused(text)
+        | ApiError::Throttled(text)
+        | ApiError::Unexpected(text) = &mut self.error
+        {
+            *text = text.replace(secret, "[REDACTED]");
+        }
+        self
+    }
+
     fn broken(error: reqwest::Error) -> Self {
         // What cannot be sent at all will not be sent next time.
         let again = !error.is_builder();
@@ -139,10 +182,13 @@ impl Attempt {
 
 fn said(status: StatusCode, body: &[u8]) -> String {
     match serde_json::from_slice::<Body>(body) {
-        Ok(Body { error_code, message }) if !message.is_empty() => match error_code {
+        Ok(Body { error_code, message, .. }) if !message.is_empty() => match error_code {
             serde_json::Value::String(code) => cut(&format!("{code}: {message}")),
             _ => cut(&message),
         },
+        Ok(Body { error: serde_json::Value::String(error), error_description, .. }) if !error.is_empty() => {
+            cut(&format!("{error}: {error_description}")).trim_end_matches([' ', ':']).to_owned()
+        }
         _ => status.to_string(),
     }
 }

@@ -74,9 +74,7 @@ impl SecretError {
             Self::Unreadable { path, .. } => format!("give a file that whoever sends can read: {path}"),
             Self::Unusable(..) => "it is one line of text, and nothing else".into(),
             Self::NoWorkspace(..) => {
-                "set DATABRICKS_HOST and DATABRICKS_TOKEN, or name a profile of ~/.databrickscfg in \
-                                      DATABRICKS_CONFIG_PROFILE"
-                    .into()
+                "`ops-runbook doctor --workspace` shows what the login to the workspace lacks".into()
             }
             Self::NotGiven(reference, _) => match reference {
                 SecretRef::Databricks { scope, .. } => format!("whoever asks needs READ on the secret scope {scope}"),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{OpsError, comply, consequences, incident, prepare_step};
 use crate::{
-    databricks::{Client, error::ApiError},
+    databricks::Client,
     domain::{
         entry::canonical,
         ids::{Id, IncidentId, sha256_hex},
@@ -115,9 +115,7 @@ async fn read(
     };
     match answer {
         Ok(settings) => Ok(Ok(comply::redacted(settings, redactor))),
-        Err(error @ (ApiError::Unauthorised(_) | ApiError::Throttled(_) | ApiError::Unreachable(_))) => {
-            Err(error.into())
-        }
+        Err(error) if error.concerns_every_request() => Err(error.into()),
         Err(error) => Ok(Err(redactor.text(&error.to_string()).into_owned())),
     }
 }

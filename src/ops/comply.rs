@@ -292,7 +292,7 @@ async fn gather(
 async fn readable_cluster(client: &Client, id: String) -> Result<Option<(String, Map<String, Value>)>, ApiError> {
     match client.cluster(&id).await {
         Ok(settings) => Ok(Some((id, settings))),
-        Err(error @ (ApiError::Unauthorised(_) | ApiError::Throttled(_) | ApiError::Unreachable(_))) => Err(error),
+        Err(error) if error.concerns_every_request() => Err(error),
         Err(_) => Ok(None),
     }
 }

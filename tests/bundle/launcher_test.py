@@ -214,11 +214,10 @@ launcher.main(sys.argv[1:])
 
     def test_host_and_token_of_whom_the_task_runs_as_are_handed_over(self):
         server = self.workspace()
-        with mock.patch.dict(os.environ, {"DATABRICKS_AUTH_TYPE": "pat"}):
-            found = self.echo()["environment"]
+        found = self.echo()["environment"]
         self.assertEqual(found["DATABRICKS_HOST"], server.url)
         self.assertEqual(found["DATABRICKS_TOKEN"], "[REDACTED]")
-        self.assertNotIn("DATABRICKS_AUTH_TYPE", found)
+        self.assertEqual(found["DATABRICKS_AUTH_TYPE"], "pat")
 
     def test_the_token_itself_is_the_right_one_and_never_in_the_output(self):
         self.workspace()
@@ -237,6 +236,7 @@ launcher.main(sys.argv[1:])
             found = self.echo(options=["--scope", "ops", "--secrets", "DATABRICKS_CLIENT_*"])["environment"]
         self.assertEqual(found["DATABRICKS_HOST"], server.url)
         self.assertNotIn("DATABRICKS_TOKEN", found)
+        self.assertEqual(found["DATABRICKS_AUTH_TYPE"], "oauth-m2m")
         self.assertEqual(found["DATABRICKS_CLIENT_SECRET"], "[REDACTED]")
 
     def test_without_a_workspace_the_binary_runs_without_credentials(self):

@@ -6,6 +6,7 @@ mod dashboard;
 mod grants;
 mod init;
 mod jobs;
+mod login;
 mod release;
 mod resources;
 mod wheel;

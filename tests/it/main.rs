@@ -16,6 +16,7 @@ mod histories;
 mod ingest;
 mod known;
 mod layouts;
+mod login;
 mod mcp;
 mod peer;
 mod peers;

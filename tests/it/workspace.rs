@@ -12,7 +12,7 @@ use std::{
 };
 
 use ops_runbook::{
-    databricks::{Client, Token, auth::Settings, error::ApiError, runs::Runs},
+    databricks::{Client, Token, auth::settings::Settings, error::ApiError, runs::Runs},
     domain::{
         ids::Id,
         run::{ResultState, TerminationCode},
@@ -179,14 +179,16 @@ async fn principal(lasts: u64) -> (Fake, Client, Arc<AtomicUsize>) {
     let given = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&given);
     let answer = move |request: &Request| -> Reply {
+        if request.line.starts_with("GET /oidc/") {
+            return error(404, "NOT_FOUND", "this workspace does not describe itself");
+        }
         if request.line == "POST /oidc/v1/token" {
             use base64::Engine;
             let basic = base64::engine::general_purpose::STANDARD.encode(format!("sp-1:{SECRET}"));
             if request.authorization != format!("Basic {basic}") {
-                return Reply {
-                    status: 401,
-                    ..json!({ "error": "invalid_client", "error_description": SECRET }).into()
-                };
+                let sent = base64::engine::general_purpose::STANDARD.decode(&request.authorization[6..]).unwrap();
+                let sent = format!("not {}", String::from_utf8(sent).unwrap());
+                return Reply { status: 401, ..json!({ "error": "invalid_client", "error_description": sent }).into() };
             }
             assert_eq!(request.body, "grant_type=client_credentials&scope=all-apis");
             let number = count.fetch_add(1, Ordering::SeqCst) + 1;
@@ -210,8 +212,7 @@ fn client(fake: &Fake, secret: &str) -> Client {
         "DATABRICKS_CLIENT_SECRET" => Some(secret.to_owned()),
         _ => None,
     };
-    let (workspace, credentials) = Settings::from_variables(read).access().unwrap();
-    Client::new(workspace, credentials).unwrap().with_first_pause(Duration::from_millis(1))
+    Client::of(Settings::from_variables(read).access().unwrap()).unwrap().with_first_pause(Duration::from_millis(1))
 }
 
 #[tokio::test]
@@ -240,15 +241,22 @@ async fn a_token_is_replaced_before_it_ends() {
 async fn a_secret_that_is_refused_is_not_told() {
     let (fake, _, _) = principal(3_600).await;
     let refused = client(&fake, "wrong-secret").runs(Runs::Active, |_| {}).await.unwrap_err();
-    assert!(matches!(refused, ApiError::Unauthorised(_)), "{refused}");
+    assert!(matches!(refused, ApiError::NoToken(_)), "{refused}");
     let told = format!("{refused} {refused:?} {:?}", refused.hint());
+    assert!(told.contains("invalid_client: not sp-1:[REDACTED]"), "{told}");
     assert!(!told.contains("wrong-secret") && !told.contains(SECRET), "{told}");
-    assert_eq!(fake.lines(), ["POST /oidc/v1/token"], "asked once, and nothing after it");
+    let asked = ["GET /oidc/.well-known/oauth-authorization-server", "POST /oidc/v1/token"];
+    assert_eq!(fake.lines(), asked, "asked once, and nothing after it");
 }
 
 fn sweep(lake: &Path, profiles: &Path, settings: &[(&str, &str)]) -> Output {
     let mut command = binary(lake);
-    command.env("DATABRICKS_CONFIG_FILE", profiles).env("NO_PROXY", "127.0.0.1").envs(settings.iter().copied());
+    // No program that keeps a login.
+    command
+        .env("PATH", "/nowhere")
+        .env("DATABRICKS_CONFIG_FILE", profiles)
+        .env("NO_PROXY", "127.0.0.1")
+        .envs(settings.iter().copied());
     finish(command.args(["sweep", "--workspace-id", "1"]))
 }
 
@@ -275,7 +283,7 @@ async fn a_profile_says_where_and_as_whom() {
         (
             &[("DATABRICKS_CONFIG_PROFILE", "job"), ("DATABRICKS_TOKEN", TOKEN)][..],
             3,
-            "both a token and a service principal are given",
+            "two methods of authentication are set: pat by DATABRICKS_TOKEN, and oauth-m2m by client_secret of the profile",
         ),
     ] {
         let output = run(settings).await.unwrap();

@@ -27,7 +27,7 @@ const USER: &str = "dbapi0test";
 pub const DEPLOYER: &str = "dbapi1test";
 
 /// The folder with the CLI and the server, built once. The script has limits of its own.
-static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
+pub static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
     peer::environment("bundle");
     let built = Command::new(format!("{ROOT}/tests/bundle/cli/build")).stdin(Stdio::null()).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));

@@ -40,6 +40,7 @@ pub struct Request {
     pub body: Value,
     pub agent: String,
     pub authorization: String,
+    pub headers: HeaderMap,
 }
 
 /// What to answer.
@@ -49,6 +50,8 @@ pub struct Reply {
     pub retry_after: Option<&'static str>,
     /// The workspace that says it answers.
     pub workspace_id: Option<&'static str>,
+    /// Where the client is sent instead.
+    pub location: Option<&'static str>,
     pub body: String,
     /// The connection ends in the middle of the body.
     pub is_cut: bool,
@@ -58,7 +61,15 @@ pub struct Reply {
 
 impl From<Value> for Reply {
     fn from(body: Value) -> Self {
-        Self { status: 200, retry_after: None, workspace_id: None, body: body.to_string(), is_cut: false, held: None }
+        Self {
+            status: 200,
+            retry_after: None,
+            workspace_id: None,
+            location: None,
+            body: body.to_string(),
+            is_cut: false,
+            held: None,
+        }
     }
 }
 
@@ -166,7 +177,7 @@ async fn answer(State(fake): State<Fake>, method: Method, uri: Uri, headers: Hea
     let text = || Value::String(String::from_utf8_lossy(&body).into_owned());
     let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap_or_else(|_| text()) };
     let (agent, authorization) = (header("user-agent"), header("authorization"));
-    let request = Request { line: format!("{method} {uri}"), body, agent, authorization };
+    let request = Request { line: format!("{method} {uri}"), body, agent, authorization, headers };
     let number = {
         let mut requests = fake.requests.lock().unwrap();
         requests.push(request.clone());
@@ -191,6 +202,9 @@ fn response(reply: Reply) -> Response<Body> {
     }
     if let Some(workspace) = reply.workspace_id {
         made = made.header("x-databricks-org-id", workspace);
+    }
+    if let Some(location) = reply.location {
+        made = made.header("location", location);
     }
     let body = Bytes::from(reply.body);
     let body = if reply.is_cut {

@@ -1,0 +1,62 @@
+//! Programs of others that are asked for a token: found on the search path, and given limited time.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tokio::{process::Command, time::timeout};
+
+use crate::{databricks::error::cut, domain::redact::Redactor};
+
+/// How long a program may take. The Azure CLI needs seconds, and so does a token that has to be renewed.
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProgramError {
+    #[error("{} cannot be started: {source}", .program.display())]
+    NotStarted { program: PathBuf, source: io::Error },
+    #[error("{} has not answered for {} seconds", .program.display(), .limit.as_secs())]
+    TooSlow { program: PathBuf, limit: Duration },
+    #[error("{} failed ({status}): {said}", .program.display())]
+    Failed { program: PathBuf, status: ExitStatus, said: String },
+}
+
+/// The programs of that name on a search path, in its order.
+pub(super) fn find(name: &str, search_path: Option<&impl AsRef<OsStr>>) -> Vec<PathBuf> {
+    let folders = search_path.map(|path| std::env::split_paths(path).collect::<Vec<_>>()).unwrap_or_default();
+    folders.into_iter().map(|folder| folder.join(name)).filter(|path| is_program(path)).collect()
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// The standard output of a program that succeeds. One that takes longer than `limit` is killed.
+pub(super) async fn run(program: &Path, arguments: &[&str], limit: Duration) -> Result<Vec<u8>, ProgramError> {
+    let named = || program.to_owned();
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| ProgramError::NotStarted { program: named(), source })?;
+    let output = match timeout(limit, child.wait_with_output()).await {
+        Ok(output) => output.map_err(|source| ProgramError::NotStarted { program: named(), source })?,
+        Err(_) => return Err(ProgramError::TooSlow { program: named(), limit }),
+    };
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = Redactor::default().text(String::from_utf8_lossy(&output.stderr).trim()).into_owned();
+    Err(ProgramError::Failed { program: named(), status: output.status, said: cut(&said) })
+}
+
+#[cfg(test)]
+mod tests;
