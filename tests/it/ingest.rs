@@ -15,6 +15,7 @@ use crate::{
     record::{PLANTED, assert_clean, assert_files_clean},
     storage::{emulators::Store, proxy::Faults},
     support::{Place, assert_intact, example, json_lines, ok, report, run, sql_rows},
+    wait::repetitions,
 };
 use place::{Bucket, Folder, Inbox};
 
@@ -429,20 +430,25 @@ fn an_inbox_that_is_none_is_said_so() {
 #[test]
 fn an_inbox_in_s3_is_an_inbox() {
     let store = Store::s3();
-    assert_an_inbox(&store, 40, 6);
+    assert_an_inbox(&store, repetitions(12, 40), repetitions(2, 6));
     // Refused, and nothing stands there: nobody may take that for a copy.
     store.proxy.fails(Faults { conflict: 30, ..Faults::default() });
-    races::assert_taken_once_by_many(&store.lake("refused"), &Bucket::new(&store, "refused-inbox"), 2, 20);
+    races::assert_taken_once_by_many(
+        &store.lake("refused"),
+        &Bucket::new(&store, "refused-inbox"),
+        2,
+        repetitions(8, 20),
+    );
 }
 
 #[test]
 fn an_inbox_in_azure_is_an_inbox() {
-    assert_an_inbox(&Store::azure(), 40, 6);
+    assert_an_inbox(&Store::azure(), repetitions(12, 40), repetitions(2, 6));
 }
 
 #[test]
 fn an_inbox_in_google_is_an_inbox() {
-    assert_an_inbox(&Store::google(), 20, 3);
+    assert_an_inbox(&Store::google(), repetitions(6, 20), repetitions(1, 3));
 }
 
 fn assert_an_inbox(store: &Store, files: usize, kills: usize) {
@@ -452,5 +458,10 @@ fn assert_an_inbox(store: &Store, files: usize, kills: usize) {
     assert_too_large(&store.lake("large"), &Bucket::new(store, "large-inbox"));
     store.proxy.takes(std::time::Duration::from_millis(3));
     races::assert_taken_once_by_many(&store.lake("many"), &Bucket::new(store, "many-inbox"), 2, files);
-    races::assert_kills_lose_nothing(&store.lake("kills"), &Bucket::new(store, "kills-inbox"), kills);
+    races::assert_kills_lose_nothing(
+        &store.lake("kills"),
+        &Bucket::new(store, "kills-inbox"),
+        kills,
+        repetitions(20, 60),
+    );
 }

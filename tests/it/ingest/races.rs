@@ -94,7 +94,7 @@ impl Dropped {
 #[test]
 fn three_at_once_take_everything_once() {
     let folder = tempdir().unwrap();
-    assert_taken_once_by_many(&folder.path().join("lake"), &Folder::new(), 3, 400);
+    assert_taken_once_by_many(&folder.path().join("lake"), &Folder::new(), 3, repetitions(120, 400));
 }
 
 pub fn assert_taken_once_by_many(lake: &impl Place, inbox: &impl Inbox, processes: usize, files: usize) {
@@ -133,16 +133,15 @@ pub fn assert_taken_once_by_many(lake: &impl Place, inbox: &impl Inbox, processe
 #[test]
 fn kills_lose_nothing_and_double_nothing() {
     let folder = tempdir().unwrap();
-    assert_kills_lose_nothing(&folder.path().join("lake"), &Folder::new(), repetitions(20, 120));
+    assert_kills_lose_nothing(&folder.path().join("lake"), &Folder::new(), repetitions(20, 120), repetitions(30, 60));
 }
 
-/// So many kills, two at once each time: at some moment of the run, or as soon as the first file was moved. Prints how often some
+/// So many kills while `files` are taken, two at once each time: at some moment of the run, or as soon as the first file was moved. Prints how often some
 /// of the files were moved and some were not; that depends on the machine.
-pub fn assert_kills_lose_nothing(lake: &impl Place, inbox: &impl Inbox, kills_wanted: usize) {
-    const FILES: usize = 60;
+pub fn assert_kills_lose_nothing(lake: &impl Place, inbox: &impl Inbox, kills_wanted: usize, files: usize) {
     let mut dice = ChaCha8Rng::seed_from_u64(11);
     let mut dropped = Dropped::default();
-    dropped.more(inbox, 0, FILES);
+    dropped.more(inbox, 0, files);
     let start = Instant::now();
     ingest(lake, inbox, &[]);
     // How long it takes depends on the machine, and what else it does.
@@ -151,7 +150,7 @@ pub fn assert_kills_lose_nothing(lake: &impl Place, inbox: &impl Inbox, kills_wa
     while kills < kills_wanted {
         assert!(rounds < 10 * kills_wanted + 20, "{kills} kills in {rounds} rounds");
         let from = dropped.files.len();
-        dropped.more(inbox, from, from + FILES);
+        dropped.more(inbox, from, from + files);
         let before = inbox.done();
         let mut children: Vec<_> = (0..2)
             .map(|_| {
