@@ -78,6 +78,9 @@ pub enum LakeError {
     /// A log file that is not whole. Nothing is read past it.
     #[error("{table}/{file} is damaged: {detail}")]
     Torn { table: String, file: String, detail: String },
+    /// A table that another program changed so that this one cannot read or write it.
+    #[error(transparent)]
+    Unsupported(#[from] log::protocol::Unsupported),
     /// The ledger says something that no writer of this kind could have written.
     #[error("the audit log is damaged: {0}")]
     Corrupt(String),
@@ -133,6 +136,7 @@ impl LakeError {
                 "a writer without fsync lost power here, or the file was changed. Restore {table}/{file} from a backup. \
                  If it is the newest commit and nobody was told that it succeeded, move it away, then run `audit verify`"
             ),
+            Self::Unsupported(unsupported) => unsupported.hint(),
             Self::Corrupt(_) => "run `audit verify`, which names every row that is wrong".into(),
             Self::OutcomeUnknown { .. } => {
                 "send the same request again: it is answered as recorded, or recorded now, never twice".into()
