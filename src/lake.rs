@@ -274,7 +274,7 @@ pub struct Surroundings {
     pub variables: Variables,
     /// The workspace that knows `uc://`.
     pub workspace: Option<Client>,
-    /// Where lakes at `uc://` are instead of in their schema's own storage: a URL.
+    /// Where lakes at `uc://catalog.schema` are instead of in the schema's own storage: a URL.
     pub catalog_root: Option<String>,
     /// How long an object store that the location names may take to answer a request, instead of 30 s.
     pub request_timeout: Option<Duration>,
@@ -317,7 +317,7 @@ impl Lake {
                 })?;
                 (Arc::new(store::DurableLocal::new(folder.join(".staging"))), prefix)
             }
-            Location::Catalog(schema) => {
+            Location::Catalog(place) => {
                 let Some(workspace) = surroundings.workspace.clone() else {
                     return Err(LakeError::BadSetting {
                         place: location.to_string(),
@@ -326,7 +326,7 @@ impl Lake {
                     });
                 };
                 let root = surroundings.catalog_root.clone();
-                let store = CatalogStore::new(schema.clone(), workspace, surroundings.variables.clone(), root);
+                let store = CatalogStore::new(place.clone(), workspace, surroundings.variables.clone(), root)?;
                 let store = catalog.insert(Arc::new(store));
                 (Arc::new(unity::Shared(Arc::clone(store))), Path::default())
             }
@@ -347,7 +347,7 @@ impl Lake {
         &self.url
     }
 
-    /// The URL of the lake's files as other engines take it. Of a schema of Unity Catalog its workspace is asked.
+    /// The URL of the lake's files as other engines take it. For a place in Unity Catalog, the workspace is asked.
     ///
     /// # Errors
     /// The workspace's, inside the store's.
