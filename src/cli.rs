@@ -57,10 +57,10 @@ struct Cli {
 
 #[derive(Debug, Args)]
 struct Global {
-    /// Where the lake is: a folder, s3://, abfss://, az://, gs://, or uc://catalog.schema
+    /// Where the lake is: a folder, s3://, abfss://, az://, gs://, uc://catalog.schema/volume or uc://catalog.schema
     #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_LAKE", default_value = DEFAULT_LAKE)]
     lake: String,
-    /// Of a lake at uc://: where its files are; the schema's own storage unless given
+    /// Of a lake at uc://catalog.schema: where its files are; the schema's own storage unless given
     #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_CATALOG_ROOT")]
     catalog_root: Option<String>,
     /// Print JSON for programs instead of text for people

@@ -78,6 +78,9 @@ pub enum LakeError {
     /// A log file that is not whole. Nothing is read past it.
     #[error("{table}/{file} is damaged: {detail}")]
     Torn { table: String, file: String, detail: String },
+    /// A table that another program changed so that this one cannot read or write it.
+    #[error(transparent)]
+    Unsupported(#[from] log::protocol::Unsupported),
     /// The ledger says something that no writer of this kind could have written.
     #[error("the audit log is damaged: {0}")]
     Corrupt(String),
@@ -133,6 +136,7 @@ impl LakeError {
                 "a writer without fsync lost power here, or the file was changed. Restore {table}/{file} from a backup. \
                  If it is the newest commit and nobody was told that it succeeded, move it away, then run `audit verify`"
             ),
+            Self::Unsupported(unsupported) => unsupported.hint(),
             Self::Corrupt(_) => "run `audit verify`, which names every row that is wrong".into(),
             Self::OutcomeUnknown { .. } => {
                 "send the same request again: it is answered as recorded, or recorded now, never twice".into()
@@ -270,7 +274,7 @@ pub struct Surroundings {
     pub variables: Variables,
     /// The workspace that knows `uc://`.
     pub workspace: Option<Client>,
-    /// Where lakes at `uc://` are instead of in their schema's own storage: a URL.
+    /// Where lakes at `uc://catalog.schema` are instead of in the schema's own storage: a URL.
     pub catalog_root: Option<String>,
     /// How long an object store that the location names may take to answer a request, instead of 30 s.
     pub request_timeout: Option<Duration>,
@@ -313,7 +317,7 @@ impl Lake {
                 })?;
                 (Arc::new(store::DurableLocal::new(folder.join(".staging"))), prefix)
             }
-            Location::Catalog(schema) => {
+            Location::Catalog(place) => {
                 let Some(workspace) = surroundings.workspace.clone() else {
                     return Err(LakeError::BadSetting {
                         place: location.to_string(),
@@ -322,7 +326,7 @@ impl Lake {
                     });
                 };
                 let root = surroundings.catalog_root.clone();
-                let store = CatalogStore::new(schema.clone(), workspace, surroundings.variables.clone(), root);
+                let store = CatalogStore::new(place.clone(), workspace, surroundings.variables.clone(), root)?;
                 let store = catalog.insert(Arc::new(store));
                 (Arc::new(unity::Shared(Arc::clone(store))), Path::default())
             }
@@ -343,7 +347,7 @@ impl Lake {
         &self.url
     }
 
-    /// The URL of the lake's files as other engines take it. Of a schema of Unity Catalog its workspace is asked.
+    /// The URL of the lake's files as other engines take it. For a place in Unity Catalog, the workspace is asked.
     ///
     /// # Errors
     /// The workspace's, inside the store's.

@@ -24,7 +24,8 @@ use crate::{
 pub const HELP: &str = "\
 Exit codes:
   0  done
-  1  failed: storage, permissions, an error inside; a fix that does not hold, a job asked for that cannot be read, alerts
+  1  failed: storage, permissions, an error inside; a table that another program changed so that this one
+     cannot read or write it; a fix that does not hold, a job asked for that cannot be read, alerts
      that would reach nobody, a notice that was given up
   2  the command line is wrong
   3  the input or the configuration was refused; nothing was recorded

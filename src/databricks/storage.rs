@@ -1,4 +1,4 @@
-//! Where Unity Catalog keeps a schema, and credentials for storage that end after a while.
+//! Where Unity Catalog keeps schemas and volumes, and credentials for storage that end after a while.
 
 use std::fmt;
 
@@ -8,7 +8,9 @@ use super::{Client, error::ApiError};
 
 const SCHEMAS: [&str; 3] = ["2.1", "unity-catalog", "schemas"];
 const TABLES: [&str; 3] = ["2.1", "unity-catalog", "tables"];
-const PATH_CREDENTIALS: [&str; 3] = ["2.0", "unity-catalog", "temporary-path-credentials"];
+const VOLUMES: [&str; 3] = ["2.1", "unity-catalog", "volumes"];
+/// Databricks gives credentials at the first of these versions, the open-source server at the second only.
+const CREDENTIALS: [&str; 2] = ["2.0", "2.1"];
 
 /// A schema, as far as its storage is concerned. Both are URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -24,12 +26,29 @@ struct TableInfo {
     storage_location: Option<String>,
 }
 
-/// Credentials for a path, and until when they are good.
+/// A volume, as far as its storage is concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct VolumeStorage {
+    pub volume_id: String,
+    /// A URL.
+    pub storage_location: String,
+}
+
+/// What credentials are for: to read, write, list and remove files in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PathCredentials {
+pub enum StorageScope {
+    /// Below a URL. They are given to those who have EXTERNAL USE LOCATION on the external location.
+    Path(String),
+    /// In a volume, by its id. They are given to those who have EXTERNAL USE SCHEMA on its schema, and WRITE VOLUME.
+    Volume(String),
+}
+
+/// Credentials, and until when they are good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemporaryCredentials {
     pub secret: Secret,
-    /// Milliseconds since the epoch, by the workspace's clock.
-    pub expiration_time: i64,
+    /// Milliseconds since the epoch, by the workspace's clock. The open-source server may not say it.
+    pub expiration_time: Option<i64>,
 }
 
 /// What a store asks for. Never printed.
@@ -57,9 +76,27 @@ impl fmt::Debug for Secret {
 }
 
 #[derive(Serialize)]
-struct Wanted<'a> {
-    url: &'a str,
-    operation: &'static str,
+#[serde(untagged)]
+enum Wanted<'a> {
+    Path { url: &'a str, operation: &'static str },
+    Volume { volume_id: &'a str, operation: &'static str },
+}
+
+impl StorageScope {
+    fn request(&self) -> (&'static str, Wanted<'_>) {
+        match self {
+            Self::Path(url) => ("temporary-path-credentials", Wanted::Path { url, operation: "PATH_READ_WRITE" }),
+            Self::Volume(id) => {
+                ("temporary-volume-credentials", Wanted::Volume { volume_id: id, operation: "WRITE_VOLUME" })
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Me {
+    user_name: String,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +132,7 @@ struct OauthToken {
 }
 
 impl Answer {
-    fn read(self) -> Result<PathCredentials, ApiError> {
+    fn read(self) -> Result<TemporaryCredentials, ApiError> {
         let aws = |keys: AwsKeys| Secret::Aws {
             access_key_id: keys.access_key_id,
             secret_access_key: keys.secret_access_key,
@@ -108,11 +145,8 @@ impl Answer {
             .or_else(|| self.azure_user_delegation_sas.map(|sas| Secret::AzureSas(sas.sas_token)))
             .or_else(|| self.azure_aad.map(|token| Secret::AzureToken(token.aad_token)))
             .or_else(|| self.gcp_oauth_token.map(|token| Secret::Google(token.oauth_token)));
-        match (secret, self.expiration_time) {
-            (Some(secret), Some(expiration_time)) => Ok(PathCredentials { secret, expiration_time }),
-            (None, _) => Err(ApiError::Unexpected("credentials of no kind that is known here".into())),
-            (_, None) => Err(ApiError::Unexpected("credentials that do not say when they end".into())),
-        }
+        let secret = secret.ok_or_else(|| ApiError::Unexpected("credentials of no kind that is known here".into()))?;
+        Ok(TemporaryCredentials { secret, expiration_time: self.expiration_time })
     }
 }
 
@@ -122,6 +156,22 @@ impl Client {
     pub async fn schema_storage(&self, catalog: &str, schema: &str) -> Result<SchemaStorage, ApiError> {
         let name = format!("{catalog}.{schema}");
         self.get(&[&SCHEMAS[..], &[&name]].concat(), &[]).await
+    }
+
+    /// # Errors
+    /// [`ApiError::NotFound`] when there is no such volume, or it may not be seen; and others.
+    pub async fn volume_storage(&self, catalog: &str, schema: &str, volume: &str) -> Result<VolumeStorage, ApiError> {
+        let name = format!("{catalog}.{schema}.{volume}");
+        self.get(&[&VOLUMES[..], &[&name]].concat(), &[]).await
+    }
+
+    /// The name that privileges are granted to: a user's e-mail address, or a service principal's application id.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn principal(&self) -> Result<String, ApiError> {
+        let Me { user_name } = self.get(&super::WHO_AM_I, &[]).await?;
+        Ok(user_name)
     }
 
     /// Where the files of a table are: a URL.
@@ -134,20 +184,24 @@ impl Client {
         Ok(info.storage_location)
     }
 
-    /// Credentials to read and write below `url`. They are given to whoever has EXTERNAL USE LOCATION on the external location.
-    ///
     /// # Errors
     /// [`ApiError`]; it never quotes an answer that could hold credentials.
-    pub async fn path_credentials(&self, url: &str) -> Result<PathCredentials, ApiError> {
-        let answer: Result<Answer, ApiError> =
-            self.post(&PATH_CREDENTIALS, &Wanted { url, operation: "PATH_READ_WRITE" }).await;
-        match answer {
-            // What could not be read is quoted, and may be a secret.
-            Err(ApiError::Unexpected(_)) => {
-                Err(ApiError::Unexpected("what was given for credentials cannot be read".into()))
+    pub async fn temporary_credentials(&self, scope: &StorageScope) -> Result<TemporaryCredentials, ApiError> {
+        let (name, wanted) = scope.request();
+        let mut missing = Vec::new();
+        for version in CREDENTIALS {
+            let answer: Result<Answer, ApiError> = self.post(&[version, "unity-catalog", name], &wanted).await;
+            match answer {
+                // Of what is asked for, or of the version.
+                Err(ApiError::NotFound(said)) => missing.push(said),
+                // What could not be read is quoted, and may be a secret.
+                Err(ApiError::Unexpected(_)) => {
+                    return Err(ApiError::Unexpected("what was given for credentials cannot be read".into()));
+                }
+                answer => return answer?.read(),
             }
-            answer => answer?.read(),
         }
+        Err(ApiError::NotFound(missing.join("; ")))
     }
 }
 
@@ -155,7 +209,7 @@ impl Client {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<PathCredentials, String> {
+    fn read(text: &str) -> Result<TemporaryCredentials, String> {
         serde_json::from_str::<Answer>(text).unwrap().read().map_err(|error| error.to_string())
     }
 
@@ -177,14 +231,16 @@ mod tests {
             let text = format!(r#"{{"{kind}":{value},"expiration_time":1800000000000,"url":"s3://b/p"}}"#);
             let credentials = read(&text).unwrap();
             assert!(!format!("{credentials:?}").contains("hidden"));
-            assert_eq!(credentials, PathCredentials { secret, expiration_time: 1_800_000_000_000 });
+            assert_eq!(credentials, TemporaryCredentials { secret, expiration_time: Some(1_800_000_000_000) });
         }
     }
 
     #[test]
-    fn credentials_of_no_known_kind_or_without_an_end_are_refused() {
+    fn credentials_of_no_known_kind_are_refused_and_those_without_an_end_are_not() {
         assert!(read(r#"{"expiration_time":1}"#).unwrap_err().contains("no kind that is known"));
-        let endless = read(r#"{"gcp_oauth_token":{"oauth_token":"x"}}"#).unwrap_err();
-        assert!(endless.contains("do not say when they end"), "{endless}");
+        for end in ["", r#","expiration_time":null"#] {
+            let endless = read(&format!(r#"{{"gcp_oauth_token":{{"oauth_token":"x"}}{end}}}"#)).unwrap();
+            assert_eq!(endless, TemporaryCredentials { secret: Secret::Google("x".into()), expiration_time: None });
+        }
     }
 }

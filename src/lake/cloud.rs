@@ -362,6 +362,17 @@ impl Opening<'_> {
     }
 }
 
+/// Whether a store does not accept the credentials of a request. S3 answers 400 when they have ended.
+pub fn refuses_credentials(error: &object_store::Error) -> bool {
+    use object_store::Error;
+    let has_ended = |told: &str| ["ExpiredToken", "TokenRefreshRequired"].iter().any(|code| told.contains(code));
+    match error {
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
+        Error::Generic { .. } => has_ended(&chain(error)),
+        _ => false,
+    }
+}
+
 /// What to do about an error of a store, where that can be told.
 pub fn hint(error: &object_store::Error) -> Option<String> {
     use object_store::Error;

@@ -9,7 +9,7 @@ use super::LakeError;
 
 /// What may be given as a location, as hints say it.
 pub const EXAMPLES: &str = "give a folder, file://, s3://bucket/prefix, abfss://container@account.dfs.core.windows.net/prefix, \
-     az://container/prefix, gs://bucket/prefix or uc://catalog.schema";
+     az://container/prefix, gs://bucket/prefix, uc://catalog.schema/volume or uc://catalog.schema";
 
 /// A place for a lake. Prints as a URL without credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +31,40 @@ pub enum Location {
         bucket: String,
         prefix: Path,
     },
-    /// A schema of Unity Catalog, which knows where its storage is.
-    Catalog(SchemaName),
+    /// In Unity Catalog, which knows where the storage is.
+    Catalog(CatalogPlace),
+}
+
+/// A place in Unity Catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CatalogPlace {
+    /// The schema's own storage, which is below an external location.
+    Schema(SchemaName),
+    /// A folder of a volume, or all of it.
+    Volume { volume: VolumeName, folder: Path },
+}
+
+impl CatalogPlace {
+    pub fn schema(&self) -> &SchemaName {
+        match self {
+            Self::Schema(schema) => schema,
+            Self::Volume { volume, .. } => &volume.schema,
+        }
+    }
+}
+
+impl fmt::Display for CatalogPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Schema(schema) => write!(f, "uc://{schema}"),
+            Self::Volume { volume: VolumeName { schema, volume }, folder } if folder.as_ref().is_empty() => {
+                write!(f, "uc://{schema}/{volume}")
+            }
+            Self::Volume { volume: VolumeName { schema, volume }, folder } => {
+                write!(f, "uc://{schema}/{volume}/{folder}")
+            }
+        }
+    }
 }
 
 /// Which storage account of Azure.
@@ -57,6 +89,19 @@ pub struct SchemaName {
 impl fmt::Display for SchemaName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.catalog, self.schema)
+    }
+}
+
+/// A volume and its schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeName {
+    pub schema: SchemaName,
+    pub volume: String,
+}
+
+impl fmt::Display for VolumeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.volume)
     }
 }
 
@@ -107,7 +152,7 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (root, prefix) = match self {
             Self::Folder(folder) => return write!(f, "{}", folder.display()),
-            Self::Catalog(name) => return write!(f, "uc://{name}"),
+            Self::Catalog(place) => return write!(f, "{place}"),
             Self::S3 { bucket, r2: None, prefix } => (format!("s3://{bucket}"), prefix),
             Self::S3 { bucket, r2: Some(host), prefix } => (format!("r2://{bucket}@{host}"), prefix),
             Self::Google { bucket, prefix } => (format!("gs://{bucket}"), prefix),
@@ -150,7 +195,7 @@ impl FromStr for Location {
             return Err(bad("it has a query or a fragment; credentials are taken from the environment only"));
         }
         if scheme == "uc" {
-            return schema(text);
+            return catalog(text).map(Self::Catalog);
         }
         let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
         if url.password().is_some() {
@@ -197,9 +242,24 @@ fn folder(text: &str, folder: PathBuf) -> Result<Location, LakeError> {
     Ok(Location::Folder(folder))
 }
 
-/// `uc://catalog.schema`. A name that has a dot stands in back quotes, as in SQL.
-fn schema(text: &str) -> Result<Location, LakeError> {
-    let names = text.trim_start_matches("uc://").trim_end_matches('/');
+/// `uc://catalog.schema` or `uc://catalog.schema/volume/folder`. A name that has a dot stands in back quotes, as in SQL.
+fn catalog(text: &str) -> Result<CatalogPlace, LakeError> {
+    let place = text.trim_start_matches("uc://").trim_end_matches('/');
+    let Some((names, path)) = place.split_once('/') else { return schema(text, place).map(CatalogPlace::Schema) };
+    let schema = schema(text, names)?;
+    let (volume, folder) = path.split_once('/').unwrap_or((path, ""));
+    if is_no_name(volume) || volume.contains(['.', '`']) {
+        return Err(bad(text, &format!("{volume:?} cannot be a volume")));
+    }
+    let folder = Path::parse(folder).map_err(|error| bad(text, &error.to_string()))?;
+    Ok(CatalogPlace::Volume { volume: VolumeName { schema, volume: volume.into() }, folder })
+}
+
+fn is_no_name(name: &str) -> bool {
+    name.trim().is_empty() || name.contains(['/', ' ']) || name.chars().any(char::is_control)
+}
+
+fn schema(text: &str, names: &str) -> Result<SchemaName, LakeError> {
     let parts: Vec<&str> = match names.split('`').collect::<Vec<_>>()[..] {
         [plain] => plain.split('.').collect(),
         ["", catalog, ".", schema, ""] => vec![catalog, schema],
@@ -207,13 +267,11 @@ fn schema(text: &str) -> Result<Location, LakeError> {
         [catalog, schema, ""] => catalog.strip_suffix('.').map_or_else(Vec::new, |catalog| vec![catalog, schema]),
         _ => Vec::new(),
     };
-    let forbidden =
-        |name: &&str| name.trim().is_empty() || name.contains(['/', ' ']) || name.chars().any(char::is_control);
     match parts[..] {
-        [catalog, schema] if !parts.iter().any(forbidden) => {
-            Ok(Location::Catalog(SchemaName { catalog: catalog.into(), schema: schema.into() }))
+        [catalog, schema] if !parts.iter().any(|name| is_no_name(name)) => {
+            Ok(SchemaName { catalog: catalog.into(), schema: schema.into() })
         }
-        _ => Err(bad(text, "it is written uc://catalog.schema, without a path")),
+        _ => Err(bad(text, "it is written uc://catalog.schema/volume/folder or uc://catalog.schema")),
     }
 }
 
@@ -257,6 +315,9 @@ mod tests {
         );
         check("uc://main.ops", r#"uc://main.ops in """#);
         check("uc://`ma.in`.ops/", r#"uc://ma.in.ops in """#);
+        check("uc://main.ops/lake", r#"uc://main.ops/lake in """#);
+        check("uc://main.ops/lake/", r#"uc://main.ops/lake in """#);
+        check("uc://`ma.in`.ops/lake/a/b/", r#"uc://ma.in.ops/lake/a/b in """#);
     }
 
     #[test]
@@ -278,7 +339,11 @@ mod tests {
         check("abfss://account.dfs.core.windows.net/lake", "it is written abfss://container@account");
         check("abfss://ops@team.blob.core.windows.net/lake", "it is written abfss://container@account");
         check("uc://main", "it is written uc://catalog.schema");
-        check("uc://main.ops/lake", "it is written uc://catalog.schema");
+        check("uc://main/lake", "it is written uc://catalog.schema");
+        check("uc://main.ops//lake", "\"\" cannot be a volume");
+        check("uc://main.ops/my.lake", "\"my.lake\" cannot be a volume");
+        check("uc://main.ops/my lake", "\"my lake\" cannot be a volume");
+        check("uc://main.ops/lake/../other", "illegal character");
         check("uc://main.ops.more", "it is written uc://catalog.schema");
     }
 
@@ -290,6 +355,7 @@ mod tests {
             ("gs://bucket", "gs://bucket/t/"),
             ("abfss://ops@team.dfs.core.windows.net/a", "abfss://ops@team.dfs.core.windows.net/a/t/"),
             ("uc://main.ops", "uc://main.ops/t/"),
+            ("uc://main.ops/lake/a", "uc://main.ops/lake/a/t/"),
         ] {
             let location: Location = text.parse().unwrap();
             assert_eq!(location.url().unwrap().join("t/").unwrap().as_str(), expected);

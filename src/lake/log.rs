@@ -1,25 +1,26 @@
 //! Reading a Delta log without listing it: the last checkpoint, then commit by commit until there is none.
 //!
-//! A commit that is empty, torn, or shorter than it says is an error. It is never read as "nothing happened".
+//! - here: commits, and the log that follows from them
+//! - [`checkpoint`]: a log as it was at one version
+//! - [`protocol`]: what a table requires of its readers and writers
+//!
+//! A commit that is empty, torn, or shorter than it says is an error. It is never read as "nothing happened". So is one that
+//! requires what is not done here: a deletion vector that is ignored would bring deleted rows back.
+
+mod checkpoint;
+pub mod protocol;
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::{
-    array::{Array, AsArray, StructArray},
-    datatypes::Int64Type,
-};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
-use parquet::arrow::{
-    ProjectionMask,
-    arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder},
-};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use uuid::Uuid;
 
 use super::{LakeError, Result};
 use crate::domain::{chain::Head, ids::RequestKey, time::Timestamp};
+use protocol::{LogFile, Protocol, Unsupported};
 
 /// The application id of the projection's `txn` actions; their version is the last `seq` projected.
 pub const PROJECTION_APP_ID: &str = "ops-runbook/projection";
@@ -133,15 +134,26 @@ pub struct Commit {
     pub adds: Vec<AddFile>,
     pub removes: Vec<RemoveFile>,
     pub projected_to: Option<i64>,
+    /// Whether this program may write the table from here on. `None`: as before.
+    pub may_write: Option<Result<(), Unsupported>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Line {
     commit_info: Option<CommitInfoLine>,
-    add: Option<AddFile>,
+    add: Option<AddLine>,
     remove: Option<RemoveFile>,
     txn: Option<TxnLine>,
+    protocol: Option<Protocol>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AddLine {
+    #[serde(flatten)]
+    file: AddFile,
+    deletion_vector: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -173,10 +185,11 @@ pub fn last_checkpoint_path() -> Path {
 
 impl Commit {
     /// # Errors
-    /// [`LakeError::Torn`] when the bytes are not a whole commit.
+    /// [`LakeError::Torn`] when the bytes are not a whole commit; [`LakeError::Unsupported`] when it requires of readers what
+    /// is not done here.
     pub fn parse(table: &str, version: u64, bytes: &[u8]) -> Result<Self> {
-        let torn =
-            |detail: String| LakeError::Torn { table: table.into(), file: commit_path(version).to_string(), detail };
+        let file = LogFile { table, version, path: &commit_path(version) };
+        let torn = |detail: String| file.torn(detail);
         if bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
             return Err(torn(format!("it holds nothing ({} bytes)", bytes.len())));
         }
@@ -185,7 +198,15 @@ impl Commit {
         for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
             lines += 1;
             let line: Line = serde_json::from_slice(line).map_err(|error| torn(format!("line {lines}: {error}")))?;
-            commit.adds.extend(line.add);
+            if let Some(AddLine { file: add, deletion_vector }) = line.add {
+                if deletion_vector.is_some() {
+                    return Err(file.has_deleted_rows(&add.path).into());
+                }
+                commit.adds.push(add);
+            }
+            if let Some(protocol) = line.protocol {
+                commit.may_write = Some(file.admits(&protocol)?);
+            }
             commit.removes.extend(line.remove);
             if let Some(info) = line.commit_info {
                 commit.note = info.ops_runbook.or(commit.note);
@@ -223,6 +244,8 @@ pub struct Log {
     pub indexed_from: Option<u64>,
     /// The newest maintenance epoch that was seen.
     pub epoch: u64,
+    /// Whether this program may write the table.
+    pub may_write: Result<(), Unsupported>,
 }
 
 impl Log {
@@ -238,6 +261,7 @@ impl Log {
             recent: HashMap::new(),
             indexed_from: None,
             epoch: 0,
+            may_write: Ok(()),
         }
     }
 
@@ -253,6 +277,9 @@ impl Log {
         }
         if let Some(projected_to) = commit.projected_to {
             self.projected_to = projected_to;
+        }
+        if let Some(may_write) = &commit.may_write {
+            self.may_write = may_write.clone();
         }
         if let Some(note) = &commit.note {
             self.epoch = self.epoch.max(note.epoch.unwrap_or(0));
@@ -270,10 +297,11 @@ impl Log {
     /// Reads a table's log from its last checkpoint on. `None`: there is no table.
     ///
     /// # Errors
-    /// The store's errors, and [`LakeError::Torn`] for a commit or checkpoint that is not whole.
+    /// The store's errors, [`LakeError::Torn`] for a commit or checkpoint that is not whole, and [`LakeError::Unsupported`] for
+    /// one that requires of readers what is not done here.
     pub async fn load(store: &dyn ObjectStore, table: &str) -> Result<Option<Self>> {
-        let mut log = match read_last_checkpoint(store, table).await? {
-            Some(version) => read_checkpoint(store, table, version).await?,
+        let mut log = match checkpoint::last(store, table).await? {
+            Some(version) => checkpoint::read(store, table, version).await?,
             None => match read_commit(store, table, 0).await? {
                 Some(first) => {
                     let mut log = Self::empty();
@@ -337,7 +365,7 @@ impl Log {
 /// `None`: there is no such commit.
 ///
 /// # Errors
-/// The store's errors, and [`LakeError::Torn`].
+/// The store's errors, and those of [`Commit::parse`].
 pub async fn read_commit(store: &dyn ObjectStore, table: &str, version: u64) -> Result<Option<Commit>> {
     match get(store, &commit_path(version)).await? {
         Some(bytes) => Commit::parse(table, version, &bytes).map(Some),
@@ -361,113 +389,5 @@ pub async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<Bytes>> 
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
             Err(error) => pause.again_or(error).await?,
         }
-    }
-}
-
-#[derive(Deserialize)]
-struct LastCheckpoint {
-    version: u64,
-    parts: Option<u64>,
-}
-
-/// The version of the newest checkpoint. Without a readable hint the log is listed.
-async fn read_last_checkpoint(store: &dyn ObjectStore, table: &str) -> Result<Option<u64>> {
-    let hint = match get(store, &last_checkpoint_path()).await? {
-        None => return newest_checkpoint_if_cleaned(store).await,
-        Some(bytes) => serde_json::from_slice::<LastCheckpoint>(&bytes),
-    };
-    match hint {
-        Ok(hint) if hint.parts.is_none() => Ok(Some(hint.version)),
-        Ok(_) => Err(LakeError::Torn {
-            table: table.into(),
-            file: last_checkpoint_path().to_string(),
-            detail: "it names a multi-part checkpoint, which this binary never writes".into(),
-        }),
-        Err(error) => Err(LakeError::Torn {
-            table: table.into(),
-            file: last_checkpoint_path().to_string(),
-            detail: format!("{error}; it is only a hint and may be deleted"),
-        }),
-    }
-}
-
-/// Without a hint, the first commit says whether the log is whole; only a log that was cleaned must be listed.
-async fn newest_checkpoint_if_cleaned(store: &dyn ObjectStore) -> Result<Option<u64>> {
-    match store.head(&commit_path(0)).await {
-        Ok(_) => return Ok(None),
-        Err(object_store::Error::NotFound { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let names: Vec<_> = store.list(Some(&Path::from("_delta_log"))).try_collect().await?;
-    Ok(names
-        .iter()
-        .filter_map(|meta| meta.location.filename()?.strip_suffix(".checkpoint.parquet")?.parse().ok())
-        .max())
-}
-
-async fn read_checkpoint(store: &dyn ObjectStore, table: &str, version: u64) -> Result<Log> {
-    let path = checkpoint_path(version);
-    let torn = |detail: String| LakeError::Torn { table: table.into(), file: path.to_string(), detail };
-    let bytes =
-        get(store, &path).await?.ok_or_else(|| torn("it is missing, though _last_checkpoint names it".into()))?;
-    let mut log = parse_checkpoint(bytes).map_err(|error| torn(error.to_string()))?;
-    log.version = version;
-    log.checkpoint = Some(version);
-    // The commit the checkpoint was made at still tells the head; once it has been cleaned away, the table does.
-    if let Some(commit) = read_commit(store, table, version).await?
-        && let Some(note) = commit.note
-    {
-        log.commit_id = Some(note.commit_id);
-        if let Some(head) = note.head {
-            log.indexed_from = Some(head.chain.seq + 1);
-            log.head = Some(head);
-        }
-    }
-    Ok(log)
-}
-
-fn parse_checkpoint(bytes: Bytes) -> std::result::Result<Log, Box<dyn std::error::Error + Send + Sync>> {
-    // Plain Parquet types, whatever Arrow types its writer had in mind.
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?;
-    let schema = builder.parquet_schema();
-    let wanted =
-        ["add.path", "add.size", "add.modificationTime", "add.dataChange", "add.stats", "txn.appId", "txn.version"];
-    let mask = ProjectionMask::columns(schema, wanted);
-    let mut log = Log::empty();
-    for batch in builder.with_projection(mask).build()? {
-        let batch = batch?;
-        if let Some(adds) = batch.column_by_name("add").and_then(|column| column.as_struct_opt()) {
-            read_adds(adds, &mut log);
-        }
-        if let Some(txns) = batch.column_by_name("txn").and_then(|column| column.as_struct_opt())
-            && let Some(app) = txns.column_by_name("appId").and_then(|column| column.as_string_opt::<i32>())
-            && let Some(version) = txns.column_by_name("version").and_then(|c| c.as_primitive_opt::<Int64Type>())
-        {
-            for row in (0..txns.len()).filter(|row| txns.is_valid(*row)) {
-                if app.is_valid(row) && app.value(row) == PROJECTION_APP_ID {
-                    log.projected_to = version.value(row);
-                }
-            }
-        }
-    }
-    Ok(log)
-}
-
-fn read_adds(adds: &StructArray, log: &mut Log) {
-    let text = |name: &str| adds.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
-    let long = |name: &str| adds.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let (Some(path), Some(size), Some(time)) = (text("path"), long("size"), long("modificationTime")) else { return };
-    let stats = text("stats");
-    for row in (0..adds.len()).filter(|row| adds.is_valid(*row) && path.is_valid(*row)) {
-        let add = AddFile {
-            path: path.value(row).into(),
-            partition_values: BTreeMap::new(),
-            size: size.value(row),
-            modification_time: time.value(row),
-            data_change: false,
-            stats: stats.filter(|stats| stats.is_valid(row)).map(|stats| stats.value(row).into()),
-        };
-        log.files.insert(add.path.clone(), add);
     }
 }

@@ -130,6 +130,8 @@ pub async fn tend_all(lake: &Lake) -> Result<()> {
 /// Merges small files of a size class as soon as there are `fanout` of them, smallest class first.
 async fn compact(lake: &Lake, table: &Table, lease: &Lease, fanout: usize) -> Result<Log> {
     let mut log = table.log().await?;
+    // Checkpoints and the removal of files follow, which are up to writers too.
+    log.may_write.clone()?;
     while let Some(inputs) = next_merge(&log, fanout) {
         if !merge_files(lake, table, lease, &mut log, &inputs).await? {
             return Err(LakeError::Fenced(lake.display()));

@@ -321,7 +321,8 @@ impl Table {
     /// Tries to commit a draft as the version after `log`. A log that was read too long ago counts as a conflict: refresh it.
     ///
     /// # Errors
-    /// The store's; [`LakeError::OutcomeUnknown`] when it stays unknown whether the commit landed.
+    /// The store's; [`LakeError::Unsupported`] when the table requires of writers what is not done here;
+    /// [`LakeError::OutcomeUnknown`] when it stays unknown whether the commit landed.
     pub async fn commit(&self, log: &Log, draft: &Draft) -> Result<Put> {
         if !self.is_fresh(log) {
             return Ok(Put::Conflict);
@@ -355,6 +356,7 @@ impl Table {
     }
 
     async fn put(&self, log: &Log, draft: &Draft) -> Result<Found> {
+        log.may_write.clone()?;
         let mut lines = Vec::with_capacity(2 + draft.adds.len() + draft.removes.len());
         if let Some(projected_to) = draft.projected_to {
             lines.push(json!({ "txn": { "appId": PROJECTION_APP_ID, "version": projected_to } }));
@@ -389,7 +391,7 @@ impl Table {
                     let others = || Found::Others([Some(commit), next.ok().flatten()].into_iter().flatten().collect());
                     return Ok(if ours { Found::Ours } else { others() });
                 }
-                Err(torn @ LakeError::Torn { .. }) => return Err(torn),
+                Err(error @ (LakeError::Torn { .. } | LakeError::Unsupported(_))) => return Err(error),
                 Ok(None) | Err(_) if pause.exhausted() => {
                     return Err(LakeError::OutcomeUnknown { table: self.name().into(), version });
                 }

@@ -6,10 +6,12 @@ ROOT: folder of databricks.yml. BINARY: what is deployed as bundle/bin/ops-runbo
 JSON object with `jobs`, their settings by key, without references; `path`, the workspace path of the deployed files; `catalog`,
 `schema` and `scope`, the names of what is made for them; `warehouse`, which stands in the jobs for the id of a warehouse; `tasks`,
 the tasks of each job to run; `order`, the jobs in the order in which they are run, each as often as it is named (as in `tasks`
-unless given); `files`, more workspace files and the local ones they are made of; `secrets`.
+unless given); `files`, more workspace files and the local ones they are made of; `secrets`; `volume`, the URL of the storage of a
+volume `lake`, if there is to be one.
 
 Prints a JSON object: `runs`, one object per run with job, start (milliseconds), state, and tasks with their key, state, logs,
-error; `tables`, the names of what the schema holds then, with their locations. MiniLake runs a task by the python3 of PATH and
+error; `tables`, the names of what the schema holds then, with their locations; `vended`, how often credentials for the volume were
+asked for. MiniLake runs a task by the python3 of PATH and
 leaves out what Databricks would do next: retries, notifications.
 """
 
@@ -35,7 +37,7 @@ COMMENTED = re.compile(r"(CREATE OR REPLACE VIEW \"\w+\") COMMENT '(?:[^']|'')*'
 KINDS = {"string": "STRING", "long": "BIGINT", "integer": "INT", "double": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP"}
 
 
-def serve(folder, store):
+def serve(folder, store, vended, volume):
     """MiniLake in a thread of this process, for a store that these variables lead to; returns its URL."""
     os.chdir(folder)  # it makes folders named as external locations
     os.environ.update(
@@ -52,6 +54,8 @@ def serve(folder, store):
 
     let_tasks_read_secrets()
     let_tables_be_registered(store)
+    if volume:
+        let_credentials_be_vended(vended, volume)
     # Its parser drops no body of a request; the emulator's own command asks for the same one.
     server = uvicorn.Server(uvicorn.Config(create_app(), host=HOST, port=0, log_level="error", http="h11"))
     threading.Thread(target=server.run, daemon=True).start()
@@ -73,6 +77,34 @@ def let_tasks_read_secrets():
 
     secrets.router.routes[:] = [route for route in secrets.router.routes if not route.path.endswith("/secrets/get")]
     secrets.router.get("/get")(get_secret)
+
+
+def let_credentials_be_vended(vended, location):
+    """MiniLake's volumes are folders, without an id or storage, and it gives no credentials for them.
+
+    Here the storage of each is one place in the store, whose emulator takes any keys. Each request for credentials is put into
+    `vended`.
+    """
+    from minilake.services import identity, unity_catalog
+
+    volume_id = "8a5c9a0e-0000-0000-0000-000000000001"
+    found = unity_catalog.get_volume
+
+    async def get_volume(full_name: str):
+        volume = await found(full_name)
+        return {**volume.model_dump(), "volume_id": volume_id, "storage_location": location}
+
+    async def vend(asked: dict):
+        if asked != {"volume_id": volume_id, "operation": "WRITE_VOLUME"}:
+            raise ValueError(f"no credentials for {asked}")
+        vended.append(asked)
+        keys = {"access_key_id": "vended", "secret_access_key": "vended", "session_token": "vended"}
+        return {"aws_temp_credentials": keys, "expiration_time": int(time.time() + 3600) * 1000, "url": location}
+
+    routes = unity_catalog.router.routes
+    routes[:] = [route for route in routes if route.endpoint is not found]
+    unity_catalog.router.get("/volumes/{full_name}")(get_volume)
+    identity.router.post("/unity-catalog/temporary-volume-credentials")(vend)
 
 
 def let_tables_be_registered(store):
@@ -130,10 +162,12 @@ def logged(store, location):
     return json.loads(metadata["schemaString"])["fields"]
 
 
-def furnish(url, catalog, schema):
-    """What the bundle expects to find: a catalog with the schema, and a warehouse, whose id is returned."""
+def furnish(url, catalog, schema, volume):
+    """What the bundle expects to find: a catalog with the schema, a volume, and a warehouse, whose id is returned."""
     request(f"{url}/api/2.1/unity-catalog/catalogs", {"name": catalog})
     request(f"{url}/api/2.1/unity-catalog/schemas", {"catalog_name": catalog, "name": schema})
+    if volume:
+        request(f"{url}/api/2.1/unity-catalog/volumes", {"catalog_name": catalog, "schema_name": schema, "name": "lake"})
     warehouse = {"name": "test", "cluster_size": "2X-Small"}
     return request(f"{url}/api/2.0/sql/warehouses", warehouse)["id"]
 
@@ -215,9 +249,10 @@ def main():
     files = plan["path"]
     mounted = folder / "data" / "workspace" / files.lstrip("/")
     secrets = plan.get("secrets", {})
-    url = serve(folder, secrets)
+    vended, volume = [], plan.get("volume")
+    url = serve(folder, secrets, vended, volume)
     log_in(folder, url)
-    warehouse = furnish(url, plan["catalog"], plan["schema"])
+    warehouse = furnish(url, plan["catalog"], plan["schema"], volume)
     jobs = json.loads(json.dumps(plan["jobs"]).replace(files, str(mounted)).replace(plan["warehouse"], warehouse))
     for path in ("bundle/launcher.py", "bundle/ops-runbook.toml"):
         upload(url, folder, f"{files}/{path}", root / path)
@@ -233,7 +268,8 @@ def main():
     runs = [run(url, names[name], ids[name]) for name in plan.get("order", plan["tasks"])]
     listed = request(f"{url}/api/2.1/unity-catalog/tables?catalog_name={plan['catalog']}&schema_name={plan['schema']}")["tables"]
     with result:
-        json.dump({"runs": runs, "tables": {table["name"]: table.get("storage_location") for table in listed}}, result)
+        tables = {table["name"]: table.get("storage_location") for table in listed}
+        json.dump({"runs": runs, "tables": tables, "vended": len(vended)}, result)
 
 
 if __name__ == "__main__":

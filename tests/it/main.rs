@@ -33,6 +33,7 @@ mod storage;
 mod support;
 mod sweep;
 mod tampering;
+mod unsupported;
 mod verify;
 mod wait;
 mod warehouse;

@@ -6,6 +6,7 @@ A line of standard input is a JSON object with an "id" and one question:
     {"read": {"lake", "sql", "queries"}}  spark_reads.read: what is in a lake
     {"audit": {"lake", "sql"}}            spark_reads.audit: rows that each audit of a lake returns
     {"serve": {"lake", "sql"}}            spark_statements.serve: the SQL Statement Execution API for a lake
+    {"run": {"statements"}}               runs statements of SQL, one after the other
     {"kill": {}}                          ends the JVM, for a test of what comes then
 
 A line of standard output is {"id", "result"} or {"id", "error"}. The first line, {"ready": "spark"}, has no id. Each question has
@@ -148,6 +149,11 @@ def reason(error):
     return f"{cause}; {said}" if cause else said
 
 
+def run(session, statements):
+    for statement in statements:
+        session.sql(statement).collect()
+
+
 def result(spark, question):
     if "answer" in question:
         return spark.with_session(lambda session: spark_cases.answers(session, question["answer"], reason))
@@ -157,6 +163,8 @@ def result(spark, question):
         return spark.with_session(lambda session: spark_reads.audit(session, **question["audit"]))
     if "serve" in question:
         return spark_statements.serve(spark, reason, **question["serve"])
+    if "run" in question:
+        return spark.with_session(lambda session: run(session, **question["run"]))
     if "kill" in question:
         return spark.end()
     raise ValueError(f"no such question: {sorted(question)}")

@@ -27,9 +27,15 @@ pub async fn examine(lake: &Lake) -> Vec<Finding> {
             [first].into_iter().chain(CHECKS.into_iter().skip(1).map(nothing)).collect()
         }
         Err(error) => {
-            let nothing = |check| Finding::not_checked(check, "the audit log cannot be read");
-            let rest = CHECKS.into_iter().filter(|check| *check != Check::Log).map(nothing);
-            [failed(Check::Log, &error)].into_iter().chain(rest).collect()
+            let wrong = if matches!(error, LakeError::Unsupported(_)) { Check::Protocol } else { Check::Log };
+            let finding = |check| {
+                if check == wrong {
+                    failed(check, &error)
+                } else {
+                    Finding::not_checked(check, "the audit log cannot be read")
+                }
+            };
+            CHECKS.into_iter().map(finding).collect()
         }
     }
 }
@@ -53,6 +59,7 @@ async fn look_at(lake: &Lake, audit: &Table, log: &Log) -> Vec<Finding> {
                     Err(error) => drop(torn.get_or_insert(error)),
                 }
             }
+            Err(LakeError::Unsupported(unsupported)) => differences[0].push(unsupported.to_string()),
             Err(error) => drop(torn.get_or_insert(error)),
         }
     }

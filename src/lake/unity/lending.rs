@@ -1,7 +1,10 @@
 //! Credentials that a workspace lends for a while, as clients of object stores ask for them.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -9,17 +12,20 @@ use object_store::{CredentialProvider, Result, aws::AwsCredential, azure::AzureC
 use tokio::sync::Mutex;
 use url::form_urlencoded;
 
-use super::CatalogError;
+use super::{CatalogError, grants};
 use crate::{
     databricks::{
         Client,
-        storage::{PathCredentials, Secret},
+        error::ApiError,
+        storage::{Secret, StorageScope, TemporaryCredentials},
     },
-    lake::{Context, cloud::Credentials},
+    lake::{Context, cloud::Credentials, location::CatalogPlace},
 };
 
 /// So long before their end credentials are replaced, or after two thirds of a shorter life.
 const BEFORE_END: Duration = Duration::from_secs(300);
+/// The life of credentials that do not say when they end: the shortest that Amazon gives.
+const SHORTEST_LIFE: Duration = Duration::from_secs(900);
 /// When replacing them failed, they are used until their end, and the workspace is asked again after this.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -27,22 +33,39 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 struct Lent {
     secret: Secret,
-    ends: Instant,
+    /// `None`: it is not known.
+    ends: Option<Instant>,
     /// From then on they are replaced.
     due: Instant,
 }
 
-/// Asks for credentials for one place, one request at a time; whoever comes meanwhile waits for that answer.
+/// Asks for credentials for one place, one request at a time; requests that come meanwhile wait for that answer.
 #[derive(Debug)]
 pub struct Lending {
     workspace: Client,
-    url: String,
+    place: CatalogPlace,
+    scope: StorageScope,
     lent: Mutex<Option<Lent>>,
+    /// How many credentials were given so far.
+    given: AtomicU64,
 }
 
 impl Lending {
-    pub fn new(workspace: Client, url: String) -> Self {
-        Self { workspace, url, lent: Mutex::new(None) }
+    pub fn new(workspace: Client, place: CatalogPlace, scope: StorageScope) -> Self {
+        Self { workspace, place, scope, lent: Mutex::new(None), given: AtomicU64::new(0) }
+    }
+
+    /// Which credentials are in use: of later ones it is greater.
+    pub fn generation(&self) -> u64 {
+        self.given.load(Ordering::Acquire)
+    }
+
+    /// Gives up credentials that a store did not accept, unless they have been replaced since.
+    pub async fn give_up(&self, generation: u64) {
+        let mut lent = self.lent.lock().await;
+        if self.generation() == generation {
+            *lent = None;
+        }
     }
 
     /// Whoever asks for credentials in the name of a client, by the kind that the workspace gives.
@@ -63,24 +86,45 @@ impl Lending {
         if let Some(lent) = lent.as_ref().filter(|lent| now < lent.due) {
             return Ok(lent.secret.clone());
         }
-        match self.workspace.path_credentials(&self.url).await {
-            Ok(given) => Ok(lent.insert(Lent::new(given, now)).secret.clone()),
-            Err(source) => match lent.as_mut().filter(|lent| Instant::now() < lent.ends) {
+        match self.workspace.temporary_credentials(&self.scope).await {
+            Ok(given) => {
+                self.given.fetch_add(1, Ordering::Release);
+                Ok(lent.insert(Lent::new(given, now)).secret.clone())
+            }
+            Err(source) => match lent.as_mut().filter(|lent| lent.ends.is_none_or(|ends| Instant::now() < ends)) {
                 Some(lent) => {
                     lent.due = Instant::now() + ASK_AGAIN;
                     Ok(lent.secret.clone())
                 }
-                None => Err(CatalogError::NoCredentials { place: self.url.clone(), source }),
+                None => Err(self.refused(source).await),
             },
         }
+    }
+
+    async fn refused(&self, source: ApiError) -> CatalogError {
+        let advice = match source {
+            // The place was found before: it is the API that is missing.
+            ApiError::NotFound(_) => None,
+            _ => grants::advice_for(&self.workspace, &self.place, &source).await,
+        };
+        let storage = match &self.scope {
+            StorageScope::Path(url) => url.clone(),
+            StorageScope::Volume(_) => self.place.to_string(),
+        };
+        CatalogError::NoCredentials { storage, advice, source }
     }
 }
 
 impl Lent {
-    fn new(given: PathCredentials, asked: Instant) -> Self {
-        let left = given.expiration_time - Context::system().now().utc().timestamp_millis();
-        let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-        Self { secret: given.secret, ends: asked + left, due: asked + replaced_after(left) }
+    fn new(given: TemporaryCredentials, asked: Instant) -> Self {
+        let now = Context::system().now().utc().timestamp_millis();
+        let left =
+            given.expiration_time.map(|end| Duration::from_millis(u64::try_from(end.saturating_sub(now)).unwrap_or(0)));
+        Self {
+            secret: given.secret,
+            ends: left.map(|left| asked + left),
+            due: asked + replaced_after(left.unwrap_or(SHORTEST_LIFE)),
+        }
     }
 }
 

@@ -95,7 +95,8 @@ fn parsed(files: &[PathBuf]) -> Vec<Value> {
 /// Adds to each resource in a target the fields that it overrides: the schema wants all that are required, the CLI does not.
 fn complete_overrides(parsed: &mut [Value]) {
     let (bundle, resources) = parsed.split_first_mut().unwrap();
-    for (kind, overrides) in bundle["targets"]["prod"]["resources"].as_object_mut().unwrap() {
+    let targets = bundle["targets"].as_object_mut().unwrap().values_mut();
+    for (kind, overrides) in targets.flat_map(|target| target["resources"].as_object_mut().unwrap()) {
         for (key, fields) in overrides.as_object_mut().unwrap() {
             let original = resources.iter().find_map(|file| file["resources"].get(kind)?.get(key)).unwrap();
             for (name, value) in original.as_object().unwrap() {
@@ -164,8 +165,8 @@ fn dev_is_deployed_once_runs_every_job_and_leaves_nothing() {
     workspace.cli(&["bundle", "destroy", "--target", "dev", "--auto-approve"]).ok();
     let removed =
         workspace.changes().into_iter().filter(|it| it["method"] == "DELETE" || text(&it["path"]).contains("/delete"));
-    // Nine jobs, schema, two volumes, scope, app, dashboard, alert.
-    assert_eq!(removed.count(), JOBS.len() + 7);
+    // Nine jobs, schema, three volumes, scope, app, dashboard, alert.
+    assert_eq!(removed.count(), JOBS.len() + 8);
 }
 
 #[test]
@@ -247,13 +248,17 @@ fn grants_and_permissions_are_those_of_the_readme() {
     assert_eq!(
         workspace.grants(principal),
         [
-            "schema/main.ops CREATE_TABLE,SELECT,USE_SCHEMA",
+            "schema/main.ops CREATE_TABLE,EXTERNAL_USE_SCHEMA,SELECT,USE_SCHEMA",
             "volume/main.ops.digests READ_VOLUME,WRITE_VOLUME",
-            "volume/main.ops.inbox READ_VOLUME,WRITE_VOLUME"
+            "volume/main.ops.inbox READ_VOLUME,WRITE_VOLUME",
+            "volume/main.ops.lake READ_VOLUME,WRITE_VOLUME"
         ]
     );
     let app = workspace.cli(&["apps", "get", "mcp-ops-runbook", "-o", "json"]).ok().json();
-    assert_eq!(workspace.grants(text(&app["service_principal_client_id"])), ["schema/main.ops USE_SCHEMA"]);
+    assert_eq!(
+        workspace.grants(text(&app["service_principal_client_id"])),
+        ["schema/main.ops EXTERNAL_USE_SCHEMA,USE_SCHEMA", "volume/main.ops.lake READ_VOLUME,WRITE_VOLUME"]
+    );
 
     let user = workspace.ready("user");
     let job = ["CAN_MANAGE admins", &format!("CAN_VIEW {principal}"), "CAN_VIEW users", &format!("IS_OWNER {user}")];

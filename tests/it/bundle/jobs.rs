@@ -60,7 +60,12 @@ impl<L: support::Place> Place<L> {
         let workspace = tempdir().unwrap();
         let lake = self.lake.uri();
         // The emulator cannot have a catalog of the name main.
-        let mut resources = resources("dev", &[("lake", &lake), ("catalog", "team"), ("warehouse_id", WAREHOUSE)]);
+        let mut variables = vec![("catalog", "team"), ("warehouse_id", WAREHOUSE)];
+        // In a volume it is where the bundle puts it.
+        if plan["volume"].is_null() {
+            variables.push(("lake", &lake));
+        }
+        let mut resources = resources("dev", &variables);
         let schema = text(&resources["schemas"]["ops"]["name"]).to_owned();
         let scope = text(&resources["secret_scopes"]["secrets"]["name"]).to_owned();
         let mut jobs = resources["jobs"].take();
@@ -139,7 +144,7 @@ fn tasks_to_run() -> Value {
 }
 
 #[test]
-fn every_job_is_green_on_s3_and_the_second_time_finds_nothing_new() {
+fn every_job_is_green_on_a_volume_in_s3_and_the_second_time_finds_nothing_new() {
     let store = Store::s3();
     let place = Runtime::new().unwrap().block_on(Place::with_demo(&store));
     let key = json_lines(&place.lake, &["audit", "keygen", "--name", "example.test/ops", "--out", &place.path("key")]);
@@ -162,6 +167,7 @@ fn every_job_is_green_on_s3_and_the_second_time_finds_nothing_new() {
         "secrets": { "OPS_RUNBOOK_CHECKPOINT_KEY": secret.trim() },
         "more": { "broken": job("broken", DEPLOYED, &[], &["audit", "show", "7", "--lake", "nowhere"]) },
         "order": order,
+        "volume": place.lake.uri,
     });
     let emulated = place.emulate(&stripped_binary(place.folder.path()), tasks, plan);
     let runs = Run::all(&emulated);
@@ -190,6 +196,7 @@ fn every_job_is_green_on_s3_and_the_second_time_finds_nothing_new() {
     let digests = fs::read_dir(place.path("digests")).unwrap().count();
     assert_eq!(digests, 6, "five formats of a digest, and a checkpoint");
 
+    assert!(emulated["vended"].as_u64().unwrap() >= runs.len() as u64, "{}", emulated["vended"]);
     // The catalog knows every table where it is, and every view.
     let tables = emulated["tables"].as_object().unwrap();
     for def in catalog::all() {

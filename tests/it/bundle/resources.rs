@@ -97,9 +97,13 @@ fn jobs_run_when_they_should() {
 fn only_prod_keeps_what_holds_data() {
     for target in TARGETS {
         let resources = resources(target, &[]);
-        for (kind, key) in
-            [("schemas", "ops"), ("volumes", "inbox"), ("volumes", "digests"), ("secret_scopes", "secrets")]
-        {
+        for (kind, key) in [
+            ("schemas", "ops"),
+            ("volumes", "inbox"),
+            ("volumes", "digests"),
+            ("volumes", "lake"),
+            ("secret_scopes", "secrets"),
+        ] {
             let is_kept = resources[kind][key]["lifecycle"]["prevent_destroy"] == true;
             assert_eq!(is_kept, target == "prod", "{target}: {kind}.{key}");
         }
@@ -197,9 +201,10 @@ fn a_fresh_deployment_passes_the_rules_that_its_configuration_does_not_exempt_it
 
 #[test]
 fn copies_for_development_share_no_place_with_prod() {
-    for (target, scope, lake) in
-        [("dev", "ops-runbook-dev-tester", "uc://main.dev_tester_ops"), ("prod", "ops-runbook", "uc://main.ops")]
-    {
+    for (target, scope, lake) in [
+        ("dev", "ops-runbook-dev-tester", "uc://main.dev_tester_ops/lake"),
+        ("prod", "ops-runbook", "uc://main.ops/lake"),
+    ] {
         let resources = resources(target, &[]);
         assert_eq!(resources["secret_scopes"]["secrets"]["name"], scope);
         for (_, job) in jobs(&resources) {

@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use object_store::{ObjectStore, ObjectStoreExt};
 use ops_runbook::{
     databricks::{Client, Token},
     lake::{Context, Lake, Surroundings},
@@ -12,7 +13,7 @@ use tempfile::tempdir;
 
 use super::{
     emulators::{Store, Stored},
-    workspace::{TOKEN, Workspace},
+    workspace::{PRINCIPAL, TOKEN, VOLUME_ID, Workspace, volume},
 };
 
 use crate::{
@@ -20,7 +21,12 @@ use crate::{
     support::{Place, assert_intact, json_lines, ok, report, run},
 };
 
-/// A lake in the schema `main.ops`, and nobody's own credentials.
+/// A lake in the volume `main.ops.lake`, where nothing but what is lent leads to.
+fn in_volume(store: &Store, workspace: &Workspace) -> Stored {
+    Stored { uri: "uc://main.ops/lake".into(), ..lake(store, workspace) }
+}
+
+/// A lake in the schema `main.ops`, where nothing but what is lent leads to.
 fn lake(store: &Store, workspace: &Workspace) -> Stored {
     let mut place = Stored { uri: "uc://main.ops".into(), variables: store.variables.clone() };
     place.variables.retain(|(name, _)| !name.contains("KEY") && name != "GOOGLE_SERVICE_ACCOUNT");
@@ -40,24 +46,36 @@ fn guarded(good_for: Duration) -> (Store, Workspace, Stored) {
 #[test]
 fn credentials_for_s3_are_replaced_before_they_end_in_the_middle_of_a_job() {
     let (store, workspace, place) = guarded(Duration::from_secs(3));
+    let asked = json!({ "url": "s3://ops/schema", "operation": "PATH_READ_WRITE" });
+    assert_replaced_before_they_end(&store, &workspace, &place, &asked);
+}
+
+#[test]
+fn credentials_for_a_volume_in_s3_are_replaced_before_they_end_in_the_middle_of_a_job() {
+    let (store, workspace, _) = guarded(Duration::from_secs(3));
+    let asked = json!({ "volume_id": VOLUME_ID, "operation": "WRITE_VOLUME" });
+    assert_replaced_before_they_end(&store, &workspace, &in_volume(&store, &workspace), &asked);
+}
+
+fn assert_replaced_before_they_end(store: &Store, workspace: &Workspace, place: &Stored, asked_for: &Value) {
     // Long because its requests take long, not because there is much to compute between signing and sending.
     store.proxy.takes(Duration::from_millis(200));
     let folder = tempdir().unwrap();
     let file = folder.path().join("many.jsonl");
     let text: String = (0..12).map(|n| format!("{}\n", report(&format!("r{n}")))).collect();
     fs::write(&file, text).unwrap();
-    let answers = json_lines(&place, &["record", file.to_str().unwrap()]);
+    let answers = json_lines(place, &["record", file.to_str().unwrap()]);
     assert_eq!(answers.len(), 12);
     let (asked, used) = {
         let books = workspace.books.lock().unwrap();
         (books.asked.clone(), books.used.len())
     };
     assert!(asked.len() > 1, "the job was too short to show anything");
-    assert_eq!(asked[0], json!({ "url": "s3://ops/schema", "operation": "PATH_READ_WRITE" }));
+    assert_eq!(&asked[0], asked_for);
     assert_eq!(used, asked.len(), "new credentials were not used");
     assert_eq!(store.proxy.turned_away(), 0, "credentials were used after their end");
     store.proxy.takes(Duration::ZERO);
-    assert_intact(&place, 12);
+    assert_intact(place, 12);
     println!("credentials asked for {} times", asked.len());
 }
 
@@ -69,10 +87,7 @@ async fn credentials_for_s3_that_are_due_are_asked_for_once_however_many_request
     let place = lake(&store, &workspace);
     ok(&place, &["init"]);
     workspace.books.lock().unwrap().good_for = Duration::ZERO;
-    let client = Client::new(workspace.url.parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap();
-    let variables = place.variables.iter().cloned().collect();
-    let surroundings = Surroundings { variables, workspace: Some(client), ..Surroundings::default() };
-    let lake = Lake::open(&place.uri, &surroundings, Context::system()).unwrap();
+    let lake = opened(&place, &workspace);
     // From now on it has credentials, which have ended.
     lake.table(AUDIT_LOG).log().await.unwrap();
     let before = {
@@ -86,9 +101,44 @@ async fn credentials_for_s3_that_are_due_are_asked_for_once_however_many_request
     assert_eq!(workspace.books.lock().unwrap().asked.len(), before + 1);
 }
 
+fn opened(place: &Stored, workspace: &Workspace) -> Lake {
+    let client = Client::new(workspace.url.parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap();
+    let variables = place.variables.iter().cloned().collect();
+    let surroundings = Surroundings { variables, workspace: Some(client), ..Surroundings::default() };
+    Lake::open(&place.uri, &surroundings, Context::system()).unwrap()
+}
+
+/// Nothing says when they end: the store does.
+#[tokio::test]
+async fn credentials_without_an_end_are_replaced_when_s3_does_not_accept_them_any_more() {
+    for in_a_volume in [true, false] {
+        let (store, workspace, in_schema) = guarded(Duration::from_secs(600));
+        workspace.books.lock().unwrap().is_open_source = true;
+        let place = if in_a_volume { in_volume(&store, &workspace) } else { in_schema };
+        let lake = opened(&place, &workspace);
+        lake.init().await.unwrap();
+        let table = lake.table(AUDIT_LOG);
+        let asked = || workspace.books.lock().unwrap().asked.len();
+        let before = asked();
+        table.log().await.unwrap();
+        assert_eq!(asked(), before, "credentials that are accepted are kept");
+        workspace.revokes();
+        table.log().await.unwrap();
+        assert_eq!(asked(), before + 1);
+        workspace.revokes();
+        let listed: Vec<_> = futures::TryStreamExt::try_collect(table.store.list(None)).await.unwrap();
+        assert!(!listed.is_empty());
+        assert_eq!(asked(), before + 2);
+        // What a store never accepts is an error, after one more attempt.
+        store.proxy.admits(|_| false);
+        assert!(table.log().await.unwrap_err().to_string().contains("the storage failed"));
+        assert!(asked() <= before + 2 + 2, "{} requests for credentials", asked());
+    }
+}
+
 #[test]
 fn a_signature_that_is_lent_reads_writes_lists_and_removes_on_azure() {
-    assert_what_is_lent_suffices(&Store::azure(), "abfss://ops@devstoreaccount1.dfs.core.windows.net/schema", &[]);
+    assert_what_is_lent_suffices(&Store::azure(), "abfss://ops@devstoreaccount1.dfs.core.windows.net", &[]);
 }
 
 #[test]
@@ -96,23 +146,106 @@ fn a_token_that_is_lent_reads_writes_lists_and_removes_on_google() {
     let store = Store::google();
     // Without an account there is no file that says where.
     let address = ("GOOGLE_BASE_URL".to_owned(), store.proxy.url.clone());
-    assert_what_is_lent_suffices(&store, "gs://ops/schema", &[address]);
+    assert_what_is_lent_suffices(&store, "gs://ops", &[address]);
 }
 
-fn assert_what_is_lent_suffices(store: &Store, location: &str, more: &[(String, String)]) {
+/// In the schema's own storage, and in a folder of a volume.
+fn assert_what_is_lent_suffices(store: &Store, root: &str, more: &[(String, String)]) {
     let workspace = Workspace::lending_for(Duration::from_secs(3));
-    let mut place = lake(store, &workspace);
-    place.variables.extend_from_slice(more);
     {
         let mut books = workspace.books.lock().unwrap();
         books.lends = store.lent.clone();
-        books.schema = (200, json!({ "name": "ops", "storage_location": location }));
+        books.schema = (200, json!({ "name": "ops", "storage_location": format!("{root}/schema") }));
+        books.volume = (200, volume(&format!("{root}/__unitystorage/volumes/1/")));
     }
-    assert_examples_stand_once(&place);
-    ok(&place, &["maintain"]);
-    let doctor = json_lines(&place, &["doctor"]).remove(0);
+    let schema = lake(store, &workspace);
+    let folder = Stored { uri: "uc://main.ops/lake/a/b".into(), ..schema.clone() };
+    for mut place in [schema, folder] {
+        place.variables.extend_from_slice(more);
+        assert_usable(&place);
+    }
+    assert_eq!(workspace.books.lock().unwrap().asked.last().unwrap()["volume_id"], VOLUME_ID);
+}
+
+/// A lake is made, written, maintained and found healthy there.
+fn assert_usable(place: &Stored) {
+    assert_examples_stand_once(place);
+    ok(place, &["maintain"]);
+    let doctor = json_lines(place, &["doctor"]).remove(0);
     assert_eq!(doctor["usable"], true, "{doctor:#}");
     assert!(!doctor.to_string().contains("warning"), "{doctor:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_in_a_volume_in_s3_is_used_as_any_other_and_is_in_its_folder() {
+    let (store, workspace, _) = guarded(Duration::from_secs(600));
+    let volume = in_volume(&store, &workspace);
+    let folder = Stored { uri: "uc://main.ops/lake/team/one".into(), ..volume.clone() };
+    let using = tokio::task::spawn_blocking(move || {
+        for place in [volume, folder] {
+            ok(&place, &["init"]);
+            assert_usable(&place);
+            assert_eq!(json_lines(&place, &["audit", "verify"])[0]["intact"], true);
+        }
+    });
+    using.await.unwrap();
+    store.proxy.admits(|_| true);
+    for folder in ["", "team/one/"] {
+        let first = format!("__unitystorage/volumes/1/{folder}audit_log/_delta_log/00000000000000000000.json");
+        store.client().head(&first.into()).await.unwrap();
+    }
+    assert!(workspace.books.lock().unwrap().asked.iter().all(|asked| asked["operation"] == "WRITE_VOLUME"));
+}
+
+#[test]
+fn a_volume_in_s3_that_cannot_be_used_says_which_statement_is_missing() {
+    let (store, workspace, _) = guarded(Duration::from_secs(600));
+    let place = in_volume(&store, &workspace);
+    let check = |told: &[&str]| {
+        let init = run(&place, &["init"]);
+        let doctor = run(&place, &["doctor"]);
+        assert_eq!((init.status.code(), doctor.status.code()), (Some(1), Some(1)));
+        for text in [String::from_utf8(init.stderr).unwrap(), String::from_utf8(doctor.stdout).unwrap()] {
+            // Long lines are broken for people.
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            for told in told {
+                assert!(text.contains(told), "{told} in {text}");
+            }
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    };
+    let answer = |status: u16, code: &str, message: &str| {
+        (status, json!({ "error_code": code, "message": message, "details": [{ "reason": code }] }))
+    };
+    let volume = |answer| workspace.books.lock().unwrap().volume = answer;
+    let refuses = |answer| workspace.books.lock().unwrap().refuses = Some(answer);
+
+    let known = workspace.books.lock().unwrap().volume.clone();
+    volume(answer(404, "RESOURCE_DOES_NOT_EXIST", "Volume 'main.ops.lake' does not exist."));
+    check(&["the volume main.ops.lake cannot be looked up", "run: CREATE VOLUME `main`.`ops`.`lake`"]);
+    volume(answer(404, "SCHEMA_DOES_NOT_EXIST", "Schema 'main.ops' does not exist."));
+    check(&["run: CREATE SCHEMA `main`.`ops`; CREATE VOLUME `main`.`ops`.`lake`"]);
+    let grant = |what: &str| format!("GRANT {what} TO `{PRINCIPAL}`");
+    volume(answer(403, "PERMISSION_DENIED", "User does not have USE SCHEMA on Schema 'main.ops'."));
+    check(&["the owner of the catalog run", &grant("USE SCHEMA ON SCHEMA `main`.`ops`")]);
+    volume(known);
+
+    refuses(answer(403, "PERMISSION_DENIED", "User does not have EXTERNAL USE SCHEMA on Schema 'main.ops'."));
+    check(&[
+        "the workspace gives no credentials for uc://main.ops/lake",
+        &grant("EXTERNAL USE SCHEMA ON SCHEMA `main`.`ops`"),
+    ]);
+    refuses(answer(403, "PERMISSION_DENIED", "User does not have WRITE VOLUME on Volume 'main.ops.lake'."));
+    check(&[&grant("WRITE VOLUME ON VOLUME `main`.`ops`.`lake`")]);
+    let off = "External Data Access from non Databricks Compute environment is disabled for metastore 1234.";
+    refuses(answer(403, "PERMISSION_DENIED", off));
+    check(&["external data access is off in the metastore", "--external-access-enabled"]);
+    refuses(answer(403, "PERMISSION_DENIED", "Access denied."));
+    check(&["run what is missing of", &grant("READ VOLUME ON VOLUME `main`.`ops`.`lake`")]);
+
+    let root = run(&place, &["init", "--catalog-root", "s3://ops/elsewhere"]);
+    assert_eq!(root.status.code(), Some(2));
+    assert!(String::from_utf8(root.stderr).unwrap().contains("a volume has its own storage"));
 }
 
 #[test]
@@ -137,11 +270,11 @@ fn a_schema_without_a_place_in_s3_for_a_lake_says_what_to_do() {
 
     workspace.books.lock().unwrap().schema =
         (404, json!({ "error_code": "SCHEMA_DOES_NOT_EXIST", "message": "no ops" }));
-    check(&place, &[], &["the schema main.ops cannot be looked up", "no ops", "USE CATALOG and USE SCHEMA"]);
+    check(&place, &[], &["the schema main.ops cannot be looked up", "no ops", "CREATE SCHEMA `main`.`ops`"]);
     workspace.books.lock().unwrap().schema = (200, json!({ "name": "ops", "storage_root": "s3://ops/root" }));
     let forbidden = json!({ "error_code": "PERMISSION_DENIED", "message": "no EXTERNAL USE LOCATION" });
     workspace.books.lock().unwrap().refuses = Some((403, forbidden));
-    check(&place, &[], &["gives no credentials for s3://ops/root", "needs EXTERNAL USE LOCATION"]);
+    check(&place, &[], &["gives no credentials for s3://ops/root", "GRANT EXTERNAL USE LOCATION ON EXTERNAL LOCATION"]);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! A workspace at a socket that knows one schema and lends credentials for a few seconds.
+//! A workspace at a socket that knows one schema with one volume and lends credentials for a few seconds. It can answer as the
+//! open-source server of Unity Catalog does (its api/all.yaml): credentials at version 2.1 only, and without an end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,6 +15,10 @@ use axum::{
 use serde_json::{Value, json};
 
 pub const TOKEN: &str = "not-a-real-token";
+/// Who has the token.
+pub const PRINCIPAL: &str = "tester@example.test";
+/// The volume main.ops.lake.
+pub const VOLUME_ID: &str = "11111111-2222-3333-4444-555555555555";
 /// From signing a request to its arrival.
 const ON_THE_WAY: Duration = Duration::from_secs(20);
 
@@ -22,6 +27,10 @@ const ON_THE_WAY: Duration = Duration::from_secs(20);
 pub struct Books {
     /// The answer about the schema.
     pub schema: (u16, Value),
+    /// The answer about the volume.
+    pub volume: (u16, Value),
+    /// Answers as the open-source server.
+    pub is_open_source: bool,
     /// The answer about credentials, when it gives none.
     pub refuses: Option<(u16, Value)>,
     /// What it lends instead of keys of S3: a field of the answer.
@@ -52,6 +61,8 @@ impl Workspace {
         listener.set_nonblocking(true).unwrap();
         let books = Books {
             schema: (200, json!({ "name": "ops", "storage_location": "s3://ops/schema" })),
+            volume: (200, volume("s3://ops/__unitystorage/volumes/1")),
+            is_open_source: false,
             refuses: None,
             lends: None,
             tables: BTreeMap::new(),
@@ -74,6 +85,11 @@ impl Workspace {
         workspace
     }
 
+    /// The store accepts nothing any more that was lent until now.
+    pub fn revokes(&self) {
+        self.books.lock().unwrap().lent.clear();
+    }
+
     /// Whether a request to the store is signed by keys that are lent at this moment, or were when the request was signed: a
     /// busy machine takes [`ON_THE_WAY`] at most to send it.
     pub fn vouches_for(&self, headers: &HeaderMap) -> bool {
@@ -84,6 +100,14 @@ impl Workspace {
         books.used.insert(key.to_owned());
         books.lent.get(key).is_some_and(|end| Instant::now() < *end + ON_THE_WAY) && token == format!("token-of-{key}")
     }
+}
+
+/// The answer about the volume, when its files are there.
+pub fn volume(location: &str) -> Value {
+    json!({
+        "catalog_name": "main", "schema_name": "ops", "name": "lake", "full_name": "main.ops.lake", "volume_type": "MANAGED",
+        "volume_id": VOLUME_ID, "storage_location": location,
+    })
 }
 
 async fn answer(
@@ -99,7 +123,20 @@ async fn answer(
     }
     let missing =
         || reply(404, json!({ "error_code": "RESOURCE_DOES_NOT_EXIST", "message": format!("{method} {uri}") }));
+    let is_open_source = workspace.books.lock().unwrap().is_open_source;
+    let version = if is_open_source { "2.1" } else { "2.0" };
+    let lends = |what: &str| uri.path() == format!("/api/{version}/unity-catalog/temporary-{what}-credentials");
     match (method.as_str(), uri.path()) {
+        ("POST", _) if lends("path") => lend(&workspace, &body, "url"),
+        ("POST", _) if lends("volume") => lend(&workspace, &body, "volume_id"),
+        (_, path) if is_open_source && path.starts_with("/api/2.0/") => {
+            (StatusCode::NOT_FOUND, "Status: 404\nDescription: Not Found\n".into())
+        }
+        ("GET", "/api/2.0/preview/scim/v2/Me") => reply(200, json!({ "userName": PRINCIPAL })),
+        ("GET", "/api/2.1/unity-catalog/volumes/main.ops.lake") => {
+            let (status, body) = workspace.books.lock().unwrap().volume.clone();
+            reply(status, body)
+        }
         ("GET", "/api/2.1/unity-catalog/schemas/main.ops") => {
             let (status, body) = workspace.books.lock().unwrap().schema.clone();
             reply(status, body)
@@ -111,7 +148,6 @@ async fn answer(
             },
             None => missing(),
         },
-        ("POST", "/api/2.0/unity-catalog/temporary-path-credentials") => lend(&workspace, &body),
         ("POST", "/api/2.0/sql/statements") => {
             workspace.books.lock().unwrap().statements.push(serde_json::from_str(&body).unwrap());
             let manifest = json!({ "schema": { "columns": [] }, "truncated": false, "total_chunk_count": 0, "total_row_count": 0 });
@@ -121,19 +157,26 @@ async fn answer(
     }
 }
 
-fn lend(workspace: &Workspace, body: &str) -> (StatusCode, String) {
+/// A body has an operation and one more field: `what`.
+fn lend(workspace: &Workspace, body: &str, what: &str) -> (StatusCode, String) {
     let mut books = workspace.books.lock().unwrap();
-    books.asked.push(serde_json::from_str(body).unwrap());
+    let asked: Value = serde_json::from_str(body).unwrap();
+    assert!(asked.as_object().unwrap().keys().all(|key| key == "operation" || key == what), "{asked}");
+    if asked.get("volume_id").is_some_and(|id| id != VOLUME_ID) {
+        return (StatusCode::NOT_FOUND, json!({ "error_code": "NOT_FOUND", "message": "no such volume" }).to_string());
+    }
+    books.asked.push(asked);
     if let Some((status, body)) = books.refuses.clone() {
         return (StatusCode::from_u16(status).unwrap(), body.to_string());
     }
     let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + books.good_for;
     let ends = u64::try_from(ends.as_millis()).unwrap();
+    let ends = if books.is_open_source { Value::Null } else { ends.into() };
     if let Some(mut answer) = books.lends.clone() {
-        answer["expiration_time"] = ends.into();
+        answer["expiration_time"] = ends;
         return (StatusCode::OK, answer.to_string());
     }
-    let key = format!("LENT{}", books.lent.len() + 1);
+    let key = format!("LENT{}", books.asked.len());
     let end = Instant::now() + books.good_for;
     books.lent.insert(key.clone(), end);
     let keys = json!({
