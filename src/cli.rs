@@ -59,6 +59,9 @@ struct Global {
     /// Of a lake at uc://: where its files are; the schema's own storage unless given
     #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_CATALOG_ROOT")]
     catalog_root: Option<String>,
+    /// Where SQL finds the lake's files, of a lake in a volume that --lake names otherwise: /Volumes/catalog/schema/volume
+    #[arg(long, global = true, value_name = "PATH", env = "OPS_RUNBOOK_VOLUME_PATH", hide = true)]
+    volume_path: Option<String>,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -155,8 +158,9 @@ enum Command {
     Rebuild,
     /// Prove a place fit for a lake before anything is recorded there, and look whether the lake there is well
     ///
-    /// Writes a few small files into a folder of its own and removes them. Exit code 1 when something failed.
-    Doctor,
+    /// Writes a few small files into a folder of its own and removes them. With --engine warehouse, the tables in the catalog are
+    /// compared with the lake too. Exit code 1 when something failed, 5 when a table in the catalog says something else.
+    Doctor(doctor::DoctorArgs),
     /// Compact tables, write checkpoints, remove what is out of use. One at a time on a lake
     Maintain(MaintainArgs),
     /// Ask the questions that this program asks itself: counts, durations, causes, recurrence
@@ -165,7 +169,7 @@ enum Command {
     /// Print the views for a catalog
     #[command(subcommand)]
     Views(query::ViewsCommand),
-    /// Show the lake's tables in a catalog
+    /// Show the lake's tables in a catalog, or copy them into it
     #[command(subcommand)]
     Tables(tables::TablesCommand),
     /// Run one read-only SQL statement over the lake's tables and views
@@ -310,7 +314,7 @@ async fn run(cli: &Cli, output: &Output, redactor: &Redactor) -> Result<exit::Co
         Command::Runbook(command) => runbook::run(&lake()?, command, redactor, output).await,
         Command::Audit(command) => audit::run(|| Ok(lake()?), command, output).await,
         Command::Rebuild => commands::rebuild(&lake()?, output).await,
-        Command::Doctor => doctor::run(&lake()?, redactor, output).await,
+        Command::Doctor(args) => doctor::run(args, &lake()?, redactor, output).await,
         Command::Maintain(args) => commands::maintain(&lake()?, args, output).await,
         Command::Query(command) => query::run(command, lake, output).await,
         Command::Views(command) => query::views(command, output),
