@@ -1,6 +1,7 @@
 //! The command line: arguments in, operations called, results on stdout, everything else on stderr.
 
 mod audit;
+mod catalog;
 mod commands;
 mod comply;
 mod config;

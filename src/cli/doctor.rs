@@ -3,21 +3,13 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{
-    commands::Outcome,
-    engine::{self, EngineArgs},
-    exit::{Code, DIFFERENT_TABLES, Failure},
-    output::Output,
-};
+use super::{catalog, commands::Outcome, engine::EngineArgs, exit::Code, output::Output};
 use crate::{
-    analytics::engine::Engine,
     domain::{
-        checkup::{Check, Finding, State},
-        copies::{self, CopyComparison},
+        checkup::{Finding, State},
         redact::Redactor,
     },
     lake::{Lake, doctor},
-    ops,
     render::checkup,
 };
 
@@ -30,43 +22,24 @@ pub struct DoctorArgs {
 pub async fn run(args: &DoctorArgs, lake: &Lake, redactor: &Redactor, output: &Output) -> Outcome {
     let spinner = output.spinner();
     spinner.set_message("looking");
-    let mut findings = doctor::examine(lake).await;
+    let mut found = doctor::examine(lake).await;
     spinner.finish_and_clear();
-    let compared = engine::with(&args.engine, lake, output, async |engine| match engine {
-        Engine::Warehouse(warehouse) => Ok(Some(ops::tables::compare(lake, warehouse).await)),
-        Engine::Local(_) | Engine::Snapshot(_) => Ok(None),
-    });
-    let compared = compared.await?;
-    let is_different = matches!(&compared, Some(Ok(tables)) if tables.iter().any(CopyComparison::is_different));
-    findings.extend(compared.map(|compared| catalog(compared.map_err(Failure::from))));
-    // A store's own words may quote what it was sent.
-    let findings: Vec<Finding> =
-        findings.into_iter().map(|finding| Finding { seen: redactor.text(&finding.seen).into(), ..finding }).collect();
+    let (in_catalog, differs) = catalog::check(&args.engine, lake, output).await?.unzip();
+    found.extend(in_catalog);
+    let findings: Vec<Finding> = found
+        .into_iter()
+        // A store's own words may quote what it was sent.
+        .map(|finding| Finding { seen: redactor.text(&finding.seen).into(), ..finding })
+        .collect();
     let usable = !findings.iter().any(|finding| finding.state == State::Failed);
     if output.json {
         output.json(&json!({ "lake": lake.display(), "usable": usable, "findings": findings }))?;
     } else {
         output.text(&checkup::text(&lake.display(), &findings))?;
     }
-    Ok(match (usable, is_different) {
-        (true, _) => Code::Success,
-        (false, true) => Code::Damaged,
-        (false, false) => Code::Failure,
+    Ok(match differs {
+        Some(true) => Code::Damaged,
+        _ if usable => Code::Success,
+        _ => Code::Failure,
     })
-}
-
-/// The tables in the catalog as a finding.
-fn catalog(compared: Result<Vec<CopyComparison>, Failure>) -> Finding {
-    let tables = match compared {
-        Ok(tables) => tables,
-        Err(error) => return Finding::failed(Check::Catalog, error.to_string(), error.hint()),
-    };
-    let different: Vec<String> = tables.iter().filter(|it| it.is_different()).map(ToString::to_string).collect();
-    if !different.is_empty() {
-        return Finding::failed(Check::Catalog, different.join("; "), Some(DIFFERENT_TABLES.into()));
-    }
-    match copies::lag(&tables) {
-        None => Finding::ok(Check::Catalog, format!("{} tables hold what the lake holds", tables.len())),
-        Some(lag) => Finding::warning(Check::Catalog, lag, "`tables copy --run` copies what is new"),
-    }
 }
