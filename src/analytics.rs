@@ -253,5 +253,22 @@ pub fn views_in_order() -> Result<Vec<(&'static str, &'static str)>, QueryError>
     Ok(ordered)
 }
 
+/// Name and statement of every view, those first that others need. What they are made from is looked for in the session's schema.
+///
+/// # Errors
+/// As [`views_in_order`].
+pub fn view_statements(create: &str) -> Result<Vec<(&'static str, String)>, QueryError> {
+    let views = views_in_order()?.into_iter().map(|(name, sql)| {
+        let comment = view_comment(&header::Header::of(sql).what);
+        (name, format!("{create} `{name}` COMMENT {comment} AS\n{}", header::body(sql).trim_end()))
+    });
+    Ok(views.collect())
+}
+
+/// A string literal that ends nowhere on any engine, with or without backslash escapes.
+fn view_comment(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "’").replace('\\', "/"))
+}
+
 #[cfg(test)]
 mod tests;

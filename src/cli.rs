@@ -2,6 +2,7 @@
 
 mod audit;
 mod bundle;
+mod catalog;
 mod commands;
 mod comply;
 mod config;
@@ -63,6 +64,9 @@ struct Global {
     /// Of a lake at uc://catalog.schema: where its files are; the schema's own storage unless given
     #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_CATALOG_ROOT")]
     catalog_root: Option<String>,
+    /// Where SQL finds the lake's files, of a lake in a volume that --lake names otherwise: /Volumes/catalog/schema/volume
+    #[arg(long, global = true, value_name = "PATH", env = "OPS_RUNBOOK_VOLUME_PATH", hide = true)]
+    volume_path: Option<String>,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -164,7 +168,8 @@ enum Command {
     Rebuild,
     /// Prove a place fit for a lake before anything is recorded there, and look whether the lake there is well
     ///
-    /// Writes a few small files into a folder of its own and removes them. Exit code 1 when something failed.
+    /// Writes a few small files into a folder of its own and removes them. With --engine warehouse, the tables in the catalog are
+    /// compared with the lake too. Exit code 1 when something failed, 5 when a table in the catalog says something else.
     Doctor(doctor::DoctorArgs),
     /// Compact tables, write checkpoints, remove what is out of use. One at a time on a lake
     Maintain(MaintainArgs),
@@ -174,7 +179,7 @@ enum Command {
     /// Print the views for a catalog
     #[command(subcommand)]
     Views(query::ViewsCommand),
-    /// Show the lake's tables in a catalog
+    /// Show the lake's tables in a catalog, or copy them into it
     #[command(subcommand)]
     Tables(tables::TablesCommand),
     /// Write the bundle that the Databricks CLI deploys, and check its grants

@@ -9,9 +9,9 @@
 //! - [`statements`] runs SQL on a warehouse
 //! - [`secrets`] that a workspace keeps, and the [`identity`] that a client has there
 //!
-//! Everything sent so far only reads, or leaves what is there as it is (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`, `DROP VIEW
-//! IF EXISTS` of a view that this program made), so every request may be sent again after any error. One that writes needs an
-//! idempotency token, or a check first whether it was done.
+//! Everything sent so far only reads, leaves what is there as it is (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`, `DROP VIEW
+//! IF EXISTS` of a view that this program made), or finds out in its own transaction what was done before (`INSERT … WHERE seq > …`), so every request may be sent again after any error. A
+//! new one that writes needs an idempotency token, or has to find out first whether it was done.
 
 pub mod auth;
 pub mod compute;

@@ -6,6 +6,7 @@ pub mod chain;
 pub mod checkpoint;
 pub mod checkup;
 pub mod comply;
+pub mod copies;
 pub mod decide;
 pub mod delivery;
 pub mod digest;

@@ -8,12 +8,14 @@
 //! - [`ledger`] appends to the audit log: group commit, idempotence, conflicts
 //! - [`projector`] computes the other tables from it, exactly once; [`rebuild`] makes them anew
 //! - [`scan`] walks the audit log a few rows at a time
+//! - [`extent`] counts the rows of a table up to a position of the ledger
 //! - [`verify`] proves that nothing was changed; [`doctor`] that a place is fit for a lake
 //! - [`lease`], [`maintenance`] keep the tables healthy, one owner at a time; [`merge`] makes one file of several
 
 pub mod cloud;
 mod delta;
 pub mod doctor;
+pub mod extent;
 mod known;
 pub mod lease;
 pub mod ledger;
@@ -56,7 +58,7 @@ use crate::{
     tables::{TableDef, catalog},
 };
 use cloud::Variables;
-use location::Location;
+use location::{CatalogPlace, Location, VolumePath};
 use table::Table;
 use unity::CatalogStore;
 
@@ -276,6 +278,8 @@ pub struct Surroundings {
     pub workspace: Option<Client>,
     /// Where lakes at `uc://catalog.schema` are instead of in the schema's own storage: a URL.
     pub catalog_root: Option<String>,
+    /// Where SQL finds the lake's files, of a lake in a volume whose location does not say so: [`VolumePath`].
+    pub volume_path: Option<String>,
     /// How long an object store that the location names may take to answer a request, instead of 30 s.
     pub request_timeout: Option<Duration>,
 }
@@ -289,6 +293,7 @@ pub struct Lake {
     prefix: Path,
     /// Who knows where it is, when the location does not say so.
     catalog: Option<Arc<CatalogStore>>,
+    volume_path: Option<VolumePath>,
     known: Arc<known::Known>,
     pub context: Context,
 }
@@ -335,12 +340,19 @@ impl Lake {
                 location.prefix(),
             ),
         };
-        Ok(Self { url: location.url()?, root, prefix, catalog, known: Arc::default(), context })
+        let volume_path = match (&surroundings.volume_path, &location) {
+            (Some(path), _) => Some(path.parse()?),
+            (None, Location::Catalog(CatalogPlace::Volume { volume, folder })) => {
+                Some(VolumePath::in_volume(volume, folder)?)
+            }
+            (None, _) => None,
+        };
+        Ok(Self { url: location.url()?, root, prefix, catalog, volume_path, known: Arc::default(), context })
     }
 
     /// A lake at `url` on any store that puts if absent. `root` is rooted at the storage system's root.
     pub fn with_store(url: Url, root: Arc<dyn ObjectStore>, prefix: Path, context: Context) -> Self {
-        Self { url, root, prefix, catalog: None, known: Arc::default(), context }
+        Self { url, root, prefix, catalog: None, volume_path: None, known: Arc::default(), context }
     }
 
     pub fn url(&self) -> &Url {
@@ -356,6 +368,11 @@ impl Lake {
             Some(catalog) => catalog.place().await?.url(),
             None => Ok(self.url.clone()),
         }
+    }
+
+    /// Where SQL finds the files of a lake in a volume. `None`: its tables are registered where they are.
+    pub fn volume_path(&self) -> Option<&VolumePath> {
+        self.volume_path.as_ref()
     }
 
     /// For people: a path for a local lake, else the URL without its last slash.

@@ -13,7 +13,7 @@
 //! - [`reading`] and [`question`] answer what is asked about the lake, [`similar`] looks for incidents of the same kind
 //! - [`artefacts`] gathers everything that is shown after an analysis
 //! - [`bundle`] writes the folder that the Databricks CLI deploys
-//! - [`warehouse`] makes sure that a warehouse reads this lake
+//! - [`tables`] shows the lake in a catalog, [`warehouse`] makes sure that a warehouse reads this lake
 
 pub mod artefacts;
 pub mod bundle;
@@ -31,6 +31,7 @@ pub mod reading;
 pub mod recurrence;
 pub mod similar;
 pub mod sweep;
+pub mod tables;
 pub mod verify;
 pub mod warehouse;
 
@@ -45,6 +46,7 @@ use crate::{
     analytics::{self, QueryError},
     databricks::error::ApiError,
     domain::{
+        copies::CopyComparison,
         decide,
         entry::{Entry, Request, canonical},
         ids::{AlertRef, Id, IncidentId},
@@ -74,6 +76,10 @@ use crate::{
 const IN_FLIGHT: usize = 256;
 /// Ledger rows held in memory at a time.
 const CHUNK: usize = 2_000;
+
+fn differences(found: &[CopyComparison]) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
 
 /// What can go wrong with an operation.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +113,8 @@ pub enum OpsError {
     NoWorkspaceId,
     #[error("the warehouse's tables are not this lake's: row {0} of the audit log is not the same there")]
     OtherLake(u64),
+    #[error("the tables in {schema} are not copies of this lake: {}", differences(.tables))]
+    DifferentTables { schema: String, tables: Vec<CopyComparison> },
     /// A request about causes that cannot be right, and what to do.
     #[error("{0}")]
     Refused(Refusal),

@@ -43,6 +43,8 @@ pub struct TableDef {
     pub bloom: &'static [&'static str],
     /// The order of rows inside a compacted file.
     pub sort: &'static [&'static str],
+    /// The columns that tell rows apart; none of them is ever null.
+    pub key: &'static [&'static str],
 }
 
 /// A column of a table.
@@ -168,12 +170,13 @@ cells!(Double: f64);
 cells!(Boolean: bool);
 cells!(Timestamp: Timestamp);
 
-/// Describes a table and its row type at once. The first line says which columns get statistics, Bloom filters, and the
-/// sort order.
+/// Describes a table and its row type at once. The first lines say which columns get statistics and Bloom filters, the sort
+/// order and the key.
 macro_rules! table {
     (
         $(#[doc = $table_doc:literal])*
-        $Row:ident = $name:literal, stats [$($stat:ident),*], bloom [$($bloom:ident),*], sort [$($sort:ident),*]
+        $Row:ident = $name:literal, stats [$($stat:ident),*], bloom [$($bloom:ident),*], sort [$($sort:ident),*],
+        key [$($key:ident),*]
         { $( $(#[doc = $doc:literal])* $field:ident: $ty:ty, )* }
     ) => {
         $(#[doc = $table_doc])*
@@ -193,6 +196,7 @@ macro_rules! table {
                 stats: &[$(stringify!($stat)),*],
                 bloom: &[$(stringify!($bloom)),*],
                 sort: &[$(stringify!($sort)),*],
+                key: &[$(stringify!($key)),*],
             };
         }
     };

@@ -19,10 +19,13 @@ use chrono::DateTime;
 use tokio::sync::OnceCell;
 
 use super::engine::Value;
-use crate::databricks::{
-    Client,
-    error::ApiError,
-    statements::{Answer, Cancelled, Column, Parameter, State, Statement, StatementError, Statements, cells, quoted},
+use crate::{
+    databricks::{
+        Client,
+        error::ApiError,
+        statements::{Answer, Cancelled, Column, Parameter, State, Statement, StatementError, Statements, cells},
+    },
+    tables::ddl::quoted,
 };
 
 /// Microseconds after the whole second, which an exact clock keeps.
@@ -75,6 +78,33 @@ impl Warehouse {
     /// Cancels what is under way; see [`Statements::cancel_all`].
     pub async fn cancel_all(&self) -> Cancelled {
         self.statements.cancel_all().await
+    }
+
+    /// The catalog and the schema.
+    pub fn place(&self) -> (&str, &str) {
+        (&self.catalog, &self.schema)
+    }
+
+    /// `catalog.schema`.
+    pub fn schema_name(&self) -> String {
+        format!("{}.{}", self.catalog, self.schema)
+    }
+
+    /// Runs one statement without parameters. What it finds must hold no timestamps: these would be cut.
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub async fn execute(&self, sql: &str) -> Result<RecordBatch, StatementError> {
+        cells::batch(&self.ask(sql, &[]).await?)
+    }
+
+    /// Names of the columns of a table.
+    ///
+    /// # Errors
+    /// [`StatementError`].
+    pub async fn column_names(&self, table: &str) -> Result<Vec<String>, StatementError> {
+        let asked = self.ask(&format!("SELECT * FROM `{table}` LIMIT 0"), &[]).await?;
+        Ok(asked.columns.into_iter().map(|column| column.name).collect())
     }
 
     /// The rows of one SELECT statement, timestamps exact to the microsecond.

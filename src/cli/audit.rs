@@ -11,13 +11,16 @@ use rand::Rng;
 use serde_json::{Value, json};
 
 use super::{
-    exit::{Code, Failure},
+    engine::{self, EngineArgs},
+    exit::{Code, DIFFERENT_TABLES, Failure},
     output::{Output, Sink},
 };
 use crate::{
+    analytics::engine::Engine,
     domain::{
         chain::Head,
         checkpoint::{self, Checkpoint},
+        copies::{self, CopyComparison},
         ids::IncidentId,
         note::{self, MAX_NOTE_BYTES, NoteError, SignerKey, VerifierKey},
         time::Timestamp,
@@ -128,6 +131,9 @@ pub struct VerifyArgs {
     /// The key the checkpoint must be signed with, as `audit keygen` printed it, or a file that holds it
     #[arg(long, value_name = "KEY|FILE", env = "OPS_RUNBOOK_CHECKPOINT_PUBLIC_KEY")]
     public_key: Option<String>,
+    /// With a warehouse, the tables in the catalog are compared with the lake too, and audited there
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 #[derive(Debug, Args)]
@@ -222,7 +228,24 @@ async fn verify(lake: &Lake, args: &VerifyArgs, output: &Output) -> Outcome {
     let checkpoints = remembered.iter().filter(|(_, witness)| *witness == Witness::Checkpoint).count();
     let mut verification = verified(lake, remembered, output).await?;
     verification.tampering.extend(forged);
-    say_verified(&verification, checkpoints > 0, output)
+    let catalog = engine::with(&args.engine, lake, output, async |engine| match engine {
+        Engine::Warehouse(warehouse) => Ok(Some(ops::tables::verify(lake, warehouse).await?)),
+        Engine::Local(_) | Engine::Snapshot(_) => Ok(None),
+    });
+    let compared = catalog.await?.map(|(compared, tampering)| {
+        verification.tampering.extend(tampering);
+        compared
+    });
+    let seen = Seen { checkpoint: checkpoints > 0, catalog: compared.as_deref() };
+    say_verified(&verification, seen, output)
+}
+
+/// What the log was compared with, beside its own tables.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen<'a> {
+    checkpoint: bool,
+    /// The tables in a catalog.
+    catalog: Option<&'a [CopyComparison]>,
 }
 
 async fn verified(lake: &Lake, remembered: Vec<(Head, Witness)>, output: &Output) -> Result<Verification, Failure> {
@@ -236,20 +259,27 @@ async fn verified(lake: &Lake, remembered: Vec<(Head, Witness)>, output: &Output
     Ok(verification)
 }
 
-fn say_verified(verification: &Verification, against_checkpoint: bool, output: &Output) -> Outcome {
+fn say_verified(verification: &Verification, seen: Seen<'_>, output: &Output) -> Outcome {
     if output.json {
         let mut value = serde_json::to_value(verification).unwrap_or(Value::Null);
         if let Some(object) = value.as_object_mut() {
             object.insert("intact".into(), verification.intact().into());
+            if let Some(catalog) = seen.catalog {
+                object.insert("catalog".into(), json!(catalog));
+            }
         }
         output.json(&value)?;
     } else if verification.intact() {
         let compared: u64 = verification.projections.iter().map(|table| table.rows_found).sum();
         let checkpoint =
-            if against_checkpoint { "the checkpoint is signed by the given key and stands in this log\n" } else { "" };
+            if seen.checkpoint { "the checkpoint is signed by the given key and stands in this log\n" } else { "" };
+        let catalog = seen.catalog.map_or_else(String::new, |compared| match copies::lag(compared) {
+            None => format!("{} tables in the catalog say the same\n", compared.len()),
+            Some(lag) => format!("{} tables in the catalog say the same as far as they go, {lag}\n", compared.len()),
+        });
         output.text(&format!(
             "intact: {} rows, every hash, link and column checked; {compared} rows in {} projected tables say the same\n\
-             {checkpoint}head: {}\n\
+             {checkpoint}{catalog}head: {}\n\
              Keep the head: `audit verify --head` proves later that nothing up to it was changed or cut off.",
             verification.rows,
             verification.projections.len(),
@@ -262,6 +292,11 @@ fn say_verified(verification: &Verification, against_checkpoint: bool, output: &
         }
         if verification.tampering.iter().all(|found| matches!(found, Tampering::Projection(_))) {
             text.push_str("The audit log itself is intact; `ops-runbook rebuild` makes these tables anew.\n");
+        }
+        let is_in_catalog =
+            |found: &Tampering| matches!(found, Tampering::CatalogTable(_) | Tampering::CatalogAudit { .. });
+        if verification.tampering.iter().all(is_in_catalog) {
+            text.push_str(&format!("The lake itself is intact. {DIFFERENT_TABLES}.\n"));
         }
         output.text(&text)?;
     }
@@ -278,7 +313,7 @@ async fn checkpoint(lake: &Lake, args: &CheckpointArgs, output: &Output) -> Outc
     let remembered = earlier.iter().map(|checkpoint| (checkpoint.head.clone(), Witness::Checkpoint)).collect();
     let verification = verified(lake, remembered, output).await?;
     if !verification.intact() {
-        let code = say_verified(&verification, false, output)?;
+        let code = say_verified(&verification, Seen::default(), output)?;
         output.problem("nothing was signed");
         return Ok(code);
     }

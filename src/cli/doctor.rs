@@ -6,8 +6,9 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::{
-    DEFAULT_LAKE,
+    DEFAULT_LAKE, catalog,
     commands::Outcome,
+    engine::EngineArgs,
     exit::{Code, Failure},
     output::Output,
     workspace,
@@ -30,6 +31,8 @@ pub struct DoctorArgs {
     /// The lake is checked too, unless it is ./ops-lake and not there.
     #[arg(long)]
     workspace: bool,
+    #[command(flatten)]
+    engine: EngineArgs,
 }
 
 /// `location` is what the command line says of the lake.
@@ -43,6 +46,7 @@ pub async fn run(
     let mut results = Map::new();
     let mut text = String::new();
     let mut is_usable = true;
+    let mut is_different = false;
     if args.workspace {
         let report = check_login(redactor, output).await;
         is_usable = report.is_usable();
@@ -54,7 +58,8 @@ pub async fn run(
     let needs_workspace = location.starts_with("uc://") && !is_usable;
     if !args.workspace || !(is_absent || needs_workspace) {
         let lake = lake()?;
-        let findings = examine(&lake, redactor, output).await;
+        let (findings, differs) = examine(args, &lake, redactor, output).await?;
+        is_different = differs;
         is_usable &= !findings.iter().any(|finding| finding.state == State::Failed);
         if args.workspace {
             text.push('\n');
@@ -69,16 +74,29 @@ pub async fn run(
     } else {
         output.text(&text)?;
     }
-    Ok(if is_usable { Code::Success } else { Code::Failure })
+    Ok(match (is_different, is_usable) {
+        (true, _) => Code::Damaged,
+        (false, true) => Code::Success,
+        (false, false) => Code::Failure,
+    })
 }
 
-async fn examine(lake: &Lake, redactor: &Redactor, output: &Output) -> Vec<Finding> {
+/// What is found of the lake, and whether a table in the catalog differs from it.
+async fn examine(
+    args: &DoctorArgs,
+    lake: &Lake,
+    redactor: &Redactor,
+    output: &Output,
+) -> Result<(Vec<Finding>, bool), Failure> {
     let spinner = output.spinner();
     spinner.set_message("looking");
-    let findings = doctor::examine(lake).await;
+    let mut findings = doctor::examine(lake).await;
     spinner.finish_and_clear();
+    let (in_catalog, differs) = catalog::check(&args.engine, lake, output).await?.unzip();
+    findings.extend(in_catalog);
     // A store's own words may quote what it was sent.
-    findings.into_iter().map(|finding| Finding { seen: redactor.text(&finding.seen).into(), ..finding }).collect()
+    let redacted = |finding: Finding| Finding { seen: redactor.text(&finding.seen).into(), ..finding };
+    Ok((findings.into_iter().map(redacted).collect(), differs.unwrap_or_default()))
 }
 
 async fn check_login(redactor: &Redactor, output: &Output) -> LoginReport {

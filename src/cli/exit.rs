@@ -30,10 +30,14 @@ Exit codes:
   2  the command line is wrong
   3  the input or the configuration was refused; nothing was recorded
   4  there is no such lake, inbox, incident, alert, cause, row, table, view or version
-  5  the lake is damaged, or audit verify found tampering
+  5  the lake is damaged, audit verify found tampering, or a table in the catalog is no copy of the lake's
   6  somebody else is at it, the outcome is unknown, a verification is not decided yet, or somebody
      is still to be told: run the same again
   130  interrupted; what ran on a warehouse was cancelled";
+
+/// What to do about tables in a catalog that differ from the lake's.
+pub const DIFFERENT_TABLES: &str = "--catalog and --schema must hold the tables of --lake. `audit verify` proves the lake; if it is \
+     intact, drop the tables that differ, then run `tables register --run` and `tables copy --run`";
 
 /// Documented in [`HELP`]; 2 is clap's too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +170,7 @@ impl Failure {
             }
             (Self::Auth(_), _) => return Code::Refused,
             (Self::Interrupted(_), _) => return Code::Interrupted,
+            (_, Some(OpsError::DifferentTables { .. })) => return Code::Damaged,
             (_, Some(OpsError::Query(QueryError::Warehouse(error)))) => return warehouse_code(error),
             (_, Some(OpsError::Workspace(error))) => return workspace_code(error),
             (_, Some(OpsError::Inbox(error))) => return inbox_code(error),
@@ -249,8 +254,9 @@ impl Failure {
             (_, Some(OpsError::NoWorkspaceId)) => Some("give it with --workspace-id".into()),
             (_, Some(OpsError::NoAuditRow(_))) => Some("`ops-runbook audit list` shows which there are".into()),
             (_, Some(OpsError::OtherLake(_))) => Some(
-                "--catalog and --schema must hold the tables of --lake; `schema tables --format ddl` makes them".into(),
+                "--catalog and --schema must hold the tables of --lake; `tables register` makes them".into(),
             ),
+            (_, Some(OpsError::DifferentTables { .. })) => Some(DIFFERENT_TABLES.into()),
             (_, Some(OpsError::Query(error))) => error.hint(),
             (_, Some(OpsError::Workspace(error))) => error.hint(),
             (_, Some(OpsError::Inbox(error))) => error.hint(),
@@ -262,6 +268,7 @@ impl Failure {
 
 fn warehouse_code(error: &StatementError) -> Code {
     match error {
+        _ if error.is_conflict() => Code::TryAgain,
         _ if error.is_refusal() => Code::Refused,
         StatementError::Api(error) => workspace_code(error),
         StatementError::Cancelled { .. } | StatementError::Closed { .. } | StatementError::Incomplete { .. } => {

@@ -25,8 +25,9 @@ pub fn surroundings(global: &Global) -> Result<Surroundings, LakeError> {
         })?),
         false => None,
     };
-    let catalog_root = global.catalog_root.clone().filter(|root| !root.trim().is_empty());
-    Ok(Surroundings { variables: variables(), workspace, catalog_root, ..Surroundings::default() })
+    let given = |value: &Option<String>| value.clone().filter(|value| !value.trim().is_empty());
+    let (catalog_root, volume_path) = (given(&global.catalog_root), given(&global.volume_path));
+    Ok(Surroundings { variables: variables(), workspace, catalog_root, volume_path, ..Surroundings::default() })
 }
 
 /// The inbox that an argument names. Asks, reads and makes nothing.

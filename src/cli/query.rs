@@ -11,14 +11,11 @@ use super::{
     output::Output,
 };
 use crate::{
-    analytics::{
-        self,
-        header::{Header, body},
-    },
-    databricks::statements::quoted,
+    analytics::{self, header::Header},
     lake::Lake,
     ops::question::{self, RunQuery, find, known},
     render::plain,
+    tables::ddl,
 };
 
 #[derive(Debug, Subcommand)]
@@ -134,7 +131,7 @@ pub fn views(command: &ViewsCommand, output: &Output) -> Outcome {
     let mut text = format!("USE CATALOG {};\nUSE SCHEMA {};\n", identifier(catalog)?, identifier(schema)?);
     let create = if *or_replace { "CREATE OR REPLACE VIEW" } else { "CREATE VIEW" };
     let mut statements = Vec::new();
-    for (name, statement) in view_statements(create)? {
+    for (name, statement) in analytics::view_statements(create)? {
         text.push_str(&format!("\n{statement};\n"));
         statements.push(json!({ "view": name, "statement": statement }));
     }
@@ -146,28 +143,12 @@ pub fn views(command: &ViewsCommand, output: &Output) -> Outcome {
     Ok(Code::Success)
 }
 
-/// Name and statement of every view, those first that others need. What they are made from is looked for in the session's schema.
+/// A name in back quotes.
 ///
 /// # Errors
-/// [`analytics::QueryError`] when a view cannot be read.
-pub fn view_statements(create: &str) -> Result<Vec<(&'static str, String)>, Failure> {
-    let views = analytics::views_in_order()?.into_iter().map(|(name, sql)| {
-        let comment = comment(&Header::of(sql).what);
-        Ok((name, format!("{create} {} COMMENT {comment} AS\n{}", identifier(name)?, body(sql).trim_end())))
-    });
-    views.collect()
-}
-
-/// A name in back quotes. A catalog takes no control characters, and nobody sees them in a statement.
+/// [`Failure::Unusable`] for a name that a catalog does not take.
 pub fn identifier(name: &str) -> Result<String, Failure> {
-    if name.trim().is_empty() || name.chars().any(char::is_control) {
-        let reason = "a name is not blank and has no control characters".to_owned();
-        return Err(Failure::Unusable { what: format!("{name:?}"), reason });
-    }
-    Ok(quoted(name))
-}
-
-/// A string literal that ends nowhere on any engine, with or without backslash escapes.
-fn comment(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "’").replace('\\', "/"))
+    let reason = "a name is not blank and has no control characters";
+    let unusable = || Failure::Unusable { what: format!("{name:?}"), reason: reason.into() };
+    ddl::identifier(name).ok_or_else(unusable)
 }

@@ -7,31 +7,35 @@ use super::{
     commands::Outcome,
     exit::{Code, Failure},
     output::Output,
-    query::{identifier, view_statements},
+    query::identifier,
     workspace,
 };
 use crate::{
-    databricks::{
-        error::ApiError,
-        statements::{Statement, StatementError, Statements},
-    },
-    lake::{Lake, table::folder_url},
-    ops,
+    analytics::warehouse::Warehouse,
+    lake::{Lake, location::VolumePath},
+    ops::tables::{self, CopiedRows, Step},
     render::plain,
-    tables::{catalog, ddl},
 };
 
 #[derive(Debug, Subcommand)]
 pub enum TablesCommand {
     /// Print or run the statements that show the lake's tables and views in Unity Catalog
     ///
-    /// The tables stay where they are; the catalog learns their location. Repeating it is harmless. Needs CREATE EXTERNAL TABLE
-    /// on the external location, and USE SCHEMA and CREATE TABLE on the schema.
-    Register(RegisterArgs),
+    /// Tables below an external location stay where they are; the catalog learns their location. This needs CREATE EXTERNAL TABLE
+    /// on the external location. For a lake in a volume the catalog gets managed tables, which `tables copy` fills. Both need
+    /// USE SCHEMA and CREATE TABLE on the schema. Repeating it is harmless.
+    Register(CatalogArgs),
+    /// Print or run the statements that copy new rows of a lake in a volume into managed tables
+    ///
+    /// One statement a table inserts the rows with a higher seq than the table has; each row is copied once, however often this
+    /// runs. Before and after, the tables are compared with the lake: exit code 5 when one says something else. Tables of a lake
+    /// below an external location are registered and never copied: there is nothing to do then. Needs READ VOLUME on the volume,
+    /// and MODIFY and SELECT on the tables.
+    Copy(CatalogArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct RegisterArgs {
+pub struct CatalogArgs {
     /// The catalog to show them in
     #[arg(long, value_name = "NAME", env = "OPS_RUNBOOK_CATALOG")]
     catalog: String,
@@ -46,49 +50,36 @@ pub struct RegisterArgs {
     warehouse_id: Option<String>,
 }
 
-/// A statement, and what it makes.
-struct Step {
-    kind: &'static str,
-    name: &'static str,
-    sql: String,
+impl CatalogArgs {
+    /// The warehouse that is to run the statements. `None`: they are printed.
+    fn warehouse_id(&self) -> Option<&str> {
+        self.warehouse_id.as_deref().filter(|_| self.run)
+    }
 }
 
 pub async fn run(command: &TablesCommand, lake: &Lake, output: &Output) -> Outcome {
-    let TablesCommand::Register(args) = command;
-    let steps = steps(lake).await?;
-    match args.warehouse_id.as_deref().filter(|_| args.run) {
-        Some(warehouse_id) => register(args, warehouse_id, lake, &steps, output).await,
-        None => print(args, &steps, output),
+    match command {
+        TablesCommand::Register(args) => {
+            let steps = tables::registration(lake).await?;
+            match args.warehouse_id() {
+                Some(warehouse_id) => register(args, warehouse_id, lake, &steps, output).await,
+                None => print(args, &steps, output),
+            }
+        }
+        TablesCommand::Copy(args) => match (lake.volume_path(), args.warehouse_id()) {
+            (None, _) => nothing_to_copy(lake, output),
+            (Some(path), Some(warehouse_id)) => copy(args, warehouse_id, lake, path, output).await,
+            (Some(path), None) => print(args, &tables::copying(path), output),
+        },
     }
 }
 
-/// Tables first, then views, those first that others need.
-async fn steps(lake: &Lake) -> Result<Vec<Step>, Failure> {
-    let unusable = |reason: String| Failure::Unusable { what: lake.display(), reason };
-    if lake.url().scheme() == "file" {
-        return Err(unusable("a catalog reaches object stores only, and this lake is a folder of this machine".into()));
-    }
-    let storage = lake.storage_url().await?;
-    let mut steps = Vec::new();
-    for def in catalog::all() {
-        let sql = ddl::external_table(def, folder_url(&storage, def).as_str());
-        let sql = sql.ok_or_else(|| {
-            unusable("its location has a quote or a backslash, which engines read differently".into())
-        })?;
-        steps.push(Step { kind: "table", name: def.name, sql });
-    }
-    for (name, sql) in view_statements("CREATE OR REPLACE VIEW")? {
-        steps.push(Step { kind: "view", name, sql });
-    }
-    Ok(steps)
-}
-
-/// Whoever runs them has read what stands in them: what is inside refers to the schema of the session.
-fn print(args: &RegisterArgs, steps: &[Step], output: &Output) -> Outcome {
+/// Prints statements. What they name is looked for in the schema of the session.
+fn print(args: &CatalogArgs, steps: &[Step], output: &Output) -> Outcome {
     let (catalog, schema) = (identifier(&args.catalog)?, identifier(&args.schema)?);
     if output.json {
-        for Step { kind, name, sql } in steps {
-            output.json(&json!({ "kind": kind, "name": name, "statement": sql }))?;
+        for step in steps {
+            output.json(step)?;
         }
         return Ok(Code::Success);
     }
@@ -100,46 +91,61 @@ fn print(args: &RegisterArgs, steps: &[Step], output: &Output) -> Outcome {
     Ok(Code::Success)
 }
 
-/// Statements may be sent twice after an error of the network: each leaves what is there as it is.
-async fn register(args: &RegisterArgs, warehouse_id: &str, lake: &Lake, steps: &[Step], output: &Output) -> Outcome {
-    // A catalog takes the columns of a table from its log.
-    ops::existing_lake(lake).await?;
-    let client = workspace::client()?;
-    let storage = lake.storage_url().await?;
-    for def in catalog::all() {
-        let expected = folder_url(&storage, def);
-        match client.table_location(&args.catalog, &args.schema, def.name).await {
-            Ok(Some(found)) if found.trim_end_matches('/') == expected => {}
-            Ok(found) => {
-                let found = found.unwrap_or_else(|| "n/a".into());
-                return Err(Failure::Unusable {
-                    what: format!("{}.{}.{}", args.catalog, args.schema, def.name),
-                    reason: format!("it is there already, with another location: {found}"),
-                });
-            }
-            Err(ApiError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let statements = Statements::new(client);
+fn warehouse(args: &CatalogArgs, warehouse_id: &str) -> Result<Warehouse, Failure> {
+    let (catalog, schema) = (args.catalog.clone(), args.schema.clone());
+    Ok(Warehouse::new(workspace::client()?, warehouse_id.into(), catalog, schema, Box::new(|_| {})))
+}
+
+async fn register(args: &CatalogArgs, warehouse_id: &str, lake: &Lake, steps: &[Step], output: &Output) -> Outcome {
+    let warehouse = warehouse(args, warehouse_id)?;
     let bar = output.progress("registering");
     bar.set_length(steps.len() as u64);
-    for step in steps {
-        let statement =
-            Statement { warehouse_id, catalog: &args.catalog, schema: &args.schema, sql: &step.sql, parameters: &[] };
-        statements.run(statement, |_| {}).await.map_err(failed)?;
+    let mut written = Ok(());
+    let told = |step: &Step| {
         bar.inc(1);
-        bar.suspend(|| match output.json {
-            true => output.json(&json!({ "kind": step.kind, "name": step.name, "registered": true })),
-            false => {
-                output.text(&plain::line(&format!("{} {}.{}.{}", step.kind, args.catalog, args.schema, step.name)))
-            }
-        })?;
-    }
+        let (kind, name) = (step.kind.as_str(), step.name);
+        let line = || match output.json {
+            true => output.json(&json!({ "kind": kind, "name": name, "registered": true })),
+            false => output.text(&plain::line(&format!("{kind} {}.{name}", warehouse.schema_name()))),
+        };
+        let shown = bar.suspend(line);
+        written = std::mem::replace(&mut written, Ok(())).and(shown);
+    };
+    tables::register(lake, &workspace::client()?, &warehouse, steps, told).await?;
     bar.finish_and_clear();
+    written?;
     Ok(Code::Success)
 }
 
-fn failed(error: StatementError) -> Failure {
-    crate::analytics::QueryError::Warehouse(error).into()
+async fn copy(args: &CatalogArgs, warehouse_id: &str, lake: &Lake, path: &VolumePath, output: &Output) -> Outcome {
+    let warehouse = warehouse(args, warehouse_id)?;
+    let bar = output.progress("copying");
+    let told = |step: &Step| {
+        bar.inc(1);
+        bar.set_message(format!("copying {}", step.name));
+    };
+    let copied = tables::copy(lake, path, &warehouse, told).await?;
+    bar.finish_and_clear();
+    if output.json {
+        for copied in &copied {
+            output.json(copied)?;
+        }
+        return Ok(Code::Success);
+    }
+    if copied.is_empty() {
+        output.text(&plain::line(&format!("{} holds all rows of the lake", warehouse.schema_name())))?;
+    }
+    for CopiedRows { table, rows, last_seq } in &copied {
+        let name = format!("{}.{table}", warehouse.schema_name());
+        output.text(&plain::line(&format!("{name}: {rows} new rows, up to entry {last_seq}")))?;
+    }
+    Ok(Code::Success)
+}
+
+fn nothing_to_copy(lake: &Lake, output: &Output) -> Outcome {
+    if !output.json {
+        let place = lake.display();
+        output.text(&plain::line(&format!("nothing to copy: the tables of {place} are registered where they are")))?;
+    }
+    Ok(Code::Success)
 }

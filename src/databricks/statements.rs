@@ -52,11 +52,6 @@ pub struct Parameter {
     pub kind: &'static str,
 }
 
-/// A name in SQL, in backticks.
-pub fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
-}
-
 /// All of what a statement found. A row has a cell for each column; `None` is null.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -95,12 +90,17 @@ impl StatementError {
         matches!(self, Self::Failed { code, .. } if code == "BAD_REQUEST")
     }
 
+    /// A concurrent writer changed what the statement read; nothing was written, and the same statement may be run again.
+    pub fn is_conflict(&self) -> bool {
+        let names = ["[DELTA_CONCURRENT_", "[DELTA_METADATA_CHANGED", "[DELTA_PROTOCOL_CHANGED"];
+        matches!(self, Self::Failed { message, .. } if names.iter().any(|name| message.contains(name)))
+    }
+
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Api(error) => return error.hint(),
-            Self::Failed { .. } => {
-                "tables and views must be in --catalog and --schema; `schema tables --format ddl` prints the tables"
-            }
+            Self::Failed { .. } if self.is_conflict() => "another run writes the same table; try again",
+            Self::Failed { .. } => "tables and views must be in --catalog and --schema; `tables register` makes them",
             Self::Cancelled { .. } | Self::Closed { .. } | Self::Incomplete { .. } => {
                 "run it again; nothing was changed"
             }

@@ -21,9 +21,13 @@ pub struct SchemaStorage {
     pub storage_root: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct TableInfo {
-    storage_location: Option<String>,
+/// A table of the catalog.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct TableInfo {
+    /// Where its files are: a URL.
+    pub storage_location: Option<String>,
+    /// Such as `MANAGED`, `EXTERNAL`, `VIEW`.
+    pub table_type: Option<String>,
 }
 
 /// A volume, as far as its storage is concerned.
@@ -174,14 +178,17 @@ impl Client {
         Ok(user_name)
     }
 
-    /// Where the files of a table are: a URL.
+    /// What the catalog knows of a table. `None`: there is no such table.
     ///
     /// # Errors
-    /// [`ApiError::NotFound`] when there is no such table; and others.
-    pub async fn table_location(&self, catalog: &str, schema: &str, table: &str) -> Result<Option<String>, ApiError> {
+    /// [`ApiError`].
+    pub async fn table(&self, catalog: &str, schema: &str, table: &str) -> Result<Option<TableInfo>, ApiError> {
         let name = format!("{catalog}.{schema}.{table}");
-        let info: TableInfo = self.get(&[&TABLES[..], &[&name]].concat(), &[]).await?;
-        Ok(info.storage_location)
+        match self.get(&[&TABLES[..], &[&name]].concat(), &[]).await {
+            Ok(info) => Ok(Some(info)),
+            Err(ApiError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// # Errors

@@ -36,6 +36,8 @@ pub enum Check {
     Head,
     /// Whether the tables are up to date.
     Projection,
+    /// The tables in a catalog, beside the lake's.
+    Catalog,
 }
 
 impl Check {
@@ -57,6 +59,7 @@ impl Check {
             Self::Log => "logs and checkpoints",
             Self::Head => "head of the audit log",
             Self::Projection => "tables up to date",
+            Self::Catalog => "tables in the catalog",
         }
     }
 }

@@ -105,6 +105,48 @@ impl fmt::Display for VolumeName {
     }
 }
 
+/// A folder of a volume as SQL finds it: `/Volumes/catalog/schema/volume/folder`, without a slash at its end. Holds nothing that
+/// engines read differently in a quoted name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumePath(String);
+
+impl VolumePath {
+    /// `folder` is below the volume, and may be empty.
+    ///
+    /// # Errors
+    /// [`LakeError::BadLocation`].
+    pub fn in_volume(VolumeName { schema, volume }: &VolumeName, folder: &Path) -> Result<Self, LakeError> {
+        format!("/Volumes/{}/{}/{volume}/{folder}", schema.catalog, schema.schema).parse()
+    }
+
+    /// The folder of a table, without a slash at its end.
+    pub fn table(&self, name: &str) -> String {
+        format!("{}/{name}", self.0)
+    }
+}
+
+impl fmt::Display for VolumePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for VolumePath {
+    type Err = LakeError;
+
+    fn from_str(text: &str) -> Result<Self, LakeError> {
+        let path = text.trim_end_matches('/');
+        let is_odd = |character: char| matches!(character, '\'' | '"' | '\\') || character.is_control();
+        if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
+            return Err(bad(text, "a volume's path is written /Volumes/catalog/schema/volume"));
+        }
+        if path.contains(is_odd) {
+            return Err(bad(text, "it has a quote or a backslash, which engines read differently"));
+        }
+        Ok(Self(path.into()))
+    }
+}
+
 impl Location {
     /// The same as a URL that ends with a slash.
     ///
@@ -345,6 +387,18 @@ mod tests {
         check("uc://main.ops/my lake", "\"my lake\" cannot be a volume");
         check("uc://main.ops/lake/../other", "illegal character");
         check("uc://main.ops.more", "it is written uc://catalog.schema");
+    }
+
+    #[test]
+    fn the_path_of_a_table_in_a_volume_is_below_volumes() {
+        let schema = SchemaName { catalog: "main".into(), schema: "o`ps".into() };
+        let volume = VolumeName { schema, volume: "lake".into() };
+        let path = |folder: &str| VolumePath::in_volume(&volume, &Path::from(folder)).map(|it| it.table("t"));
+        assert_eq!(path("").unwrap(), "/Volumes/main/o`ps/lake/t");
+        assert_eq!(path("a/b").unwrap(), "/Volumes/main/o`ps/lake/a/b/t");
+        for odd in ["lake", "/Volumes/main/../x", "/Volumes/it's", "/a\\b", "/a\"b", "/a\nb"] {
+            assert!(odd.parse::<VolumePath>().is_err(), "{odd:?}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     domain::{
         chain::{Head, entry_hash},
+        copies::CopyComparison,
         entry::Entry,
     },
     tables::{catalog::AUDIT_LOG, from_batch, project::audit_row, rows::AuditRow},
@@ -48,6 +49,10 @@ pub enum Tampering {
     Checkpoint { reason: String },
     /// A projected table does not say what the ledger says.
     Projection(Comparison),
+    /// A table in a catalog says what the lake does not say.
+    CatalogTable(CopyComparison),
+    /// An audit of `sql/audits` returned rows on the tables in a catalog.
+    CatalogAudit { audit: &'static str, rows: u64 },
 }
 
 /// Who remembers a head.
@@ -98,6 +103,10 @@ impl fmt::Display for Tampering {
                     seqs.join(", "),
                     if comparison.differing > seqs.len() as u64 { ", …" } else { "" }
                 )
+            }
+            Self::CatalogTable(comparison) => write!(f, "{comparison}"),
+            Self::CatalogAudit { audit, rows } => {
+                write!(f, "the audit {audit} returns {rows} rows on the tables in the catalog")
             }
         }
     }

@@ -123,6 +123,9 @@ fn hint(error: &OpsError) -> Option<String> {
             let names: Vec<&str> = crate::ops::question::known().map(|(name, ..)| name).collect();
             Some(format!("there are {}", names.join(", ")))
         }
-        OpsError::NoAuditRow(_) | OpsError::NoWorkspaceId | OpsError::OtherLake(_) => None,
+        OpsError::NoAuditRow(_)
+        | OpsError::NoWorkspaceId
+        | OpsError::OtherLake(_)
+        | OpsError::DifferentTables { .. } => None,
     }
 }

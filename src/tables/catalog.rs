@@ -32,3 +32,10 @@ pub const PROJECTIONS: [&TableDef; 13] = [
 pub fn all() -> impl Iterator<Item = &'static TableDef> {
     std::iter::once(AUDIT_LOG).chain(PROJECTIONS)
 }
+
+/// All tables in the order in which they are copied: the audit log first, because every other row refers to a row of it, and the
+/// states of incidents last, as the projection has it: an incident that is there has its events, causes and steps.
+pub fn in_copy_order() -> impl Iterator<Item = &'static TableDef> {
+    let last = IncidentState::TABLE;
+    all().filter(move |def| def.name != last.name).chain(std::iter::once(last))
+}

@@ -16,7 +16,7 @@ table! {
     /// The system of record: one row per accepted request, chained by hash, append-only. Every other table is computed
     /// from it.
     AuditRow = "audit_log", stats [seq, recorded_at, request_key, incident_id, workspace_id],
-    bloom [request_key, incident_id], sort [seq]
+    bloom [request_key, incident_id], sort [seq], key [seq]
     {
         /// Position in the log: 1, 2, 3 … without gaps.
         seq: u64,
@@ -67,7 +67,7 @@ table! {
 table! {
     /// One row per request that changed what is known of an incident: its state from then on. The latest seq of an
     /// incident counts.
-    IncidentState = "incident_states", stats [incident_id, seq, reported_at], bloom [incident_id], sort [seq]
+    IncidentState = "incident_states", stats [incident_id, seq, reported_at], bloom [incident_id], sort [seq], key [seq]
     {
         /// The incident.
         incident_id: IncidentId,
@@ -132,7 +132,7 @@ table! {
 
 table! {
     /// One row per thing that happened in an incident.
-    TimelineEvent = "timeline_events", stats [incident_id, seq, occurred_at], bloom [incident_id], sort [seq, ordinal]
+    TimelineEvent = "timeline_events", stats [incident_id, seq, occurred_at], bloom [incident_id], sort [seq, ordinal], key [seq, ordinal]
     {
         /// The incident.
         incident_id: IncidentId,
@@ -166,7 +166,7 @@ table! {
 table! {
     /// One row per root-cause finding, also when the cause is unknown.
     RootCause = "root_causes", stats [incident_id, seq, found_at, cause_fingerprint],
-    bloom [incident_id, cause_fingerprint], sort [seq]
+    bloom [incident_id, cause_fingerprint], sort [seq], key [seq]
     {
         /// The incident.
         incident_id: IncidentId,
@@ -221,7 +221,7 @@ table! {
 
 table! {
     /// One row per best-practice check that was made.
-    PracticeCheck = "practice_checks", stats [incident_id, seq, checked_at], bloom [incident_id, resource_id], sort [seq, ordinal]
+    PracticeCheck = "practice_checks", stats [incident_id, seq, checked_at], bloom [incident_id, resource_id], sort [seq, ordinal], key [seq, ordinal]
     {
         /// The incident; null for a check of a job about which there is none.
         incident_id: Option<IncidentId>,
@@ -258,7 +258,7 @@ table! {
 
 table! {
     /// One row per remediation step: what a runbook is made from.
-    RunbookStep = "runbooks", stats [incident_id, seq], bloom [incident_id], sort [seq, ordinal]
+    RunbookStep = "runbooks", stats [incident_id, seq], bloom [incident_id], sort [seq, ordinal], key [seq, ordinal]
     {
         /// The incident.
         incident_id: IncidentId,
@@ -297,7 +297,7 @@ table! {
 
 table! {
     /// One row per input that could not become a record, with the reason.
-    RejectedInput = "rejected_inputs", stats [seq, recorded_at], bloom [], sort [seq]
+    RejectedInput = "rejected_inputs", stats [seq, recorded_at], bloom [], sort [seq], key [seq]
     {
         /// The audit_log row that says so.
         seq: u64,
@@ -314,7 +314,7 @@ table! {
 
 table! {
     /// One row per evaluation of an escalation trigger, also when it did not fire, and per change of the state of an alert.
-    EscalationEvent = "escalation_events", stats [incident_id, seq, occurred_at], bloom [incident_id, dedup_key], sort [seq, ordinal]
+    EscalationEvent = "escalation_events", stats [incident_id, seq, occurred_at], bloom [incident_id, dedup_key], sort [seq, ordinal], key [seq, ordinal]
     {
         /// The incident.
         incident_id: IncidentId,
@@ -352,7 +352,7 @@ table! {
 table! {
     /// One row per evaluation of the recurrence of a cause that changed what is known of it.
     RecurrenceEvent = "recurrence_events", stats [incident_id, seq, occurred_at, cause_fingerprint],
-    bloom [incident_id, cause_fingerprint], sort [seq]
+    bloom [incident_id, cause_fingerprint], sort [seq], key [seq]
     {
         /// The incident at which the episode became one; the audit_log rows about the episode carry it.
         incident_id: IncidentId,
@@ -387,7 +387,7 @@ table! {
 
 table! {
     /// One row per cause that people declared to be another one, or split off again. The latest seq of a fingerprint counts.
-    CauseAlias = "cause_aliases", stats [seq, cause_fingerprint], bloom [cause_fingerprint], sort [seq, ordinal]
+    CauseAlias = "cause_aliases", stats [seq, cause_fingerprint], bloom [cause_fingerprint], sort [seq, ordinal], key [seq, ordinal]
     {
         /// The audit_log row that says so.
         seq: u64,
@@ -408,7 +408,7 @@ table! {
 
 table! {
     /// One row per change of the state of a preventive action.
-    PreventiveAction = "preventive_actions", stats [seq, occurred_at, cause_fingerprint], bloom [cause_fingerprint], sort [seq, ordinal]
+    PreventiveAction = "preventive_actions", stats [seq, occurred_at, cause_fingerprint], bloom [cause_fingerprint], sort [seq, ordinal], key [seq, ordinal]
     {
         /// The audit_log row that says so.
         seq: u64,
@@ -433,7 +433,7 @@ table! {
 
 table! {
     /// One row per revision of a weekly digest.
-    DigestRow = "digests", stats [seq, week_start], bloom [], sort [seq]
+    DigestRow = "digests", stats [seq, week_start], bloom [], sort [seq], key [seq]
     {
         /// The audit_log row that says so.
         seq: u64,
@@ -457,7 +457,8 @@ table! {
 table! {
     /// One row per job run that ended, and another when a repair changed how: the denominators of failure rates. The latest
     /// seq of a run counts.
-    JobRun = "job_runs", stats [seq, workspace_id, job_id, started_at], bloom [job_id], sort [seq]
+    JobRun = "job_runs", stats [seq, workspace_id, job_id, started_at], bloom [job_id], sort [seq],
+    key [seq, run_id]
     {
         /// The audit_log row that says so.
         seq: u64,
@@ -486,7 +487,7 @@ table! {
 
 table! {
     /// What people were told, or were to be told: one row per step of sending one notice over one channel.
-    Delivery = "deliveries", stats [seq, occurred_at], bloom [lane, incident_id], sort [seq, ordinal]
+    Delivery = "deliveries", stats [seq, occurred_at], bloom [lane, incident_id], sort [seq, ordinal], key [seq, ordinal]
     {
         /// The audit_log row that says so.
         seq: u64,

@@ -34,7 +34,7 @@ fn on_duckdb(lake: &Path) -> Json {
 }
 
 /// Rows and digest of every table as this binary reads them.
-fn ours(folder: &Path) -> Json {
+pub fn ours(folder: &Path) -> Json {
     let lake = lake_at(folder);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let tables = catalog::all().map(|def| {

@@ -76,6 +76,7 @@ pub fn binary(lake: &(impl Place + ?Sized)) -> Command {
         "OPS_RUNBOOK_CHECKPOINT_PUBLIC_KEY",
         "OPS_RUNBOOK_CONFIG",
         "OPS_RUNBOOK_REDACTION_KEY",
+        "OPS_RUNBOOK_VOLUME_PATH",
     ] {
         command.env_remove(name);
     }

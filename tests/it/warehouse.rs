@@ -1,6 +1,7 @@
 //! SQL warehouses: the same queries with the same answers, through the library and through the binary.
 
 mod api;
+mod copies;
 pub mod emulators;
 pub mod fake;
 

@@ -7,6 +7,8 @@ A line of standard input is a JSON object with an "id" and one question:
     {"audit": {"lake", "sql"}}            spark_reads.audit: rows that each audit of a lake returns
     {"serve": {"lake", "sql"}}            spark_statements.serve: the SQL Statement Execution API for a lake
     {"run": {"statements"}}               runs statements of SQL, one after the other
+    {"serve_schema": {"name"}}            spark_statements.serve_schema: the same for a schema of its own
+    {"in_schema": {"name", ...}}          spark_statements.in_schema: what goes wrong in a schema, and what is in it
     {"kill": {}}                          ends the JVM, for a test of what comes then
 
 A line of standard output is {"id", "result"} or {"id", "error"}. The first line, {"ready": "spark"}, has no id. Each question has
@@ -165,6 +167,10 @@ def result(spark, question):
         return spark_statements.serve(spark, reason, **question["serve"])
     if "run" in question:
         return spark.with_session(lambda session: run(session, **question["run"]))
+    if "serve_schema" in question:
+        return spark_statements.serve_schema(spark, reason, **question["serve_schema"])
+    if "in_schema" in question:
+        return spark_statements.in_schema(**question["in_schema"])
     if "kill" in question:
         return spark.end()
     raise ValueError(f"no such question: {sorted(question)}")

@@ -1,17 +1,21 @@
-"""The SQL Statement Execution API for a lake, with Spark behind it.
+"""The SQL Statement Execution API, with Spark behind it: over the files of a lake, or over tables of a schema.
 
-Parameters are bound by Spark. Values are written as the API writes them: timestamps cut to milliseconds.
+Values are written as the API writes them: timestamps cut to milliseconds. Over a lake, parameters are bound by Spark; over a
+schema, whose sessions have the extension of Delta that writing needs, they are put in as literals.
 """
 
 import datetime
 import http.server
 import json
+import re
 import sys
 import threading
 import uuid
 
 from pyspark.sql import functions as F
 
+import reading
+import spark_cases
 import spark_reads
 
 NAMES = {"bigint": "LONG", "smallint": "SHORT", "tinyint": "BYTE", "void": "NULL"}
@@ -39,7 +43,11 @@ READ = {"STRING": str, "INT": int, "BIGINT": int, "TIMESTAMP": datetime.datetime
 
 def answer(session, asked):
     arguments = {one["name"]: READ[one["type"]](one["value"]) for one in asked["parameters"]}
-    found = session.sql(asked["statement"], arguments)
+    return written(session.sql(asked["statement"], arguments))
+
+
+def written(found):
+    """An answer of the API."""
     rows = [list(row) for row in found.select([text(field).alias(str(n)) for n, field in enumerate(found.schema)]).collect()]
     columns = [described(position, field) for position, field in enumerate(found.schema)]
     return {
@@ -55,17 +63,41 @@ def answer(session, asked):
     }
 
 
-def handler(answer, reason):
+class Lost(Exception):
+    """An answer that does not arrive."""
+
+
+class Refused(Exception):
+    """A statement that is not run."""
+
+
+def handler(answer, reason, tables=lambda name: None):
+    """answer(asked) makes the answer to a statement, tables(name) tells of a table what Unity Catalog knows."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            name = self.path.rpartition("/")[2]
+            found = tables(name)
+            self.say(200 if found else 404, found or {"error_code": "TABLE_DOES_NOT_EXIST", "message": name})
+
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             try:
                 made = answer(asked)
+            except Lost:
+                self.close_connection = True
+                return
+            except Refused as error:
+                self.say(400, {"error_code": "INVALID_STATE", "message": str(error)})
+                return
             except Exception as error:
                 print(error, file=sys.stderr)
                 made = {"status": {"state": "FAILED", "error": {"error_code": "BAD_REQUEST", "message": reason(error)}}}
-            body = json.dumps({"statement_id": str(uuid.uuid4()), **made}).encode()
-            self.send_response(200)
+            self.say(200, {"statement_id": str(uuid.uuid4()), **made})
+
+        def say(self, status, answer):
+            body = json.dumps(answer).encode()
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -93,7 +125,107 @@ def serve(spark, reason, lake, sql):
 
         return spark.with_session(work, extended=False)
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(with_views, reason))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_address[1]}"
+    url = started(handler(with_views, reason))
     return {"url": url, "warehouse_id": "spark", "catalog": "c", "schema": "s"}
+
+
+def started(made):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), made)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_address[1]}"
+
+
+class Schema:
+    """A schema with tables and views of its own, and what is to go wrong there.
+
+    inserts: how many more INSERT statements are run; None is all. Any statement after that is refused.
+    lost: how many more INSERT statements are run without an answer; "late" ones run after the connection has ended.
+    together: the next so many INSERT statements start at once, when all of them have arrived.
+    """
+
+    LIMIT = 600  # seconds to wait for another statement
+
+    def __init__(self, spark, reason, name):
+        self.spark, self.reason, self.name = spark, reason, name
+        self.lock = threading.Lock()
+        self.inserts, self.lost, self.late, self.background = None, 0, False, []
+        self.expect(0)
+        self.conflicts = 0
+        spark.with_session(lambda session: session.sql(f"CREATE SCHEMA `{name}`"))
+
+    def expect(self, together):
+        self.expected, self.meeting = together, threading.Barrier(max(together, 1))
+
+    def do(self, work):
+        def inside(session):
+            session.sql(f"USE `{self.name}`")
+            return work(session)
+
+        return self.spark.with_session(inside)
+
+    def run(self, asked):
+        parameters = {one["name"]: one for one in asked["parameters"]}
+        # Delta on open-source Spark has no keys.
+        sql = re.sub(r",\n  PRIMARY KEY \([^)]*\)", "", asked["statement"])
+        try:
+            return self.do(lambda session: written(session.sql(spark_cases.bound(sql, parameters) if parameters else sql)))
+        except Exception as error:
+            if "[DELTA_CONCURRENT_" in str(error):
+                with self.lock:
+                    self.conflicts += 1
+            raise type("Failed", (Exception,), {})(self.reason(error)) from error
+
+    def answer(self, asked):
+        is_insert = asked["statement"].startswith("INSERT ")
+        with self.lock:
+            if self.inserts == 0:
+                raise Refused("stopped")
+            if is_insert and self.inserts:
+                self.inserts -= 1
+            lose = is_insert and self.lost > 0
+            self.lost -= lose
+            meeting = self.meeting if is_insert and self.expected > 0 else None
+            self.expected -= meeting is not None
+            if lose and self.late:
+                self.background.append(threading.Thread(target=self.run, args=(asked,)))
+                self.background[-1].start()
+                raise Lost
+        if meeting:
+            meeting.wait(self.LIMIT)
+        made = self.run(asked)
+        if lose:
+            raise Lost
+        return made
+
+    def table(self, name):
+        exists = self.do(lambda session: session.catalog.tableExists(name.rpartition(".")[2]))
+        return {"name": name, "table_type": "MANAGED"} if exists else None
+
+
+SCHEMAS = {}
+
+
+def serve_schema(spark, reason, name):
+    """Serves a new schema on a port of its own; says how to reach it."""
+    schema = SCHEMAS[name] = Schema(spark, reason, name)
+    url = started(handler(schema.answer, lambda error: str(error), schema.table))
+    return {"url": url, "warehouse_id": "spark", "catalog": "spark_catalog", "schema": name}
+
+
+def in_schema(name, inserts=None, lost=0, late=False, together=0, run=(), digests=False):
+    """Sets what is to go wrong in a schema from now on, and runs statements there. Returns how many conflicts there were,
+    and with digests rows and digest of every table."""
+    schema = SCHEMAS[name]
+    for running in schema.background:
+        running.join()
+    with schema.lock:
+        schema.inserts, schema.lost, schema.late, schema.background = inserts, lost, late, []
+        schema.expect(together)
+    for sql in run:
+        schema.do(lambda session: session.sql(sql))
+
+    def summaries(session):
+        names = [table.name for table in session.catalog.listTables() if table.tableType == "MANAGED"]
+        return {table: reading.summary(session.table(table).toArrow()) for table in names}
+
+    return {"conflicts": schema.conflicts, "tables": schema.do(summaries) if digests else {}}

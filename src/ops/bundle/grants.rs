@@ -3,9 +3,12 @@
 
 use serde::Serialize;
 
-use crate::databricks::{
-    error::ApiError,
-    statements::{Statement, StatementError, Statements, quoted},
+use crate::{
+    databricks::{
+        error::ApiError,
+        statements::{Statement, StatementError, Statements},
+    },
+    tables::ddl::quoted,
 };
 
 /// The view that is made and dropped.

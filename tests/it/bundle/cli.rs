@@ -10,8 +10,8 @@ use super::{
 };
 use crate::wait::output_of;
 
-const JOBS: [&str; 9] =
-    ["audit", "compliance", "deliver", "digest", "ingest", "maintenance", "recurrence", "setup", "sweep"];
+const JOBS: [&str; 10] =
+    ["audit", "compliance", "deliver", "digest", "ingest", "maintenance", "recurrence", "setup", "sweep", "tables"];
 
 #[test]
 fn both_targets_are_valid_without_a_warning() {

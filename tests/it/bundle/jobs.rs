@@ -183,6 +183,7 @@ fn every_job_is_green_on_a_volume_in_s3_and_the_second_time_finds_nothing_new() 
     };
     assert!(output("setup", "init").contains("is there already"), "{}", output("setup", "init"));
     assert!(output("setup", "register").contains("table team.dev_tester_ops.audit_log"));
+    assert!(output("tables", "copy").contains("nothing to copy: "), "{}", output("tables", "copy"));
     assert!(output("recurrence", "scan").contains("is closed: a whole window went by"));
     assert!(output("digest", "digest").contains("recorded as revision 1 of"));
     assert!(output("audit", "verify").contains("intact:"));

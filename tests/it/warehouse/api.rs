@@ -72,6 +72,14 @@ async fn a_failure_in_a_success_is_a_failure() {
         refused.to_string(),
         "the warehouse failed: [TABLE_OR_VIEW_NOT_FOUND] `x` cannot be found. SQLSTATE: 42P01"
     );
+    assert!(!refused.is_conflict());
+    let message = "[DELTA_CONCURRENT_APPEND.WITHOUT_HINT] Transaction conflict detected.";
+    let conflict = json!({ "error_code": "BAD_REQUEST", "message": message });
+    assert!(
+        refusal(json!({ "statement_id": "one", "status": { "state": "FAILED", "error": conflict } }))
+            .await
+            .is_conflict()
+    );
     let silent = refusal(stands("FAILED")).await;
     assert!(!silent.is_refusal());
     assert_eq!(silent.to_string(), "the warehouse failed: it does not say why");

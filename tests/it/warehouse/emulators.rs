@@ -64,7 +64,7 @@ impl Emulator {
 }
 
 /// Cells as text, doubles to six places, rows in an order of their own: an answer without ORDER BY has none.
-fn sorted(batches: &[RecordBatch]) -> Vec<String> {
+pub fn sorted(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows = Vec::new();
     for batch in batches {
         let cells: Vec<ArrayFormatter<'_>> = batch

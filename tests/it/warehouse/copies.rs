@@ -1,0 +1,355 @@
+//! Managed tables in a catalog, copied from a lake in a volume: real Delta tables on Spark. A folder stands for the volume.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use ops_runbook::{
+    analytics::{
+        engine::{Engine, Parameters},
+        queries, views,
+        warehouse::Warehouse,
+    },
+    databricks::{Client, Token},
+    tables::catalog,
+};
+use serde_json::{Value, json};
+use tempfile::{TempDir, tempdir};
+
+use super::{TOKEN, emulators::sorted, err, parameters};
+use crate::{
+    peers::ours,
+    spark,
+    support::{EXAMPLES, Place, binary, demo_lake, example, finish, json_lines, lake_at, ok, report, run},
+    wait::output_of,
+};
+
+/// A lake, and a schema of Spark with an API in front.
+struct Catalog {
+    folder: TempDir,
+    address: Value,
+}
+
+impl Catalog {
+    fn on_spark() -> Self {
+        static SCHEMAS: AtomicU32 = AtomicU32::new(1);
+        let name = format!("ops_{}", SCHEMAS.fetch_add(1, Ordering::Relaxed));
+        let address = spark::ask(&json!({ "serve_schema": { "name": name } })).unwrap();
+        Self { folder: tempdir().unwrap(), address }
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.address[name].as_str().unwrap()
+    }
+
+    fn lake(&self) -> PathBuf {
+        self.folder.path().join("the lake")
+    }
+
+    /// The binary, with the lake in the place of a volume.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = binary(&self.lake());
+        command.env("DATABRICKS_HOST", self.text("url")).env("DATABRICKS_TOKEN", TOKEN).env("NO_PROXY", "127.0.0.1");
+        command.env("OPS_RUNBOOK_VOLUME_PATH", self.lake());
+        command.args(arguments).args(["--warehouse-id", self.text("warehouse_id")]);
+        command.args(["--catalog", self.text("catalog"), "--schema", self.text("schema")]);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        finish(&mut self.command(arguments))
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", err(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn register(&self) {
+        self.ok(&["tables", "register", "--run"]);
+    }
+
+    /// Rows that were copied, by table.
+    fn copy(&self) -> Vec<(String, u64)> {
+        let text = self.ok(&["tables", "copy", "--run", "--json"]);
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.map(|line| (line["table"].as_str().unwrap().to_owned(), line["rows"].as_u64().unwrap())).collect()
+    }
+
+    /// Sets what goes wrong, runs statements, tells what is there; see `spark_statements.in_schema`.
+    fn set(&self, more: Value) -> Value {
+        let mut question = json!({ "name": self.text("schema") });
+        question.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spark::ask(&json!({ "in_schema": question })).unwrap()
+    }
+
+    fn tamper(&self, statements: &[&str]) {
+        self.set(json!({ "run": statements }));
+    }
+
+    /// Every managed table has the rows of the lake's table, by value.
+    fn assert_equal(&self) {
+        assert_eq!(self.set(json!({ "digests": true }))["tables"], ours(&self.lake()));
+    }
+
+    fn warehouse(&self) -> Warehouse {
+        let text = |name: &str| self.text(name).to_owned();
+        let client = Client::new(text("url").parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap();
+        Warehouse::new(client, text("warehouse_id"), text("catalog"), text("schema"), Box::new(|_| {}))
+    }
+
+    fn record(&self, ids: &[&str]) {
+        for id in ids {
+            let file = self.folder.path().join("report.json");
+            std::fs::write(&file, report(id).to_string()).unwrap();
+            ok(&self.lake(), &["record", file.to_str().unwrap()]);
+        }
+    }
+
+    /// The finding of `doctor` about the catalog, and the exit code.
+    fn doctor(&self) -> (String, String, Option<i32>) {
+        let output = self.run(&["doctor", "--json", "--engine", "warehouse"]);
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", err(&output)));
+        let found = told["findings"].as_array().unwrap().iter().find(|it| it["check"] == "catalog").unwrap();
+        let text = |name: &str| found[name].as_str().unwrap().to_owned();
+        (text("state"), text("seen"), output.status.code())
+    }
+}
+
+/// Rows of the lake's tables that have any.
+fn lake_rows(lake: &Path) -> Vec<(String, u64)> {
+    let tables = catalog::all().map(|def| {
+        let sql = format!("SELECT count(*) AS n FROM {}", def.name);
+        (def.name.to_owned(), json_lines(lake, &["sql", &sql])[0]["n"].as_u64().unwrap())
+    });
+    tables.filter(|(_, rows)| *rows > 0).collect()
+}
+
+#[test]
+fn managed_tables_on_spark_get_every_row_once_and_answer_as_the_lake_does() {
+    let catalog = Catalog::on_spark();
+    let path = catalog.lake();
+    demo_lake(&path);
+    catalog.register();
+    catalog.register();
+    let expected = lake_rows(&path);
+    // The process ends after each statement that inserts; the next one goes on.
+    let mut copied = Vec::new();
+    loop {
+        catalog.set(json!({ "inserts": 1 }));
+        let output = catalog.run(&["tables", "copy", "--run", "--json"]);
+        let counted = catalog.set(json!({ "digests": true }))["tables"].clone();
+        let filled = counted.as_object().unwrap().values().filter(|table| table["rows"] != 0).count();
+        copied.push(filled);
+        assert!(copied.len() <= expected.len() && filled == copied.len(), "{copied:?}: {}", err(&output));
+        if filled == expected.len() {
+            break;
+        }
+        assert!(!output.status.success() && err(&output).contains("stopped"), "{}", err(&output));
+    }
+    catalog.assert_equal();
+    assert!(catalog.copy().is_empty(), "everything was copied");
+    let (state, seen, code) = catalog.doctor();
+    assert_eq!((state.as_str(), code), ("ok", Some(0)), "{seen}");
+
+    let lake = lake_at(&path);
+    let warehouse = catalog.warehouse();
+    let (here, there) = (Engine::Local(&lake), Engine::Warehouse(&warehouse));
+    let as_of = "2026-02-20T12:00:00Z".parse().unwrap();
+    let statements = views().map(|(name, _)| (name.to_owned(), format!("SELECT * FROM {name}"), Parameters::new()));
+    let files =
+        queries().map(|(name, sql)| (name.to_owned(), name.to_owned(), parameters(sql, as_of, "code:executor_oom")));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let answer = |engine: Engine<'_>, sql: &str, parameters: &Parameters| {
+        sorted(&runtime.block_on(engine.run(sql, parameters)).unwrap().1)
+    };
+    let mut rows = 0;
+    for (name, sql, parameters) in statements.chain(files) {
+        let expected = answer(here, &sql, &parameters);
+        assert_eq!(answer(there, &sql, &parameters), expected, "{name}");
+        rows += expected.len();
+    }
+    assert!(rows > 1_000, "{rows}");
+}
+
+#[test]
+fn rows_recorded_since_are_copied_once_by_spark_and_columns_added() {
+    let catalog = Catalog::on_spark();
+    let lake = catalog.lake();
+    EXAMPLES[..2].iter().for_each(|name| drop(ok(&lake, &["record", &example(name)])));
+    // Made by a version that did not know the last column.
+    let printed = catalog.ok(&["tables", "register"]);
+    let made = printed.split(";\n\n").find(|one| one.contains("TABLE IF NOT EXISTS `incident_states`")).unwrap();
+    let column = regex::Regex::new(r",\n  `lessons_learned` STRING COMMENT '[^']*',\n  PRIMARY KEY \(`seq`\)").unwrap();
+    assert!(column.is_match(made), "{made}");
+    catalog.tamper(&[column.replace(made, "").as_ref()]);
+    catalog.register();
+    assert_eq!(catalog.copy(), lake_rows(&lake));
+    catalog.assert_equal();
+
+    let before = lake_rows(&lake);
+    catalog.record(&["one", "two", "three"]);
+    let (state, seen, code) = catalog.doctor();
+    let added = lake_rows(&lake)[0].1 - before[0].1;
+    assert_eq!((state.as_str(), seen, code), ("warning", format!("{added} entries behind the lake"), Some(0)));
+    let verified = catalog.ok(&["audit", "verify", "--engine", "warehouse"]);
+    assert!(verified.contains(&format!("say the same as far as they go, {added} entries behind")), "{verified}");
+    assert_eq!(catalog.copy(), rows_since(&before, &lake));
+    catalog.assert_equal();
+
+    // Compaction writes the same rows into other files.
+    ok(&lake, &["maintain"]);
+    assert!(catalog.copy().is_empty());
+    let before = lake_rows(&lake);
+    catalog.record(&["four"]);
+    ok(&lake, &["maintain", "--retention-hours", "1"]);
+    assert_eq!(catalog.copy(), rows_since(&before, &lake));
+    catalog.assert_equal();
+    // What asks the warehouse copies first.
+    catalog.record(&["five"]);
+    catalog.ok(&["recurrence", "scan", "--as-of", "2026-02-20T00:00:00Z", "--engine", "warehouse"]);
+    let verified = catalog.ok(&["audit", "verify", "--engine", "warehouse"]);
+    assert!(verified.contains("tables in the catalog say the same"), "{verified}");
+}
+
+/// Rows that the lake's tables have more than `before`.
+fn rows_since(before: &[(String, u64)], lake: &Path) -> Vec<(String, u64)> {
+    let known = |table: &str| before.iter().find(|(name, _)| name == table).map_or(0, |(_, rows)| *rows);
+    let new = lake_rows(lake).into_iter().map(|(table, rows)| (table.clone(), rows - known(&table)));
+    new.filter(|(_, rows)| *rows > 0).collect()
+}
+
+#[test]
+fn an_answer_that_is_lost_copies_nothing_twice_on_spark() {
+    let catalog = Catalog::on_spark();
+    EXAMPLES.iter().for_each(|name| drop(ok(&catalog.lake(), &["record", &example(name)])));
+    catalog.register();
+    catalog.set(json!({ "lost": 2 }));
+    catalog.copy();
+    catalog.assert_equal();
+    // The first of two equal statements is still under way when the second one comes.
+    catalog.record(&["one"]);
+    catalog.set(json!({ "lost": 3, "late": true }));
+    catalog.copy();
+    catalog.assert_equal();
+}
+
+#[test]
+fn two_copies_at_once_put_no_row_in_twice_on_spark() {
+    const ROUNDS: usize = 8;
+    let catalog = Catalog::on_spark();
+    EXAMPLES.iter().for_each(|name| drop(ok(&catalog.lake(), &["record", &example(name)])));
+    catalog.register();
+    for round in 0..ROUNDS {
+        catalog.record(&[format!("round {round}").as_str()]);
+        // The statements about the audit log start at the same moment.
+        catalog.set(json!({ "together": 2 }));
+        let mut children = Vec::new();
+        for _ in 0..2 {
+            let mut command = catalog.command(&["tables", "copy", "--run"]);
+            children.push(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        }
+        for child in children {
+            let output = output_of("a copy beside another one", child);
+            assert!(output.status.success(), "{}", err(&output));
+        }
+        catalog.assert_equal();
+        if catalog.set(json!({}))["conflicts"] != 0 {
+            return;
+        }
+    }
+    panic!("no two statements met in {ROUNDS} rounds");
+}
+
+#[test]
+fn tables_that_differ_from_the_lake_are_found_on_spark() {
+    let catalog = Catalog::on_spark();
+    EXAMPLES.iter().for_each(|name| drop(ok(&catalog.lake(), &["record", &example(name)])));
+    catalog.register();
+    catalog.copy();
+    catalog.tamper(&["ALTER TABLE audit_log SET TBLPROPERTIES ('delta.appendOnly' = 'false')"]);
+    let check = |tampering: &str, told: &str, repair: &str| {
+        catalog.tamper(&[tampering]);
+        let (state, seen, code) = catalog.doctor();
+        assert_eq!((state.as_str(), code), ("failed", Some(5)), "{tampering}: {seen}");
+        assert!(seen.contains(told), "{told}: {seen}");
+        let before = catalog.set(json!({ "digests": true }));
+        let copy = catalog.run(&["tables", "copy", "--run"]);
+        assert_eq!(copy.status.code(), Some(5), "{}", err(&copy));
+        assert!(err(&copy).contains(told), "{told}: {}", err(&copy));
+        assert_eq!(catalog.set(json!({ "digests": true })), before, "nothing may be copied");
+        catalog.tamper(&[repair]);
+    };
+    let restore = |table: &str| format!("RESTORE TABLE {table} TO VERSION AS OF 1");
+    check(
+        "DELETE FROM timeline_events WHERE ordinal = 1",
+        "timeline_events in the catalog has",
+        &restore("timeline_events"),
+    );
+    check(
+        "INSERT INTO root_causes SELECT * FROM root_causes",
+        "root_causes in the catalog has",
+        &restore("root_causes"),
+    );
+    check(
+        "UPDATE practice_checks SET seq = 100000",
+        "practice_checks in the catalog goes up to entry 100000, the lake's up to entry",
+        &restore("practice_checks"),
+    );
+    check(
+        &format!("UPDATE audit_log SET entry_hash = 'x' WHERE seq = {}", lake_rows(&catalog.lake())[0].1),
+        "audit_log in the catalog has another entry",
+        "RESTORE TABLE audit_log TO VERSION AS OF 2",
+    );
+    catalog.assert_equal();
+    let intact = catalog.ok(&["audit", "verify", "--engine", "warehouse"]);
+    assert!(intact.contains(" tables in the catalog say the same\n"), "{intact}");
+    // Only the audits read every row.
+    catalog.tamper(&["UPDATE audit_log SET entry = entry || ' ' WHERE seq = 1"]);
+    let (state, seen, _) = catalog.doctor();
+    assert_eq!(state, "ok", "{seen}");
+    let found = catalog.run(&["audit", "verify", "--engine", "warehouse"]);
+    let text = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert_eq!(found.status.code(), Some(5), "{text} {}", err(&found));
+    assert!(
+        text.contains("the audit chain_hashes returns 1 rows") && text.contains("The lake itself is intact"),
+        "{text}"
+    );
+}
+
+#[test]
+fn copying_is_printed_for_people_and_says_when_there_is_nothing_to_copy() {
+    let folder = tempdir().unwrap();
+    let path = "/Volumes/main/ops/o`dd lake";
+    let place = ["--catalog", "main", "--schema", "o`ps"];
+    let mut command = binary(folder.path());
+    command.env("OPS_RUNBOOK_VOLUME_PATH", path).args(["tables", "copy"]).args(place);
+    let printed = String::from_utf8(finish(&mut command).stdout).unwrap();
+    assert!(
+        printed.starts_with("USE CATALOG `main`;\nUSE SCHEMA `o``ps`;\n\nINSERT INTO `audit_log` (`seq`, "),
+        "{printed}"
+    );
+    let last = printed.rsplit(";\n\n").next().unwrap();
+    assert!(last.starts_with("INSERT INTO `incident_states` ("), "{last}");
+    assert!(
+        last.ends_with(
+            "\nFROM delta.`/Volumes/main/ops/o``dd lake/incident_states`\n\
+             WHERE `seq` > (SELECT coalesce(max(`seq`), 0) FROM `incident_states`)\n  \
+             AND `seq` <= (SELECT coalesce(max(`seq`), 0) FROM `audit_log`);\n"
+        ),
+        "{last}"
+    );
+    assert_eq!(printed.matches("INSERT INTO").count(), catalog::all().count());
+
+    let nothing = run(folder.path(), &[&["tables", "copy"], &place[..]].concat());
+    assert!(nothing.status.success(), "{}", err(&nothing));
+    let told = String::from_utf8_lossy(&nothing.stdout).into_owned();
+    assert!(told.starts_with("nothing to copy: ") && told.contains(&folder.path().uri()), "{told}");
+    let mut command = binary(folder.path());
+    command.env("OPS_RUNBOOK_VOLUME_PATH", "/Volumes/it's").args(["tables", "copy"]).args(place);
+    let refused = finish(&mut command);
+    assert_eq!(refused.status.code(), Some(2), "{}", err(&refused));
+}
