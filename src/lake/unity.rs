@@ -227,7 +227,8 @@ impl CatalogStore {
         list: impl Fn(&dyn ObjectStore) -> BoxStream<'static, Result<ObjectMeta>>,
     ) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
         let begin = |store: Arc<dyn ObjectStore>| {
-            let mut listing = list(store.as_ref());
+            // A listing without a first entry has ended, and may not be asked for more.
+            let mut listing = list(store.as_ref()).fuse();
             async move {
                 let first = listing.next().await.transpose()?;
                 Ok::<_, Error>(futures::stream::iter(first.map(Ok)).chain(listing).boxed())

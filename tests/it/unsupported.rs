@@ -99,10 +99,13 @@ fn a_deletion_vector_in_a_commit_is_refused_by_every_command_and_names_the_file(
 
     let file = commit(folder.path(), "timeline_events", &with_deletion_vector(folder.path(), "timeline_events"));
     let select = ["sql", "SELECT * FROM timeline_events"];
-    let said = ["timeline_events cannot be read", &file, "has a deletion vector"];
+    let said = [
+        "timeline_events cannot be read",
+        &file,
+        "has a deletion vector",
+        "move the folder timeline_events away: the next command that needs it makes it anew",
+    ];
     assert_refused(folder.path(), &[&select, &["doctor"], &["maintain"]], &said);
-    let advice = String::from_utf8(run(folder.path(), &select).stderr).unwrap();
-    assert!(advice.contains("move the folder timeline_events away"), "{advice}");
     fs::remove_dir_all(folder.path().join("timeline_events")).unwrap();
     ok(folder.path(), &select);
 }

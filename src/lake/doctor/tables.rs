@@ -45,6 +45,10 @@ async fn look_at(lake: &Lake, audit: &Table, log: &Log) -> Vec<Finding> {
     let (mut tables, mut missing, mut checkpoints) = (0, Vec::new(), 0);
     let mut projected = None;
     let mut torn = None;
+    let mut protocol_advice =
+        "another program changed a table's features; other engines may not be able to read it. `ops-runbook rebuild` makes \
+         projections anew"
+            .to_owned();
     for def in catalog::all() {
         match lake.table(def).try_log().await {
             Ok(None) => missing.push(def.name),
@@ -59,7 +63,10 @@ async fn look_at(lake: &Lake, audit: &Table, log: &Log) -> Vec<Finding> {
                     Err(error) => drop(torn.get_or_insert(error)),
                 }
             }
-            Err(LakeError::Unsupported(unsupported)) => differences[0].push(unsupported.to_string()),
+            Err(LakeError::Unsupported(unsupported)) => {
+                differences[0].push(unsupported.to_string());
+                protocol_advice = unsupported.hint();
+            }
             Err(error) => drop(torn.get_or_insert(error)),
         }
     }
@@ -88,12 +95,7 @@ async fn look_at(lake: &Lake, audit: &Table, log: &Log) -> Vec<Finding> {
     };
     vec![
         lake_is_whole,
-        compared(
-            Check::Protocol,
-            protocols,
-            "reader 1, writer 2 on every table",
-            "somebody changed a table's features; other engines may not be able to read it. `ops-runbook rebuild` makes projections anew",
-        ),
+        compared(Check::Protocol, protocols, "reader 1, writer 2 on every table", &protocol_advice),
         compared(
             Check::Properties,
             properties,
