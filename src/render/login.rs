@@ -14,8 +14,8 @@ pub fn text(report: &LoginReport) -> String {
     add("method", report.method.map_or("n/a", Method::as_str));
     add("user", &report.user.as_ref().map_or_else(|| "n/a".to_owned(), user));
     add("workspace id", &na(report.user.as_ref().and_then(|user| user.workspace_id.as_deref())));
-    for (index, (name, source)) in report.settings.iter().enumerate() {
-        add(if index == 0 { "settings" } else { "" }, &format!("{name} from {source}"));
+    for (index, (_, source)) in report.settings.iter().enumerate() {
+        add(if index == 0 { "settings" } else { "" }, source);
     }
     let width = report.unused.iter().map(|(method, _)| method.as_str().len()).max().unwrap_or(0);
     for (index, (method, reason)) in report.unused.iter().enumerate() {

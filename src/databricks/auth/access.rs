@@ -107,7 +107,10 @@ impl Settings {
         let only = self.only().ok().flatten();
         let reason = |method| match (&workspace, &only) {
             (_, Some(Only::Named(named, source))) if *named != method => format!("{source} is {named}"),
-            (None, _) => "it is not known where the workspace is".to_owned(),
+            (None, _) => match self.unset(required(method)) {
+                missing if missing.is_empty() => "it is not known where the workspace is".to_owned(),
+                missing => Unfit::Missing(missing).reason(),
+            },
             (Some(workspace), only) => match (self.configured(method, workspace), only) {
                 (Err(unfit), _) => unfit.reason(),
                 (Ok(_), Some(Only::Given(given, source))) if *given != method => {

@@ -180,6 +180,9 @@ fn each_method_that_is_not_used_has_its_reason() {
             "azure-cli: https://env.example.test is not a workspace on Azure",
         ]
     );
+    let nowhere = reasons(&[("DATABRICKS_CLIENT_ID", "i")], None);
+    assert_eq!(nowhere[0], "pat: DATABRICKS_TOKEN not set");
+    assert_eq!(nowhere[2], "databricks-cli: it is not known where the workspace is");
     let named = reasons(&[profile("person"), ("DATABRICKS_TOKEN", "t")], None);
     assert_eq!(named[0], "pat: auth_type of the profile \"person\" in FILE is databricks-cli");
 }
