@@ -7,7 +7,7 @@
 //! - [`jobs`] as they are deployed, and their [`runs`]; clusters and warehouses as they are configured
 //! - [`storage`]: where a schema is, and credentials for it
 //! - [`statements`] runs SQL on a warehouse
-//! - [`secrets`] that a workspace keeps, and the [`identity`] that a client has there
+//! - [`secrets`] that a workspace keeps
 //!
 //! Everything sent so far only reads, leaves what is there as it is (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`, `DROP VIEW
 //! IF EXISTS` of a view that this program made), or finds out in its own transaction what was done before (`INSERT … WHERE seq > …`), so every request may be sent again after any error. A
@@ -16,7 +16,6 @@
 pub mod auth;
 pub mod compute;
 pub mod error;
-mod identity;
 pub mod jobs;
 mod pages;
 pub mod runs;
@@ -210,7 +209,8 @@ impl Client {
         Ok(answering_workspace(&self.send(Method::GET, &WHO_AM_I, &[], None::<&()>).await?))
     }
 
-    /// The identity that the workspace sees.
+    /// The identity that the workspace sees. Its name is what privileges are granted to: the e-mail address of a user, or the
+    /// application id of a service principal. Hostile text.
     ///
     /// # Errors
     /// [`ApiError`].

@@ -23,7 +23,7 @@ use crate::{
         self, BundleError, BundleRequest, BundleResult,
         binaries::{Binary, BinarySource, Processor},
         folder::FileState,
-        grants::{self, CatalogPlace, Grant, GrantState},
+        grants::{self, CheckedSchema, Grant, GrantState},
         variables::{self, Question, Target},
     },
     render::plain,
@@ -246,8 +246,8 @@ impl Proposals {
 
     async fn ask() -> Result<(Client, Self), Failure> {
         let client = workspace::client()?;
-        let (user_name, warehouses) = tokio::try_join!(client.user_name(), client.warehouses())?;
-        Ok((client, Self { warehouses, user_name: Some(user_name) }))
+        let (user, warehouses) = tokio::try_join!(client.current_user(), client.warehouses())?;
+        Ok((client, Self { warehouses, user_name: Some(user.name) }))
     }
 
     fn answer(&self, question: Question) -> Option<String> {
@@ -344,8 +344,8 @@ fn notes(binaries: &[Binary]) -> Vec<String> {
 
 async fn check(args: &CheckArgs, output: &Output) -> Outcome {
     let client = workspace::client()?;
-    let principal = client.user_name().await?;
-    let place = CatalogPlace { catalog: &args.catalog, schema: &args.schema, warehouse_id: &args.warehouse_id };
+    let principal = client.current_user().await?.name;
+    let place = CheckedSchema { catalog: &args.catalog, schema: &args.schema, warehouse_id: &args.warehouse_id };
     let spinner = output.spinner();
     spinner.set_message("checking grants");
     let grants = grants::check(&Statements::new(client), place, &principal).await;

@@ -98,12 +98,6 @@ impl StorageScope {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Me {
-    user_name: String,
-}
-
-#[derive(Deserialize)]
 struct Answer {
     expiration_time: Option<i64>,
     aws_temp_credentials: Option<AwsKeys>,
@@ -167,15 +161,6 @@ impl Client {
     pub async fn volume_storage(&self, catalog: &str, schema: &str, volume: &str) -> Result<VolumeStorage, ApiError> {
         let name = format!("{catalog}.{schema}.{volume}");
         self.get(&[&VOLUMES[..], &[&name]].concat(), &[]).await
-    }
-
-    /// The name that privileges are granted to: a user's e-mail address, or a service principal's application id.
-    ///
-    /// # Errors
-    /// [`ApiError`].
-    pub async fn principal(&self) -> Result<String, ApiError> {
-        let Me { user_name } = self.get(&super::WHO_AM_I, &[]).await?;
-        Ok(user_name)
     }
 
     /// What the catalog knows of a table. `None`: there is no such table.

@@ -23,7 +23,7 @@ pub async fn advice_for(workspace: &Client, place: &CatalogPlace, error: &ApiErr
     if !asks_for_a_grant {
         return None;
     }
-    let principal = workspace.principal().await.unwrap_or_else(|_| SOMEONE.into());
+    let principal = workspace.current_user().await.map_or_else(|_| SOMEONE.into(), |user| user.name);
     advice(error, place, &principal)
 }
 

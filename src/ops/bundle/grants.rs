@@ -16,7 +16,7 @@ const PROBE: &str = "ops_runbook_grant_check";
 
 /// Where the tables are shown, and what runs the statements.
 #[derive(Debug, Clone, Copy)]
-pub struct CatalogPlace<'a> {
+pub struct CheckedSchema<'a> {
     pub catalog: &'a str,
     pub schema: &'a str,
     pub warehouse_id: &'a str,
@@ -49,7 +49,7 @@ impl Privilege {
     }
 
     /// What grants it.
-    fn statement(self, place: CatalogPlace<'_>, principal: &str) -> String {
+    fn statement(self, place: CheckedSchema<'_>, principal: &str) -> String {
         let (catalog, schema) = (quoted(place.catalog), quoted(place.schema));
         let name = self.name();
         let to = quoted(principal);
@@ -93,7 +93,7 @@ pub struct Grant {
 /// [`StatementError`] when a statement fails for another reason than a missing privilege.
 pub async fn check(
     statements: &Statements,
-    place: CatalogPlace<'_>,
+    place: CheckedSchema<'_>,
     principal: &str,
 ) -> Result<Vec<Grant>, StatementError> {
     let view = [place.catalog, place.schema, PROBE].map(quoted).join(".");
@@ -155,7 +155,7 @@ fn is_denial(code: &str, message: &str) -> bool {
     ["PERMISSION_DENIED", "INSUFFICIENT_PERMISSIONS"].iter().any(|it| code.contains(it) || message.contains(it))
 }
 
-async fn run(statements: &Statements, place: CatalogPlace<'_>, sql: &str) -> Result<(), StatementError> {
-    let CatalogPlace { catalog, schema, warehouse_id } = place;
+async fn run(statements: &Statements, place: CheckedSchema<'_>, sql: &str) -> Result<(), StatementError> {
+    let CheckedSchema { catalog, schema, warehouse_id } = place;
     statements.run(Statement { warehouse_id, catalog, schema, sql, parameters: &[] }, |_| {}).await.map(drop)
 }

@@ -117,8 +117,16 @@ async fn the_app_starts_from_what_is_deployed_with_its_own_credentials() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(!text.contains(SECRET), "the app's own credentials are blanked out: {text}");
     let told: Value = serde_json::from_str(&text).unwrap();
-    let arguments =
-        ["mcp", "--http", "0.0.0.0:8123", "--behind-proxy", "--lake", "uc://main.ops", "--config", "ops-runbook.toml"];
+    let arguments = [
+        "mcp",
+        "--http",
+        "0.0.0.0:8123",
+        "--behind-proxy",
+        "--lake",
+        "uc://main.ops/lake",
+        "--config",
+        "ops-runbook.toml",
+    ];
     assert_eq!(told["arguments"], json!(arguments));
     let environment = &told["environment"];
     assert_eq!(environment["DATABRICKS_CLIENT_ID"], CLIENT);

@@ -351,7 +351,9 @@ fn a_variable_that_is_missing_is_named_and_the_file_of_variables_counts() {
     for (kind, key) in [("dashboards", "operations"), ("alerts", "recurring_issues")] {
         assert_eq!(valid["resources"][kind][key]["warehouse_id"], "0123456789abcdef", "{kind}");
     }
-    let register = &valid["resources"]["jobs"]["setup"]["tasks"][3]["spark_python_task"]["parameters"];
+    let tasks = list(&valid["resources"]["jobs"]["setup"]["tasks"]);
+    let register = tasks.iter().find(|task| task["task_key"] == "register").unwrap();
+    let register = &register["spark_python_task"]["parameters"];
     assert!(list(register).contains(&json!("0123456789abcdef")), "{register}");
 }
 
@@ -366,7 +368,7 @@ fn an_empty_service_principal_is_refused_where_the_file_explains_it() {
         let said = call.refused();
         let lines: Vec<usize> = place.captures_iter(&said).map(|found| found[1].parse().unwrap()).collect();
         assert_eq!(said.matches("Error: grant principal is required").count(), lines.len(), "{said}");
-        assert_eq!(lines.len(), 3, "{said}");
+        assert_eq!(lines.len(), 4, "{said}");
         for line in lines {
             let line = text.lines().nth(line - 1).unwrap();
             assert!(
