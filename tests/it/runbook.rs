@@ -368,7 +368,7 @@ async fn a_recorded_command_is_shown_and_never_run() {
     let script = desk.folder.path().join("runbook.sh");
     fs::write(&script, desk.show(&["--format", "script"])).unwrap();
     let output = finish(desk.bash().arg(&script).arg("apply"));
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(3));
     desk.paste_with(&text, &[]);
 }
 
