@@ -10,8 +10,9 @@
 //! - [`secrets`] that a workspace keeps
 //!
 //! Everything sent so far only reads, leaves what is there as it is (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`, `DROP VIEW
-//! IF EXISTS` of a view that this program made), or finds out in its own transaction what was done before (`INSERT … WHERE seq > …`), so every request may be sent again after any error. A
-//! new one that writes needs an idempotency token, or has to find out first whether it was done.
+//! IF EXISTS` of a view that this program made), or finds out in its own transaction what was done before (`INSERT … WHERE seq >
+//! …`), so every request may be sent again after any error. After an error of `ADD COLUMNS` the columns are read. A new request
+//! that writes needs an idempotency token, or has to find out first whether it was done.
 
 pub mod auth;
 pub mod compute;

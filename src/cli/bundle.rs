@@ -80,9 +80,6 @@ pub struct InitArgs {
     /// Replace files that people changed, too
     #[arg(long)]
     force: bool,
-    /// The profile of the Databricks CLI
-    #[arg(long, value_name = "NAME", env = "DATABRICKS_CONFIG_PROFILE", hide = true)]
-    profile: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -263,8 +260,9 @@ impl Proposals {
 fn next_steps(args: &InitArgs, target: Target) -> Vec<String> {
     let folder = args.folder.display().to_string();
     let mut tail = vec!["--target", target.name()];
-    if let Some(profile) = args.profile.as_deref().filter(|profile| !profile.trim().is_empty()) {
-        tail.extend(["--profile", profile]);
+    let profile = std::env::var("DATABRICKS_CONFIG_PROFILE").unwrap_or_default();
+    if !profile.trim().is_empty() {
+        tail.extend(["--profile", &profile]);
     }
     let steps: [&[&str]; 3] =
         [&["cd", &folder], &["databricks", "bundle", "deploy"], &["databricks", "bundle", "run", "setup"]];
@@ -281,7 +279,7 @@ fn text(folder: &Path, result: &BundleResult, next: &[String]) -> String {
     let mut text = format!("{}: bundle of ops-runbook {}\n", path(folder), result.version);
     let titles = [
         (FileState::Written, "written"),
-        (FileState::Upgraded, "upgraded, as nobody had changed them"),
+        (FileState::Upgraded, "upgraded, as they were unchanged since they were written"),
         (FileState::Unchanged, "up to date"),
         (FileState::Replaced, "replaced, as --force asked for"),
         (FileState::Removed, "removed, as this version has them no more"),

@@ -55,8 +55,20 @@ pub async fn with<T>(
     work: impl AsyncFnOnce(Engine<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let Some(warehouse) = warehouse(args, *output)? else { return work(choose(lake, None)).await };
+    guarded(&warehouse, output, work(choose(lake, Some(&warehouse)))).await
+}
+
+/// What `work` returns. When it fails, or is interrupted, the statements that it left on the warehouse are cancelled.
+///
+/// # Errors
+/// The work's own, [`Failure::Interrupted`].
+pub async fn guarded<T>(
+    warehouse: &Warehouse,
+    output: &Output,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     let outcome = tokio::select! {
-        outcome = work(choose(lake, Some(&warehouse))) => Some(outcome),
+        outcome = work => Some(outcome),
         Ok(()) = tokio::signal::ctrl_c() => None,
     };
     match outcome {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{
     commands::Outcome,
+    engine,
     exit::{Code, Failure},
     output::Output,
     query::identifier,
@@ -19,13 +20,13 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub enum TablesCommand {
-    /// Print or run the statements that show the lake's tables and views in Unity Catalog
+    /// Show the lake's tables and views in Unity Catalog
     ///
     /// Tables below an external location stay where they are; the catalog learns their location. This needs CREATE EXTERNAL TABLE
     /// on the external location. For a lake in a volume the catalog gets managed tables, which `tables copy` fills. Both need
     /// USE SCHEMA and CREATE TABLE on the schema. Repeating it is harmless.
     Register(CatalogArgs),
-    /// Print or run the statements that copy new rows of a lake in a volume into managed tables
+    /// Copy new rows of a lake in a volume into managed tables
     ///
     /// One statement a table inserts the rows with a higher seq than the table has; each row is copied once, however often this
     /// runs. Before and after, the tables are compared with the lake: exit code 5 when one says something else. Tables of a lake
@@ -101,7 +102,7 @@ async fn register(args: &CatalogArgs, warehouse_id: &str, lake: &Lake, steps: &[
     let bar = output.progress("registering");
     bar.set_length(steps.len() as u64);
     let mut written = Ok(());
-    let told = |step: &Step| {
+    let done = |step: &Step| {
         bar.inc(1);
         let (kind, name) = (step.kind.as_str(), step.name);
         let line = || match output.json {
@@ -111,8 +112,11 @@ async fn register(args: &CatalogArgs, warehouse_id: &str, lake: &Lake, steps: &[
         let shown = bar.suspend(line);
         written = std::mem::replace(&mut written, Ok(())).and(shown);
     };
-    tables::register(lake, &workspace::client()?, &warehouse, steps, told).await?;
+    let client = workspace::client()?;
+    let registering = async { Ok(tables::register(lake, &client, &warehouse, steps, done).await?) };
+    let registered = engine::guarded(&warehouse, output, registering).await;
     bar.finish_and_clear();
+    registered?;
     written?;
     Ok(Code::Success)
 }
@@ -120,12 +124,14 @@ async fn register(args: &CatalogArgs, warehouse_id: &str, lake: &Lake, steps: &[
 async fn copy(args: &CatalogArgs, warehouse_id: &str, lake: &Lake, path: &VolumePath, output: &Output) -> Outcome {
     let warehouse = warehouse(args, warehouse_id)?;
     let bar = output.progress("copying");
-    let told = |step: &Step| {
+    let done = |step: &Step| {
         bar.inc(1);
         bar.set_message(format!("copying {}", step.name));
     };
-    let copied = tables::copy(lake, path, &warehouse, told).await?;
+    let copying = async { Ok(tables::copy(lake, path, &warehouse, done).await?) };
+    let copied = engine::guarded(&warehouse, output, copying).await;
     bar.finish_and_clear();
+    let copied = copied?;
     if output.json {
         for copied in &copied {
             output.json(copied)?;

@@ -27,12 +27,12 @@ pub enum Runs {
 
 /// What a workspace answers when it is asked about a run of a job.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum FoundRun {
     Run(Box<Run>),
     Untimed(Untimed),
 }
 
-impl Answer {
+impl FoundRun {
     /// # Errors
     /// [`ApiError::Unexpected`] for a run without any time.
     pub fn timed(self) -> Result<Run, ApiError> {
@@ -63,12 +63,12 @@ pub struct Output {
 }
 
 impl Client {
-    /// Runs that the caller may see, the last started first, each once, with the last attempt at every task. `told` gets the
+    /// Runs that the caller may see, the last started first, each once, with the last attempt at every task. `progress` gets the
     /// number of those found so far.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn runs(&self, wanted: Runs, told: impl Fn(usize)) -> Result<Vec<Answer>, ApiError> {
+    pub async fn runs(&self, wanted: Runs, progress: impl Fn(usize)) -> Result<Vec<FoundRun>, ApiError> {
         let mut query = vec![("limit", RUNS.to_owned()), ("expand_tasks", "true".to_owned())];
         if let Runs::OfJob(job, _) = wanted {
             query.push(("job_id", job.to_string()));
@@ -80,7 +80,7 @@ impl Client {
             Runs::Active => ("active_only", "true".to_owned()),
         });
         let mut pages = std::pin::pin!(self.pages::<RunList>(&LIST, query));
-        let mut runs: Vec<Answer> = Vec::new();
+        let mut runs: Vec<FoundRun> = Vec::new();
         let mut seen = std::collections::HashSet::new();
         while let Some(page) = pages.try_next().await? {
             for answer in page {
@@ -91,7 +91,7 @@ impl Client {
                 // The list tells the first 100 tasks of a run only.
                 runs.push(if answer.has_more { self.paged_run(answer.run_id, false).await? } else { answer.run()? });
             }
-            told(runs.len());
+            progress(runs.len());
         }
         Ok(runs)
     }
@@ -100,11 +100,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ApiError::NotFound`] when there is no such run any more, or it may not be seen; and others.
-    pub async fn run(&self, id: &Id) -> Result<Answer, ApiError> {
+    pub async fn run(&self, id: &Id) -> Result<FoundRun, ApiError> {
         self.paged_run(id.as_str(), true).await
     }
 
-    async fn paged_run(&self, id: impl ToString, with_history: bool) -> Result<Answer, ApiError> {
+    async fn paged_run(&self, id: impl ToString, with_history: bool) -> Result<FoundRun, ApiError> {
         let mut query = vec![("run_id", id.to_string())];
         if with_history {
             query.push(("include_history", "true".to_owned()));

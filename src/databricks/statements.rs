@@ -102,7 +102,7 @@ impl StatementError {
             Self::Failed { .. } if self.is_conflict() => "another run writes the same table; try again",
             Self::Failed { .. } => "tables and views must be in --catalog and --schema; `tables register` makes them",
             Self::Cancelled { .. } | Self::Closed { .. } | Self::Incomplete { .. } => {
-                "run it again; nothing was changed"
+                "run it again; what was done is not done twice"
             }
             Self::Truncated { .. } => "ask for less: a shorter time, or a limit",
             Self::UnknownType { .. } => "cast the column to STRING in the query",

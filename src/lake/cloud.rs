@@ -362,10 +362,12 @@ impl Opening<'_> {
     }
 }
 
-/// Whether a store does not accept the credentials of a request. S3 answers 400 when they have ended.
+/// Whether a store does not accept the credentials of a request. S3 answers 400 when they have ended. A listing that is refused has
+/// an error of no kind of its own, whose text has the status.
 pub fn refuses_credentials(error: &object_store::Error) -> bool {
     use object_store::Error;
-    let has_ended = |told: &str| ["ExpiredToken", "TokenRefreshRequired"].iter().any(|code| told.contains(code));
+    const SIGNS: [&str; 4] = ["ExpiredToken", "TokenRefreshRequired", "status code: 401", "status code: 403"];
+    let has_ended = |text: &str| SIGNS.iter().any(|sign| text.contains(sign));
     match error {
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
         Error::Generic { .. } => has_ended(&chain(error)),

@@ -28,8 +28,12 @@ const ROWS_AT_ONCE: NonZero<usize> = NonZero::new(256).unwrap();
 impl Lake {
     /// A table, with nothing read yet.
     pub(super) fn delta_table(&self, def: &TableDef) -> Result<DeltaTable> {
-        let location = self
-            .url
+        let mut location = self.url.clone();
+        // delta-rs takes the path of the URL for the place in the root store. That of a lake in Unity Catalog begins where it is.
+        if self.catalog.is_some() {
+            location.set_path("/");
+        }
+        let location = location
             .join(&format!("{}/", def.name))
             .map_err(|error| LakeError::BadLocation { text: self.url.to_string(), reason: error.to_string() })?;
         let (store, root) = (self.store(def.name), Arc::clone(&self.root));

@@ -73,7 +73,7 @@ pub struct BundleResult {
     pub variables_file: PathBuf,
 }
 
-/// Writes a bundle folder, or upgrades the files in it that nobody changed.
+/// Writes a bundle folder, or upgrades the files in it that are unchanged.
 ///
 /// # Errors
 /// [`BundleError`]. A second call completes what a failed one began.

@@ -195,7 +195,7 @@ pub struct CopiedRows {
     pub last_seq: u64,
 }
 
-/// Copies what is new into the managed tables, each table in one statement, all up to the same entry of the ledger. Returns the
+/// Copies what is new into the managed tables, each table in one statement, none beyond the same entry of the ledger. Returns the
 /// tables that got rows. `done` hears of each statement that was run.
 ///
 /// A table that lacks nothing gets no statement. A run that was killed, or one beside this one, leaves no row out and puts none

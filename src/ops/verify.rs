@@ -4,7 +4,7 @@ use super::{OpsError, comply, consequences, prepare_step};
 use crate::{
     databricks::{
         Client,
-        runs::{Answer, Runs},
+        runs::{FoundRun, Runs},
     },
     domain::{
         entry::{Entry, canonical},
@@ -78,9 +78,11 @@ pub async fn look(
     watch: &Watch,
     redactor: &Redactor,
 ) -> Result<(Verification, Option<Recorded>), OpsError> {
-    // Judged in the order in which they started: one without any time leaves nothing to judge.
-    let answers = client.runs(Runs::OfJob(watch.job_id, watch.since), |_| {}).await?;
-    let mut runs = answers.into_iter().map(Answer::timed).collect::<Result<Vec<_>, _>>()?;
+    // Judged in the order in which they started. One without any time has not started yet, unless it is over: then there is
+    // nothing to judge.
+    let found = client.runs(Runs::OfJob(watch.job_id, watch.since), |_| {}).await?;
+    let has_started = |run: &FoundRun| !matches!(run, FoundRun::Untimed(run) if !run.is_over);
+    let mut runs = found.into_iter().filter(has_started).map(FoundRun::timed).collect::<Result<Vec<_>, _>>()?;
     for text in runs.iter_mut().flat_map(|run| run.texts_mut()) {
         *text = redactor.text(text).into_owned();
     }

@@ -33,6 +33,9 @@ TOKEN = "dapi00000000000000000000000000000000"
 SECONDS = 300  # the limit for one run, and for the start
 SERVICES = "identity,workspace,secrets,jobs,clusters,sql_statements,sql_warehouses,unity_catalog"
 REGISTERED = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) USING DELTA\s.*LOCATION '(s3://[^']+)'\s*", re.DOTALL)
+MANAGED = re.compile(r'CREATE TABLE IF NOT EXISTS "(\w+)" \(\n(.*?)\n\) USING DELTA\n.*', re.DOTALL)
+COLUMN = re.compile(r'^  "(\w+)" (\w+)', re.MULTILINE)
+COPIED = re.compile(r'FROM delta\."/Volumes/[^"]*/(\w+)"')
 COMMENTED = re.compile(r"(CREATE OR REPLACE VIEW \"\w+\") COMMENT '(?:[^']|'')*'(?=\s)")  # in the middle, as Databricks has it
 KINDS = {"string": "STRING", "long": "BIGINT", "integer": "INT", "double": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP"}
 
@@ -53,7 +56,7 @@ def serve(folder, store, vended, volume):
     from minilake.app import create_app
 
     let_tasks_read_secrets()
-    let_tables_be_registered(store)
+    let_tables_be_registered(store, volume)
     if volume:
         let_credentials_be_vended(vended, volume)
     # Its parser drops no body of a request; the emulator's own command asks for the same one.
@@ -107,59 +110,94 @@ def let_credentials_be_vended(vended, location):
     identity.router.post("/unity-catalog/temporary-volume-credentials")(vend)
 
 
-def let_tables_be_registered(store):
-    """MiniLake registers tables only whose columns stand in the statement, where Databricks takes them from the table's log; and
-    its views have no comments.
+def let_tables_be_registered(store, volume):
+    """MiniLake registers tables only whose columns stand in the statement, where Databricks takes them from the table's log; it
+    knows no comments of columns and views, and no Delta table in the URL `volume`, which its SQL finds at /Volumes.
 
-    It reads no object store, so that views stand on empty tables with these columns.
+    It reads no object store, so that views of registered tables stand on empty tables with these columns.
     """
     from minilake.models.unity_catalog import ColumnInfo, CreateTableRequest
     from minilake.services import sql_statements, unity_catalog
 
     execute = sql_statements._execute_sql_real_typed
 
-    async def register(warehouse, sql, catalog=None, schema=None):
-        sql = sql_statements._debacktick_identifiers(sql)
-        found = REGISTERED.fullmatch(sql.replace('"', ""))
-        if found is None:
-            return await execute(warehouse, COMMENTED.sub(r"\1", sql, count=1), catalog, schema)
-        name, location = found.groups()
+    async def make(warehouse, catalog, schema, name, columns, **kind):
         if f"{catalog}.{schema}.{name}" not in unity_catalog._state["tables"]:
-            columns = [{"name": field["name"], "type_text": KINDS[field["type"]]} for field in logged(store, location)]
+            columns = [ColumnInfo(name=column, type_text=text) for column, text in columns]
             request = CreateTableRequest(
-                name=name,
-                catalog_name=catalog,
-                schema_name=schema,
-                table_type="EXTERNAL",
-                data_source_format="DELTA",
-                storage_location=location,
-                columns=[ColumnInfo(**column) for column in columns],
+                name=name, catalog_name=catalog, schema_name=schema, data_source_format="DELTA", columns=columns, **kind
             )
             await unity_catalog.create_table(request)
-            listed = ", ".join(f'"{column["name"]}" {column["type_text"]}' for column in columns)
-            await execute(warehouse, f'CREATE TABLE "{name}" ({listed})', catalog, schema)
+            listed = ", ".join(f'"{column.name}" {column.type_text}' for column in columns)
+            await execute(warehouse, f'CREATE TABLE IF NOT EXISTS "{name}" ({listed})', catalog, schema)
         return [], [], []
 
-    sql_statements._execute_sql_real_typed = register
+    async def run(warehouse, sql, catalog=None, schema=None):
+        sql = sql_statements._debacktick_identifiers(sql)
+        if found := REGISTERED.fullmatch(sql.replace('"', "")):
+            name, location = found.groups()
+            columns = [(field["name"], KINDS[field["type"]]) for field in schema_of(actions(store, location))]
+            return await make(warehouse, catalog, schema, name, columns, table_type="EXTERNAL", storage_location=location)
+        if found := MANAGED.fullmatch(sql):
+            name, columns = found.groups()
+            return await make(warehouse, catalog, schema, name, COLUMN.findall(columns), table_type="MANAGED")
+        if found := COPIED.search(sql):
+            files = fetched(store, f"{volume}/{found[1]}")
+            if not files:
+                return [], [], []
+            sql = COPIED.sub(f"FROM read_parquet({files})", sql)
+        return await execute(warehouse, COMMENTED.sub(r"\1", sql, count=1), catalog, schema)
+
+    sql_statements._execute_sql_real_typed = run
 
 
-def logged(store, location):
-    """The columns of a Delta table, from its log's first commit."""
+def files_of(store):
+    """The object store, and the path in it that a URL has."""
     from pyarrow.fs import S3FileSystem
 
     scheme, _, endpoint = store["AWS_ENDPOINT_URL"].partition("://")
-    files = S3FileSystem(
+    return S3FileSystem(
         access_key=store["AWS_ACCESS_KEY_ID"],
         secret_key=store["AWS_SECRET_ACCESS_KEY"],
         region=store["AWS_REGION"],
         scheme=scheme,
         endpoint_override=endpoint,
     )
-    path = f"{location.removeprefix('s3://')}/_delta_log/00000000000000000000.json"
-    with files.open_input_stream(path) as log:
-        actions = [json.loads(line) for line in log.read().splitlines()]
+
+
+def actions(store, location):
+    """The actions of a Delta table's log, from its first commit on."""
+    from pyarrow.fs import FileSelector
+
+    files = files_of(store)
+    log = files.get_file_info(FileSelector(f"{location.removeprefix('s3://')}/_delta_log"))
+    for path in sorted(info.path for info in log if info.path.endswith(".json")):
+        with files.open_input_stream(path) as commit:
+            yield from (json.loads(line) for line in commit.read().splitlines())
+
+
+def schema_of(actions):
     (metadata,) = [action["metaData"] for action in actions if "metaData" in action]
     return json.loads(metadata["schemaString"])["fields"]
+
+
+def fetched(store, location):
+    """Local copies of a Delta table's files, as they are now."""
+    live = set()
+    for action in actions(store, location):
+        if "add" in action:
+            live.add(action["add"]["path"])
+        if "remove" in action:
+            live.discard(action["remove"]["path"])
+    folder = Path("fetched", location.rpartition("/")[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    files = files_of(store)
+    for name in sorted(live):
+        target = folder / name.replace("/", "-")
+        if not target.exists():
+            with files.open_input_stream(f"{location.removeprefix('s3://')}/{name}") as file:
+                target.write_bytes(file.read())
+    return [str((folder / name.replace("/", "-")).resolve()) for name in sorted(live)]
 
 
 def furnish(url, catalog, schema, volume):

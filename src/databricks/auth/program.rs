@@ -29,7 +29,9 @@ pub(super) enum ProgramError {
 /// The programs of that name on a search path, in its order.
 pub(super) fn find(name: &str, search_path: Option<&impl AsRef<OsStr>>) -> Vec<PathBuf> {
     let folders = search_path.map(|path| std::env::split_paths(path).collect::<Vec<_>>()).unwrap_or_default();
-    folders.into_iter().map(|folder| folder.join(name)).filter(|path| is_program(path)).collect()
+    // A relative folder, or an empty part, would mean the folder in which this program was started.
+    let folders = folders.into_iter().filter(|folder| folder.is_absolute());
+    folders.map(|folder| folder.join(name)).filter(|path| is_program(path)).collect()
 }
 
 fn is_program(path: &Path) -> bool {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Answer, Output, Untimed};
+use super::{FoundRun, Output, Untimed};
 use crate::{
     databricks::{error::ApiError, pages::Page},
     domain::{
@@ -141,7 +141,7 @@ impl RunAnswer {
         self.job_id.is_some()
     }
 
-    pub fn run(self) -> Result<Answer, ApiError> {
+    pub fn run(self) -> Result<FoundRun, ApiError> {
         let run_id = self.run_id;
         let lacks = |what: &str| ApiError::Unexpected(format!("run {run_id} without {what}"));
         let started_at = self.started_at();
@@ -150,9 +150,9 @@ impl RunAnswer {
         let queued_because = said(queued).or_else(|| said(old.queue_reason.clone()));
         let state = state(Some(old), self.status);
         let Some(started_at) = started_at else {
-            return Ok(Answer::Untimed(Untimed { id: id(run_id)?, is_over: state.is_over() }));
+            return Ok(FoundRun::Untimed(Untimed { id: id(run_id)?, is_over: state.is_over() }));
         };
-        Ok(Answer::Run(Box::new(Run {
+        Ok(FoundRun::Run(Box::new(Run {
             id: id(run_id)?,
             job_id: id(self.job_id.ok_or_else(|| lacks("job_id"))?)?,
             name: said(self.run_name),

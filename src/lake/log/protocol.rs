@@ -74,7 +74,7 @@ impl Unsupported {
         } else {
             format!(
                 "a newer ops-runbook made version {version}, or another program changed the table. Run the newest ops-runbook. If \
-                 it refuses too, move the folder {table} away: the next command that needs it makes it anew from the audit log"
+                 it refuses too, move the folder {table} away: the next command that needs it rebuilds it from the audit log"
             )
         }
     }

@@ -6,6 +6,7 @@
 use crate::{
     databricks::{Client, error::ApiError},
     lake::location::{CatalogPlace, SchemaName, VolumeName},
+    tables::ddl::quoted,
 };
 
 /// In a statement where it is not known who asks.
@@ -132,10 +133,6 @@ fn in_sql(SchemaName { catalog, schema }: &SchemaName) -> String {
 
 fn volume_in_sql(VolumeName { schema, volume }: &VolumeName) -> String {
     format!("{}.{}", in_sql(schema), quoted(volume))
-}
-
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }
 
 #[cfg(test)]

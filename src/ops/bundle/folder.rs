@@ -1,6 +1,6 @@
 //! Which files of a bundle folder are written.
 //!
-//! A manifest in the folder holds the hash of each file as it was written. A file that still has that hash was changed by nobody,
+//! A manifest in the folder holds the hash of each file as it was written. A file that still has that hash is unchanged,
 //! so a newer version may replace it.
 
 use std::{
@@ -45,7 +45,7 @@ pub enum FileState {
     KeptOutdated,
     /// People changed it, and it was replaced because that was asked for.
     Replaced,
-    /// This version has no such file, and nobody had changed it.
+    /// This version has no such file, and it was unchanged.
     Removed,
 }
 

@@ -45,6 +45,7 @@ impl Privilege {
 
     /// The privilege that a refusal of the warehouse names.
     fn of_refusal(message: &str) -> Option<Self> {
+        let message = message.to_uppercase().replace('_', " ").replace("EXTERNAL USE SCHEMA", "");
         Self::ALL.into_iter().find(|privilege| *privilege > Self::UseWarehouse && message.contains(privilege.name()))
     }
 

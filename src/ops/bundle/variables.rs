@@ -94,7 +94,7 @@ impl Question {
                 "an id has letters, digits and hyphens only, such as 0123456789abcdef"
             }
             Self::Notify if !is_word || !is_address(answer) => "it is not an e-mail address",
-            Self::ServicePrincipal if Uuid::try_parse(answer).is_err() => {
+            Self::ServicePrincipal if answer.len() != 36 || Uuid::try_parse(answer).is_err() => {
                 "an application id is a UUID, such as 00000000-0000-0000-0000-000000000000; it is not the name"
             }
             _ => return Ok(answer.to_owned()),

@@ -10,7 +10,7 @@ use crate::{
     databricks::{
         Client,
         error::ApiError,
-        runs::{Answer, Output, Runs, Untimed},
+        runs::{FoundRun, Output, Runs, Untimed},
     },
     domain::{
         ids::Id,
@@ -158,13 +158,13 @@ impl<'a> Gathered<'a> {
     }
 
     /// Keeps the id of a run without any time.
-    fn timed(&mut self, answer: Answer) -> Option<Run> {
+    fn timed(&mut self, answer: FoundRun) -> Option<Run> {
         match answer {
-            Answer::Run(run) => {
+            FoundRun::Run(run) => {
                 self.untimed.remove(&run.id);
                 Some(*run)
             }
-            Answer::Untimed(Untimed { id, is_over }) => {
+            FoundRun::Untimed(Untimed { id, is_over }) => {
                 self.untimed.insert(id, is_over);
                 None
             }

@@ -41,6 +41,7 @@ func me(request testserver.Request) any {
 // addRules teaches a server what a real workspace refuses and the server accepts:
 //
 //   - a Unity Catalog grant to a group of the workspace, to an unknown principal, or to the text of an unresolved reference;
+//   - a grant of EXTERNAL USE SCHEMA, which only the owner of the catalog may give: those who deploy here do not own it;
 //   - a secret ACL for an unknown principal, such as the text of an unresolved reference;
 //   - a permission for an unknown user, group or service principal;
 //   - a job or an alert that runs as an unknown principal, or that notifies what is no e-mail address;
@@ -104,6 +105,9 @@ func updateGrants(request testserver.Request) any {
 		known := isUser(name) || slices.Contains(accountGroups, name) || isServicePrincipal(request.Workspace, name)
 		if !known {
 			return refuse(404, "PRINCIPAL_DOES_NOT_EXIST", "Could not find principal with name %s", name)
+		}
+		if slices.Contains(change.Add, catalog.PrivilegeExternalUseSchema) {
+			return refuse(403, "PERMISSION_DENIED", "Only the owner of the catalog can grant EXTERNAL USE SCHEMA")
 		}
 	}
 	return request.Workspace.GrantsUpdate(request, request.Vars["securable_type"], request.Vars["full_name"])

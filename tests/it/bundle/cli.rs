@@ -248,7 +248,7 @@ fn grants_and_permissions_are_those_of_the_readme() {
     assert_eq!(
         workspace.grants(principal),
         [
-            "schema/main.ops CREATE_TABLE,EXTERNAL_USE_SCHEMA,SELECT,USE_SCHEMA",
+            "schema/main.ops CREATE_TABLE,SELECT,USE_SCHEMA",
             "volume/main.ops.digests READ_VOLUME,WRITE_VOLUME",
             "volume/main.ops.inbox READ_VOLUME,WRITE_VOLUME",
             "volume/main.ops.lake READ_VOLUME,WRITE_VOLUME"
@@ -257,7 +257,7 @@ fn grants_and_permissions_are_those_of_the_readme() {
     let app = workspace.cli(&["apps", "get", "mcp-ops-runbook", "-o", "json"]).ok().json();
     assert_eq!(
         workspace.grants(text(&app["service_principal_client_id"])),
-        ["schema/main.ops EXTERNAL_USE_SCHEMA,USE_SCHEMA", "volume/main.ops.lake READ_VOLUME,WRITE_VOLUME"]
+        ["schema/main.ops USE_SCHEMA", "volume/main.ops.lake READ_VOLUME,WRITE_VOLUME"]
     );
 
     let user = workspace.ready("user");
