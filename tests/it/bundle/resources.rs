@@ -89,7 +89,8 @@ fn jobs_run_when_they_should() {
     let berlin = resources("prod", &[("time_zone", "Europe/Berlin")]);
     let digest = &berlin["jobs"]["digest"];
     assert_eq!(digest["schedule"]["timezone_id"], "Europe/Berlin");
-    assert_eq!(command_line(&digest["tasks"][0])[..3], ["digest", "--tz", "Europe/Berlin"]);
+    let task = tasks(digest).iter().find(|task| task["task_key"] == "digest").unwrap();
+    assert_eq!(command_line(task)[..3], ["digest", "--tz", "Europe/Berlin"]);
 }
 
 #[test]
