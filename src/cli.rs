@@ -64,9 +64,6 @@ struct Global {
     /// Of a lake at uc://catalog.schema: where its files are; the schema's own storage unless given
     #[arg(long, global = true, value_name = "URI", env = "OPS_RUNBOOK_CATALOG_ROOT")]
     catalog_root: Option<String>,
-    /// Where SQL finds the lake's files, of a lake in a volume that --lake names otherwise: /Volumes/catalog/schema/volume
-    #[arg(long, global = true, value_name = "PATH", env = "OPS_RUNBOOK_VOLUME_PATH", hide = true)]
-    volume_path: Option<String>,
     /// Print JSON for programs instead of text for people
     #[arg(long, global = true)]
     json: bool,
@@ -76,6 +73,9 @@ struct Global {
     /// Key for the digests that let equal redacted secrets be recognised; without one they carry none
     #[arg(long, global = true, value_name = "KEY", env = "OPS_RUNBOOK_REDACTION_KEY", hide_env_values = true)]
     redaction_key: Option<String>,
+    /// Where SQL finds the lake's files, of a lake in a volume that --lake names otherwise: /Volumes/catalog/schema/volume
+    #[arg(long, global = true, value_name = "PATH", env = "OPS_RUNBOOK_VOLUME_PATH", hide = true)]
+    volume_path: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

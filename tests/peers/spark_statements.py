@@ -4,6 +4,7 @@ Values are written as the API writes them: timestamps cut to milliseconds. Over 
 schema, whose sessions have the extension of Delta that writing needs, they are put in as literals.
 """
 
+import concurrent.futures
 import datetime
 import http.server
 import json
@@ -63,37 +64,68 @@ def written(found):
     }
 
 
-class Lost(Exception):
-    """An answer that does not arrive."""
+WAIT = 5  # seconds until a statement that still runs is answered as such
+AT_ONCE = 32
 
 
 class Refused(Exception):
     """A statement that is not run."""
 
 
-def handler(answer, reason, tables=lambda name: None):
-    """answer(asked) makes the answer to a statement, tables(name) tells of a table what Unity Catalog knows."""
+class Lost(Exception):
+    """An answer that does not arrive, of a statement that was begun."""
+
+
+class Running:
+    """Statements that were begun, by id."""
+
+    def __init__(self, reason):
+        self.reason = reason
+        self.workers = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
+        self.begun = {}
+
+    def begin(self, work):
+        statement = str(uuid.uuid4())
+        self.begun[statement] = self.workers.submit(work)
+        return statement
+
+    def wait(self):
+        """Waits until everything has ended."""
+        concurrent.futures.wait(self.begun.values())
+
+    def state(self, statement):
+        """What the API says of a statement, which may take WAIT seconds."""
+        try:
+            made = self.begun[statement].result(WAIT)
+        except concurrent.futures.TimeoutError:
+            made = {"status": {"state": "RUNNING"}}
+        except Exception as error:
+            message = self.reason(error)
+            print(message, file=sys.stderr)
+            made = {"status": {"state": "FAILED", "error": {"error_code": "BAD_REQUEST", "message": message}}}
+        return {"statement_id": statement, **made}
+
+
+def handler(running, begin, tables=lambda name: None):
+    """begin(asked) begins a statement and returns its id, tables(name) tells of a table what Unity Catalog knows."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            name = self.path.rpartition("/")[2]
+            folder, _, name = self.path.rpartition("/")
+            if folder.endswith("/sql/statements"):
+                self.say(200, running.state(name))
+                return
             found = tables(name)
             self.say(200 if found else 404, found or {"error_code": "TABLE_DOES_NOT_EXIST", "message": name})
 
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             try:
-                made = answer(asked)
-            except Lost:
-                self.close_connection = True
-                return
+                self.say(200, running.state(begin(asked)))
             except Refused as error:
                 self.say(400, {"error_code": "INVALID_STATE", "message": str(error)})
-                return
-            except Exception as error:
-                print(error, file=sys.stderr)
-                made = {"status": {"state": "FAILED", "error": {"error_code": "BAD_REQUEST", "message": reason(error)}}}
-            self.say(200, {"statement_id": str(uuid.uuid4()), **made})
+            except Lost:
+                self.close_connection = True
 
         def say(self, status, answer):
             body = json.dumps(answer).encode()
@@ -125,7 +157,8 @@ def serve(spark, reason, lake, sql):
 
         return spark.with_session(work, extended=False)
 
-    url = started(handler(with_views, reason))
+    running = Running(reason)
+    url = started(handler(running, lambda asked: running.begin(lambda: with_views(asked))))
     return {"url": url, "warehouse_id": "spark", "catalog": "c", "schema": "s"}
 
 
@@ -139,16 +172,17 @@ class Schema:
     """A schema with tables and views of its own, and what is to go wrong there.
 
     inserts: how many more INSERT statements are run; None is all. Any statement after that is refused.
-    lost: how many more INSERT statements are run without an answer; "late" ones run after the connection has ended.
+    lost: how many more INSERT statements are run without an answer. With "late" the connection ends while they run.
     together: the next so many INSERT statements start at once, when all of them have arrived.
     """
 
     LIMIT = 600  # seconds to wait for another statement
 
     def __init__(self, spark, reason, name):
-        self.spark, self.reason, self.name = spark, reason, name
+        self.spark, self.name, self.running = spark, name, Running(lambda error: str(error))
+        self.reason = reason
         self.lock = threading.Lock()
-        self.inserts, self.lost, self.late, self.background = None, 0, False, []
+        self.inserts, self.lost, self.late = None, 0, False
         self.expect(0)
         self.conflicts = 0
         spark.with_session(lambda session: session.sql(f"CREATE SCHEMA `{name}`"))
@@ -175,27 +209,29 @@ class Schema:
                     self.conflicts += 1
             raise type("Failed", (Exception,), {})(self.reason(error)) from error
 
-    def answer(self, asked):
+    def begin(self, asked):
         is_insert = asked["statement"].startswith("INSERT ")
         with self.lock:
             if self.inserts == 0:
                 raise Refused("stopped")
             if is_insert and self.inserts:
                 self.inserts -= 1
-            lose = is_insert and self.lost > 0
-            self.lost -= lose
+            is_lost, late = is_insert and self.lost > 0, self.late
+            self.lost -= is_lost
             meeting = self.meeting if is_insert and self.expected > 0 else None
             self.expected -= meeting is not None
-            if lose and self.late:
-                self.background.append(threading.Thread(target=self.run, args=(asked,)))
-                self.background[-1].start()
-                raise Lost
-        if meeting:
-            meeting.wait(self.LIMIT)
-        made = self.run(asked)
-        if lose:
+
+        def work():
+            if meeting:
+                meeting.wait(self.LIMIT)
+            return self.run(asked)
+
+        statement = self.running.begin(work)
+        if is_lost:
+            if not late:
+                concurrent.futures.wait([self.running.begun[statement]])
             raise Lost
-        return made
+        return statement
 
     def table(self, name):
         exists = self.do(lambda session: session.catalog.tableExists(name.rpartition(".")[2]))
@@ -208,7 +244,7 @@ SCHEMAS = {}
 def serve_schema(spark, reason, name):
     """Serves a new schema on a port of its own; says how to reach it."""
     schema = SCHEMAS[name] = Schema(spark, reason, name)
-    url = started(handler(schema.answer, lambda error: str(error), schema.table))
+    url = started(handler(schema.running, schema.begin, schema.table))
     return {"url": url, "warehouse_id": "spark", "catalog": "spark_catalog", "schema": name}
 
 
@@ -216,10 +252,9 @@ def in_schema(name, inserts=None, lost=0, late=False, together=0, run=(), digest
     """Sets what is to go wrong in a schema from now on, and runs statements there. Returns how many conflicts there were,
     and with digests rows and digest of every table."""
     schema = SCHEMAS[name]
-    for running in schema.background:
-        running.join()
+    schema.running.wait()
     with schema.lock:
-        schema.inserts, schema.lost, schema.late, schema.background = inserts, lost, late, []
+        schema.inserts, schema.lost, schema.late = inserts, lost, late
         schema.expect(together)
     for sql in run:
         schema.do(lambda session: session.sql(sql))

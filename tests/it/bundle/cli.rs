@@ -351,10 +351,11 @@ fn a_variable_that_is_missing_is_named_and_the_file_of_variables_counts() {
     for (kind, key) in [("dashboards", "operations"), ("alerts", "recurring_issues")] {
         assert_eq!(valid["resources"][kind][key]["warehouse_id"], "0123456789abcdef", "{kind}");
     }
-    let tasks = list(&valid["resources"]["jobs"]["setup"]["tasks"]);
-    let register = tasks.iter().find(|task| task["task_key"] == "register").unwrap();
-    let register = &register["spark_python_task"]["parameters"];
-    assert!(list(register).contains(&json!("0123456789abcdef")), "{register}");
+    let tasks = list(&valid["resources"]["jobs"]["setup"]["tasks"]).iter();
+    for task in tasks.filter(|task| ["register", "copy"].contains(&text(&task["task_key"]))) {
+        let parameters = list(&task["spark_python_task"]["parameters"]);
+        assert!(parameters.contains(&json!("0123456789abcdef")), "{parameters:?}");
+    }
 }
 
 /// The CLI names no variable, but where the empty value is used: what stands there explains it.
