@@ -258,11 +258,11 @@ impl Proposals {
 
 /// The commands that deploy the folder.
 fn next_steps(args: &InitArgs, target: Target) -> Vec<String> {
+    let profile = workspace::profile();
     let folder = args.folder.display().to_string();
     let mut tail = vec!["--target", target.name()];
-    let profile = std::env::var("DATABRICKS_CONFIG_PROFILE").unwrap_or_default();
-    if !profile.trim().is_empty() {
-        tail.extend(["--profile", &profile]);
+    if let Some(profile) = profile.as_deref() {
+        tail.extend(["--profile", profile]);
     }
     let steps: [&[&str]; 3] =
         [&["cd", &folder], &["databricks", "bundle", "deploy"], &["databricks", "bundle", "run", "setup"]];

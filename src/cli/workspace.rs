@@ -27,6 +27,11 @@ pub fn secrets() -> Secrets<'static> {
     Secrets { environment: &environment, workspace: &asked }
 }
 
+/// The profile that the environment names.
+pub fn profile() -> Option<String> {
+    environment("DATABRICKS_CONFIG_PROFILE")
+}
+
 /// # Errors
 /// [`Failure::Auth`], or that the profiles file cannot be read.
 pub fn settings() -> Result<Settings, Failure> {

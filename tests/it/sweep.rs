@@ -190,7 +190,7 @@ async fn a_run_without_a_start_time_leaves_the_others_as_they_are() {
     let start = recorded.iter().find(|run| run.run_id.as_str() == "2").unwrap().started_at;
     assert_eq!(start.micros(), BASE * 1_000, "the start of its first task");
 
-    // The third was under way: its start, which is told at last, is before those that are listed.
+    // The third was under way: its start, known only now, is before those that are listed.
     clock.store(BASE + 14 * HOUR, Ordering::SeqCst);
     let (second, _) = sweep_at(folder.path(), &fake, BASE + 14 * HOUR, Options::default()).await;
     assert_eq!(runs(&second), (texts(&["3"]), texts(&[])), "{second:#?}");

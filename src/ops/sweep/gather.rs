@@ -44,7 +44,7 @@ pub struct Gathered<'a> {
     /// Runs by the task run that started them.
     started: HashMap<Id, Id>,
     redacted: BTreeMap<Id, Redactions>,
-    /// Runs without any time, by id; whether each is over.
+    /// Runs without any time, by id; whether each has ended.
     untimed: BTreeMap<Id, bool>,
 }
 
