@@ -192,10 +192,8 @@ async fn the_lake_is_checked_with_the_workspace_where_there_is_one() {
     assert!(init.status.success(), "{}", err(&init));
     let output = desk.run(&settings, &["doctor", "--workspace", "--json"]).await;
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (&found["workspace"]["user"], &found["lake"], &found["usable"]),
-        (&json!("a"), &json!("./ops-lake"), &json!(true))
-    );
+    assert_eq!((&found["workspace"]["user"], &found["usable"]), (&json!("a"), &json!(true)));
+    assert!(found["lake"].as_str().unwrap().trim_end_matches('/').ends_with("/ops-lake"), "{found}");
     let output = desk.run(&settings[..1], &["doctor", "--workspace"]).await;
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));

@@ -96,7 +96,8 @@ fn parsed(files: &[PathBuf]) -> Vec<Value> {
 fn complete_overrides(parsed: &mut [Value]) {
     let (bundle, resources) = parsed.split_first_mut().unwrap();
     let targets = bundle["targets"].as_object_mut().unwrap().values_mut();
-    for (kind, overrides) in targets.flat_map(|target| target["resources"].as_object_mut().unwrap()) {
+    let overridden = targets.filter_map(|target| target.get_mut("resources")?.as_object_mut());
+    for (kind, overrides) in overridden.flatten() {
         for (key, fields) in overrides.as_object_mut().unwrap() {
             let original = resources.iter().find_map(|file| file["resources"].get(kind)?.get(key)).unwrap();
             for (name, value) in original.as_object().unwrap() {
