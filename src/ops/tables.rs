@@ -114,7 +114,9 @@ pub async fn register(
     for def in catalog::all() {
         check_name(lake, client, warehouse, def).await?;
     }
-    for step in steps {
+    // Views name columns that a table of an earlier version lacks.
+    let (views, tables): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.kind == StepKind::View);
+    for step in tables {
         execute(warehouse, &step.sql).await?;
         done(step);
     }
@@ -122,6 +124,10 @@ pub async fn register(
         for def in catalog::all() {
             add_missing_columns(warehouse, def).await?;
         }
+    }
+    for step in views {
+        execute(warehouse, &step.sql).await?;
+        done(step);
     }
     Ok(())
 }

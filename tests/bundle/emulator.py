@@ -38,6 +38,7 @@ COLUMN = re.compile(r'^  "(\w+)" (\w+)', re.MULTILINE)
 COPIED = re.compile(r'FROM delta\."/Volumes/[^"]*/(\w+)"')
 COMMENTED = re.compile(r"(CREATE OR REPLACE VIEW \"\w+\") COMMENT '(?:[^']|'')*'(?=\s)")  # in the middle, as Databricks has it
 KINDS = {"string": "STRING", "long": "BIGINT", "integer": "INT", "double": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP"}
+ANSWERED = {"BIGINT": "LONG", "HUGEINT": "LONG", "INTEGER": "INT", "VARCHAR": "STRING", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP"}
 
 
 def serve(folder, store, vended, volume):
@@ -114,7 +115,8 @@ def let_tables_be_registered(store, volume):
     """MiniLake registers tables only whose columns stand in the statement, where Databricks takes them from the table's log; it
     knows no comments of columns and views, and no Delta table in the URL `volume`, which its SQL finds at /Volumes.
 
-    It reads no object store, so that views of registered tables stand on empty tables with these columns.
+    It reads no object store, so that views of registered tables stand on empty tables with these columns. Its answers have the
+    types' names and the cells of DuckDB, and are put as Databricks puts them.
     """
     from minilake.models.unity_catalog import ColumnInfo, CreateTableRequest
     from minilake.services import sql_statements, unity_catalog
@@ -146,9 +148,15 @@ def let_tables_be_registered(store, volume):
             if not files:
                 return [], [], []
             sql = COPIED.sub(f"FROM read_parquet({files})", sql)
-        return await execute(warehouse, COMMENTED.sub(r"\1", sql, count=1), catalog, schema)
+        columns, types, rows = await execute(warehouse, COMMENTED.sub(r"\1", sql, count=1), catalog, schema)
+        return columns, [ANSWERED.get(kind, kind) for kind in types], [[as_text(cell) for cell in row] for row in rows]
 
     sql_statements._execute_sql_real_typed = run
+
+
+def as_text(cell):
+    """A cell of an answer: Databricks sends texts, MiniLake JSON's own kinds."""
+    return json.dumps(cell) if isinstance(cell, (bool, int, float)) else cell
 
 
 def files_of(store):

@@ -23,7 +23,7 @@ use crate::{
     peers::ours,
     spark,
     support::{EXAMPLES, Place, binary, demo_lake, example, finish, json_lines, lake_at, ok, report, run},
-    wait::output_of,
+    wait::{is_long, output_of, repetitions},
 };
 
 /// A lake, and a schema of Spark with an API in front.
@@ -128,21 +128,26 @@ fn lake_rows(lake: &Path) -> Vec<(String, u64)> {
     tables.filter(|(_, rows)| *rows > 0).collect()
 }
 
-/// The process ends after each statement that inserts; the next one goes on.
+/// The process ends between two statements that insert; the next one goes on.
 #[test]
 fn a_copy_that_is_killed_between_statements_is_finished_by_the_next_one_on_spark() {
     let catalog = Catalog::on_spark();
     EXAMPLES.iter().for_each(|name| drop(ok(&catalog.lake(), &["record", &example(name)])));
     catalog.register();
     let tables = lake_rows(&catalog.lake()).len();
-    for filled in 1..=tables {
-        catalog.set(json!({ "inserts": 1 }));
+    let mut filled = 0;
+    for inserts in repetitions(vec![1, 3], vec![1; tables]) {
+        catalog.set(json!({ "inserts": inserts }));
         let output = catalog.run(&["tables", "copy", "--run"]);
         assert!(!output.status.success() && err(&output).contains("stopped"), "{filled}: {}", err(&output));
         let counted = catalog.set(json!({ "digests": true }))["tables"].clone();
         let found = counted.as_object().unwrap().values().filter(|table| table["rows"] != 0).count();
+        filled += inserts;
         assert_eq!(found, filled, "{counted}");
     }
+    assert!(filled < tables || is_long());
+    catalog.set(json!({}));
+    assert_eq!(catalog.copy().len(), tables - filled);
     catalog.assert_equal();
     assert!(catalog.copy().is_empty(), "everything was copied");
     let (state, seen, code) = catalog.doctor();
