@@ -1,6 +1,6 @@
-"""A folder of the user's cache that a script makes once, for bundle/build and the tests.
+"""Folders of the user's cache that scripts make once. Used by bundle/build and the tests.
 
-Works on Linux and macOS with nothing but Python.
+Needs only Python, on Linux or macOS.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ BETWEEN_ATTEMPTS = 0.1  # seconds
 
 
 class CacheError(Exception):
-    """Why a folder cannot be had."""
+    """The reason why a folder is not available."""
 
 
 def folder_of(name, files):
-    """The folder NAME-HASH in the cache; the hash is of the contents of `files`."""
+    """Returns the folder NAME-HASH in the cache. The hash is that of the contents of `files`."""
     digest = hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()
     return CACHE / f"{name}-{digest[:12]}"
 
 
 @contextlib.contextmanager
 def locked(path, seconds, waiting=lambda: None):
-    """Holds a lock that other processes respect. Calls `waiting` once if another process holds it; fails after `seconds`."""
+    """Holds a lock between processes. Calls `waiting` once if another process holds it. Fails after `seconds`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         until = time.monotonic() + seconds

@@ -2,23 +2,24 @@
 
     launcher.py --binary FILE [OPTION ...] -- ARGUMENT ...
 
-A spark_python_task can start Python only, a workspace file may have lost its run bit, and no file of an app may be larger than
-10 MB. So the binary is deployed in parts, one set for each processor. The launcher puts the parts for its machine together on
-local disk, and runs the result as a subprocess. What stands behind `--` reaches it as it is; its output is the output of the
-task. Any exit code but 0 fails the task, 6 (try again) too: the job's retry runs the same again, and what was recorded already is
-recorded once.
+A spark_python_task can start only Python, a workspace file may lack its executable bit, and a file of an app may not be larger
+than 10 MB. The binary is therefore deployed in parts, one set for each processor. The launcher joins the parts for its machine on
+local disk and runs the result as a subprocess. It passes the arguments after `--` unchanged; the subprocess's output is the output
+of the task. Any exit code except 0 fails the task, including 6 (try again). The job may then retry the task: each request is
+recorded only once.
 
-    --binary FILE       the binary; or, where there is no such file, what FILE-PROCESSOR.gz.00, FILE-PROCESSOR.gz.01 ... are the
-                        parts of; PROCESSOR is x86_64 or aarch64
-    --fill NAME         $NAME in the binary's arguments becomes what the variable NAME is here; apps are started without a shell
-    --env NAME=VALUE    a variable for its environment; serverless compute has no setting for that
-    --scope SCOPE       the secret scope that --secret and --secrets read
-    --secret KEY        the secret KEY as the variable KEY; the task fails if there is none
-    --secrets PATTERNS  every secret whose key matches one of these, separated by commas, such as AWS_*; there may be none
+    --binary FILE       the binary; if there is no such file, it is joined from FILE-PROCESSOR.gz.00, FILE-PROCESSOR.gz.01 ...;
+                        PROCESSOR is x86_64 or aarch64
+    --fill NAME         replaces $NAME in the binary's arguments with the environment variable NAME; apps start without a shell
+    --env NAME=VALUE    sets an environment variable of the binary; serverless compute has no setting for that
+    --scope SCOPE       the secret scope of --secret and --secrets
+    --secret KEY        passes the secret KEY as the environment variable KEY; the task fails if the secret is missing
+    --secrets PATTERNS  passes all secrets whose keys match one of these patterns, separated by commas, such as AWS_*; a pattern
+                        may match none
 
-The binary gets the workspace and the credentials of whom the task runs as (DATABRICKS_HOST, DATABRICKS_TOKEN); or those of a
-service principal, when DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET are among the variables or secrets. No secret is an
-argument, and none that is handed over is let through to the output.
+The binary gets the host and the credentials of the task's identity (DATABRICKS_HOST, DATABRICKS_TOKEN). It gets those of a
+service principal if DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET are among the variables or secrets. Secrets are never passed
+as arguments, and are removed from the output.
 """
 
 import argparse
@@ -40,24 +41,24 @@ from collections import deque
 from pathlib import Path
 
 TRY_AGAIN = 6
-GRACE_SECONDS = 20  # between asking the binary to end and ending it
+GRACE_SECONDS = 20  # between SIGTERM and SIGKILL for the binary
 TAIL_LINES = 20  # of standard error, repeated in the task's error
-SHORTEST_SECRET = 8  # shorter ones would blank out ordinary words
+SHORTEST_SECRET = 8  # masking shorter ones would hide ordinary words
 PROCESSORS = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
-HINT = "make it with `ops-runbook bundle init` or bundle/build, and deploy again"
+HINT = "create it with `ops-runbook bundle init` or bundle/build, then deploy again"
 
 
 class LauncherError(Exception):
-    """Why the task fails. Databricks shows the text as the task's error."""
+    """The reason why the task fails. Databricks shows the text as the task's error."""
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message):  # the default ends the interpreter, which Databricks may take for success
-        raise LauncherError(f"the launcher's parameters are wrong: {message}")
+    def error(self, message):  # the default exits the interpreter, which Databricks may treat as success
+        raise LauncherError(f"invalid parameters of the launcher: {message}")
 
 
 def parse(argv):
-    """The launcher's own options, and the binary's arguments."""
+    """Returns the launcher's own options and the binary's arguments."""
     parser = _Parser(prog="launcher.py", add_help=False, allow_abbrev=False)
     parser.add_argument("--binary", type=Path, required=True)
     parser.add_argument("--env", action="append", default=[])
@@ -66,7 +67,7 @@ def parse(argv):
     parser.add_argument("--secrets", default="")
     parser.add_argument("--fill", action="append", default=[])
     if "--" not in argv:
-        parser.error("there is no -- before the binary's arguments")
+        parser.error("missing -- before the binary's arguments")
     end = argv.index("--")
     options = parser.parse_args(argv[:end])
     options.secrets = [pattern.strip() for pattern in options.secrets.split(",") if pattern.strip()]
@@ -78,17 +79,17 @@ def parse(argv):
 
 
 def filled(arguments, names):
-    """The arguments with the values of some variables in them."""
+    """Returns the arguments with the values of the named environment variables filled in."""
     missing = [name for name in names if name not in os.environ]
     if missing:
-        raise LauncherError(f"there is no variable {missing[0]}, which --fill names")
+        raise LauncherError(f"the environment variable {missing[0]}, named by --fill, is not set")
     for name in names:
         arguments = [argument.replace(f"${name}", os.environ[name]) for argument in arguments]
     return arguments
 
 
 def workspace():
-    """A client of the workspace the task runs in, or None where there is none, as in tests."""
+    """Returns a client of the task's workspace, or None without a workspace, as in tests."""
     try:
         from databricks.sdk import WorkspaceClient
     except ImportError:
@@ -96,36 +97,36 @@ def workspace():
     try:
         return WorkspaceClient()
     except ValueError as error:
-        tell(f"no credentials of a workspace were found: {error}")
+        log(f"no credentials of a workspace found: {error}")
         return None
 
 
 def secrets(options, client):
-    """The secrets that were asked for, by key."""
+    """Returns the requested secrets by key."""
     if options.scope is None:
         return {}
     if client is None:
-        raise LauncherError("secrets were asked for, but there is no workspace to ask for them")
+        raise LauncherError("secrets are requested, but there is no workspace to read them from")
     store = client.dbutils.secrets
     try:
         there = [secret.key for secret in store.list(options.scope)]
         missing = [key for key in options.secret if key not in there]
         if missing:
             raise LauncherError(
-                f"the secret scope {options.scope} lacks {', '.join(missing)}; "
-                f"put it there: databricks secrets put-secret {options.scope} {missing[0]}"
+                f"the secret scope {options.scope} has no secret {', '.join(missing)}; "
+                f"add it: databricks secrets put-secret {options.scope} {missing[0]}"
             )
         wanted = [*options.secret, *options.secrets]
         keys = [key for key in there if any(fnmatch.fnmatchcase(key, pattern) for pattern in wanted)]
         return {key: store.get(options.scope, key) for key in keys}
     except LauncherError:
         raise
-    except Exception as error:  # SDK and runtime raise different classes
-        raise LauncherError(f"the secret scope {options.scope} cannot be read: {error}") from error
+    except Exception as error:  # the SDK and the runtime raise different classes
+        raise LauncherError(f"cannot read the secret scope {options.scope}: {error}") from error
 
 
 def credentials(environment, client):
-    """The variables that let the binary into the workspace, and those that would point it elsewhere as None."""
+    """Returns the environment variables that log the binary in to the workspace. Variables to be removed are None."""
     if client is None:
         return {}
     found = {"DATABRICKS_HOST": client.config.host, "DATABRICKS_AUTH_TYPE": None, "DATABRICKS_CONFIG_PROFILE": None}
@@ -133,13 +134,13 @@ def credentials(environment, client):
         return {**found, "DATABRICKS_TOKEN": None, "DATABRICKS_AUTH_TYPE": "oauth-m2m"}
     scheme, _, token = client.config.authenticate().get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
-        tell("the workspace's credentials are no bearer token; the binary gets none")
+        log("the workspace's credentials are not a bearer token; the binary gets no credentials")
         return found
     return {**found, "DATABRICKS_TOKEN": token, "DATABRICKS_AUTH_TYPE": "pat"}
 
 
 def environment_for(options, client):
-    """The binary's environment, and the values in it that must not be seen."""
+    """Returns the binary's environment, and the secret values in it."""
     secret = secrets(options, client)
     given = {**os.environ, **dict(pair.split("=", 1) for pair in options.env), **secret}
     entry = credentials(given, client)
@@ -149,7 +150,7 @@ def environment_for(options, client):
 
 
 def masks(values):
-    """What to blank out: every line of every secret, the longest first."""
+    """Returns the texts to mask: every line of every secret, the longest first."""
     lines = {line.strip() for value in values if value for line in value.splitlines()}
     return sorted((line for line in lines if len(line) >= SHORTEST_SECRET), key=len, reverse=True)
 
@@ -161,7 +162,7 @@ def masked(text, hidden):
 
 
 class _Parts(io.RawIOBase):
-    """Files read one after the other, as one."""
+    """A stream of several files, read one after the other."""
 
     def __init__(self, paths):
         self.paths = iter(paths)
@@ -190,19 +191,19 @@ class _Parts(io.RawIOBase):
 
 
 def parts_for(binary, machine):
-    """The parts of the binary for a machine, in order. Never empty."""
+    """Returns the parts of the binary for a machine, in order. Never empty."""
     found = {}
     for part in sorted(binary.parent.glob(f"{binary.name}-*.gz.*")):
         found.setdefault(part.name.removeprefix(f"{binary.name}-").partition(".gz.")[0], []).append(part)
     parts = found.get(PROCESSORS.get(machine.lower()))
     if parts:
         return parts
-    there = f"only one for {' and '.join(found)}" if found else "none at all"
-    raise LauncherError(f"this machine is {machine}, and {binary.parent} has no binary for it, {there}; {HINT}")
+    others = f"only for {' and '.join(found)}" if found else "and none for another processor"
+    raise LauncherError(f"this machine is {machine}; {binary.parent} has no binary for it, {others}; {HINT}")
 
 
 def copied(binary, folder):
-    """A copy that can be run."""
+    """Returns the path of an executable copy in the folder."""
     local = folder / "ops-runbook"
     try:
         if binary.exists():
@@ -212,41 +213,41 @@ def copied(binary, folder):
             with io.BufferedReader(_Parts(parts)) as joined, gzip.open(joined) as packed, local.open("wb") as file:
                 shutil.copyfileobj(packed, file, 1 << 20)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise LauncherError(f"the parts {parts[0].stem}.* do not belong together: {error}; {HINT}") from error
+        raise LauncherError(f"the parts {parts[0].stem}.* are incomplete or damaged: {error}; {HINT}") from error
     except OSError as error:
-        raise LauncherError(f"the binary {binary} cannot be read: {error.strerror}; {HINT}") from error
+        raise LauncherError(f"cannot read the binary {binary}: {error.strerror}; {HINT}") from error
     local.chmod(0o700)
     return local
 
 
 @contextlib.contextmanager
 def forwarding(process):
-    """SIGTERM, which a cancelled run gets, is the binary's too. Yields the signals that came."""
-    came = []
+    """Forwards SIGTERM, which a cancelled run gets, to the binary. Yields the list of received signals."""
+    received = []
 
     def forward(number, _frame):
-        came.append(number)
+        received.append(number)
         process.terminate()
-        if len(came) == 1:
+        if len(received) == 1:
             last.start()
 
     if threading.current_thread() is not threading.main_thread():
-        yield came  # only the main thread gets signals
+        yield received  # only the main thread gets signals
         return
     last = threading.Timer(GRACE_SECONDS, process.kill)
     last.daemon = True
     before = signal.signal(signal.SIGTERM, forward)
     try:
-        yield came
+        yield received
     finally:
         signal.signal(signal.SIGTERM, before)
         last.cancel()
 
 
 def stream(process, hidden):
-    """Passes on what the binary prints until it has closed both outputs; returns the end of standard error.
+    """Forwards the binary's output until both streams are closed. Returns the end of standard error.
 
-    Only this thread writes: what other threads print may be lost in a notebook's kernel.
+    Only this thread writes: a notebook's kernel may lose the output of other threads.
     """
     lines = queue.Queue()
 
@@ -274,7 +275,7 @@ def stream(process, hidden):
 
 
 def stopped(process):
-    """Ends the binary if it still runs."""
+    """Stops the binary if it still runs."""
     if process.poll() is not None:
         return
     process.terminate()
@@ -286,7 +287,7 @@ def stopped(process):
 
 
 def run(binary, arguments, environment, hidden):
-    """Runs the binary to its end."""
+    """Runs the binary and waits for its exit."""
     try:
         process = subprocess.Popen(
             [binary, *arguments],
@@ -296,16 +297,16 @@ def run(binary, arguments, environment, hidden):
             stderr=subprocess.PIPE,
         )
     except OSError as error:
-        reason = f"it is for Linux, and this machine is {platform.machine()} {platform.system()}"
-        raise LauncherError(f"the binary cannot be run: {error.strerror}; {reason}") from error
+        reason = f"it is built for Linux, and this machine is {platform.machine()} {platform.system()}"
+        raise LauncherError(f"cannot run the binary: {error.strerror}; {reason}") from error
     with process.stdout, process.stderr:
         try:
-            with forwarding(process) as came:
+            with forwarding(process) as received:
                 tail = stream(process, hidden)
                 code = process.wait()
         finally:
             stopped(process)
-    if came:
+    if received:
         raise LauncherError(f"the run was cancelled, and ops-runbook {ending(code)}")
     if code != 0:
         raise LauncherError("\n".join(filter(None, [f"ops-runbook {ending(code)}", tail])))
@@ -313,13 +314,13 @@ def run(binary, arguments, environment, hidden):
 
 def ending(code):
     if code == TRY_AGAIN:
-        return f"ended with exit code {code}: the same has to be run again, which a retry of the task does"
+        return f"exited with code {code} (try again): a retry of the task runs it again"
     if code < 0:
-        return f"was ended by signal {-code}"
-    return f"ended with exit code {code}"
+        return f"was stopped by signal {-code}"
+    return f"exited with code {code}"
 
 
-def tell(text):
+def log(text):
     print(f"launcher: {text}", file=sys.stderr, flush=True)
 
 

@@ -1,17 +1,18 @@
--- What:       how often each cause came from :since to :as_of, and how close it was to recurring: the reason when it is not.
+-- What:       Occurrences of each cause from :since to :as_of, and how close the cause is to recurring. The two window
+--             counts show why a cause does not recur.
 -- Grain:      one row per cause with at least one occurrence.
--- Parameters: :since         TIMESTAMP; what was found earlier is not looked at.
---             :as_of         TIMESTAMP; what was found later is not looked at.
+-- Parameters: :since         TIMESTAMP; earlier findings are ignored.
+--             :as_of         TIMESTAMP; later findings are ignored.
 --             :window_hours  INT, at least 1.
 -- Columns:
 --   cause           the cause, after merges and splits.
---   occurrences     how many, incidents about one job run counted once.
---   incidents       how many incidents.
---   fullest_window  the largest number of occurrences within some :window_hours, ends inclusive.
---   latest_window   the number within the :window_hours that end with the last occurrence.
---   first_at        the first occurrence.
---   last_at         the last occurrence.
---   root_cause      the cause in the words of the latest finding.
+--   occurrences     number of occurrences. Incidents about one job run count once.
+--   incidents       number of incidents.
+--   fullest_window  largest number of occurrences within any :window_hours, both ends included.
+--   latest_window   number of occurrences within the :window_hours that end with the last occurrence.
+--   first_at        time of the first occurrence.
+--   last_at         time of the last occurrence.
+--   root_cause      text of the latest finding.
 WITH findings AS (
   SELECT
     cause,
@@ -36,8 +37,8 @@ occurrences AS (
   FROM findings
   GROUP BY cause, occurrence_key
 ),
--- No arithmetic on timestamps takes a parameter on every engine. A window of whole hours needs none: two moments are at
--- most n hours apart if their hours are fewer apart, or just n, and the second is not further into its hour.
+-- Timestamp arithmetic with a parameter is not portable. A window of whole hours does not need it: two times are at most n
+-- hours apart if their hours differ by less than n, or if they differ by n and the second is not later within its hour.
 clocks AS (
   SELECT
     *,
@@ -46,8 +47,8 @@ clocks AS (
     occurred_at - date_trunc('HOUR', occurred_at) AS rest
   FROM occurrences
 ),
--- Every occurrence comes into the window when it occurs, and leaves it right after the moment a window later. What has
--- come and not left is what the window holds.
+-- Every occurrence enters the window when it occurs and leaves it just after one window length. The window holds the
+-- occurrences that have entered and not left.
 changes AS (
   SELECT
     clocks.cause,

@@ -1,14 +1,14 @@
--- What:       how long incidents with :cause took to resolve, against all others: the median of time_to_resolve_s
---             (views/incidents.sql), of incidents reported from :since on and first resolved up to :as_of whose duration is
---             known.
--- Grain:      one row per cause and since: one, unless looks is given more than the one below.
--- Parameters: :since  TIMESTAMP; what was found or reported earlier is not looked at.
---             :as_of  TIMESTAMP; what was found or resolved later is not looked at.
+-- What:       Median time to resolve of incidents with :cause, compared with all other incidents. It covers incidents
+--             that were reported at or after :since, first resolved at or before :as_of, and have a time_to_resolve_s
+--             (views/incidents.sql).
+-- Grain:      one row per cause and since: one row, unless the caller supplies several pairs in `looks`.
+-- Parameters: :since  TIMESTAMP; earlier findings and reports are ignored.
+--             :as_of  TIMESTAMP; later findings and resolutions are ignored.
 --             :cause  STRING, after merges and splits.
 -- Columns:
---   cause, since               what was looked at.
---   resolved, others_resolved  how many incidents with the cause, and how many without.
---   median_s, others_median_s  their median, seconds; null when there are none.
+--   cause, since               the compared cause and the start of the time range.
+--   resolved, others_resolved  number of incidents with and without the cause.
+--   median_s, others_median_s  their median, seconds; null without incidents.
 WITH looks AS (
   SELECT
     :cause AS cause,

@@ -1,13 +1,13 @@
--- What:       occurrences of causes from :since to :as_of. Incidents about one job run are one occurrence.
+-- What:       Occurrences of causes from :since to :as_of. Incidents about one job run are one occurrence.
 -- Grain:      one row per cause and occurrence_key.
--- Parameters: :since  TIMESTAMP; what was found earlier is not looked at.
---             :as_of  TIMESTAMP; what was found later is not looked at.
+-- Parameters: :since  TIMESTAMP; earlier findings are ignored.
+--             :as_of  TIMESTAMP; later findings are ignored.
 -- Columns:
 --   cause           the cause, after merges and splits.
---   occurrence_key  what the incidents of the occurrence have in common.
---   occurred_at     the earliest found_at of its incidents.
---   incident_id     the incident of its finding with the lowest seq.
---   incidents       how many incidents.
+--   occurrence_key  key that the incidents of the occurrence share.
+--   occurred_at     earliest found_at of its incidents.
+--   incident_id     incident of the finding with the lowest seq.
+--   incidents       number of incidents.
 WITH findings AS (
   SELECT
     cause,

@@ -1,21 +1,22 @@
--- What:       the known causes of a week's incidents, ranked by how many they caused, beside the week before. Of each
---             incident the finding counts that counts at :week_end (views/cause_findings.sql).
+-- What:       Known causes of a week's incidents, ranked by number of incidents and compared with the previous week.
+--             Each incident counts with its current finding at :week_end (views/cause_findings.sql).
 -- Grain:      one row per cause with an incident in the week.
--- Parameters: :week_start    TIMESTAMP; the first moment of the week.
---             :week_end      TIMESTAMP; the first moment after the week. What was found then or later is not looked at.
---             :week_1_start  TIMESTAMP; the first moment of the week before.
---             :since         TIMESTAMP; a cause is new when it did not occur from then until the week. Thirteen weeks
---                            before it, in the digest. Not after :week_1_start.
+-- Parameters: :week_start    TIMESTAMP; the start of the week.
+--             :week_end      TIMESTAMP; the end of the week, not included. Later findings are ignored.
+--             :week_1_start  TIMESTAMP; the start of the previous week.
+--             :since         TIMESTAMP; a cause is new if it did not occur between :since and the week. It must not be
+--                            after :week_1_start. The digest uses 13 weeks before the week.
 -- Columns:
 --   cause               the cause, after merges and splits.
---   root_cause          the cause in the words of its latest finding.
---   incidents           how many incidents of the week have it.
---   rank                1 for the most frequent; causes with as many incidents share a rank, and the next ones are skipped.
---   previous_incidents  how many incidents of the week before have it.
---   previous_rank       its rank in the week before; null when it did not occur then.
---   is_new              true when it did not occur from :since until the week.
---   resources           how many different first affected resources; incidents without one count as one together.
---   first_incident_id   the first incident of the week with it, by found_at; of several the one with the lowest seq.
+--   root_cause          text of the cause's latest finding.
+--   incidents           number of the week's incidents with the cause.
+--   rank                1 for the most frequent cause. Causes with equal counts share a rank; the next ranks are
+--                       skipped.
+--   previous_incidents  number of incidents with the cause in the previous week.
+--   previous_rank       rank in the previous week; null if the cause did not occur then.
+--   is_new              true if the cause did not occur between :since and the week.
+--   resources           number of different first affected resources. Incidents without a resource count as one.
+--   first_incident_id   first incident of the week with the cause, by found_at, then by seq.
 WITH findings AS (
   SELECT
     cause,

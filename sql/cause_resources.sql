@@ -1,16 +1,14 @@
--- What:       the resources about which causes were found from :since to :as_of: what the resources that had a cause can be
---             compared with. An unknown cause is not one.
+-- What:       Resources for which each cause was found from :since to :as_of. Unknown causes are left out.
 -- Grain:      one row per cause, workspace_id, resource_kind and resource_id.
--- Parameters: :since  TIMESTAMP; what was found earlier is not looked at.
---             :as_of  TIMESTAMP; what was found later is not looked at.
+-- Parameters: :since  TIMESTAMP; earlier findings are ignored.
+--             :as_of  TIMESTAMP; later findings are ignored.
 -- Columns:
 --   cause                the cause, after merges and splits.
 --   workspace_id, resource_kind, resource_id  the resource.
---   resource_name        its name, and
---   resource_attributes  its attributes, a JSON object of strings, and
---   found_at             the moment, all of the latest finding about it with the cause: of those that were found last, the
---                        one with the highest seq.
---   is_latest            that finding is the latest about the resource, whatever the cause.
+--   resource_name        name of the resource in its latest finding with the cause, by found_at, then by seq.
+--   resource_attributes  attributes of the resource in that finding, a JSON object of strings.
+--   found_at             time of that finding.
+--   is_latest            true if that finding is the latest one of the resource for any cause.
 WITH ranked AS (
   SELECT
     cause,

@@ -1,17 +1,17 @@
--- What:       best-practice checks made in a week and in each of the four before, by category and result. PARTIAL means
+-- What:       Best-practice checks of a week and of each of the 4 weeks before, by category and result. PARTIAL means
 --             incomplete data, not a warning.
 -- Grain:      one row per week, category and status with at least one check.
--- Parameters: :week_start    TIMESTAMP; the first moment of the week.
---             :week_end      TIMESTAMP; the first moment after the week. What was checked then or later is not looked at.
---             :week_1_start  TIMESTAMP; the first moment of the week before.
---             :week_2_start  TIMESTAMP; the first moment of the second week before.
---             :week_3_start  TIMESTAMP; the first moment of the third week before.
---             :week_4_start  TIMESTAMP; the first moment of the fourth week before.
+-- Parameters: :week_start    TIMESTAMP; the start of the week.
+--             :week_end      TIMESTAMP; the end of the week, not included. Later checks are ignored.
+--             :week_1_start  TIMESTAMP; the start of the previous week.
+--             :week_2_start  TIMESTAMP; the start of the week 2 weeks before.
+--             :week_3_start  TIMESTAMP; the start of the week 3 weeks before.
+--             :week_4_start  TIMESTAMP; the start of the week 4 weeks before.
 -- Columns:
---   week_start  the first moment of the week.
+--   week_start  start of the week.
 --   category    Reliability, Security, Cost Optimization …
 --   status      PASS, FAIL, PARTIAL.
---   checks      how many.
+--   checks      number of checks.
 WITH checked AS (
   SELECT
     category,

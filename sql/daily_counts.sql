@@ -1,12 +1,12 @@
--- What:       incidents reported on each local day of a week and the four before, by type.
+-- What:       Incidents reported on each local day of a week and the 4 weeks before, by type.
 -- Grain:      one row per day and type with at least one incident.
--- Parameters: :week_end      TIMESTAMP; the first moment after the week. What was reported then or later is not looked at.
---             :week_4_start  TIMESTAMP; the first moment of the fourth week before.
---             :time_zone     STRING, the IANA name of the time zone that days are in.
+-- Parameters: :week_end      TIMESTAMP; the end of the week, not included. Later reports are ignored.
+--             :week_4_start  TIMESTAMP; the start of the week 4 weeks before.
+--             :time_zone     STRING, the IANA time zone of days.
 -- Columns:
---   day            the local date.
+--   day            local date.
 --   incident_type  job-failure, validation-gap, security-finding, deprecation, compliance.
---   incidents      how many.
+--   incidents      number of incidents.
 SELECT
   CAST(from_utc_timestamp(reported_at, :time_zone) AS DATE) AS day,
   incident_type,

@@ -1,24 +1,24 @@
--- What:       how long it took to detect, acknowledge, mitigate and resolve the incidents reported in a week, and in each
---             of the four before, as far as it was over at :week_end. The durations are those of views/incidents.sql.
---             Weeks that ended before the ledger knew anything are left out.
+-- What:       Times to detect, acknowledge, mitigate and resolve incidents reported in a week and in each of the 4 weeks
+--             before, as known at :week_end. views/incidents.sql defines the durations. Weeks before the
+--             ledger's records are left out.
 -- Grain:      one row per known week and measure, also without incidents.
--- Parameters: :week_start    TIMESTAMP; the first moment of the week.
---             :week_end      TIMESTAMP; the first moment after the week. What happened then or later is not over.
---             :week_1_start  TIMESTAMP; the first moment of the week before.
---             :week_2_start  TIMESTAMP; the first moment of the second week before.
---             :week_3_start  TIMESTAMP; the first moment of the third week before.
---             :week_4_start  TIMESTAMP; the first moment of the fourth week before.
---             :known_from    TIMESTAMP; the ledger knows nothing before. A week that ends then or earlier is unknown.
+-- Parameters: :week_start    TIMESTAMP; the start of the week.
+--             :week_end      TIMESTAMP; the end of the week, not included. Later events are ignored.
+--             :week_1_start  TIMESTAMP; the start of the previous week.
+--             :week_2_start  TIMESTAMP; the start of the week 2 weeks before.
+--             :week_3_start  TIMESTAMP; the start of the week 3 weeks before.
+--             :week_4_start  TIMESTAMP; the start of the week 4 weeks before.
+--             :known_from    TIMESTAMP; the start of the ledger's records. A week that ends at or before it is unknown.
 -- Columns:
---   week_start  the first moment of the week.
---   measure     detect: impact start to detection. acknowledge: report to the first explicit acknowledgement.
---               mitigate: detection to the first successful REMEDIATE or VERIFY. resolve: report to the first resolution.
---   n           how many durations are known.
---   p50_s       their median, seconds; null when there are none.
---   p95_s       their 95th percentile, seconds, interpolated; null when there are none.
---   open        how many began and are not over, of incidents that are not resolved. What was resolved without it, such
---               as an incident that nobody acknowledged, is neither known nor open.
---   clock_skew  how many are set aside because they would be negative.
+--   week_start  start of the week.
+--   measure     detect: impact start to detection. acknowledge: report to the first explicit acknowledgement. mitigate:
+--               detection to the first successful REMEDIATE or VERIFY. resolve: report to the first resolution.
+--   n           number of known durations.
+--   p50_s       their median, seconds; null if n is 0.
+--   p95_s       their 95th percentile, interpolated, seconds; null if n is 0.
+--   open        number of durations that have started and not ended, in incidents that are not resolved. A duration
+--               that is missing when the incident is resolved, such as time to acknowledge, is neither known nor open.
+--   clock_skew  number of durations left out because they would be negative.
 WITH reported AS (
   SELECT
     CASE
@@ -86,8 +86,8 @@ judged AS (
     coalesce(began_at IS NOT NULL AND ended_at < :week_end AND seconds IS NULL, FALSE) AS is_skewed
   FROM measured
 ),
--- The 95th percentile lies between two of the durations in order: 95 hundredths of the way from the first to the last. What
--- engines interpolate themselves differs in the seventh digit.
+-- The 95th percentile is interpolated between the two sorted durations around position 0.95 * (n - 1). The engines' own
+-- percentile functions differ in the seventh digit.
 ranked AS (
   SELECT
     *,

@@ -1,25 +1,26 @@
--- What:       alerts that fired in a week, and what had become of them by its end, by trigger and severity. An alert that
---             fires anew is the same alert; its severity and routes are those with which it fired last in the week.
--- Grain:      one row per trigger and severity with an alert that fired, or with an evaluation kept quiet.
--- Parameters: :week_start  TIMESTAMP; the first moment of the week.
---             :week_end    TIMESTAMP; the first moment after the week. What happened then or later is not looked at.
+-- What:       Alerts that fired in a week, and their status at its end, by trigger and severity. An alert that fires
+--             again is the same alert. Its severity and routes are those of its last firing in the week.
+-- Grain:      one row per trigger and severity with an alert that fired or a suppressed evaluation.
+-- Parameters: :week_start  TIMESTAMP; the start of the week.
+--             :week_end    TIMESTAMP; the end of the week, not included. Later events are ignored.
 -- Columns:
 --   trigger            missing-evidence, partial-checks, security-finding, recurring, access-issue.
 --   severity           LOW, MEDIUM, HIGH, CRITICAL.
---   fired              how many alerts fired: people were to be told.
---   unrouted           how many of these no route led anywhere.
---   suppressed         how many evaluations held and were kept quiet, because somebody had suppressed the alert or people
---                      had been told too recently. Somebody's suppressing an alert is not an evaluation.
---   acknowledged       how many of those that fired somebody acknowledged after they first did; some may be over since.
---   resolved           how many of those that fired are over: cleared, or resolved by somebody.
---   open               how many of those that fired are neither over, nor acknowledged, nor suppressed.
---   acknowledge_p50_s  the median time from an alert's first firing in the week to its acknowledgement, of those
---                      acknowledged, seconds; null when there are none.
---   sent               notices that they fired, or that nobody had acknowledged them, which were delivered in the week, to
---                      some of the channel's recipients at least; an alert has one for every channel. Null when the week
---                      saw no attempt to deliver any of this row.
---   failed             such notices that were given up in the week, for some of the channel's recipients at least; null
---                      as above. What some were sent and others could not be is both.
+--   fired              number of alerts that fired.
+--   unrouted           number of fired alerts that matched no route.
+--   suppressed         number of evaluations that held but did not fire: the alert was snoozed by a person, or was in
+--                      the cool-down after its last firing. The snooze itself is not an evaluation.
+--   acknowledged       number of fired alerts that were acknowledged after their first firing, including alerts that
+--                      were resolved later.
+--   resolved           number of fired alerts that were cleared by a rule or resolved by a person.
+--   open               number of fired alerts that are neither resolved, acknowledged nor snoozed.
+--   acknowledge_p50_s  median time from the first firing in the week to the acknowledgement, seconds; null without
+--                      acknowledgements.
+--   sent               notifications delivered in the week to at least one recipient of the channel: of the alert, or
+--                      of a missing acknowledgement. An alert has one per channel. Null if the week had no delivery
+--                      attempt for this row.
+--   failed             such notifications given up in the week for at least one recipient of the channel; null as for
+--                      sent. A notification that reached only some recipients counts in both columns.
 WITH events AS (
   SELECT
     seq,

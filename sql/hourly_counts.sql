@@ -1,13 +1,13 @@
--- What:       incidents reported in each local hour of each weekday, in a week and the four before together. In the night
---             in which the clocks go back, an hour that comes twice is one.
+-- What:       Incidents reported in each local hour of each weekday, in a week and the 4 weeks before together. When
+--             clocks go back, the repeated hour counts as one hour.
 -- Grain:      one row per weekday and hour with at least one incident.
--- Parameters: :week_end      TIMESTAMP; the first moment after the week. What was reported then or later is not looked at.
---             :week_4_start  TIMESTAMP; the first moment of the fourth week before.
---             :time_zone     STRING, the IANA name of the time zone that hours and weekdays are in.
+-- Parameters: :week_end      TIMESTAMP; the end of the week, not included. Later reports are ignored.
+--             :week_4_start  TIMESTAMP; the start of the week 4 weeks before.
+--             :time_zone     STRING, the IANA time zone of hours and weekdays.
 -- Columns:
 --   weekday    1 is Monday, 7 is Sunday.
 --   hour       0 to 23.
---   incidents  how many.
+--   incidents  number of incidents.
 WITH reported AS (
   SELECT from_utc_timestamp(reported_at, :time_zone) AS local_at
   FROM incidents

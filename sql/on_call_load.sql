@@ -1,13 +1,14 @@
--- What:       what came in each part of the day, in a week: incidents by reported_at, alerts by the moment they fired.
--- Grain:      one row per part of the day, three in all.
--- Parameters: :week_start  TIMESTAMP; the first moment of the week.
---             :week_end    TIMESTAMP; the first moment after the week. What came then or later is not looked at.
---             :time_zone   STRING, the IANA name of the time zone that hours and weekdays are in.
+-- What:       Incidents and alerts of a week by part of the day: incidents by reported_at, alerts by the time they
+--             fired.
+-- Grain:      one row per part of the day: three rows.
+-- Parameters: :week_start  TIMESTAMP; the start of the week.
+--             :week_end    TIMESTAMP; the end of the week, not included. Later events are ignored.
+--             :time_zone   STRING, the IANA time zone of hours and weekdays.
 -- Columns:
---   band           business: Monday to Friday, 08:00 to 17:59. night: 22:00 to 05:59. evening: the rest.
---   incidents      how many incidents were reported.
---   alerts         how often an alert fired: one that fires anew counts again.
---   urgent_alerts  how often one of severity HIGH or CRITICAL fired.
+--   band           business: Monday to Friday, 08:00 to 17:59. night: 22:00 to 05:59. evening: all other hours.
+--   incidents      number of incidents reported.
+--   alerts         number of firings. An alert that fires again counts again.
+--   urgent_alerts  number of firings with severity HIGH or CRITICAL.
 WITH arrivals AS (
   SELECT
     from_utc_timestamp(reported_at, :time_zone) AS local_at,

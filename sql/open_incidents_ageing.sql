@@ -1,24 +1,23 @@
--- What:       incidents that were open at the end of a week, and for how long. An incident is open from its report until it
---             was resolved for good: one that was closed and reopened counts as open up to its last closing. What became
---             of it later is not looked at. An older list of open incidents can be carried on: then only
---             incidents are looked at that were reported at :known_until or later, or that changed after row :known_seq of
---             the ledger, and those of them that are not open are listed too.
--- Grain:      one row per open incident; when an older list is carried on, one per incident looked at.
--- Parameters: :week_end     TIMESTAMP; the first moment after the week.
---             :known_until  TIMESTAMP; the older list is of the incidents open at that moment. 1970-01-01 without one.
---             :known_seq    BIGINT; a row of the ledger from before :known_until: no row up to it says that an incident of the
---                           older list was resolved. 0 without one: all incidents are looked at.
+-- What:       Incidents that were open at the end of a week, and for how long. An incident is open from its report
+--             until its last closing; later events are ignored. The query can continue an older list of open incidents.
+--             It then reads only incidents that were reported at or after :known_until or changed after ledger row
+--             :known_seq, and returns those that are not open too.
+-- Grain:      one row per open incident; with an older list, one row per incident read.
+-- Parameters: :week_end     TIMESTAMP; the end of the week, not included.
+--             :known_until  TIMESTAMP; the time for which the older list holds. 1970-01-01 without a list.
+--             :known_seq    BIGINT; a ledger row before :known_until. No row up to it resolves an incident of the older
+--                           list. 0 without a list: all incidents are read.
 -- Columns:
 --   incident_id      the incident.
 --   incident_type    job-failure, validation-gap, security-finding, deprecation, compliance.
---   title            one line for people. From outside: hostile in every output language.
---   workspace_id     the id of the workspace.
---   resource_name    the name of the first affected resource.
---   reported_at      when it was reported.
---   acknowledged_at  the first explicit acknowledgement; null unless it came before :week_end.
---   age_hours        hours from the report to :week_end; negative when it was reported later.
+--   title            one-line title. Untrusted text: escape it in every output format.
+--   workspace_id     id of the workspace.
+--   resource_name    name of the first affected resource.
+--   reported_at      time of the report.
+--   acknowledged_at  time of the first explicit acknowledgement; null unless it was before :week_end.
+--   age_hours        hours from the report to :week_end; negative if it was reported later.
 --   age              under-1-day, 1-to-7-days, 7-to-30-days, over-30-days.
---   is_open          false when it was not reported before :week_end, or resolved for good before it.
+--   is_open          false if the incident was reported at or after :week_end, or last closed before it.
 WITH states AS (
   SELECT
     incident_id,

@@ -1,16 +1,17 @@
--- What:       preventive actions that were adopted lately, and how often their cause came in the 28 days of 24 hours before
---             and after. Of each incident the finding counts that counts at :week_end (views/cause_findings.sql).
--- Grain:      one row per cause and action whose latest adoption was at :since or later.
--- Parameters: :week_end  TIMESTAMP; the first moment after the week. What happened then or later is not looked at.
---             :since     TIMESTAMP; actions adopted earlier are left out. Eight weeks before :week_end, in the digest.
+-- What:       Preventive actions that were adopted at or after :since, and the number of incidents with their cause in
+--             the 28 days of 24 hours before and after. Each incident counts with its current finding at :week_end
+--             (views/cause_findings.sql).
+-- Grain:      one row per cause and action whose latest adoption was at or after :since.
+-- Parameters: :week_end  TIMESTAMP; the end of the week, not included. Later events are ignored.
+--             :since     TIMESTAMP; earlier adoptions are ignored. The digest uses 8 weeks before :week_end.
 -- Columns:
---   cause       the cause it is against, after merges and splits.
---   action      its name in the catalogue.
---   state       adopted, effective, recurred: the latest.
---   adopted_at  when it was adopted, the latest time.
---   before      how many incidents with the cause there were in the 28 days before it was adopted.
---   after       how many in the 28 days after, up to :week_end.
---   days_after  how many of the 28 days after are over at :week_end.
+--   cause       the cause that the action prevents, after merges and splits.
+--   action      name of the action in the catalogue.
+--   state       latest state: adopted, effective, recurred.
+--   adopted_at  time of the latest adoption.
+--   before      number of incidents with the cause in the 28 days before the adoption.
+--   after       number of incidents with the cause in the 28 days after the adoption, up to :week_end.
+--   days_after  number of these 28 days that have passed at :week_end.
 WITH ranked_aliases AS (
   SELECT
     cause_fingerprint AS alias,

@@ -1,25 +1,26 @@
--- What:       recurrence episodes: where the same cause came :threshold times within some :window_hours, ends inclusive.
---             Looked at are the findings that count at :as_of (views/cause_findings.sql) and name a cause. Incidents about
---             one job run are one occurrence, at the earliest of their found_at. Consecutive occurrences at most a window
---             apart are a session; the episode begins with the first occurrence of the session's first run of :threshold
---             within a window and lasts to the end of the session. Exact to the microsecond. Of what was found before :since
---             nothing is known: an episode that may begin earlier says so, and incidents about one job run that were
---             reported on both sides of :since count at the earliest on this side.
+-- What:       Recurrence episodes: a cause has at least :threshold occurrences within some :window_hours, both ends
+--             included. The query reads the findings with a cause that are current at :as_of
+--             (views/cause_findings.sql). Incidents about one job run are one occurrence, at the earliest of their
+--             found_at. A session is a series of occurrences whose gaps are at most one window. An episode starts with
+--             the first occurrence of the session's first :threshold occurrences within one window. It ends with the
+--             session. Times are exact to the microsecond. Findings before :since are unknown: may_begin_earlier marks
+--             episodes that may start before it. Incidents about one job run on both sides of :since count from the
+--             earliest one after it.
 -- Grain:      one row per episode.
--- Parameters: :since         TIMESTAMP; what was found earlier is not looked at.
---             :as_of         TIMESTAMP; what was found later is not looked at.
+-- Parameters: :since         TIMESTAMP; earlier findings are ignored.
+--             :as_of         TIMESTAMP; later findings are ignored.
 --             :threshold     INT, at least 1.
 --             :window_hours  INT, at least 1.
 -- Columns:
 --   cause                the cause, after merges and splits.
---   first_at, last_at    its first and last occurrence.
---   occurrences          how many, incidents about one job run counted once.
---   incidents            how many incidents.
---   is_open              false when more than a window has passed at :as_of since last_at.
---   may_begin_earlier    true when its session begins at most a window after :since.
---   last_incident_id     the incident of the last occurrence; here and below, of several the one with the lowest seq.
---   first_incident_id    the incident of the first occurrence.
---   reached_incident_id  the incident with which the threshold was reached first.
+--   first_at, last_at    times of its first and last occurrence.
+--   occurrences          number of occurrences. Incidents about one job run count once.
+--   incidents            number of incidents.
+--   is_open              false if :as_of is more than one window after last_at.
+--   may_begin_earlier    true if its session starts at most one window after :since.
+--   last_incident_id     incident of the last occurrence: the one with the lowest seq, as in the columns below.
+--   first_incident_id    incident of the first occurrence.
+--   reached_incident_id  incident with which the threshold was first reached.
 WITH findings AS (
   SELECT
     cause,
@@ -44,8 +45,8 @@ occurrences AS (
   FROM findings
   GROUP BY cause, occurrence_key
 ),
--- No arithmetic on timestamps takes a parameter on every engine. A window of whole hours needs none: two moments are at
--- most n hours apart if their hours are fewer apart, or just n, and the second is not further into its hour.
+-- Timestamp arithmetic with a parameter is not portable. A window of whole hours does not need it: two times are at most n
+-- hours apart if their hours differ by less than n, or if they differ by n and the second is not later within its hour.
 clocks AS (
   SELECT
     *,
@@ -54,8 +55,8 @@ clocks AS (
     occurred_at - date_trunc('HOUR', occurred_at) AS rest
   FROM occurrences
 ),
--- A run is as many occurrences as the threshold says, the last at most a window after the first. With one frame over the
--- whole cause among them, DataFusion computes all these columns at once and not row by row.
+-- A run is :threshold consecutive occurrences, the last at most one window after the first. One of these columns has a
+-- frame over the whole cause: it makes DataFusion compute all of them at once and not row by row.
 neighbours AS (
   SELECT
     cause,
@@ -82,7 +83,7 @@ neighbours AS (
   FROM clocks
   WINDOW by_time AS (PARTITION BY cause ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST)
 ),
--- A session begins after more than a window without an occurrence, and ends before one.
+-- Sessions are separated by more than one window without an occurrence.
 steps AS (
   SELECT
     *,
@@ -110,7 +111,7 @@ steps AS (
     END AS follows_run
   FROM neighbours
 ),
--- What tells sessions and episodes apart; between these occurrences there are only more of the same.
+-- Keeps only the occurrences that delimit sessions and episodes, and those with several incidents.
 turns AS (
   SELECT
     *,
@@ -122,7 +123,7 @@ turns AS (
   FROM steps
   WHERE is_first OR is_last OR (begins_run AND NOT follows_run) OR incidents > 1
 ),
--- An episode is what follows in a session from its first run on.
+-- An episode is the part of a session that starts with its first run.
 sessions AS (
   SELECT
     *,

@@ -1,15 +1,15 @@
--- What:       the incidents of the recurrence episodes that recurrence.sql finds, with the same parameters.
+-- What:       Incidents of the recurrence episodes that recurrence.sql finds with the same parameters.
 -- Grain:      one row per episode and incident.
--- Parameters: :since         TIMESTAMP; what was found earlier is not looked at.
---             :as_of         TIMESTAMP; what was found later is not looked at.
+-- Parameters: :since         TIMESTAMP; earlier findings are ignored.
+--             :as_of         TIMESTAMP; later findings are ignored.
 --             :threshold     INT, at least 1.
 --             :window_hours  INT, at least 1.
 -- Columns:
---   cause           the cause, after merges and splits; with first_at it names the episode.
---   first_at        the first occurrence of the episode.
---   occurrence_key  incidents with the same one are one occurrence.
---   confidence      the confidence of the finding that counts.
---   …               columns of root_causes, of that finding.
+--   cause           the cause, after merges and splits. cause and first_at identify the episode.
+--   first_at        time of the episode's first occurrence.
+--   occurrence_key  key that the incidents of one occurrence share.
+--   confidence      confidence of the current finding.
+--   …               columns of root_causes, from the current finding.
 WITH findings AS (
   SELECT
     cause,
@@ -34,8 +34,8 @@ occurrences AS (
   FROM findings
   GROUP BY cause, occurrence_key
 ),
--- No arithmetic on timestamps takes a parameter on every engine. A window of whole hours needs none: two moments are at
--- most n hours apart if their hours are fewer apart, or just n, and the second is not further into its hour.
+-- Timestamp arithmetic with a parameter is not portable. A window of whole hours does not need it: two times are at most n
+-- hours apart if their hours differ by less than n, or if they differ by n and the second is not later within its hour.
 clocks AS (
   SELECT
     *,
@@ -44,8 +44,8 @@ clocks AS (
     occurred_at - date_trunc('HOUR', occurred_at) AS rest
   FROM occurrences
 ),
--- A run is as many occurrences as the threshold says, the last at most a window after the first. With one frame over the
--- whole cause among them, DataFusion computes all these columns at once and not row by row.
+-- A run is :threshold consecutive occurrences, the last at most one window after the first. One of these columns has a
+-- frame over the whole cause: it makes DataFusion compute all of them at once and not row by row.
 neighbours AS (
   SELECT
     cause,
@@ -72,7 +72,7 @@ neighbours AS (
   FROM clocks
   WINDOW by_time AS (PARTITION BY cause ORDER BY occurred_at ASC NULLS LAST, occurrence_key ASC NULLS LAST)
 ),
--- A session begins after more than a window without an occurrence, and ends before one.
+-- Sessions are separated by more than one window without an occurrence.
 steps AS (
   SELECT
     *,
@@ -100,7 +100,7 @@ steps AS (
     END AS follows_run
   FROM neighbours
 ),
--- What tells sessions and episodes apart; between these occurrences there are only more of the same.
+-- Keeps only the occurrences that delimit sessions and episodes, and those with several incidents.
 turns AS (
   SELECT
     *,
@@ -112,7 +112,7 @@ turns AS (
   FROM steps
   WHERE is_first OR is_last OR (begins_run AND NOT follows_run) OR incidents > 1
 ),
--- An episode is what follows in a session from its first run on.
+-- An episode is the part of a session that starts with its first run.
 sessions AS (
   SELECT
     *,

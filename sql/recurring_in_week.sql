@@ -1,19 +1,19 @@
--- What:       recurring issues that were open at the end of a week, or that ended in it: the latest event of each by then.
+-- What:       Recurring issues that were open at the end of a week or closed in it, with their latest event by then.
 -- Grain:      one row per episode_id.
--- Parameters: :week_start  TIMESTAMP; the first moment of the week.
---             :week_end    TIMESTAMP; the first moment after the week. What happened then or later is not looked at.
---             :since       TIMESTAMP; an issue of which nothing was recorded since is left out: it would have been closed.
---                          Thirteen weeks before the week, in the digest.
+-- Parameters: :week_start  TIMESTAMP; the start of the week.
+--             :week_end    TIMESTAMP; the end of the week, not included. Later events are ignored.
+--             :since       TIMESTAMP; issues without an event at or after :since are left out. The digest uses 13 weeks
+--                          before the week.
 -- Columns:
 --   episode_id   the issue.
---   incident_id  the incident at which it became one.
---   cause        the cause, after the merges and splits of then.
---   event        opened, updated, closed: the latest event.
---   is_new       true when it was opened in the week.
---   occurrences  how many occurrences it has, incidents about one job run counted once.
---   first_at     its first occurrence.
---   last_at      its last occurrence.
---   detail       the alert as it was raised, JSON: cause, incidents, pattern, preventive actions and more.
+--   incident_id  incident with which the cause became recurring.
+--   cause        the cause, after the merges and splits known then.
+--   event        latest event: opened, updated, closed.
+--   is_new       true if the issue was opened in the week.
+--   occurrences  number of occurrences. Incidents about one job run count once.
+--   first_at     time of the first occurrence.
+--   last_at      time of the last occurrence.
+--   detail       the alert as JSON: cause, incidents, pattern, preventive actions and more.
 WITH events AS (
   SELECT
     episode_id,

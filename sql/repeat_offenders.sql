@@ -1,19 +1,18 @@
--- What:       resources that keep being affected: those with an incident in a week, and at least two in that week and the
---             four before together. Only the first affected resource of an incident counts.
+-- What:       Resources with an incident in a week and at least 2 incidents in that week and the 4 weeks before. Only
+--             the first affected resource of an incident counts.
 -- Grain:      one row per workspace_id, resource_kind and resource_id.
--- Parameters: :week_start    TIMESTAMP; the first moment of the week.
---             :week_end      TIMESTAMP; the first moment after the week. What happened then or later is not looked at.
---             :week_4_start  TIMESTAMP; the first moment of the fourth week before.
+-- Parameters: :week_start    TIMESTAMP; the start of the week.
+--             :week_end      TIMESTAMP; the end of the week, not included. Later events are ignored.
+--             :week_4_start  TIMESTAMP; the start of the week 4 weeks before.
 -- Columns:
 --   workspace_id, resource_kind, resource_id  the resource.
---   resource_name     its name in the latest incident; null when that has none.
---   incidents         how many were reported in the week.
---   incidents_before  how many in the four weeks before.
---   causes            how many different known causes they have, all together; of each incident the finding that counts at
---                     :week_end.
---   runs              how many runs of the job began in the week; null when none is known.
---   failed_runs       how many of these had failed or timed out by :week_end; null when no run is known.
---   last_incident_id  the latest incident, by reported_at; of several the one that the ledger took last.
+--   resource_name     name in the latest incident; null if it has none.
+--   incidents         number of incidents reported in the week.
+--   incidents_before  number of incidents reported in the 4 weeks before.
+--   causes            number of different known causes of all these incidents, by their current findings at :week_end.
+--   runs              number of the job's runs that started in the week; null if no run is known.
+--   failed_runs       number of these runs that had failed or timed out at :week_end; null if no run is known.
+--   last_incident_id  latest incident, by reported_at, then by seq.
 WITH affected AS (
   SELECT
     incident_id,
@@ -62,7 +61,7 @@ offenders AS (
     affected.resource_kind,
     affected.resource_id
 ),
--- A run is seen several times: while it runs, and when it is over.
+-- A run can have several rows: while it runs, and after it has finished.
 sightings AS (
   SELECT
     workspace_id,

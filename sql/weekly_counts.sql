@@ -1,23 +1,22 @@
--- What:       incidents reported in a week, by one dimension at a time, beside the week before and the median of the four
---             weeks before. Values are listed that any incident of the five weeks has, and the total always. Weeks that
---             ended before the ledger knew anything are unknown, not 0.
+-- What:       Incidents reported in a week by one dimension at a time, compared with the previous week and the median
+--             of the 4 weeks before. It lists the values that any incident of the 5 weeks has, and always the total.
+--             Weeks before the ledger's records are unknown, not 0.
 -- Grain:      one row per dimension and value.
--- Parameters: :week_start    TIMESTAMP; the first moment of the week.
---             :week_end      TIMESTAMP; the first moment after the week. What happened then or later is not looked at.
---             :week_1_start  TIMESTAMP; the first moment of the week before.
---             :week_2_start  TIMESTAMP; the first moment of the second week before.
---             :week_3_start  TIMESTAMP; the first moment of the third week before.
---             :week_4_start  TIMESTAMP; the first moment of the fourth week before.
---             :known_from    TIMESTAMP; the ledger knows nothing before. A week that ends then or earlier is unknown.
+-- Parameters: :week_start    TIMESTAMP; the start of the week.
+--             :week_end      TIMESTAMP; the end of the week, not included. Later events are ignored.
+--             :week_1_start  TIMESTAMP; the start of the previous week.
+--             :week_2_start  TIMESTAMP; the start of the week 2 weeks before.
+--             :week_3_start  TIMESTAMP; the start of the week 3 weeks before.
+--             :week_4_start  TIMESTAMP; the start of the week 4 weeks before.
+--             :known_from    TIMESTAMP; the start of the ledger's records. A week that ends at or before it is unknown.
 -- Columns:
 --   dimension      total, type, severity, workspace, category.
---   value          all for the total. Severity: the most urgent of the alerts that fired for the incident since
---                  :week_4_start; none when none did. Category: categories of its checks that FAILed; an incident
---                  counts in each of them.
---   incidents      how many were reported in the week.
---   previous       how many in the week before; null when that is unknown.
---   median_before  the median of the four weeks before, of those that are known; null when none is.
---   weeks_before   how many of the four weeks before are known.
+--   value          total: all. severity: the highest severity of the incident's alerts since :week_4_start, or none.
+--                  category: categories of the incident's failed checks; an incident counts in each of them.
+--   incidents      number of incidents reported in the week.
+--   previous       number in the previous week; null if that week is unknown.
+--   median_before  median of the known weeks among the 4 weeks before; null if none is known.
+--   weeks_before   number of known weeks among the 4 weeks before.
 WITH reported AS (
   SELECT
     incident_id,

@@ -1,8 +1,8 @@
-//! SQL over the lake: the tables, the views of `sql/views`, the queries of `sql`, one session in UTC.
+//! SQL on the lake: the tables, the views of `sql/views`, the queries of `sql`, in sessions in UTC.
 //!
-//! - [`engine`] is where a query runs, [`snapshot`] the lake as it stood at one moment
-//! - [`header`] is what a file of `sql/` says of itself, [`row`] which type its rows are read into
-//! - [`recurrence`], [`weekly`] read the queries about recurrence and about a week
+//! - [`engine`]: where a query runs; [`snapshot`]: the lake at one point in time; [`warehouse`]: a SQL warehouse
+//! - [`header`]: the header of a file of `sql/`; [`row`]: the row type of each query
+//! - [`recurrence`], [`weekly`]: typed access to the queries about recurrence and about a week
 
 pub mod engine;
 pub mod header;
@@ -66,7 +66,7 @@ const AUDITS: &[(&str, &str)] = sql_files![
     "audits/request_hashes",
 ];
 
-/// Queries by name: what takes parameters.
+/// Queries with parameters, by name.
 const QUERIES: &[(&str, &str)] = sql_files![
     "cause_counts",
     "cause_impact",
@@ -88,25 +88,25 @@ const QUERIES: &[(&str, &str)] = sql_files![
     "weekly_counts",
 ];
 
-/// Names and bodies of the views.
+/// Returns names and bodies of the views.
 pub fn views() -> impl Iterator<Item = (&'static str, &'static str)> {
     VIEWS.iter().map(|(name, sql)| (name.rsplit('/').next().unwrap_or(name), *sql))
 }
 
-/// Names and texts of the audits.
+/// Returns names and texts of the audits.
 pub fn audits() -> impl Iterator<Item = (&'static str, &'static str)> {
     AUDITS.iter().map(|(name, sql)| (name.rsplit('/').next().unwrap_or(name), *sql))
 }
 
-/// Names and texts of the queries with parameters, for [`query_with`].
+/// Returns names and texts of the queries with parameters, for [`query_with`].
 pub fn queries() -> impl Iterator<Item = (&'static str, &'static str)> {
     QUERIES.iter().copied()
 }
 
-/// What can go wrong with a query.
+/// An error of a query.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    #[error("the query is wrong")]
+    #[error("the query is invalid")]
     Sql(#[source] DataFusionError),
     #[error("there is no table or view {name:?}")]
     NoTable { name: String },
@@ -124,7 +124,7 @@ impl QueryError {
             Self::NoTable { .. } => {
                 let names: Vec<&str> =
                     catalog::all().map(|def| def.name).chain(views().map(|(name, _)| name)).collect();
-                Some(format!("there are {}", names.join(", ")))
+                Some(format!("the tables and views are {}", names.join(", ")))
             }
             Self::Sql(_) => {
                 Some("one SELECT statement in DataFusion's dialect; `schema tables` lists the columns".into())
@@ -136,18 +136,18 @@ impl QueryError {
     }
 }
 
-/// Runs one read-only statement over the lake as it stands after the projection has caught up.
+/// Projects all entries, then runs one read-only statement on the lake.
 ///
 /// # Errors
-/// [`QueryError`]. Statements that would change anything are refused.
+/// [`QueryError`]. Statements that change data are refused.
 pub async fn query(lake: &Lake, sql: &str) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
     query_with(lake, sql, &[]).await
 }
 
-/// [`query`], with values for the statement's named parameters. A name of [`queries`] stands for its text.
+/// [`query`], with values for the statement's named parameters. A name of [`queries`] means the text of that query.
 ///
 /// # Errors
-/// [`QueryError`], also when a parameter has no value.
+/// [`QueryError`], also if a parameter has no value.
 pub async fn query_with(
     lake: &Lake,
     name_or_sql: &str,
@@ -156,7 +156,7 @@ pub async fn query_with(
     Snapshot::of(lake).await?.run(name_or_sql, parameters).await
 }
 
-/// A read-only statement over what the session knows, its parameters replaced by their values.
+/// Plans a read-only statement in a session, with the values of its parameters.
 async fn frame(
     session: &SessionContext,
     statement: Statement,
@@ -188,7 +188,7 @@ fn session() -> SessionContext {
     session
 }
 
-/// Makes the tables and views that a statement needs known, those below views first.
+/// Registers the tables and views that a statement needs, in the order of their dependencies.
 async fn register(session: &SessionContext, lake: Option<&Lake>, statement: &Statement) -> Result<(), QueryError> {
     let state = session.state();
     for reference in state.resolve_table_references(statement).map_err(QueryError::Sql)? {
@@ -197,10 +197,10 @@ async fn register(session: &SessionContext, lake: Option<&Lake>, statement: &Sta
             continue;
         }
         if let Some((def, lake)) = catalog::all().find(|def| def.name == name).zip(lake) {
-            // Our own reader goes first: what is damaged is refused here, before anybody takes it for empty.
+            // Our own reader goes first: it refuses a damaged log, which delta-rs might read as an empty table.
             let log = match def.name == catalog::AUDIT_LOG.name {
-                true => lake.table(def).newest().await?,
-                false => rebuild::restored(lake, def).await?,
+                true => lake.table(def).newest_log().await?,
+                false => rebuild::log_or_rebuild(lake, def).await?,
             };
             let table = lake.delta_table_since(def, log.version).await?;
             table.update_datafusion_session(&state).map_err(LakeError::from)?;
@@ -219,10 +219,10 @@ async fn register(session: &SessionContext, lake: Option<&Lake>, statement: &Sta
     Ok(())
 }
 
-/// The tables and views that a statement names, without those below the views.
+/// Returns the tables and views that a statement names directly.
 ///
 /// # Errors
-/// [`QueryError::Sql`] when the text is no statement.
+/// [`QueryError::Sql`] if the text is not a statement.
 pub fn references(sql: &str) -> Result<BTreeSet<String>, QueryError> {
     let state = session().state();
     let statement = state.sql_to_statement(sql, &DIALECT).map_err(QueryError::Sql)?;
@@ -230,10 +230,10 @@ pub fn references(sql: &str) -> Result<BTreeSet<String>, QueryError> {
     Ok(names.iter().map(|name| name.table().to_owned()).collect())
 }
 
-/// Names and bodies of the views, each after those it is made of.
+/// Returns names and bodies of the views, each after the views that it depends on.
 ///
 /// # Errors
-/// [`QueryError::Sql`] when a body is no statement.
+/// [`QueryError::Sql`] if a body is not a statement.
 pub fn views_in_order() -> Result<Vec<(&'static str, &'static str)>, QueryError> {
     let mut waiting = Vec::new();
     for (name, sql) in views() {
@@ -245,7 +245,7 @@ pub fn views_in_order() -> Result<Vec<(&'static str, &'static str)>, QueryError>
         let (ready, rest): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|(_, _, needs)| !needs.iter().any(|need| names.contains(need.as_str())));
         if ready.is_empty() {
-            return Err(LakeError::Corrupt("views are made of each other".into()).into());
+            return Err(LakeError::Corrupt("views depend on each other".into()).into());
         }
         ordered.extend(ready.into_iter().map(|(name, sql, _)| (name, sql)));
         waiting = rest;
@@ -253,19 +253,19 @@ pub fn views_in_order() -> Result<Vec<(&'static str, &'static str)>, QueryError>
     Ok(ordered)
 }
 
-/// Name and statement of every view, those first that others need. What they are made from is looked for in the session's schema.
+/// Returns name and statement of every view, each after the views that it depends on. Names resolve in the session's schema.
 ///
 /// # Errors
 /// As [`views_in_order`].
 pub fn view_statements(create: &str) -> Result<Vec<(&'static str, String)>, QueryError> {
     let views = views_in_order()?.into_iter().map(|(name, sql)| {
-        let comment = view_comment(&header::Header::of(sql).what);
+        let comment = view_comment(&header::SqlHeader::of(sql).what);
         (name, format!("{create} `{name}` COMMENT {comment} AS\n{}", header::body(sql).trim_end()))
     });
     Ok(views.collect())
 }
 
-/// A string literal that ends nowhere on any engine, with or without backslash escapes.
+/// Returns a string literal that every engine reads alike, with or without backslash escapes.
 fn view_comment(text: &str) -> String {
     format!("'{}'", text.replace('\'', "’").replace('\\', "/"))
 }

@@ -1,18 +1,18 @@
 //! A Databricks workspace, through its REST API.
 //!
-//! - here: the client, and how requests are sent and sent again
-//! - [`auth`]: how this program logs in
-//! - [`error`]: what a workspace answers when it does not do what it was asked
-//! - [`pages`] turns the pages of lists
-//! - [`jobs`] as they are deployed, and their [`runs`]; clusters and warehouses as they are configured
-//! - [`storage`]: where a schema is, and credentials for it
-//! - [`statements`] runs SQL on a warehouse
-//! - [`secrets`] that a workspace keeps
+//! - here: the client, which sends requests and retries them
+//! - [`auth`]: authentication
+//! - [`error`]: errors of the API
+//! - [`pages`]: reads paged lists
+//! - [`jobs`], [`runs`], [`compute`]: jobs, their runs, clusters and warehouses
+//! - [`storage`]: storage of schemas and volumes, and temporary credentials
+//! - [`statements`]: runs SQL on a warehouse
+//! - [`secrets`]: reads secrets
 //!
-//! Everything sent so far only reads, leaves what is there as it is (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`, `DROP VIEW
-//! IF EXISTS` of a view that this program made), or finds out in its own transaction what was done before (`INSERT … WHERE seq >
-//! …`), so every request may be sent again after any error. After an error of `ADD COLUMNS` the columns are read. A new request
-//! that writes needs an idempotency token, or has to find out first whether it was done.
+//! Every request is idempotent, so it may be retried after any error. A request only reads, or it repeats without effect
+//! (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`, `DROP VIEW IF EXISTS` of a view of this program), or it checks in its own
+//! transaction what was done before (`INSERT … WHERE seq > …`). After an error of `ADD COLUMNS` the columns are read. A new request
+//! that writes needs an idempotency token, or must check first whether it was done.
 
 pub mod auth;
 pub mod compute;
@@ -39,27 +39,27 @@ use crate::domain::{
     host::is_local,
     login::{CurrentUser, Method as LoginMethod},
 };
-use auth::{Chain, Session, access::Access};
-use error::{Answered, ApiError, Attempt};
+use auth::{CredentialChain, LoginSession, access::WorkspaceAccess};
+use error::{ApiResponse, ApiError, FailedAttempt};
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(10);
-/// How long an answer may take, its body included.
-const ANSWER: Duration = Duration::from_secs(90);
+/// The time-out of a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time-out of a request, including the body of the response.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 /// The pause before the first retry.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// How often a request is sent again.
-const RETRIES: usize = 5;
-/// A workspace that asks to wait for longer than this is not waited for.
-const LONGEST_WAIT: Duration = Duration::from_secs(120);
-/// The cheapest request that everybody may make.
-const WHO_AM_I: [&str; 5] = ["2.0", "preview", "scim", "v2", "Me"];
-/// The header of an answer that names its workspace.
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+/// The number of retries of a request.
+const MAX_RETRIES: usize = 5;
+/// The longest `Retry-After` that is respected. A longer one ends the retries.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
+/// The cheapest request that every identity may make.
+const CURRENT_USER: [&str; 5] = ["2.0", "preview", "scim", "v2", "Me"];
+/// The header of a response that names its workspace.
 const WORKSPACE_ID: &str = "x-databricks-org-id";
-/// The header of a request that chooses between the workspaces of a host.
+/// The header of a request that selects one of the workspaces of a host.
 const CHOSEN_WORKSPACE_ID: &str = "x-databricks-workspace-id";
 
-/// What shows who somebody is. Never printed.
+/// An access token or another secret for authentication. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -83,22 +83,22 @@ impl FromStr for Token {
         match text {
             "" => Err("the token is empty".into()),
             _ if text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Self(text.to_owned())),
-            _ => Err("the token holds white space or something that is not ASCII".into()),
+            _ => Err("the token contains white space or characters that are not ASCII".into()),
         }
     }
 }
 
-/// Where a workspace is: `https://` and a host. Without encryption on this machine only.
+/// The URL of a workspace: `https://` and a host. `http://` is allowed on this machine only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Workspace(Url);
+pub struct WorkspaceUrl(Url);
 
-impl fmt::Display for Workspace {
+impl fmt::Display for WorkspaceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str().trim_end_matches('/'))
     }
 }
 
-impl FromStr for Workspace {
+impl FromStr for WorkspaceUrl {
     type Err = String;
 
     /// A host alone means `https://`; a path, as a browser shows it, is dropped.
@@ -107,13 +107,13 @@ impl FromStr for Workspace {
         let full = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
         let mut url = Url::parse(&full).map_err(|error| format!("the workspace is not a URL: {error}"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err("the workspace's URL holds a name or a password; the token goes into DATABRICKS_TOKEN".into());
+            return Err("the workspace's URL contains a name or a password; set the token in DATABRICKS_TOKEN".into());
         }
         if url.host().is_none() {
-            return Err("the workspace's URL names no host".into());
+            return Err("the workspace's URL has no host".into());
         }
         if !is_safe_to_send(&url) {
-            return Err("a token is sent by https:// only".into());
+            return Err("the workspace's URL is not https://; tokens are sent by https:// only".into());
         }
         url.set_path("/");
         url.set_query(None);
@@ -122,7 +122,7 @@ impl FromStr for Workspace {
     }
 }
 
-/// Whether a secret may be sent there: encrypted, or without leaving this machine.
+/// Returns whether a secret may be sent to `url`: by https://, or on this machine.
 fn is_safe_to_send(url: &Url) -> bool {
     match url.scheme() {
         "https" => true,
@@ -131,7 +131,7 @@ fn is_safe_to_send(url: &Url) -> bool {
     }
 }
 
-impl Workspace {
+impl WorkspaceUrl {
     fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
@@ -145,11 +145,11 @@ impl Workspace {
     }
 }
 
-/// Speaks to one workspace as one user.
+/// A client of one workspace with one identity.
 #[derive(Debug, Clone)]
 pub struct Client {
-    workspace: Workspace,
-    session: Arc<Session>,
+    workspace: WorkspaceUrl,
+    session: Arc<LoginSession>,
     /// Sent with each request.
     headers: HeaderMap,
     http: reqwest::Client,
@@ -157,39 +157,39 @@ pub struct Client {
 }
 
 impl Client {
-    /// Makes no request.
+    /// Returns a client. Makes no request.
     ///
     /// # Errors
-    /// [`ApiError::Unreachable`] when this machine cannot make encrypted connections.
-    pub fn new(workspace: Workspace, credentials: impl Into<Chain>) -> Result<Self, ApiError> {
+    /// [`ApiError::Unreachable`] if this machine cannot make encrypted connections.
+    pub fn new(workspace: WorkspaceUrl, credentials: impl Into<CredentialChain>) -> Result<Self, ApiError> {
         Self::with_headers(workspace, credentials.into(), HeaderMap::new())
     }
 
-    /// As [`Client::new`].
+    /// Returns a client for a configured workspace. Makes no request.
     ///
     /// # Errors
     /// [`ApiError::Unreachable`], and [`ApiError::Refused`] for a workspace id that cannot be sent.
-    pub fn of(access: Access) -> Result<Self, ApiError> {
+    pub fn of(access: WorkspaceAccess) -> Result<Self, ApiError> {
         let mut headers = HeaderMap::new();
         if let Some(id) = access.workspace_id {
             let id = HeaderValue::from_str(&id)
-                .map_err(|_| ApiError::Refused("the workspace's id is not one line".into()))?;
+                .map_err(|_| ApiError::Refused("the workspace's id is not one line of text".into()))?;
             headers.insert(CHOSEN_WORKSPACE_ID, id);
         }
         Self::with_headers(access.workspace, access.credentials, headers)
     }
 
-    fn with_headers(workspace: Workspace, credentials: Chain, headers: HeaderMap) -> Result<Self, ApiError> {
+    fn with_headers(workspace: WorkspaceUrl, credentials: CredentialChain, headers: HeaderMap) -> Result<Self, ApiError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("ops-runbook/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            // The API redirects nobody; a page to log in at is not an answer.
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            // The API never redirects; a redirect leads to a login page.
             .redirect(redirect::Policy::none())
             .build()
             .map_err(ApiError::Unreachable)?;
-        let session = Arc::new(Session::new(credentials));
-        Ok(Self { workspace, session, headers, http, first_pause: FIRST_PAUSE })
+        let session = Arc::new(LoginSession::new(credentials));
+        Ok(Self { workspace, session, headers, http, first_pause: FIRST_BACKOFF })
     }
 
     /// Sets the pause before the first retry, instead of 0.2 s. Each later pause doubles.
@@ -198,20 +198,20 @@ impl Client {
         Self { first_pause, ..self }
     }
 
-    pub fn workspace(&self) -> &Workspace {
+    pub fn workspace(&self) -> &WorkspaceUrl {
         &self.workspace
     }
 
-    /// The id of the workspace, which every answer carries. `None`: this one does not.
+    /// Returns the id of the workspace, from a response header. `None`: the response has no such header.
     ///
     /// # Errors
     /// [`ApiError`].
     pub async fn workspace_id(&self) -> Result<Option<String>, ApiError> {
-        Ok(answering_workspace(&self.send(Method::GET, &WHO_AM_I, &[], None::<&()>).await?))
+        Ok(answering_workspace(&self.send(Method::GET, &CURRENT_USER, &[], None::<&()>).await?))
     }
 
-    /// The identity that the workspace sees. Its name is what privileges are granted to: the e-mail address of a user, or the
-    /// application id of a service principal. Hostile text.
+    /// Returns the identity of this client. Its name is the principal of grants: the e-mail address of a user, or the application
+    /// id of a service principal. Untrusted text.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -223,18 +223,18 @@ impl Client {
             #[serde(default)]
             display_name: Option<String>,
         }
-        let answer = self.send(Method::GET, &WHO_AM_I, &[], None::<&()>).await?;
+        let answer = self.send(Method::GET, &CURRENT_USER, &[], None::<&()>).await?;
         let Me { user_name: name, display_name } = read(&answer.body)?;
         Ok(CurrentUser { name, display_name, workspace_id: answering_workspace(&answer) })
     }
 
-    /// The method that gave a token, and why others that were tried before it gave none.
+    /// Returns the method that returned a token, and the errors of methods that were tried before.
     pub async fn login_methods(&self) -> (Option<LoginMethod>, Vec<(LoginMethod, String)>) {
         self.session.methods().await
     }
 
-    /// Where the body of the answer says nothing.
-    async fn post_unanswered(&self, path: &[&str]) -> Result<(), ApiError> {
+    /// Sends a request and ignores the body of the response.
+    async fn post_without_response(&self, path: &[&str]) -> Result<(), ApiError> {
         self.send(Method::POST, path, &[], None::<&()>).await.map(drop)
     }
 
@@ -246,14 +246,14 @@ impl Client {
         read(&self.send(Method::POST, path, &[], Some(body)).await?.body)
     }
 
-    /// Sends until there is an answer that another attempt would not change.
+    /// Sends a request, with retries after transient errors.
     async fn send(
         &self,
         method: Method,
         path: &[&str],
         query: &[(&str, String)],
         body: Option<&impl Serialize>,
-    ) -> Result<Answered, ApiError> {
+    ) -> Result<ApiResponse, ApiError> {
         let url = self.workspace.endpoint(&[&["api"], path].concat());
         let body = body.map(serde_json::to_vec).transpose().map_err(ApiError::unexpected)?;
         let attempt = || async {
@@ -266,33 +266,33 @@ impl Client {
             if let Some(body) = &body {
                 request = request.header(header::CONTENT_TYPE, "application/json").body(body.clone());
             }
-            Attempt::of(request.send().await).await
+            FailedAttempt::of(request.send().await).await
         };
         attempt
-            .retry(self.backoff().with_max_times(RETRIES))
-            .when(|failed| failed.again)
+            .retry(self.backoff().with_max_times(MAX_RETRIES))
+            .when(|failed| failed.is_retryable)
             .adjust(|failed, pause| pause_before_retry(pause, failed.retry_after))
             .await
             .map_err(|failed| failed.error)
     }
 
-    /// 0.2 s, 0.4 s … 10 s, unless another first pause is set. Each is up to twice as long: many that wait do not come back
-    /// at once.
+    /// Pauses of 0.2 s, 0.4 s … 10 s, unless another first pause is set. Random jitter up to doubles each, so that concurrent
+    /// clients do not retry together.
     fn backoff(&self) -> ExponentialBuilder {
         ExponentialBuilder::new().with_min_delay(self.first_pause).with_max_delay(Duration::from_secs(10)).with_jitter()
     }
 }
 
-/// The pause before the next attempt: our own and what the workspace asks for. `None` ends the attempts, because enough were
-/// made or the workspace asks for more than [`LONGEST_WAIT`].
+/// Returns the pause before the next attempt: our own plus the one that the workspace asks for. `None` ends the retries: there were
+/// enough, or the workspace asks for more than [`MAX_RETRY_AFTER`].
 fn pause_before_retry(own: Option<Duration>, asked: Option<Duration>) -> Option<Duration> {
     match asked {
-        Some(asked) if asked > LONGEST_WAIT => None,
+        Some(asked) if asked > MAX_RETRY_AFTER => None,
         asked => Some(own? + asked.unwrap_or_default()),
     }
 }
 
-fn answering_workspace(answer: &Answered) -> Option<String> {
+fn answering_workspace(answer: &ApiResponse) -> Option<String> {
     let id = answer.headers.get(WORKSPACE_ID)?.to_str().ok()?.trim();
     Some(id.to_owned()).filter(|id| !id.is_empty())
 }

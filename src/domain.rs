@@ -1,36 +1,40 @@
-//! The domain: plain values and pure functions. No I/O, no clock, no environment, no async.
+//! The domain: plain values and pure functions. It has no I/O, clock, environment or async code.
 
 mod as_text;
+pub mod audit_action;
 pub mod cause;
 pub mod chain;
+pub mod check;
 pub mod checkpoint;
-pub mod checkup;
-pub mod comply;
+mod closed_enum;
+pub mod compliance;
 pub mod copies;
 pub mod decide;
-pub mod delivery;
 pub mod digest;
 pub mod entry;
 pub mod escalation;
+pub mod fix_verification;
+pub mod health;
 pub mod host;
 pub mod ids;
 pub mod inbox;
 pub mod incident;
-pub mod lines;
+pub mod interface;
+pub mod json_lines;
 pub mod login;
-pub mod note;
+pub mod notification;
 pub mod policy;
 pub mod prevention;
 pub mod problems;
 pub mod recurrence;
 pub mod redact;
+pub mod remediation;
 pub mod report;
 pub mod run;
 pub mod settings;
+pub mod signed_note;
 pub mod similar;
 pub mod steps;
 pub mod sweep;
 pub mod time;
-pub mod verification;
 pub mod week;
-pub mod words;

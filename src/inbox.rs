@@ -1,17 +1,16 @@
-//! An inbox: a folder or a place in an object store into which anybody drops documents. Knows files, and nothing of what is
-//! in them.
+//! An inbox: a folder or a prefix in an object store where users drop documents. This module handles files, not their content.
 //!
-//! - here: what both kinds of place can do
-//! - [`names`] says which files are documents, and what they are called once they are taken; pure
-//! - [`folder`] needs no more of a file system than list, read, rename, create and remove: a volume mounted by FUSE will do
-//! - [`bucket`] needs puts that do not overwrite
+//! - here: the operations of both kinds of inbox
+//! - [`file_names`]: which files are documents, and their names after processing; pure
+//! - [`folder`]: needs only list, read, rename, create and remove, so a volume mounted by FUSE is sufficient
+//! - [`bucket`]: needs put-if-absent
 //!
-//! A file is moved only if it is what was read, and never onto something else. What two ingests do at once both may do: what was
-//! read is recorded once, whoever sends it, and of two moves one finds that the file is gone.
+//! A file is moved only if it is the version that was read, and never overwrites another file. Concurrent ingest processes are safe:
+//! each document is recorded once, and of two moves of a file one finds that it is gone.
 
 mod bucket;
 mod folder;
-pub mod names;
+pub mod file_names;
 
 use std::{io, path::PathBuf};
 
@@ -21,83 +20,83 @@ use object_store::path::Path;
 
 use crate::{
     domain::time::Timestamp,
-    lake::{LakeError, Surroundings, location::Location},
+    lake::{LakeError, StoreEnvironment, location::Location},
 };
-use names::Folder;
+use file_names::ResultFolder;
 
-/// What can be given as an inbox, as hints say it.
+/// Examples of inboxes, for hints.
 const EXAMPLES: &str = "give a folder, such as /Volumes/main/ops/inbox/incoming, or s3://bucket/prefix, \
                         abfss://container@account.dfs.core.windows.net/prefix, az://container/prefix or gs://bucket/prefix";
 
-/// What can go wrong with an inbox.
+/// An error of an inbox.
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
     #[error("there is no inbox at {0}")]
     Missing(String),
     #[error("{0} cannot be an inbox")]
-    Unfit(String),
+    NotSupported(String),
     /// A root, such as that of a volume or of a bucket.
     #[error(
-        "{inbox} cannot be an inbox: what was taken goes into _done and _rejected beside it, and nothing can be beside it"
+        "{inbox} cannot be an inbox: processed files are moved to _done and _rejected beside the inbox, and a root has no siblings"
     )]
     Root { inbox: String, instead: String },
-    /// The location, or what the environment says about it.
+    /// An invalid location, or an invalid setting of the environment.
     #[error("the inbox cannot be used")]
     Place(#[source] LakeError),
     #[error("{path} cannot be read or moved")]
     File { path: String, source: io::Error },
-    #[error("the storage of the inbox failed")]
+    #[error("the storage of the inbox reports an error")]
     Store(#[from] object_store::Error),
-    #[error("there is no name left for {0} among what was taken")]
+    #[error("every name for {0} is taken in _done or _rejected")]
     NoName(String),
 }
 
 impl InboxError {
-    /// What the user can do about it.
+    /// Returns what the user can do about the error.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Missing(_) => "make the folder with `ops-runbook init --inbox`, or correct --inbox".into(),
-            Self::Unfit(_) => EXAMPLES.into(),
-            Self::Root { instead, .. } => format!("give a folder in it, such as {instead}"),
+            Self::Missing(_) => "create the folder with `ops-runbook init --inbox`, or correct --inbox".into(),
+            Self::NotSupported(_) => EXAMPLES.into(),
+            Self::Root { instead, .. } => format!("use a folder in it, such as {instead}"),
             Self::Place(LakeError::BadLocation { .. }) => EXAMPLES.into(),
             Self::Place(error) => return error.hint(),
             Self::File { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "ingest needs to list, read and rename files in the inbox, and to create folders beside it".into()
             }
             Self::File { source, .. } if source.kind() == io::ErrorKind::CrossesDevices => {
-                "_done and _rejected beside the inbox are on another file system; give a folder in the inbox as --inbox"
+                "_done and _rejected beside the inbox are on another file system; set --inbox to a folder in the inbox"
                     .into()
             }
             Self::File { .. } => {
-                "run it again: what was recorded is not recorded twice, and what is left is taken".into()
+                "run it again: the remaining files are ingested, and no document is recorded twice".into()
             }
             Self::Store(error) => return crate::lake::cloud::hint(error),
-            Self::NoName(_) => "move away what has this name in _done and _rejected beside the inbox".into(),
+            Self::NoName(_) => "move the files with this name in _done and _rejected away".into(),
         })
     }
 }
 
 pub type Result<T, E = InboxError> = std::result::Result<T, E>;
 
-/// A file that looks like a document.
+/// A file in the inbox whose name is that of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Below the inbox, for people and for the name it gets.
+pub struct InboxFile {
+    /// The path below the inbox.
     pub name: String,
     file: File,
 }
 
-/// How a place calls a file. A file system has names that are no text.
+/// The address of a file. Names in a file system need not be UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum File {
     Path(PathBuf),
     Object(Path),
 }
 
-/// One thing that was found.
+/// An item of a listing.
 #[derive(Debug)]
-pub enum Found {
-    Entry(Entry),
+pub enum ListedItem {
+    File(InboxFile),
     /// A folder in the inbox that cannot be listed.
     Unreadable {
         name: String,
@@ -105,135 +104,137 @@ pub enum Found {
     },
 }
 
-/// A file as it was when it was read. What differs in any of these is another.
+/// The version of a file that was read. Two versions differ if any field differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct FileVersion {
     pub size: u64,
     pub modified: Timestamp,
-    /// Where there is one, what tells versions apart: an entity tag, or the number of a file and its time to the nanosecond.
+    /// An entity tag, or the inode and the time in nanoseconds, if available.
     version: Option<String>,
 }
 
 /// A file that is being read.
-pub struct Opened {
-    pub seen: Seen,
+pub struct OpenedFile {
+    pub seen: FileVersion,
     pub parts: BoxStream<'static, Result<Bytes>>,
 }
 
-impl std::fmt::Debug for Opened {
+impl std::fmt::Debug for OpenedFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Opened").field("seen", &self.seen).finish_non_exhaustive()
     }
 }
 
-/// What became of reading a file.
+/// The result of opening a file.
 #[derive(Debug)]
-pub enum Read {
-    Opened(Opened),
-    /// Somebody else took it.
+pub enum ReadResult {
+    Opened(OpenedFile),
+    /// Another process moved it.
     Gone,
     Unreadable(String),
 }
 
-/// What became of moving a file.
+/// The result of moving a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moved {
+pub enum MoveResult {
     Moved,
-    /// Somebody else took it.
+    /// Another process moved it.
     Gone,
-    /// It is not what was read any more, and stays.
+    /// It is no longer the version that was read, and was not moved.
     Changed,
 }
 
-/// An inbox. Opening it makes, asks and reads nothing.
+/// An inbox.
 #[derive(Debug, Clone)]
 pub enum Inbox {
-    Folder(folder::Place),
-    Bucket(bucket::Place),
+    Folder(folder::FolderInbox),
+    Bucket(bucket::BucketInbox),
 }
 
 impl Inbox {
+    /// Opens an inbox. Makes no request, and reads and creates nothing.
+    ///
     /// # Errors
-    /// [`InboxError::Unfit`], [`InboxError::Root`], [`InboxError::Place`].
-    pub fn open(text: &str, surroundings: &Surroundings) -> Result<Self> {
+    /// [`InboxError::NotSupported`], [`InboxError::Root`], [`InboxError::Place`].
+    pub fn open(text: &str, store_environment: &StoreEnvironment) -> Result<Self> {
         let location: Location = text.parse().map_err(InboxError::Place)?;
-        match location.in_account(surroundings.variables.azure_account()) {
-            Location::Folder(root) => Ok(Self::Folder(folder::Place::new(root)?)),
-            location @ Location::Catalog(_) => Err(InboxError::Unfit(location.to_string())),
-            location => Ok(Self::Bucket(bucket::Place::open(location, surroundings)?)),
+        match location.in_account(store_environment.variables.azure_account()) {
+            Location::Folder(root) => Ok(Self::Folder(folder::FolderInbox::new(root)?)),
+            location @ Location::Catalog(_) => Err(InboxError::NotSupported(location.to_string())),
+            location => Ok(Self::Bucket(bucket::BucketInbox::open(location, store_environment)?)),
         }
     }
 
-    /// Makes its folder. Returns whether that was missing; an object store needs none.
+    /// Creates its folder. Returns whether the folder was missing. An object store needs no folder.
     ///
     /// # Errors
-    /// The place's.
+    /// Errors of the file system.
     pub async fn make(&self) -> Result<bool> {
         match self {
-            Self::Folder(place) => place.make().await,
+            Self::Folder(inbox) => inbox.make().await,
             Self::Bucket(_) => Ok(false),
         }
     }
 
-    /// Where what was taken goes. Ends without a slash.
-    pub fn display_of(&self, folder: Folder) -> String {
+    /// Returns the location of the done or rejected files, without a slash at its end.
+    pub fn display_of(&self, folder: ResultFolder) -> String {
         match self {
-            Self::Folder(place) => place.results(folder).display().to_string(),
-            Self::Bucket(place) => place.display_of(folder),
+            Self::Folder(inbox) => inbox.results(folder).display().to_string(),
+            Self::Bucket(inbox) => inbox.display_of(folder),
         }
     }
 
-    /// Where it is. Ends without a slash.
+    /// Returns the location of the inbox, without a slash at its end.
     pub fn display(&self) -> String {
         match self {
-            Self::Folder(place) => place.display(),
-            Self::Bucket(place) => place.display(),
+            Self::Folder(inbox) => inbox.display(),
+            Self::Bucket(inbox) => inbox.display(),
         }
     }
 
-    /// Whether a file can be seen before all of it is there.
+    /// Returns whether a file is visible before it is complete.
     pub fn shows_unfinished(&self) -> bool {
         matches!(self, Self::Folder(_))
     }
 
-    /// Begins to list it.
+    /// Begins a listing.
     ///
     /// # Errors
-    /// [`InboxError::Missing`] where there is none, or the place's.
+    /// [`InboxError::Missing`] if there is no inbox; errors of the file system or store.
     pub async fn list(&self) -> Result<Listing> {
         Ok(match self {
-            Self::Folder(place) => Listing::Folder(Some(place.list().await?)),
-            Self::Bucket(place) => Listing::Bucket(Box::new(place.list())),
+            Self::Folder(inbox) => Listing::Folder(Some(inbox.list().await?)),
+            Self::Bucket(inbox) => Listing::Bucket(Box::new(inbox.list())),
         })
     }
 
-    /// Begins to read a file.
+    /// Opens a file.
     ///
     /// # Errors
-    /// The place's, where it concerns more than this file.
-    pub async fn read(&self, entry: &Entry) -> Result<Read> {
+    /// Errors of the file system or store that affect more than this file.
+    pub async fn read(&self, entry: &InboxFile) -> Result<ReadResult> {
         match (self, &entry.file) {
-            (Self::Folder(place), File::Path(path)) => place.read(path.clone()).await,
-            (Self::Bucket(place), File::Object(path)) => place.read(path).await,
-            _ => Err(InboxError::Unfit(entry.name.clone())),
+            (Self::Folder(inbox), File::Path(path)) => inbox.read(path.clone()).await,
+            (Self::Bucket(inbox), File::Object(path)) => inbox.read(path).await,
+            _ => Err(InboxError::NotSupported(entry.name.clone())),
         }
     }
 
-    /// Moves a file that has been read, and whose content has that hash; with a reason, that goes first and next to it.
+    /// Moves a file that was read and whose content has the hash `hash`. A `reason` is written first, next to the target.
     ///
     /// # Errors
-    /// The place's: the file is where it was, or where it should go.
-    pub async fn take(
+    /// Errors of the file system or store. The file is at its old or its new path.
+    pub async fn move_file(
         &self,
-        entry: &Entry,
-        seen: &Seen,
+        entry: &InboxFile,
+        seen: &FileVersion,
         hash: &str,
-        into: Folder,
+        into: ResultFolder,
         reason: Option<String>,
-    ) -> Result<Moved> {
+    ) -> Result<MoveResult> {
         match (self, &entry.file) {
-            (Self::Folder(place), File::Path(path)) => {
-                let taking = folder::Taking {
+            (Self::Folder(inbox), File::Path(path)) => {
+                let taking = folder::MoveRequest {
                     path: path.clone(),
                     name: entry.name.clone(),
                     seen: seen.clone(),
@@ -241,49 +242,49 @@ impl Inbox {
                     into,
                     reason,
                 };
-                place.take(taking).await
+                inbox.move_file(taking).await
             }
-            (Self::Bucket(place), File::Object(path)) => {
-                place.take(path, names::of_file(&entry.name, hash), seen, hash, into, reason).await
+            (Self::Bucket(inbox), File::Object(path)) => {
+                inbox.move_file(path, file_names::of_file(&entry.name, hash), seen, hash, into, reason).await
             }
-            _ => Err(InboxError::Unfit(entry.name.clone())),
+            _ => Err(InboxError::NotSupported(entry.name.clone())),
         }
     }
 
-    /// Puts a line of a file aside, with the reason next to it. Done again, it changes nothing. Without `bytes` only the reason
-    /// is put there.
+    /// Writes a rejected line of a file to the rejected folder, with the reason next to it. Idempotent. Without `bytes`, writes only
+    /// the reason.
     ///
     /// # Errors
-    /// The place's.
-    pub async fn put_aside(
+    /// Errors of the file system or store.
+    pub async fn reject_line(
         &self,
-        entry: &Entry,
+        entry: &InboxFile,
         line: u64,
         hash: &str,
         bytes: Option<Bytes>,
         reason: String,
     ) -> Result<()> {
-        let names = names::of_line(&entry.name, line, hash);
+        let names = file_names::of_line(&entry.name, line, hash);
         match self {
-            Self::Folder(place) => place.put_aside(names, bytes, hash.to_owned(), reason).await,
-            Self::Bucket(place) => place.put_aside(names, bytes, hash, reason).await,
+            Self::Folder(inbox) => inbox.reject_line(names, bytes, hash.to_owned(), reason).await,
+            Self::Bucket(inbox) => inbox.reject_line(names, bytes, hash, reason).await,
         }
     }
 }
 
-/// What is in an inbox, a few at a time. In what order is for the place to say.
+/// A listing of an inbox, in pages. The order depends on the kind of inbox.
 #[derive(Debug)]
 pub enum Listing {
-    Folder(Option<folder::Walk>),
-    Bucket(Box<bucket::Walk>),
+    Folder(Option<folder::FolderListing>),
+    Bucket(Box<bucket::BucketListing>),
 }
 
 impl Listing {
-    /// So many more at most; none at the end.
+    /// Returns up to `most` more items. Empty at the end.
     ///
     /// # Errors
-    /// The place's.
-    pub async fn next(&mut self, most: usize) -> Result<Vec<Found>> {
+    /// Errors of the file system or store.
+    pub async fn next(&mut self, most: usize) -> Result<Vec<ListedItem>> {
         match self {
             Self::Folder(walk) => {
                 let Some(mut own) = walk.take() else { return Ok(Vec::new()) };

@@ -1,22 +1,22 @@
 //! The lake: Delta tables below one folder, and the only code that writes them.
 //!
-//! - [`location`] says where a lake can be
-//! - [`store`] makes local disks durable; [`cloud`] speaks to object stores; [`unity`] asks a workspace for one
-//! - [`log`] reads a Delta log without listing it; [`known`] keeps what was read of it; [`delta`] is delta-rs's view
-//! - [`reader`] is Parquet's view of a data file
-//! - [`table`] writes data files and commits, and reads rows back
-//! - [`ledger`] appends to the audit log: group commit, idempotence, conflicts
-//! - [`projector`] computes the other tables from it, exactly once; [`rebuild`] makes them anew
-//! - [`scan`] walks the audit log a few rows at a time
-//! - [`extent`] counts the rows of a table up to a position of the ledger
-//! - [`verify`] proves that nothing was changed; [`doctor`] that a place is fit for a lake
-//! - [`lease`], [`maintenance`] keep the tables healthy, one owner at a time; [`merge`] makes one file of several
+//! - [`location`]: the locations that a lake can have
+//! - [`store`]: durable local disks; [`cloud`]: object stores; [`unity`]: storage in Unity Catalog
+//! - [`log`]: reads a Delta log without listing it; [`cache`]: the logs that this process has read; [`delta`]: tables of delta-rs
+//! - [`reader`]: reads a Parquet file from the store
+//! - [`table`]: writes data files and commits, and reads rows
+//! - [`ledger`]: appends to the audit log: group commit, idempotence, conflicts
+//! - [`projector`]: computes the other tables from the audit log, exactly once; [`rebuild`]: recomputes them
+//! - [`scan`]: reads the audit log a few rows at a time
+//! - [`row_count`]: counts the rows of a table up to a position in the ledger
+//! - [`verify`]: proves that no row was changed; [`doctor`]: health checks of storage and lake
+//! - [`lease`], [`maintenance`]: compaction, checkpoints and cleanup, one owner at a time; [`merge`]: merges data files
 
 pub mod cloud;
 mod delta;
 pub mod doctor;
-pub mod extent;
-mod known;
+pub mod row_count;
+mod cache;
 pub mod lease;
 pub mod ledger;
 pub mod location;
@@ -57,102 +57,102 @@ use crate::{
     },
     tables::{TableDef, catalog},
 };
-use cloud::Variables;
-use location::{CatalogPlace, Location, VolumePath};
+use cloud::StoreVariables;
+use location::{CatalogLocation, Location, VolumePath};
 use table::Table;
 use unity::CatalogStore;
 
 pub type Result<T, E = LakeError> = std::result::Result<T, E>;
 
-/// What can go wrong with a lake.
+/// An error of a lake.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     #[error("there is no lake at {0}")]
     NoLake(String),
-    #[error("{text:?} is not a place for a lake: {reason}")]
+    #[error("{text:?} cannot be the location of a lake: {reason}")]
     BadLocation { text: String, reason: String },
-    /// A store that cannot be opened as things are set. Holds no secret.
-    #[error("{place} cannot be used: {reason}")]
-    BadSetting { place: String, reason: String, hint: String },
-    /// A store in which two writers could both believe that they wrote the same commit.
-    #[error("{0} does not refuse a second writer of one file")]
-    Unguarded(String),
-    /// A log file that is not whole. Nothing is read past it.
+    /// A store that cannot be opened with the current settings. Holds no secret.
+    #[error("{location} cannot be used: {reason}")]
+    BadSetting { location: String, reason: String, hint: String },
+    /// A store without put-if-absent: two writers could both believe that they wrote the same commit.
+    #[error("{0} does not support conditional writes: a second writer of the same file is not refused")]
+    NoConditionalWrites(String),
+    /// An incomplete log file. Later commits are not read.
     #[error("{table}/{file} is damaged: {detail}")]
     Torn { table: String, file: String, detail: String },
     /// A table that another program changed so that this one cannot read or write it.
     #[error(transparent)]
     Unsupported(#[from] log::protocol::Unsupported),
-    /// The ledger says something that no writer of this kind could have written.
+    /// A ledger entry that this program could not have written.
     #[error("the audit log is damaged: {0}")]
     Corrupt(String),
-    /// A put whose fate could not be learnt in time.
-    #[error("it is not known whether commit {version} of {table} was written")]
+    /// A put whose result is unknown.
+    #[error("it is unknown whether commit {version} of {table} was written")]
     OutcomeUnknown { table: String, version: u64 },
-    #[error("{table} was written by others {attempts} times in a row")]
+    #[error("concurrent writers committed to {table} first, {attempts} times in a row")]
     TooBusy { table: String, attempts: u32 },
-    #[error("the lease of {0} was taken over by somebody else")]
-    Fenced(String),
-    #[error("the storage failed")]
+    #[error("another process took over the maintenance lease of {0}")]
+    LeaseLost(String),
+    #[error("the storage reports an error")]
     Store(#[from] object_store::Error),
-    #[error("a Parquet file cannot be written or read")]
+    #[error("a Parquet file cannot be read or written")]
     Parquet(#[from] ParquetError),
-    #[error("rows do not fit their table")]
+    #[error("rows do not match the schema of their table")]
     Arrow(#[from] ArrowError),
-    #[error("a value cannot be written as JSON, or a stored one cannot be read")]
+    #[error("a value cannot be written as JSON, or stored JSON cannot be read")]
     Json(#[from] serde_json::Error),
-    #[error("delta-rs failed")]
+    #[error("delta-rs reports an error")]
     Delta(#[from] deltalake::DeltaTableError),
-    /// A request that is not legal as the incident stands.
+    /// A request that is not allowed in the incident's current state.
     #[error(transparent)]
     Refused(#[from] crate::domain::incident::Refusal),
     #[error("there is no incident {0} in this lake")]
     NoIncident(IncidentId),
-    /// What a request was computed from has changed since: compute it again.
-    #[error("somebody else recorded the like in the meantime")]
-    Outdated,
-    /// The committer has gone; the reason has been told to whoever came first.
+    /// A request that was computed from an old state. It must be computed again.
+    #[error("the request is stale: a conflicting request was recorded in the meantime")]
+    Stale,
+    /// The committer task has ended. An earlier request returned the reason.
     #[error("the ledger has stopped after an earlier error")]
     Stopped,
 }
 
 impl LakeError {
-    /// What the user can do about it.
+    /// Returns what the user can do about the error.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NoLake(_) => "make one with `ops-runbook init`, or point --lake at an existing one".into(),
+            Self::NoLake(_) => "create one with `ops-runbook init`, or point --lake at an existing one".into(),
             Self::BadLocation { .. } => location::EXAMPLES.into(),
             Self::BadSetting { hint, .. } => hint.clone(),
-            Self::Unguarded(_) => {
-                "records could be lost there; choose a store with conditional writes: S3, Azure, Google, a local disk"
+            Self::NoConditionalWrites(_) => {
+                "records could be lost; choose a store with conditional writes: S3, Azure, Google, a local disk"
                     .into()
             }
             Self::Torn { table, file, .. } if file.ends_with("_last_checkpoint") => {
-                format!("remove {table}/{file}; the checkpoint itself is found without it")
+                format!("remove {table}/{file}; checkpoints are found without it")
             }
             Self::Torn { table, file, .. } if table != catalog::AUDIT_LOG.name => format!(
-                "it is computed from the audit log: restore {table}/{file} from a backup, or move the folder {table} away, and \
-                 the next command that needs it makes it anew"
+                "{table} is computed from the audit log: restore {table}/{file} from a backup, or move the folder {table} \
+                 away; the next command that needs the table rebuilds it"
             ),
             Self::Torn { table, file, .. } => format!(
-                "a writer without fsync lost power here, or the file was changed. Restore {table}/{file} from a backup. \
-                 If it is the newest commit and nobody was told that it succeeded, move it away, then run `audit verify`"
+                "a writer without fsync lost power, or the file was changed. Restore {table}/{file} from a backup. \
+                 If it is the newest commit and no command reported its success, move it away, then run `audit verify`"
             ),
             Self::Unsupported(unsupported) => unsupported.hint(),
-            Self::Corrupt(_) => "run `audit verify`, which names every row that is wrong".into(),
+            Self::Corrupt(_) => "run `audit verify`, which lists every wrong row".into(),
             Self::OutcomeUnknown { .. } => {
-                "send the same request again: it is answered as recorded, or recorded now, never twice".into()
+                "send the same request again: it is recorded once at most".into()
             }
             Self::Refused(refusal) => refusal.hint.clone(),
-            Self::NoIncident(_) => "`ops-runbook incident list` shows which there are".into(),
-            Self::TooBusy { .. } | Self::Fenced(_) | Self::Outdated => "try again".into(),
+            Self::NoIncident(_) => "`ops-runbook incident list` lists the incidents".into(),
+            Self::TooBusy { .. } | Self::LeaseLost(_) | Self::Stale => "try again".into(),
             Self::Store(error) => return unity::hint(error).or_else(|| cloud::hint(error)),
             _ => return None,
         })
     }
 
-    /// Whether another attempt could end differently.
-    fn passing(error: &object_store::Error) -> bool {
+    /// Returns whether a retry may succeed.
+    fn is_transient(error: &object_store::Error) -> bool {
         use object_store::Error;
         !matches!(
             error,
@@ -170,22 +170,22 @@ impl LakeError {
     }
 }
 
-/// Where the present comes from.
+/// Returns the current time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Where ids come from; clones go on where the others are.
+/// The generator of ids. Clones share its state.
 type Ids = Arc<Mutex<ChaCha8Rng>>;
 
-/// Everything that would make two runs differ: the clock, the ids, the configuration. Given from outside, so that a run can
-/// be repeated.
+/// Everything that can differ between two runs: the clock, the ids, the configuration. The caller passes it, so a test can repeat
+/// a run.
 #[derive(Clone)]
 pub struct Context {
     pub clock: Clock,
     seed: u64,
     ids: Ids,
-    /// Of each table its own, so that no id depends on which of several tables is written first.
+    /// One generator for each table: ids do not depend on the order in which tables are written.
     streams: Arc<Mutex<BTreeMap<&'static str, Ids>>>,
-    /// What is decided by configuration.
+    /// The configured policy.
     pub policy: Arc<Policy>,
 }
 
@@ -196,14 +196,14 @@ impl fmt::Debug for Context {
 }
 
 impl Context {
-    /// The system's clock, random ids.
+    /// Returns a context with the system's clock and random ids.
     pub fn system() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]
+        #[expect(clippy::disallowed_methods, reason = "the only caller of the system's clock")]
         let clock = || Timestamp::new(DateTime::<Utc>::from(std::time::SystemTime::now()));
         Self::new(Arc::new(clock), rand::random())
     }
 
-    /// Ids that follow from `seed`.
+    /// Returns a context whose ids are derived from `seed`.
     pub fn new(clock: Clock, seed: u64) -> Self {
         let ids = Arc::new(Mutex::new(ChaCha8Rng::seed_from_u64(seed)));
         Self { clock, seed, ids, streams: Arc::default(), policy: Arc::default() }
@@ -213,8 +213,8 @@ impl Context {
         Self { policy: Arc::new(policy), ..self }
     }
 
-    /// The same, with ids that follow from the seed and `table` only.
-    fn of(&self, table: &'static str) -> Self {
+    /// Returns the same context, with ids that are derived from the seed and `table` only.
+    fn for_table(&self, table: &'static str) -> Self {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let ids = streams.entry(table).or_insert_with(|| {
             let mut ids = ChaCha8Rng::seed_from_u64(self.seed);
@@ -235,14 +235,14 @@ impl Context {
     }
 }
 
-/// Pauses between attempts: 20 ms, doubled each time up to 2 s, each a random half to whole of that.
+/// Pauses between attempts: 20 ms, doubled each time, at most 2 s. Each pause is random, between half and all of that.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     attempt: u32,
 }
 
 impl Backoff {
-    /// About ten seconds in all.
+    /// About ten seconds in total.
     const MAX_ATTEMPTS: u32 = 12;
 
     pub(crate) fn new() -> Self {
@@ -260,9 +260,9 @@ impl Backoff {
         tokio::time::sleep(Duration::from_millis(millis)).await;
     }
 
-    /// Waits when trying again can help, else gives the error back.
-    pub(crate) async fn again_or(&mut self, error: object_store::Error) -> Result<()> {
-        if self.exhausted() || !LakeError::passing(&error) {
+    /// Waits if a retry may succeed, else returns the error.
+    pub(crate) async fn retry_or_fail(&mut self, error: object_store::Error) -> Result<()> {
+        if self.exhausted() || !LakeError::is_transient(&error) {
             return Err(error.into());
         }
         self.pause().await;
@@ -270,49 +270,49 @@ impl Backoff {
     }
 }
 
-/// What the environment says about stores. Given from outside, so that the lake reads no environment.
+/// Settings of stores that the environment gives. The caller passes them: the lake does not read the environment.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
-    pub variables: Variables,
-    /// The workspace that knows `uc://`.
+pub struct StoreEnvironment {
+    pub variables: StoreVariables,
+    /// The workspace that resolves `uc://` locations.
     pub workspace: Option<Client>,
-    /// Where lakes at `uc://catalog.schema` are instead of in the schema's own storage: a URL.
+    /// The URL of lakes at `uc://catalog.schema`, instead of the schema's own storage.
     pub catalog_root: Option<String>,
-    /// Where SQL finds the lake's files, of a lake in a volume whose location does not say so: [`VolumePath`].
+    /// The path at which SQL finds the lake's files, if the lake is in a volume and its location is not `uc://`: a [`VolumePath`].
     pub volume_path: Option<String>,
-    /// How long an object store that the location names may take to answer a request, instead of 30 s.
+    /// The time-out of a request to an object store, instead of 30 s.
     pub request_timeout: Option<Duration>,
 }
 
-/// A lake, opened. Cheap to clone.
+/// An open lake. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lake {
     url: Url,
-    /// Rooted at the storage system's root, because delta-rs wants that one too.
+    /// Rooted at the storage system's root, because delta-rs needs that root too.
     root: Arc<dyn ObjectStore>,
     prefix: Path,
-    /// Who knows where it is, when the location does not say so.
+    /// The store that resolves a `uc://` location.
     catalog: Option<Arc<CatalogStore>>,
     volume_path: Option<VolumePath>,
-    known: Arc<known::Known>,
+    cache: Arc<cache::LogCache>,
     pub context: Context,
 }
 
 impl Lake {
-    /// A lake at a [`Location`] that needs nothing from the environment: a local folder, as a rule.
+    /// Opens a lake at a [`Location`] that needs no settings from the environment, such as a local folder.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn at(location: &str, context: Context) -> Result<Self> {
-        Self::open(location, &Surroundings::default(), context)
+        Self::open(location, &StoreEnvironment::default(), context)
     }
 
-    /// A lake at a [`Location`]. Nothing is asked, read or made yet.
+    /// Opens a lake at a [`Location`]. Makes no request, and reads and creates nothing.
     ///
     /// # Errors
     /// [`LakeError::BadLocation`], [`LakeError::BadSetting`].
-    pub fn open(location: &str, surroundings: &Surroundings, context: Context) -> Result<Self> {
-        let location = location.parse::<Location>()?.in_account(surroundings.variables.azure_account());
+    pub fn open(location: &str, store_environment: &StoreEnvironment, context: Context) -> Result<Self> {
+        let location = location.parse::<Location>()?.in_account(store_environment.variables.azure_account());
         let mut catalog = None;
         let (root, prefix): (Arc<dyn ObjectStore>, Path) = match &location {
             Location::Folder(folder) => {
@@ -322,85 +322,85 @@ impl Lake {
                 })?;
                 (Arc::new(store::DurableLocal::new(folder.join(".staging"))), prefix)
             }
-            Location::Catalog(place) => {
-                let Some(workspace) = surroundings.workspace.clone() else {
+            Location::Catalog(location) => {
+                let Some(workspace) = store_environment.workspace.clone() else {
                     return Err(LakeError::BadSetting {
-                        place: location.to_string(),
-                        reason: "no workspace is known".into(),
+                        location: location.to_string(),
+                        reason: "no workspace is set".into(),
                         hint: "set DATABRICKS_HOST and DATABRICKS_TOKEN".into(),
                     });
                 };
-                let root = surroundings.catalog_root.clone();
-                let store = CatalogStore::new(place.clone(), workspace, surroundings.variables.clone(), root)?;
+                let root = store_environment.catalog_root.clone();
+                let store = CatalogStore::new(location.clone(), workspace, store_environment.variables.clone(), root)?;
                 let store = catalog.insert(Arc::new(store));
-                (Arc::new(unity::Shared(Arc::clone(store))), Path::default())
+                (Arc::new(unity::CatalogObjectStore(Arc::clone(store))), Path::default())
             }
             _ => (
-                cloud::open(&location, &surroundings.variables, None, surroundings.request_timeout)?,
+                cloud::open(&location, &store_environment.variables, None, store_environment.request_timeout)?,
                 location.prefix(),
             ),
         };
-        let volume_path = match (&surroundings.volume_path, &location) {
+        let volume_path = match (&store_environment.volume_path, &location) {
             (Some(path), _) => Some(path.parse()?),
-            (None, Location::Catalog(CatalogPlace::Volume { volume, folder })) => {
+            (None, Location::Catalog(CatalogLocation::Volume { volume, folder })) => {
                 Some(VolumePath::in_volume(volume, folder)?)
             }
             (None, _) => None,
         };
-        Ok(Self { url: location.url()?, root, prefix, catalog, volume_path, known: Arc::default(), context })
+        Ok(Self { url: location.url()?, root, prefix, catalog, volume_path, cache: Arc::default(), context })
     }
 
-    /// A lake at `url` on any store that puts if absent. `root` is rooted at the storage system's root.
+    /// Returns a lake at `url` on a store that supports put-if-absent. `root` is rooted at the storage system's root.
     pub fn with_store(url: Url, root: Arc<dyn ObjectStore>, prefix: Path, context: Context) -> Self {
-        Self { url, root, prefix, catalog: None, volume_path: None, known: Arc::default(), context }
+        Self { url, root, prefix, catalog: None, volume_path: None, cache: Arc::default(), context }
     }
 
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The URL of the lake's files as other engines take it. For a place in Unity Catalog, the workspace is asked.
+    /// Returns the URL of the lake's files for other engines. For a location in Unity Catalog, asks the workspace.
     ///
     /// # Errors
-    /// The workspace's, inside the store's.
+    /// Errors of the workspace, inside those of the store.
     pub async fn storage_url(&self) -> Result<Url> {
         match &self.catalog {
-            Some(catalog) => catalog.place().await?.url(),
+            Some(catalog) => catalog.location().await?.url(),
             None => Ok(self.url.clone()),
         }
     }
 
-    /// Where SQL finds the files of a lake in a volume. `None`: its tables are registered where they are.
+    /// Returns the path at which SQL finds the files of a lake in a volume. `None`: its tables are registered by URL.
     pub fn volume_path(&self) -> Option<&VolumePath> {
         self.volume_path.as_ref()
     }
 
-    /// For people: a path for a local lake, else the URL without its last slash.
+    /// Returns the location as text for people: a path for a local lake, else the URL without its last slash.
     pub fn display(&self) -> String {
         let url = || self.url.as_str().trim_end_matches('/').to_owned();
         self.url.to_file_path().map_or_else(|()| url(), |path| path.display().to_string())
     }
 
-    /// The store below `name`.
+    /// Returns the store below the folder `name`.
     pub(crate) fn store(&self, name: &str) -> Arc<dyn ObjectStore> {
         Arc::new(PrefixStore::new(Arc::clone(&self.root), self.prefix.clone().join(name)))
     }
 
-    /// A table, whether or not it exists.
+    /// Returns a handle on a table. The table need not exist.
     pub fn table(&self, def: &'static TableDef) -> Table {
         Table::new(def, self)
     }
 
-    /// Makes whatever table is missing. Safe to run by many at once, and again. Tells whether anything was made.
+    /// Creates missing tables. Concurrent and repeated calls are safe. Returns whether a table was created.
     ///
     /// # Errors
-    /// The store's.
+    /// Errors of the store.
     pub async fn init(&self) -> Result<bool> {
         let audit_log = self.table(catalog::AUDIT_LOG);
         if self.url.scheme() != "file" && !audit_log.exists().await? && !doctor::refuses_second_writer(self).await? {
-            return Err(LakeError::Unguarded(self.display()));
+            return Err(LakeError::NoConditionalWrites(self.display()));
         }
-        // The audit log last: where it is, the others are.
+        // The audit log comes last: if it exists, the other tables exist.
         let projections = catalog::PROJECTIONS.map(|def| async { self.table(def).create().await });
         let made = futures::future::try_join_all(projections).await?;
         let made = audit_log.create().await? || made.contains(&true);

@@ -1,8 +1,8 @@
-//! The binary: parse, build the context, run, exit code. Everything else is in the library.
+//! The binary. All code is in the library.
 
 use std::process::ExitCode;
 
-/// Returns freed memory to the system, whichever of many threads allocated it; glibc keeps it for each thread.
+/// Returns freed memory to the system. The allocator of glibc keeps it for each thread.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,23 +1,23 @@
-//! The agent's way in: an MCP server over standard input and output, or over HTTP.
+//! An MCP server for agents, over standard input and output or over HTTP.
 //!
-//! - [`server`] answers what a client asks: it knows the tools, resources and prompts, and holds the lake
-//! - [`tools`] lists the tools: names, hints, schemas, and what each calls
-//! - [`recording`] takes what is written, [`reading`] answers what is asked
-//! - [`following`] works out what comes of what was recorded, for many agents at once
-//! - [`answer`] is what a tool says, or why it could not
-//! - [`resources`] and [`prompts`] are for people and clients that browse
-//! - [`pagerduty`] takes what people do in PagerDuty
-//! - [`http`] is the way in over HTTP: who may come in, and how much they may send
+//! - [`server`] implements the protocol: tools, resources and prompts of one lake
+//! - [`tools`] lists the tools: names, annotations, schemas, handlers
+//! - [`record_tools`] has the tools that record requests, [`read_tools`] those that only read
+//! - [`consequences`] projects recorded requests and evaluates alerts and recurrence, for many clients at once
+//! - [`tool_output`] has the result of a tool call: content or an error
+//! - [`resources`] and [`prompts`] are for people and for clients that browse
+//! - [`pagerduty`] receives webhooks of PagerDuty
+//! - [`http`] is the HTTP server: authentication and limits
 //!
-//! Tools take the requests of the command line. Standard output belongs to the protocol.
+//! Tools take the same requests as the command line. Standard output is reserved for the protocol.
 
-mod answer;
-mod following;
+mod tool_output;
+mod consequences;
 pub mod http;
 mod pagerduty;
 mod prompts;
-mod reading;
-mod recording;
+mod read_tools;
+mod record_tools;
 mod resources;
 pub mod server;
 mod tools;
@@ -29,23 +29,23 @@ use tokio_util::sync::CancellationToken;
 
 use server::Server;
 
-/// How long what is under way may take when the server is told to stop.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit for running calls when the server stops.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Serves one client on standard input and output, until it goes away or `stop` says so.
+/// Serves one client on standard input and output, until it disconnects or `stop` is cancelled.
 ///
 /// # Errors
-/// What the client got wrong before anything began.
+/// An error of the initialisation or of the connection.
 pub async fn serve_stdio(server: Server, stop: CancellationToken) -> Result<(), std::io::Error> {
     let failed = |error: String| std::io::Error::other(error);
     let running = server.clone().serve_with_ct(rmcp::transport::stdio(), stop).await;
     let running = match running {
         Ok(running) => running,
-        // A client that leaves before it has said anything has done no harm.
+        // A client that disconnects before its first message is no error.
         Err(rmcp::service::ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
         Err(error) => return Err(failed(error.to_string())),
     };
     running.waiting().await.map_err(|error| failed(error.to_string()))?;
-    server.settled(PATIENCE).await;
+    server.settled(SHUTDOWN_TIMEOUT).await;
     Ok(())
 }

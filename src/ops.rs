@@ -1,38 +1,39 @@
-//! What the binary can do. The only async orchestration: gather → decide → append → project.
+//! The operations of the program. The only async orchestration: gather → decide → append → project.
 //!
-//! - here: reports and steps are prepared, recorded, and what came of them is gathered
-//! - [`recurrence`] looks for issues that keep coming back, [`causes`] says what counts as one
-//! - [`escalations`] evaluates triggers when nobody handed in anything new
-//! - [`comply`] checks the jobs of a workspace, [`capture`] reads what runbooks change, [`verify`] watches the runs after a fix
-//! - [`digest`] tells what a week was like
-//! - [`deliver`] tells people what is due
-//! - [`demo`] makes a lake of invented history
-//! - [`ingest`] takes documents from an inbox
+//! - here: prepares and records reports and steps, and gathers their consequences
+//! - [`recurrence`] finds recurring issues, [`causes`] merges, splits and lists root causes
+//! - [`escalations`] evaluates escalation triggers without a new report
+//! - [`compliance`] checks the jobs of a workspace
+//! - [`capture`] captures the settings that runbooks change, [`fix_verification`] watches the runs after a fix
+//! - [`digest`] makes the digest of a week
+//! - [`notify`] sends due notifications
+//! - [`demo`] records invented history in a lake
+//! - [`ingest`] records documents from an inbox
 //! - [`login`] checks the login to a workspace
-//! - [`sweep`] looks for failed runs in a workspace
-//! - [`reading`] and [`question`] answer what is asked about the lake, [`similar`] looks for incidents of the same kind
-//! - [`artefacts`] gathers everything that is shown after an analysis
+//! - [`sweep`] finds failed runs in a workspace
+//! - [`reading`] reads incidents, alerts and runbooks, [`named_query`] runs named queries, [`similar`] finds similar incidents
+//! - [`artifacts`] gathers everything that is shown after an analysis
 //! - [`bundle`] writes the folder that the Databricks CLI deploys
-//! - [`tables`] shows the lake in a catalog, [`warehouse`] makes sure that a warehouse reads this lake
+//! - [`tables`] registers or copies the lake's tables in a catalog, [`warehouse`] checks that a warehouse reads this lake
 
-pub mod artefacts;
+pub mod artifacts;
 pub mod bundle;
 pub mod capture;
 pub mod causes;
-pub mod comply;
-pub mod deliver;
+pub mod compliance;
 pub mod demo;
 pub mod digest;
 pub mod escalations;
+pub mod fix_verification;
 pub mod ingest;
 pub mod login;
-pub mod question;
+pub mod named_query;
+pub mod notify;
 pub mod reading;
 pub mod recurrence;
 pub mod similar;
 pub mod sweep;
 pub mod tables;
-pub mod verify;
 pub mod warehouse;
 
 use std::sync::Arc;
@@ -49,22 +50,23 @@ use crate::{
         copies::CopyComparison,
         decide,
         entry::{Entry, Request, canonical},
+        escalation::status::AlertEvent,
         ids::{AlertRef, Id, IncidentId},
         incident::Refusal,
+        interface::Interface,
         problems::{Problem, parse_report, parse_step},
         redact::Redactor,
         steps::{OpenIncident, Step},
         time::Timestamp,
-        words::{AlertEvent, Interface},
     },
     inbox::InboxError,
     lake::{
         Lake, LakeError,
-        ledger::{self, Committer, Ledger, Recorded, Submission},
+        ledger::{self, Committer, Ledger, SubmissionResult, Submission},
         maintenance, projector,
-        scan::{AuditFilter, Order, Scan},
+        scan::{AuditFilter, ScanOrder, AuditScan},
     },
-    render::runbook::NoVersion,
+    render::runbook::UnknownVersion,
     tables::{
         catalog::AUDIT_LOG,
         project::Projections,
@@ -81,7 +83,7 @@ fn differences(found: &[CopyComparison]) -> String {
     found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// What can go wrong with an operation.
+/// An error of an operation.
 #[derive(Debug, thiserror::Error)]
 pub enum OpsError {
     #[error(transparent)]
@@ -106,24 +108,24 @@ pub enum OpsError {
     #[error("there is no recurring issue {0:?} in this lake")]
     NoEpisode(String),
     #[error(transparent)]
-    NoVersion(#[from] NoVersion),
+    UnknownVersion(#[from] UnknownVersion),
     #[error("there is no query or view {0:?}")]
     NoQuery(String),
-    #[error("the workspace does not say its id")]
+    #[error("the workspace does not return its id")]
     NoWorkspaceId,
-    #[error("the warehouse's tables are not this lake's: row {0} of the audit log is not the same there")]
+    #[error("the tables of the warehouse belong to another lake: row {0} of the audit log differs there")]
     OtherLake(u64),
     #[error("the tables in {schema} are not copies of this lake: {}", differences(.tables))]
     DifferentTables { schema: String, tables: Vec<CopyComparison> },
-    /// A request about causes that cannot be right, and what to do.
+    /// A request that cannot be carried out, with a hint.
     #[error("{0}")]
     Refused(Refusal),
 }
 
-/// A report, parsed and redacted, ready to be recorded.
+/// Parses and redacts a report. Returns it ready to be recorded.
 ///
 /// # Errors
-/// Every problem of the document at once.
+/// All problems of the document.
 pub fn prepare(
     bytes: &[u8],
     redactor: &Redactor,
@@ -141,10 +143,10 @@ pub fn prepare(
     })
 }
 
-/// A step, checked and redacted, ready to be recorded. It happened at `now` unless it says when.
+/// Checks and redacts a step. Returns it ready to be recorded. A step without a time gets `now`.
 ///
 /// # Errors
-/// Every problem of the step at once.
+/// All problems of the step.
 pub fn prepare_step<S: Step + JsonSchema + Into<Request>>(
     step: S,
     redactor: &Redactor,
@@ -155,10 +157,10 @@ pub fn prepare_step<S: Step + JsonSchema + Into<Request>>(
     prepare_step_json::<S>(value, redactor, now, interface)
 }
 
-/// [`prepare_step`] of a step in JSON.
+/// As [`prepare_step`], from JSON.
 ///
 /// # Errors
-/// As [`prepare_step`], its shape included.
+/// As [`prepare_step`], and problems of the JSON's shape.
 pub fn prepare_step_json<S: Step + JsonSchema + Into<Request>>(
     mut value: Value,
     redactor: &Redactor,
@@ -179,7 +181,7 @@ pub fn prepare_step_json<S: Step + JsonSchema + Into<Request>>(
     Ok(Submission { request_id, request, redactions, interface, size })
 }
 
-/// The request that opens an incident, checked and redacted like the report that would say the same.
+/// Prepares the request that opens an incident. It is checked and redacted like a report with the same content.
 ///
 /// # Errors
 /// As [`prepare`].
@@ -194,24 +196,24 @@ pub fn prepare_opening(
     prepare(&bytes, redactor, now, interface).map(opening)
 }
 
-/// [`prepare_opening`] of a request in JSON.
+/// As [`prepare_opening`], from JSON.
 ///
 /// # Errors
-/// As [`prepare_opening`], its shape included.
+/// As [`prepare_opening`], and problems of the JSON's shape.
 pub fn prepare_opening_json(
     value: Value,
     redactor: &Redactor,
     now: Timestamp,
     interface: Interface,
 ) -> Result<Submission, Vec<Problem>> {
-    // The report that it becomes is redacted, and tells what was.
+    // Only checks the shape: `prepare_opening` redacts the report and counts the redactions.
     parse_step::<OpenIncident>(value.clone(), redactor, now)?;
     let unfit = |error: serde_json::Error| vec![unrepresentable(redactor.text(&error.to_string()).into_owned())];
     let step = serde_json::from_value(value).map_err(unfit)?;
     prepare_opening(step, redactor, now, interface)
 }
 
-/// An incident that is logged step by step after what the report says.
+/// Turns a recorded report into the request that opens an incident to be logged step by step.
 fn opening(submission: Submission) -> Submission {
     match submission.request {
         Request::RecordReport(report) => Submission { request: Request::OpenIncident(report), ..submission },
@@ -223,18 +225,18 @@ fn unrepresentable(reason: String) -> Problem {
     Problem { pointer: String::new(), message: reason, hint: None }
 }
 
-/// The request's own id, or one made from its content.
+/// Returns the request's own id, or one derived from its content.
 fn request_id(given: Option<&Id>, content: &impl Serialize) -> Result<Id, String> {
     match given {
         Some(id) => Ok(id.clone()),
         None => {
             let content = canonical(content).map_err(|error| error.to_string())?;
-            decide::minted_id(&content).ok_or_else(|| "no id could be made for it".into())
+            decide::minted_id(&content).ok_or_else(|| "no id could be derived from its content".into())
         }
     }
 }
 
-/// Opens the ledger, making the lake first if there is none.
+/// Opens the ledger. Creates the lake first if it does not exist.
 ///
 /// # Errors
 /// [`LakeError`].
@@ -248,10 +250,10 @@ pub async fn open_ledger(lake: &Lake) -> Result<(Ledger, Committer), LakeError> 
     }
 }
 
-/// Records requests, sharing commits; each answer comes as soon as its commit stands, in the order of the requests.
+/// Records requests, several in one commit. Returns the results in the order of the requests, each after its commit.
 ///
-/// After an error the requests answered before stay recorded, and all may be sent again.
-pub fn record(ledger: &Ledger, submissions: Vec<Submission>) -> impl Stream<Item = Result<Recorded, OpsError>> + use<> {
+/// After an error the earlier requests stay recorded, and all requests may be sent again.
+pub fn record(ledger: &Ledger, submissions: Vec<Submission>) -> impl Stream<Item = Result<SubmissionResult, OpsError>> + use<> {
     let ledger = ledger.clone();
     futures::stream::iter(submissions)
         .map(move |submission| {
@@ -261,7 +263,7 @@ pub fn record(ledger: &Ledger, submissions: Vec<Submission>) -> impl Stream<Item
         .buffered(IN_FLIGHT)
 }
 
-/// What came of requests beyond their own rows.
+/// The events that follow from recorded requests.
 #[derive(Debug, Default)]
 pub struct Consequences {
     /// Every evaluation and change of an alert.
@@ -271,22 +273,22 @@ pub struct Consequences {
 }
 
 impl Consequences {
-    /// Alerts that people are to be told of.
-    pub fn told(&self) -> impl Iterator<Item = &EscalationEvent> {
+    /// Returns the alerts that fired.
+    pub fn fired(&self) -> impl Iterator<Item = &EscalationEvent> {
         self.alerts.iter().filter(|event| event.event == AlertEvent::Fired)
     }
 
-    /// Those of them that no route leads to anybody.
+    /// Returns the alerts that fired and have no recipient.
     pub fn unrouted(&self) -> impl Iterator<Item = &EscalationEvent> {
-        self.told().filter(|event| event.reaches_nobody())
+        self.fired().filter(|event| event.has_no_recipient())
     }
 }
 
-/// What comes after the acknowledgement: projection, the recurrence of the causes that the rows `new` are about, upkeep
-/// where it is due.
+/// Runs what follows an acknowledgement: projection, recurrence of the causes in the rows `new`, and maintenance
+/// if it is due.
 ///
 /// # Errors
-/// The lake's or the query's; nothing acknowledged depends on it.
+/// The lake's or the query's. Acknowledged requests stay recorded.
 pub async fn consequences(lake: &Lake, ledger: &Ledger, new: &[u64]) -> Result<Consequences, OpsError> {
     settle(lake).await?;
     let mut recorded = projections_of(lake, new).await?;
@@ -295,22 +297,22 @@ pub async fn consequences(lake: &Lake, ledger: &Ledger, new: &[u64]) -> Result<C
     causes.dedup();
     if !causes.is_empty() {
         let found = recorded.root_causes.iter().map(|row| row.found_at).min();
-        let followed = recurrence::follow(lake, ledger, &causes, found).await?;
+        let followed = recurrence::scan_causes(lake, ledger, &causes, found).await?;
         recorded.escalation_events.extend(followed.alerts);
         recorded.recurrence_events.extend(followed.recurring);
     }
     Ok(Consequences { alerts: recorded.escalation_events, recurring: recorded.recurrence_events })
 }
 
-/// What rows of the ledger say of alerts, episodes and causes.
+/// Reads rows of the ledger and projects their alerts, recurrence episodes and causes.
 async fn projections_of(lake: &Lake, seqs: &[u64]) -> Result<Projections, OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = table.newest().await?;
+    let log = table.newest_log().await?;
     let mut wanted = Projections::default();
     let mut seqs = seqs.to_vec();
     seqs.sort_unstable();
     seqs.dedup();
-    // What lies far apart is not read in one go: all that lies between would be read too.
+    // Distant rows are read separately: one read would include all rows between them.
     let near = seqs.chunk_by(|one, next| next - one <= CHUNK as u64);
     for chunk in near.flat_map(|near| near.chunks(CHUNK)) {
         let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else { continue };
@@ -328,22 +330,22 @@ async fn projections_of(lake: &Lake, seqs: &[u64]) -> Result<Projections, OpsErr
     Ok(wanted)
 }
 
-/// Projection, and upkeep where it is due.
+/// Projects the ledger and runs maintenance that is due.
 ///
 /// # Errors
-/// [`LakeError`]; nothing acknowledged depends on it.
+/// [`LakeError`]. Acknowledged requests stay recorded.
 pub async fn settle(lake: &Lake) -> Result<(), LakeError> {
     projector::project(lake, |_, _| {}).await?;
-    maintenance::tend_all(lake).await
+    maintenance::maintain_due_tables(lake).await
 }
 
-/// Everything recorded about an incident: its audit rows and what they project to.
+/// Reads an incident: its audit rows and their projections.
 ///
 /// # Errors
 /// [`OpsError::NoIncident`], or the lake's.
 pub async fn incident(lake: &Lake, id: IncidentId) -> Result<(Vec<AuditRow>, Projections), OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = existing(lake, table.newest().await)?;
+    let log = existing(lake, table.newest_log().await)?;
     let rows = ledger::rows_where(&table, &log, "incident_id", &id.to_string()).await?;
     if rows.is_empty() {
         return Err(OpsError::NoIncident(id));
@@ -357,33 +359,33 @@ pub async fn incident(lake: &Lake, id: IncidentId) -> Result<(Vec<AuditRow>, Pro
     Ok((rows, projections))
 }
 
-/// One row of the audit log.
+/// Reads one row of the audit log.
 ///
 /// # Errors
 /// [`OpsError::NoAuditRow`], or the lake's.
 pub async fn audit_row(lake: &Lake, seq: u64) -> Result<AuditRow, OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = existing(lake, table.newest().await)?;
+    let log = existing(lake, table.newest_log().await)?;
     ledger::rows_between(&table, &log, seq.saturating_sub(1), seq).await?.pop().ok_or(OpsError::NoAuditRow(seq))
 }
 
-/// The rows of the audit log that match, a few at a time.
+/// Scans the rows of the audit log that match, in small batches.
 ///
 /// # Errors
 /// The lake's.
-pub async fn audit_rows(lake: &Lake, filter: AuditFilter, order: Order) -> Result<Scan, OpsError> {
-    Ok(existing(lake, Scan::begin(lake, filter, order).await)?)
+pub async fn audit_rows(lake: &Lake, filter: AuditFilter, order: ScanOrder) -> Result<AuditScan, OpsError> {
+    Ok(existing(lake, AuditScan::begin(lake, filter, order).await)?)
 }
 
-/// There is a lake: only what opens an incident makes one.
+/// Checks that the lake exists. Only operations that open an incident create one.
 ///
 /// # Errors
 /// [`LakeError::NoLake`].
 pub async fn existing_lake(lake: &Lake) -> Result<(), LakeError> {
-    existing(lake, lake.table(AUDIT_LOG).newest().await).map(drop)
+    existing(lake, lake.table(AUDIT_LOG).newest_log().await).map(drop)
 }
 
-/// A missing audit log means that there is no lake.
+/// Reports a missing audit log as a missing lake.
 fn existing<T>(lake: &Lake, outcome: Result<T, LakeError>) -> Result<T, LakeError> {
     match outcome {
         Err(LakeError::NoLake(_)) => Err(LakeError::NoLake(lake.display())),
@@ -391,12 +393,12 @@ fn existing<T>(lake: &Lake, outcome: Result<T, LakeError>) -> Result<T, LakeErro
     }
 }
 
-/// Rows of a view or table as `T`.
+/// Runs a query and returns its rows as `T`.
 ///
 /// # Errors
-/// The query's, or that a row does not fit.
+/// The query's; [`LakeError::Corrupt`] if a row does not have the shape of `T`.
 pub async fn rows<T: serde::de::DeserializeOwned>(lake: &Lake, sql: &str) -> Result<Vec<T>, OpsError> {
-    existing(lake, lake.table(AUDIT_LOG).newest().await)?;
+    existing(lake, lake.table(AUDIT_LOG).newest_log().await)?;
     let (_, batches) = analytics::query(lake, sql).await?;
     let mut rows = Vec::new();
     for batch in &batches {

@@ -1,45 +1,47 @@
-//! What people read, as text. Pure: rows in, `String` out; no I/O, clock, environment or colour.
+//! Renders text for people. Pure: rows in, `String` out; no I/O, clock, environment or colour.
 //!
-//! - [`plain`]: one value made safe for one terminal line, cut, or spelled out
-//! - [`timeline`]: everything known of one incident
-//! - [`alert`]: an alert, and what every trigger said
+//! - [`plain`]: one value, made safe for one terminal line, shortened or formatted
+//! - [`timeline`]: the INCIDENT TIMELINE, all records of one incident
+//! - [`alert`]: the ESCALATION ALERT, evaluations of triggers, and lists of alerts
 //! - [`audit`]: one row of the audit log
-//! - [`export`]: rows of it for other programs, [`ocsf`] for those that want OCSF events
-//! - [`ingest`]: what became of the documents in an inbox
+//! - [`export`]: audit log rows for other programs, [`ocsf`] as OCSF events
+//! - [`ingest`]: the result of reading an inbox
 //! - [`listing`]: many rows, one per line
 //! - [`login`]: the check of a login to a workspace
-//! - [`notice`]: what is sent to PagerDuty, Slack, Teams, a mailbox or a webhook; `slack` makes text safe for Slack
+//! - [`notification`]: payloads for PagerDuty, Slack, Teams, e-mail and webhooks; `slack` makes text safe for Slack
 //! - [`postmortem`]: one incident as a Markdown document, [`markdown`] makes text safe for one
-//! - `page`: what every HTML page begins with
-//! - [`checkup`]: what was found about a place for a lake
-//! - [`digest`]: one week, in every format
-//! - [`deliveries`]: what people were told, and what came of it
-//! - [`compliance`]: one look at the jobs of a workspace
-//! - [`receipt`]: that something was recorded
-//! - [`recurring`]: an issue that keeps coming back
-//! - [`replay`]: what other rules would have told
+//! - `page`: the head of every HTML page
+//! - [`health`]: the health check of storage and lake
+//! - [`digest`]: the weekly digest, in every format
+//! - [`deliveries`]: attempts to deliver notifications
+//! - [`compliance`]: one compliance check of the jobs of a workspace
+//! - [`configuration`]: the reference of the configuration file
+//! - [`receipt`]: the confirmation that a request was recorded
+//! - [`recurring`]: the RECURRING ISSUE ALERT, lists of episodes and causes
+//! - [`replay`]: past alerts, evaluated again under other rules
+//! - [`routing`]: the channels that each trigger notifies
 //! - [`runbook`]: remediation steps as blocks of shell
 //! - [`similar`]: incidents of the same kind, and what fixed them
-//! - [`sweep`]: what a look for failed runs found
-//! - [`told_if`]: who would be told if something happened
+//! - [`sweep`]: one sweep for failed runs
 //!
-//! Whatever came from outside passes [`plain::line`] on its way out: no output holds a control, bidirectional or invisible
-//! character, and none has more lines than its layout gives it. Unknown is `n/a`, never 0 and never empty.
+//! Text from outside passes [`plain::line`]: no output holds a control, bidirectional or invisible character, or more lines
+//! than its layout has. An unknown value is `n/a`, never 0 and never empty.
 
 pub mod alert;
 pub mod audit;
-pub mod checkup;
 pub mod compliance;
+pub mod configuration;
 pub mod deliveries;
 pub mod digest;
 #[cfg(test)]
 mod example;
 pub mod export;
+pub mod health;
 pub mod ingest;
 pub mod listing;
 pub mod login;
 pub mod markdown;
-pub mod notice;
+pub mod notification;
 pub mod ocsf;
 mod page;
 pub mod plain;
@@ -47,9 +49,9 @@ pub mod postmortem;
 pub mod receipt;
 pub mod recurring;
 pub mod replay;
+pub mod routing;
 pub mod runbook;
 pub mod similar;
 mod slack;
 pub mod sweep;
 pub mod timeline;
-pub mod told_if;

@@ -1,7 +1,7 @@
-//! Every row described once.
+//! The definitions of all tables.
 //!
 //! One [`table!`] definition gives the serde struct, the Arrow schema, the Delta column comments, the `CREATE TABLE` text
-//! and the data dictionary. `Option` means nullable. [`to_batch`] and [`from_batch`] are the only way between rows and
+//! and the data dictionary. `Option` means nullable. [`to_batch`] and [`from_batch`] convert between rows and
 //! Arrow.
 
 pub mod catalog;
@@ -19,16 +19,28 @@ use arrow::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::domain::{
-    ids::{Id, IncidentId, RequestKey},
-    time::Timestamp,
-    words::{
-        AlertEvent, AlertStatus, ChannelKind, CheckStatus, Confidence, DeliveryEvent, EpisodeEvent, EventKind,
-        IncidentType, Interface, NoticeKind, PreventionState, RemediationKind, RemediationResult, Severity, Status,
-        Trigger,
+    check::{CheckStatus, Severity},
+    escalation::{
+        status::{AlertEvent, AlertStatus},
+        trigger::Trigger,
     },
+    ids::{Id, IncidentId, RequestKey},
+    incident::{
+        classification::{Confidence, IncidentType, Status},
+        timeline::EventKind,
+    },
+    interface::Interface,
+    notification::{
+        channel::ChannelKind,
+        event::{DeliveryEvent, NotificationKind},
+    },
+    prevention::state::PreventionState,
+    recurrence::event::EpisodeEvent,
+    remediation::{RemediationKind, RemediationResult},
+    time::Timestamp,
 };
 
-/// A checkpoint is due after this many commits.
+/// Number of commits between checkpoints.
 pub const CHECKPOINT_INTERVAL: u64 = 100;
 
 /// A table of the lake.
@@ -37,13 +49,13 @@ pub struct TableDef {
     pub name: &'static str,
     comment: &'static str,
     pub columns: &'static [Column],
-    /// Columns with min and max in the Delta log, for skipping files.
+    /// Columns with minimum and maximum in the Delta log, for data skipping.
     pub stats: &'static [&'static str],
-    /// Columns with a Bloom filter in every file, for point look-ups.
+    /// Columns with a Bloom filter in every file, for point lookups.
     pub bloom: &'static [&'static str],
-    /// The order of rows inside a compacted file.
+    /// Sort order of the rows in a compacted file.
     pub sort: &'static [&'static str],
-    /// The columns that tell rows apart; none of them is ever null.
+    /// Key columns; they are never null.
     pub key: &'static [&'static str],
 }
 
@@ -56,7 +68,7 @@ pub struct Column {
     comment: &'static str,
 }
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
@@ -80,7 +92,7 @@ impl Kind {
         }
     }
 
-    /// The type's name in SQL and, in lower case, in Delta's schema.
+    /// Returns the name of the type in SQL.
     pub fn sql(self) -> &'static str {
         match self {
             Self::Text => "STRING",
@@ -105,14 +117,14 @@ impl Kind {
 }
 
 impl Column {
-    /// One line; never empty.
+    /// Returns the comment: one line, never empty.
     pub fn comment(&self) -> &'static str {
         self.comment.trim()
     }
 }
 
 impl TableDef {
-    /// What a row is, in a sentence or two.
+    /// Returns the description of the rows.
     pub fn comment(&self) -> &'static str {
         self.comment.trim()
     }
@@ -124,29 +136,29 @@ impl TableDef {
     }
 }
 
-/// A row type and the table it belongs to.
+/// A row type of a table.
 pub trait Row: Serialize + DeserializeOwned + Send + 'static {
     const TABLE: &'static TableDef;
 }
 
-/// Rows to Arrow, in the table's schema.
+/// Converts rows to Arrow with the table's schema.
 ///
 /// # Errors
-/// Names the field that does not fit.
+/// If a field does not match the schema; the error contains its name.
 pub fn to_batch<R: Row>(rows: &[R]) -> Result<RecordBatch, ArrowError> {
     let schema = R::TABLE.arrow_schema();
     serde_arrow::to_record_batch(schema.fields(), &rows).map_err(|error| ArrowError::ExternalError(Box::new(error)))
 }
 
-/// Arrow to rows, by column name.
+/// Converts Arrow to rows by column name.
 ///
 /// # Errors
-/// Names the field that is missing or does not fit.
+/// If a field is missing or does not match; the error contains its name.
 pub fn from_batch<R: Row>(batch: &RecordBatch) -> Result<Vec<R>, ArrowError> {
     serde_arrow::from_record_batch(batch).map_err(|error| ArrowError::ExternalError(Box::new(error)))
 }
 
-/// What may stand in a column, and how it is stored.
+/// A Rust type of a column, with its stored type.
 pub trait Cell {
     const KIND: Kind;
     const NULLABLE: bool = false;
@@ -163,15 +175,14 @@ macro_rules! cells {
 
 cells!(Text: String, Id, IncidentId, RequestKey, CheckStatus, Confidence, EventKind, IncidentType, Interface);
 cells!(Text: RemediationKind, RemediationResult, Severity, Status);
-cells!(Text: AlertEvent, AlertStatus, ChannelKind, DeliveryEvent, EpisodeEvent, NoticeKind, PreventionState, Trigger);
+cells!(Text: AlertEvent, AlertStatus, ChannelKind, DeliveryEvent, EpisodeEvent, NotificationKind, PreventionState, Trigger);
 cells!(Long: i64, u64);
 cells!(Int: i32);
 cells!(Double: f64);
 cells!(Boolean: bool);
 cells!(Timestamp: Timestamp);
 
-/// Describes a table and its row type at once. The first lines say which columns get statistics and Bloom filters, the sort
-/// order and the key.
+/// Defines a table and its row type. The header lists the columns with statistics and Bloom filters, the sort order and the key.
 macro_rules! table {
     (
         $(#[doc = $table_doc:literal])*
@@ -213,10 +224,10 @@ mod tests {
         entry::{ENTRY_VERSION, Entry, Facts, Request},
         ids::{Id, IncidentId, RequestKey},
         incident::opening_facts,
+        interface::Interface,
         policy::Policy,
         problems::parse_report,
         redact::Redactor,
-        words::Interface,
     };
 
     fn entries() -> Vec<Entry> {
@@ -252,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_come_back_from_arrow_as_they_went_in() {
+    fn rows_are_unchanged_after_a_round_trip_through_arrow() {
         let entries = entries();
         let mut projections = Projections::default();
         for entry in &entries {
@@ -271,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_come_back_from_their_canonical_text() {
+    fn entries_are_unchanged_after_a_round_trip_through_canonical_json() {
         for entry in entries() {
             let text = entry.canonical().unwrap();
             assert_eq!(Entry::parse(&text).unwrap(), entry);
@@ -280,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_decide_what_the_design_says() {
+    fn findings_of_the_examples_have_the_expected_causes() {
         let findings: Vec<_> = entries().into_iter().map(|entry| entry.facts.finding).collect();
         let cause = |at: usize| findings[at].as_ref().and_then(|f| f.cause.as_ref()).map(|c| c.fingerprint.clone());
         assert!(cause(0).is_some() && cause(0) == cause(1) && cause(1) == cause(2), "one cause, worded differently");

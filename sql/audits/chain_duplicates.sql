@@ -1,13 +1,13 @@
--- What:       values that stand once in an intact audit log and stand more than once in this one. A seq twice is a
---             fork; a request_id twice means that a request was recorded twice.
+-- What:       Values that must be unique in the audit log but occur more than once. A repeated seq is a fork. A
+--             repeated request_id means that a request was recorded twice.
 -- Grain:      one row per column and repeated value.
 -- Parameters: none.
 -- Columns:
 --   column_name  seq, entry_hash or request_id.
 --   value        the repeated value.
---   times        how often it stands there.
---   first_seq    lowest seq of the rows that hold it.
---   last_seq     highest seq of the rows that hold it.
+--   times        number of rows with the value.
+--   first_seq    lowest seq of these rows.
+--   last_seq     highest seq of these rows.
 SELECT
   'seq' AS column_name,
   CAST(seq AS STRING) AS value,

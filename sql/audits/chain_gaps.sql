@@ -1,11 +1,11 @@
--- What:       positions missing from the audit log. Rows cut off its end leave no gap: compare the head (seq and
+-- What:       Positions missing from the audit log. Rows removed from its end leave no gap: compare the head (seq and
 --             entry_hash) with the one printed on an older digest.
--- Grain:      one row per run of missing positions, and one per row whose seq is no position at all.
+-- Grain:      one row per run of missing positions, and one per row with an invalid seq.
 -- Parameters: none.
 -- Columns:
 --   problem    missing, or not a position (null or below 1).
---   first_seq  first position concerned.
---   last_seq   last position concerned.
+--   first_seq  first affected position.
+--   last_seq   last affected position.
 WITH positions AS (
   SELECT DISTINCT seq
   FROM audit_log

@@ -1,12 +1,12 @@
--- What:       rows of the audit log whose content is not what their hash was made from: entry or prev_hash was altered,
---             or entry_hash was. Whoever also makes every later hash anew is not seen here, but moves the head: compare
---             it (seq and entry_hash of the last row) with the one printed on an older digest.
+-- What:       Rows of the audit log whose entry_hash does not match entry and prev_hash: one of the three was altered.
+--             If every later hash was recomputed too, this audit finds nothing, but the head has changed. Compare it
+--             (seq and entry_hash of the last row) with the one printed on an older digest.
 -- Grain:      one row per altered row.
 -- Parameters: none.
 -- Columns:
 --   seq            the row.
---   entry_hash     the hash it carries.
---   expected_hash  lower-case hex SHA-256 over prev_hash followed by entry.
+--   entry_hash     stored hash.
+--   expected_hash  lower-case hex SHA-256 of prev_hash followed by entry.
 SELECT
   seq,
   entry_hash,

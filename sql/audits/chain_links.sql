@@ -1,11 +1,11 @@
--- What:       rows of the audit log that do not name the row before them: prev_hash is not the entry_hash of seq - 1,
---             or, for the first row, not 64 zeros. A row whose predecessor is missing is in chain_gaps instead.
--- Grain:      one row per neighbouring pair that does not fit. Where the log forks, a row has several predecessors.
+-- What:       Rows of the audit log that do not link to the row before them: prev_hash differs from the entry_hash of
+--             seq - 1, or, for the first row, from 64 zeros. chain_gaps reports rows whose predecessor is missing.
+-- Grain:      one row per neighbouring pair that does not match. Where the log forks, a row has several predecessors.
 -- Parameters: none.
 -- Columns:
 --   seq            the row.
---   prev_hash      what it says about the row before.
---   expected_hash  what the row before says.
+--   prev_hash      stored hash of the previous row.
+--   expected_hash  entry_hash of the previous row.
 SELECT
   seq,
   prev_hash,

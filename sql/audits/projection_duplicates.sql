@@ -1,12 +1,12 @@
--- What:       projected rows that stand there more than once.
+-- What:       Projected rows that occur more than once.
 -- Grain:      one row per table and repeated key: seq in incident_states and root_causes, seq and ordinal in the
 --             others.
 -- Parameters: none.
 -- Columns:
 --   table_name  the projected table.
---   seq         the audit_log row that the rows belong to.
+--   seq         audit_log row that the rows belong to.
 --   ordinal     position in the request; null in incident_states and root_causes.
---   times       how often the key stands there.
+--   times       number of rows with the key.
 WITH keys AS (
   SELECT 'incident_states' AS table_name, seq, CAST(NULL AS INT) AS ordinal FROM incident_states
   UNION ALL

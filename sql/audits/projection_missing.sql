@@ -1,15 +1,15 @@
--- What:       projected rows that should be there and are not, or are there too often. A row that changes an incident has
---             one row in incident_states, one in root_causes if it has a finding, and rows counted 1, 2, 3 … in
---             timeline_events, practice_checks, runbooks, escalation_events, cause_aliases and preventive_actions. A row
---             cut off the end of such a count is seen by `audit verify` only. An input that was rejected has one row in
+-- What:       Projected rows that are missing, or present too often. A ledger row that changes an incident has one row
+--             in incident_states, and one in root_causes if it has a finding. It has rows counted 1, 2, 3 … in
+--             timeline_events, practice_checks, runbooks, escalation_events, cause_aliases and preventive_actions. Only
+--             `audit verify` detects rows removed from the end of such a count. A rejected input has one row in
 --             rejected_inputs.
 -- Grain:      one row per table and seq.
 -- Parameters: none.
 -- Columns:
 --   table_name  the projected table.
---   seq         the audit_log row that the rows belong to.
---   expected    how many rows there should be at least.
---   found       how many there are; for counted rows, how many different ordinals.
+--   seq         audit_log row that the rows belong to.
+--   expected    minimum number of rows.
+--   found       number of rows; for counted rows, number of different ordinals.
 WITH expected_rows AS (
   SELECT 'incident_states' AS table_name, seq, CASE WHEN incident_type IS NULL THEN 0 ELSE 1 END AS expected
   FROM audit_log

@@ -1,13 +1,13 @@
--- What:       projected rows that no row of the audit log accounts for: their seq is not in it, or it is about another
+-- What:       Projected rows without a matching row in the audit log: their seq is not in it, or belongs to another
 --             incident.
 -- Grain:      one row per table, seq and incident.
 -- Parameters: none.
 -- Columns:
 --   table_name         the projected table.
---   seq                the audit_log row that the rows refer to.
---   incident_id        the incident the rows are about; null in tables without incidents.
---   audit_seq          seq again, null when audit_log has no such row.
---   audit_incident_id  the incident the audit_log row is about.
+--   seq                audit_log row that the rows refer to.
+--   incident_id        incident of the rows; null in tables without incidents.
+--   audit_seq          seq again; null if audit_log has no such row.
+--   audit_incident_id  incident of the audit_log row.
 WITH projected AS (
   SELECT 'incident_states' AS table_name, seq, incident_id, TRUE AS has_incident
   FROM incident_states

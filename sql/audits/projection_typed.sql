@@ -1,10 +1,10 @@
--- What:       reports of which audit_log and incident_states say different things in the columns they share.
--- Grain:      one row per pair of rows that disagree.
+-- What:       Reports for which audit_log and incident_states differ in the columns they share.
+-- Grain:      one row per pair of rows that differ.
 -- Parameters: none.
 -- Columns:
 --   seq          the report.
---   incident_id  the incident it is about, as audit_log has it.
---   differing    names of the columns that disagree, with blanks between, as incident_states has them.
+--   incident_id  incident of the report in audit_log.
+--   differing    names of the columns that differ, separated by spaces, in the order of incident_states.
 WITH compared AS (
   SELECT
     logged.seq,

@@ -1,15 +1,15 @@
--- What:       rows of the audit log whose look-up columns do not follow from what the chain protects: request_hash from
---             the request inside entry, request_key from request_id, seq from entry. entry is canonical JSON with its
---             keys in order: facts, interface, recorded_at, request, request_id, seq, version. So the request stands
---             between the first ,"request": and the last ,"request_id": (inside a string the quotes would be escaped),
---             and its text is canonical as it is.
--- Grain:      one row per row and column that disagree.
+-- What:       Rows of the audit log whose lookup columns do not match the hashed entry: request_hash must match the
+--             request inside entry, request_key must match request_id, and seq must match entry. entry is canonical
+--             JSON with its keys in order: facts, interface, recorded_at, request, request_id, seq, version. The
+--             request is the text between the first ,"request": and the last ,"request_id": (quotes inside a string are
+--             escaped). That text is already canonical.
+-- Grain:      one row per row and column that differ.
 -- Parameters: none.
 -- Columns:
 --   seq          the row.
 --   column_name  request_hash, request_key or seq.
---   value        what the column says.
---   expected     what it should say. For seq: how entry should end.
+--   value        stored value.
+--   expected     expected value; for seq, the expected end of entry.
 WITH places AS (
   SELECT
     seq,

@@ -1,9 +1,9 @@
--- What:       the audit log for people: who did what, when, where, why and how. entry_hash stays, to be compared with a
---             head that was printed.
+-- What:       Audit log in readable columns: who did what, when, where, why and how. Compare entry_hash with a printed
+--             head to verify a row.
 -- Grain:      one row per accepted request.
 -- Parameters: none.
 -- Columns:
---   …  all columns of audit_log but entry and prev_hash.
+--   …  all columns of audit_log except entry and prev_hash.
 SELECT
   seq,
   recorded_at,

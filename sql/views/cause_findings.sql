@@ -1,13 +1,13 @@
--- What:       every finding, with the cause it counts as after merges and splits, and until when it counts. At a moment T
---             the finding of an incident that counts is the one with found_at <= T that has no superseded_at <= T: the
---             latest of those that were found by then.
+-- What:       Every finding with its cause after merges and splits, and with the time at which a later finding replaced
+--             it. At a time T, the current finding of an incident is the one with found_at <= T and without a
+--             superseded_at <= T.
 -- Grain:      one row per finding.
 -- Parameters: none.
 -- Columns:
 --   …              all columns of root_causes.
---   cause          the cause that cause_fingerprint counts as by cause_aliases, else cause_fingerprint; null when the
+--   cause          the cause of cause_fingerprint according to cause_aliases, or cause_fingerprint itself; null if the
 --                  cause is unknown.
---   superseded_at  found_at, when there is a later finding about the same incident; else null.
+--   superseded_at  found_at if the incident has a later finding; else null.
 WITH ranked_aliases AS (
   SELECT
     cause_fingerprint AS alias,
@@ -25,8 +25,8 @@ aliases AS (
   FROM ranked_aliases
   WHERE age_rank = 1
 ),
--- Most incidents have one finding. All findings of an incident are as old as the incident: what is asked of found_at can
--- be asked of both sides.
+-- Most incidents have one finding. All findings of an incident have the same found_at, so a filter on found_at applies to
+-- both sides of the join.
 revised AS (
   SELECT
     incident_id,

@@ -1,4 +1,4 @@
--- What:       the latest result of each best-practice check in each workspace, of each thing that was checked.
+-- What:       Latest result of each best-practice check of each checked resource in each workspace.
 -- Grain:      one row per workspace_id, resource_kind, resource_id, category and name.
 -- Parameters: none.
 -- Columns:

@@ -1,4 +1,4 @@
--- What:       alerts as they stand now: the latest event of each that ever fired.
+-- What:       Current state of alerts: the latest event of each alert that has fired.
 -- Grain:      one row per dedup_key.
 -- Parameters: none.
 -- Columns:

@@ -1,19 +1,19 @@
--- What:       incidents as they stand now: the latest state of each, and how long each took. Durations are seconds;
---             null when an end is unknown, or when the clocks disagree so that it would be negative. No function turns
---             a timestamp into a number on every engine; day, hour, minute, second and the fraction's digits are the
---             same on all of them, in a session whose time zone is UTC.
+-- What:       Current state of incidents, with their durations in seconds. A duration is null if an end is unknown, or
+--             if clock skew would make it negative. No function converts a timestamp to a number on every engine. The
+--             view therefore uses day, hour, minute, second and the digits of the fraction. These agree on all engines
+--             in a session whose time zone is UTC.
 -- Grain:      one row per incident.
 -- Parameters: none.
 -- Columns:
---   …                      all columns of incident_states, of the row with the highest seq.
---   opened_at              when the ledger took the first of the incident's rows.
+--   …                      all columns of incident_states, from the row with the highest seq.
+--   opened_at              time at which the ledger recorded the incident's first row.
 --   time_to_detect_s       impact start to detection.
 --   time_to_acknowledge_s  report to the first explicit acknowledgement.
 --   time_to_mitigate_s     detection to the first successful REMEDIATE or VERIFY.
 --   time_to_resolve_s      report to the first resolution. open_seconds counts all intervals in which it was open.
---   clock_skew             how many of the four would be negative.
--- Every state of an incident has the same reported_at: what is asked of it can be asked of both sides.
+--   clock_skew             number of these four durations that would be negative.
 WITH latest AS (
+  -- All states of an incident have the same reported_at, so a filter on it applies to both sides of the join.
   SELECT
     incident_id,
     reported_at,
@@ -32,8 +32,8 @@ states AS (
     AND latest.reported_at = incident_states.reported_at
     AND latest.seq = incident_states.seq
 ),
--- Microseconds since 1970: days, hours, minutes, whole seconds, and the digits behind the point. Printed, these may end
--- the text (Spark) or have +00 (DuckDB) or Z (DataFusion) behind them.
+-- Microseconds since 1970: days, hours, minutes, whole seconds, and the digits after the decimal point. In the printed
+-- timestamp, the digits are followed by nothing (Spark), +00 (DuckDB) or Z (DataFusion).
 clocks AS (
   SELECT
     *,

@@ -1,19 +1,19 @@
--- What:       what the settings of each job were found to be when they were last checked. Results are recorded when they
---             change, so they hold until a later row says something else.
+-- What:       Latest check results of each job's settings. Results are recorded when they change, so they hold until
+--             the next row.
 -- Grain:      one row per workspace_id, job_id and name.
 -- Parameters: none.
 -- Columns:
 --   workspace_id, job_id  the job.
---   job_name     its name, as it was then.
---   incident_id  the incident that the results came with; null when there was none.
---   seq          the audit_log row with the results.
---   checked_at   when they changed.
+--   job_name     name of the job at the time of the check.
+--   incident_id  incident with which the results were recorded; null without one.
+--   seq          audit_log row with the results.
+--   checked_at   time at which the results changed.
 --   category     Reliability, Security, Cost Optimization …
 --   name         the rule.
 --   status       PASS, FAIL, PARTIAL. PARTIAL means incomplete data, not a warning.
---   severity     how bad a failure is.
---   finding      what was found.
---   last_failed  the audit_log row in which it failed last; null when it never did.
+--   severity     severity of a failure.
+--   finding      description of the result.
+--   last_failed  audit_log row of its last failure; null if it has never failed.
 WITH made AS (
   SELECT
     checks.workspace_id,

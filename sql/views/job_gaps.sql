@@ -1,11 +1,11 @@
--- What:       the incident about the settings of each job of which a check ever failed.
+-- What:       Incidents about job settings: one per job for which a check has failed at least once.
 -- Grain:      one row per workspace_id and job_id.
 -- Parameters: none.
 -- Columns:
 --   workspace_id, job_id  the job.
 --   incident_id  the incident.
 --   status       investigating, escalated, resolved.
---   closed_seq   the last audit_log row from which on it was resolved; null while it never was.
+--   closed_seq   audit_log row since which it was last resolved; null if it was never resolved.
 WITH gaps AS (
   SELECT
     workspace_id,

@@ -1,4 +1,4 @@
--- What:       incidents that nobody has resolved yet.
+-- What:       Incidents that are not resolved.
 -- Grain:      one row per incident whose status is not resolved.
 -- Parameters: none.
 -- Columns:

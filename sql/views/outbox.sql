@@ -1,12 +1,11 @@
--- What:       alerts that wait to be sent: every firing of an alert that has been open ever since, and of which nobody was
---             told over any channel, or was given up or left out. What was acknowledged, suppressed, cleared or resolved after
---             it fired is left out: nobody need be told any more. What waits for one channel after another was told of it, see
---             in deliveries.
--- Grain:      one row per event fired: incident_id, seq, ordinal. An alert whose severity rose has several.
+-- What:       Alerts that wait to be sent: firings of open alerts that no channel has delivered, given up or skipped.
+--             Alerts that were acknowledged, suppressed, cleared or resolved after firing need no notification. For the
+--             state of each channel, see deliveries.
+-- Grain:      one row per firing: incident_id, seq, ordinal. An alert whose severity rose has several.
 -- Parameters: none.
 -- Columns:
 --   incident_id, seq, ordinal, occurred_at, trigger, severity, dedup_key, message, routes  as in escalation_events.
---   unrouted                                                                               true when no route matched.
+--   unrouted                                                                               true if no route matched.
 WITH later AS (
   SELECT
     incident_id,

@@ -1,9 +1,9 @@
--- What:       recurrence episodes as they stand now: the latest event of each, closed ones included.
+-- What:       Current state of recurrence episodes, including closed ones: the latest event of each.
 -- Grain:      one row per episode_id.
 -- Parameters: none.
 -- Columns:
 --   …          all columns of recurrence_events.
---   first_seq  the audit_log row of the episode's first event.
+--   first_seq  audit_log row of the episode's first event.
 WITH ranked AS (
   SELECT
     incident_id,

@@ -1,10 +1,10 @@
--- What:       every finding of a known root cause, and which incident with that cause it is, counted from 1. Unknown is
+-- What:       Every finding of a known root cause, with the number of incidents that had the cause so far. Unknown is
 --             never a cause.
 -- Grain:      one row per finding with a cause_fingerprint.
 -- Parameters: none.
 -- Columns:
 --   …           all columns of root_causes.
---   occurrence  how many different incidents had this cause so far, by found_at. A second finding about one incident
+--   occurrence  number of different incidents with this cause so far, by found_at. A second finding about one incident
 --               does not count again.
 WITH findings AS (
   SELECT

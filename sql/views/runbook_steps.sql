@@ -1,10 +1,10 @@
--- What:       remediation steps with the incident they belong to.
+-- What:       Remediation steps with the incident they belong to.
 -- Grain:      one row per step.
 -- Parameters: none.
 -- Columns:
 --   …                all columns of runbooks.
---   incident_title   the incident's title as it stands now. From outside: hostile in every output language.
---   incident_status  the incident's status as it stands now.
+--   incident_title   current title of the incident. Untrusted text: escape it in every output format.
+--   incident_status  current status of the incident.
 SELECT
   runbooks.incident_id,
   runbooks.seq,

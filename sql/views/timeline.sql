@@ -1,9 +1,9 @@
--- What:       what happened in each incident, in the order in which it happened, however late it was logged. Corrected
---             and withdrawn events and repetitions are left out; timeline_events has them.
--- Grain:      one row per event that counts.
+-- What:       Events of each incident in the order in which they occurred, regardless of when they were recorded. It
+--             leaves out corrected, withdrawn and repeated events; timeline_events has them.
+-- Grain:      one row per effective event.
 -- Parameters: none.
 -- Columns:
---   …         all columns of timeline_events but withdrawn and duplicate_of.
+--   …         all columns of timeline_events except withdrawn and duplicate_of.
 --   position  1, 2, 3 … within the incident.
 WITH corrected AS (
   SELECT DISTINCT

@@ -1,4 +1,4 @@
-//! Where a query runs, and the values of its parameters.
+//! The engine that runs a query, and the values of its parameters.
 
 use std::fmt;
 
@@ -12,37 +12,38 @@ use crate::{
     lake::{Lake, LakeError},
 };
 
-/// What answers queries.
+/// An engine that runs queries.
 #[derive(Debug, Clone, Copy)]
 pub enum Engine<'a> {
-    /// DataFusion in this process, over the lake's files.
+    /// DataFusion in this process, on the lake's files.
     Local(&'a Lake),
-    /// DataFusion in this process, over the lake as it stood at one moment.
+    /// DataFusion in this process, on the lake at one point in time.
     Snapshot(&'a Snapshot<'a>),
-    /// A SQL warehouse, over the same tables and views in its catalog.
+    /// A SQL warehouse, on the same tables and views in its catalog.
     Warehouse(&'a Warehouse),
 }
 
 /// A value of a named parameter.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub enum ParameterValue {
     Text(String),
     Int(i64),
     Timestamp(Timestamp),
 }
 
 /// Names without the colon, and values.
-pub type Parameters = Vec<(String, Value)>;
+pub type Parameters = Vec<(String, ParameterValue)>;
 
 impl Engine<'_> {
-    /// The rows of a query. A name of [`super::queries`] stands for its text. A warehouse sees what was projected before.
+    /// Returns the rows of a query. A name of [`super::queries`] means the text of that query. A warehouse reads the rows that were
+    /// projected before.
     ///
     /// # Errors
-    /// [`QueryError`], also when a parameter has no value.
+    /// [`QueryError`], also if a parameter has no value.
     pub async fn run(
         self,
         name_or_sql: &str,
-        parameters: &[(String, Value)],
+        parameters: &[(String, ParameterValue)],
     ) -> Result<(SchemaRef, Vec<RecordBatch>), QueryError> {
         let scalars = || -> Vec<(&str, ScalarValue)> {
             parameters.iter().map(|(name, value)| (name.as_str(), value.into())).collect()
@@ -60,11 +61,11 @@ impl Engine<'_> {
     /// [`Self::run`], each row as `T`.
     ///
     /// # Errors
-    /// As [`Self::run`], and when a row has another shape.
+    /// As [`Self::run`], and if a row does not match `T`.
     pub async fn rows<T: DeserializeOwned>(
         self,
         name_or_sql: &str,
-        parameters: &[(String, Value)],
+        parameters: &[(String, ParameterValue)],
     ) -> Result<Vec<T>, QueryError> {
         let (_, batches) = self.run(name_or_sql, parameters).await?;
         let mut rows = Vec::new();
@@ -77,36 +78,36 @@ impl Engine<'_> {
     }
 }
 
-impl From<&Value> for ScalarValue {
-    fn from(value: &Value) -> Self {
+impl From<&ParameterValue> for ScalarValue {
+    fn from(value: &ParameterValue) -> Self {
         match value {
-            Value::Text(text) => text.as_str().into(),
-            Value::Int(number) => (*number).into(),
-            Value::Timestamp(at) => Self::TimestampMicrosecond(Some(at.micros()), Some("UTC".into())),
+            ParameterValue::Text(text) => text.as_str().into(),
+            ParameterValue::Int(number) => (*number).into(),
+            ParameterValue::Timestamp(at) => Self::TimestampMicrosecond(Some(at.micros()), Some("UTC".into())),
         }
     }
 }
 
-impl From<&str> for Value {
+impl From<&str> for ParameterValue {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
 }
 
-impl From<i32> for Value {
+impl From<i32> for ParameterValue {
     fn from(number: i32) -> Self {
         Self::Int(number.into())
     }
 }
 
-impl From<Timestamp> for Value {
+impl From<Timestamp> for ParameterValue {
     fn from(at: Timestamp) -> Self {
         Self::Timestamp(at)
     }
 }
 
-/// As it is given on the command line.
-impl fmt::Display for Value {
+/// Prints the value as on the command line.
+impl fmt::Display for ParameterValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(text),

@@ -1,30 +1,30 @@
-//! What a SQL file says of itself: the comment it begins with, as data.
+//! Parses the header of a SQL file: the comment at its beginning.
 
 use std::{fmt, str::FromStr};
 
-use super::engine::Value;
+use super::engine::ParameterValue;
 use crate::domain::time::Timestamp;
 
 /// The header of a file of `sql/`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Header {
+pub struct SqlHeader {
     pub what: String,
     pub grain: String,
-    pub parameters: Vec<Parameter>,
+    pub parameters: Vec<QueryParameter>,
     pub columns: Vec<ColumnNote>,
 }
 
 /// A named parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parameter {
+pub struct QueryParameter {
     /// Without the colon.
     pub name: String,
     pub kind: ParameterKind,
-    /// What it is for, and what may be given.
+    /// Its purpose and its values.
     pub meaning: String,
 }
 
-/// What a parameter takes.
+/// The type of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParameterKind {
     Timestamp,
@@ -33,16 +33,16 @@ pub enum ParameterKind {
     Text,
 }
 
-/// One line about columns of the answer.
+/// One line about columns of the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnNote {
-    /// `…` stands for all columns of a table or view.
+    /// `…` means all columns of a table or view.
     pub names: Vec<String>,
     pub meaning: String,
 }
 
-impl Header {
-    /// Reads the comment that a file begins with. What it does not say is empty.
+impl SqlHeader {
+    /// Parses the comment at the beginning of a file. Missing parts are empty.
     pub fn of(sql: &str) -> Self {
         let mut header = Self::default();
         let mut section = "";
@@ -68,7 +68,7 @@ impl Header {
         header
     }
 
-    /// The first sentence of what the file answers.
+    /// Returns the first sentence of the description.
     pub fn summary(&self) -> &str {
         self.what.split_once(". ").map_or(self.what.trim_end_matches('.'), |(first, _)| first)
     }
@@ -85,11 +85,11 @@ impl Header {
         let (kind, meaning) = rest.split_at(rest.find(|c: char| !c.is_ascii_uppercase()).unwrap_or(rest.len()));
         if let Ok(kind) = kind.parse() {
             let meaning = meaning.trim_start_matches([',', ';']).trim().to_owned();
-            self.parameters.push(Parameter { name: name.to_owned(), kind, meaning });
+            self.parameters.push(QueryParameter { name: name.to_owned(), kind, meaning });
         }
     }
 
-    /// A note begins three blanks behind the dashes, with names and two blanks; what is further in goes on with it.
+    /// Parses a line about columns: three blanks after the dashes, names, two blanks, meaning. A deeper line continues the last one.
     fn add_column(&mut self, text: &str) {
         let begins = text.strip_prefix("   ").filter(|text| !text.starts_with(' '));
         match (begins, self.columns.last_mut()) {
@@ -104,7 +104,7 @@ impl Header {
     }
 }
 
-/// The file without its header.
+/// Returns the file without its header.
 pub fn body(sql: &str) -> &str {
     let header: usize = sql.split_inclusive('\n').take_while(|line| line.starts_with("--")).map(str::len).sum();
     &sql[header..]
@@ -127,12 +127,12 @@ impl FromStr for ParameterKind {
             "INT" => Ok(Self::Int),
             "BIGINT" => Ok(Self::Bigint),
             "STRING" => Ok(Self::Text),
-            _ => Err(format!("{text:?} is no type of a parameter")),
+            _ => Err(format!("{text:?} is not a parameter type")),
         }
     }
 }
 
-/// The type's name in SQL.
+/// Prints the type's name in SQL.
 impl fmt::Display for ParameterKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -145,20 +145,20 @@ impl fmt::Display for ParameterKind {
 }
 
 impl ParameterKind {
-    /// A value as it is given on the command line.
+    /// Parses a value from the command line.
     ///
     /// # Errors
-    /// Says what the text should be.
-    pub fn parse(self, text: &str) -> Result<Value, String> {
+    /// The expected format.
+    pub fn parse(self, text: &str) -> Result<ParameterValue, String> {
         let whole = |least: i64, most: i64| match text.parse::<i64>() {
-            Ok(number) if (least..=most).contains(&number) => Ok(Value::Int(number)),
+            Ok(number) if (least..=most).contains(&number) => Ok(ParameterValue::Int(number)),
             _ => Err(format!("{text:?} is not a whole number from {least} to {most}")),
         };
         match self {
-            Self::Timestamp => text.parse::<Timestamp>().map(Value::Timestamp),
+            Self::Timestamp => text.parse::<Timestamp>().map(ParameterValue::Timestamp),
             Self::Int => whole(i32::MIN.into(), i32::MAX.into()),
             Self::Bigint => whole(i64::MIN, i64::MAX),
-            Self::Text => Ok(Value::from(text)),
+            Self::Text => Ok(ParameterValue::from(text)),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The queries about recurrence, read into the domain's values.
+//! Runs the queries about recurrence, and reads their rows into domain values.
 //!
-//! [`trailing`] asks them about what was found lately, and no more than that takes.
+//! - [`trailing`]: runs them for recent findings, and reads no more files than necessary
 
 pub mod trailing;
 
@@ -13,97 +13,97 @@ use super::{
     engine::{Engine, Parameters},
 };
 use crate::domain::{
-    prevention::Step,
+    prevention::PreventionStep,
     recurrence::{
-        Alias, CauseCount, Episode, Occurrence, Rule,
+        CauseMapping, CauseCount, Episode, Occurrence, RecurrenceRule,
         changes::RecordedEpisode,
         issue::{CauseImpact, Impact, Member},
         pattern::FoundResource,
-        stretch::Stretch,
+        time_range::TimeRange,
     },
     time::Timestamp,
 };
 
-/// The episodes that `sql/recurrence.sql` finds in a stretch of time, of some causes or of all, by cause and time.
+/// Returns the episodes that `sql/recurrence.sql` finds in a time range, for some causes or all, sorted by cause and time.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn episodes(
     engine: Engine<'_>,
-    stretch: Stretch,
-    rule: Rule,
+    time_range: TimeRange,
+    rule: RecurrenceRule,
     causes: Option<&[String]>,
 ) -> Result<Vec<Episode>, QueryError> {
-    let mut found: Vec<Episode> = rows_of(engine, "recurrence", causes, with_rule(stretch, rule)).await?;
+    let mut found: Vec<Episode> = rows_of(engine, "recurrence", causes, with_rule(time_range, rule)).await?;
     found.sort_by(|a, b| (&a.cause, a.first_at).cmp(&(&b.cause, b.first_at)));
     Ok(found)
 }
 
-/// The incidents of the episodes of `causes` in a stretch of time, those found from `found_since` on, by cause and seq.
+/// Returns the incidents of the episodes of `causes` in a time range that were found since `found_since`, sorted by cause and seq.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn members(
     engine: Engine<'_>,
-    stretch: Stretch,
-    rule: Rule,
+    time_range: TimeRange,
+    rule: RecurrenceRule,
     causes: &[String],
     found_since: Timestamp,
 ) -> Result<Vec<Member>, QueryError> {
     if causes.is_empty() {
         return Ok(Vec::new());
     }
-    let (sql, mut parameters) = only("recurrence_members", causes, with_rule(stretch, rule));
+    let (sql, mut parameters) = only("recurrence_members", causes, with_rule(time_range, rule));
     parameters.push(("found_since".into(), found_since.into()));
     let mut found: Vec<Member> = engine.rows(&format!("{sql} AND found_at >= :found_since"), &parameters).await?;
     found.sort_by(|a, b| (&a.cause, a.seq).cmp(&(&b.cause, b.seq)));
     Ok(found)
 }
 
-/// The occurrences of `causes` in a stretch of time, by cause, time and key.
+/// Returns the occurrences of `causes` in a time range, sorted by cause, time and key.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn occurrences(
     engine: Engine<'_>,
-    stretch: Stretch,
+    time_range: TimeRange,
     causes: &[String],
 ) -> Result<Vec<Occurrence>, QueryError> {
-    let mut found: Vec<Occurrence> = rows_of(engine, "cause_occurrences", Some(causes), within(stretch)).await?;
+    let mut found: Vec<Occurrence> = rows_of(engine, "cause_occurrences", Some(causes), within(time_range)).await?;
     found.sort_by(|a, b| {
         (&a.cause, a.occurred_at, &a.occurrence_key).cmp(&(&b.cause, b.occurred_at, &b.occurrence_key))
     });
     Ok(found)
 }
 
-/// Causes that occurred in a stretch of time, some or all, the one that occurred last first.
+/// Returns the causes that occurred in a time range, some or all, the last one first.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn cause_counts(
     engine: Engine<'_>,
-    stretch: Stretch,
-    rule: Rule,
+    time_range: TimeRange,
+    rule: RecurrenceRule,
     causes: Option<&[String]>,
 ) -> Result<Vec<CauseCount>, QueryError> {
-    let mut parameters = within(stretch);
+    let mut parameters = within(time_range);
     parameters.push(("window_hours".into(), rule.window_hours.into()));
     let mut found: Vec<CauseCount> = rows_of(engine, "cause_counts", causes, parameters).await?;
     found.sort_by(|a, b| (b.last_at, &a.cause).cmp(&(a.last_at, &b.cause)));
     Ok(found)
 }
 
-/// The resources about which causes were found in a stretch of time, each with its latest finding, and its latest with each
-/// of `causes`: by workspace, kind and id.
+/// Returns the resources with causes in a time range, sorted by workspace, kind and id. Each has its latest finding, and its latest
+/// finding of each of `causes`.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn resources(
     engine: Engine<'_>,
-    stretch: Stretch,
+    time_range: TimeRange,
     causes: &[String],
 ) -> Result<Vec<FoundResource>, QueryError> {
-    let mut parameters = within(stretch);
+    let mut parameters = within(time_range);
     let sql = match causes {
         [] => return Ok(Vec::new()),
         causes if causes.len() > MAX_NAMED => text("cause_resources").to_owned(),
@@ -119,38 +119,38 @@ pub async fn resources(
     Ok(found)
 }
 
-/// How long incidents with a cause, found from a moment on, took to resolve against all others of that time: for every cause
-/// and moment in one query.
+/// Compares the resolution times of incidents with a cause, found since some time, with those of all other incidents of that time.
+/// Runs one query for all pairs of cause and time.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn impacts(
     engine: Engine<'_>,
-    looks: &BTreeSet<(String, Timestamp)>,
+    targets: &BTreeSet<(String, Timestamp)>,
     as_of: Timestamp,
 ) -> Result<BTreeMap<(String, Timestamp), Impact>, QueryError> {
-    let Some(since) = looks.iter().map(|(_, since)| *since).min() else { return Ok(BTreeMap::new()) };
-    let mut parameters = within(Stretch { since, as_of });
+    let Some(since) = targets.iter().map(|(_, since)| *since).min() else { return Ok(BTreeMap::new()) };
+    let mut parameters = within(TimeRange { since, as_of });
     let mut each = Vec::new();
-    for (n, (cause, since)) in looks.iter().enumerate() {
+    for (n, (cause, since)) in targets.iter().enumerate() {
         parameters.push((format!("cause_{n}"), cause.as_str().into()));
         parameters.push((format!("since_{n}"), (*since).into()));
-        each.push(LOOK.replace(":cause", &format!(":cause_{n}")).replace(":since", &format!(":since_{n}")));
+        each.push(TARGET_SQL.replace(":cause", &format!(":cause_{n}")).replace(":since", &format!(":since_{n}")));
     }
-    let sql = text("cause_impact").replacen(LOOK, &each.join("  UNION ALL\n"), 1);
+    let sql = text("cause_impact").replacen(TARGET_SQL, &each.join("  UNION ALL\n"), 1);
     let found: Vec<CauseImpact> = engine.rows(&sql, &parameters).await?;
-    // A warehouse cuts timestamps to milliseconds.
+    // A warehouse truncates timestamps to milliseconds.
     let millis = |at: Timestamp| at.micros().div_euclid(1_000);
     let found: BTreeMap<(String, i64), CauseImpact> =
         found.into_iter().map(|found| ((found.cause.clone(), millis(found.since)), found)).collect();
-    let of = |look: &(String, Timestamp)| {
-        let found = found.get(&(look.0.clone(), millis(look.1)))?;
-        Some((look.clone(), found.impact()))
+    let of = |target: &(String, Timestamp)| {
+        let found = found.get(&(target.0.clone(), millis(target.1)))?;
+        Some((target.clone(), found.impact()))
     };
-    Ok(looks.iter().filter_map(of).collect())
+    Ok(targets.iter().filter_map(of).collect())
 }
 
-/// What is recorded of every episode, closed ones included.
+/// Returns every recorded episode, including closed ones.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -158,13 +158,13 @@ pub async fn recorded(engine: Engine<'_>) -> Result<Vec<RecordedEpisode>, QueryE
     engine.rows(RECORDED, &[]).await
 }
 
-/// What was told last of episodes, by their ids: `recurrence_events.detail`.
+/// Returns the last recorded detail of episodes, by id: `recurrence_events.detail`.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn details(engine: Engine<'_>, episode_ids: &[String]) -> Result<BTreeMap<String, String>, QueryError> {
     #[derive(Deserialize)]
-    struct Told {
+    struct RecordedDetail {
         episode_id: String,
         detail: String,
     }
@@ -174,53 +174,53 @@ pub async fn details(engine: Engine<'_>, episode_ids: &[String]) -> Result<BTree
     let mut parameters = Vec::new();
     let names = names("episode", episode_ids, &mut parameters);
     let sql = format!("SELECT episode_id, detail FROM recurring_issues WHERE episode_id IN ({names})");
-    let told: Vec<Told> = engine.rows(&sql, &parameters).await?;
-    Ok(told.into_iter().map(|told| (told.episode_id, told.detail)).collect())
+    let details: Vec<RecordedDetail> = engine.rows(&sql, &parameters).await?;
+    Ok(details.into_iter().map(|details| (details.episode_id, details.detail)).collect())
 }
 
-/// Every alias, by seq and ordinal.
+/// Returns every alias, sorted by seq and ordinal.
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn aliases(engine: Engine<'_>) -> Result<Vec<Alias>, QueryError> {
+pub async fn aliases(engine: Engine<'_>) -> Result<Vec<CauseMapping>, QueryError> {
     engine.rows("SELECT seq, ordinal, cause_fingerprint, counts_as FROM cause_aliases ORDER BY seq, ordinal", &[]).await
 }
 
-/// Every step of a preventive action, by seq and ordinal.
+/// Returns every step of a preventive action, sorted by seq and ordinal.
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn prevention_steps(engine: Engine<'_>) -> Result<Vec<Step>, QueryError> {
+pub async fn prevention_steps(engine: Engine<'_>) -> Result<Vec<PreventionStep>, QueryError> {
     engine.rows(STEPS, &[]).await
 }
 
-/// With more causes than that it is quicker to ask about all of them.
+/// The number of causes above which a query for all causes is faster.
 const MAX_NAMED: usize = 200;
-/// What `sql/cause_impact.sql` looks at: another one like it for each cause and moment.
-const LOOK: &str = "  SELECT\n    :cause AS cause,\n    :since AS since\n";
+/// The pair of cause and time in `sql/cause_impact.sql`, which is repeated for each pair.
+const TARGET_SQL: &str = "  SELECT\n    :cause AS cause,\n    :since AS since\n";
 
 const RECORDED: &str = "SELECT episode_id, incident_id, seq, first_seq, occurred_at, cause_fingerprint, event, \
                         incidents, first_at, last_at, threshold, window_hours FROM recurring_issues ORDER BY episode_id";
 const STEPS: &str = "SELECT cause_fingerprint, seq, ordinal, action, state, occurred_at FROM preventive_actions \
                      ORDER BY seq, ordinal";
 
-fn within(stretch: Stretch) -> Parameters {
-    vec![("since".into(), stretch.since.into()), ("as_of".into(), stretch.as_of.into())]
+fn within(time_range: TimeRange) -> Parameters {
+    vec![("since".into(), time_range.since.into()), ("as_of".into(), time_range.as_of.into())]
 }
 
-fn with_rule(stretch: Stretch, rule: Rule) -> Parameters {
-    let mut parameters = within(stretch);
+fn with_rule(time_range: TimeRange, rule: RecurrenceRule) -> Parameters {
+    let mut parameters = within(time_range);
     parameters.push(("threshold".into(), rule.threshold.into()));
     parameters.push(("window_hours".into(), rule.window_hours.into()));
     parameters
 }
 
-/// The text of one of the queries.
+/// Returns the text of a query.
 fn text(name: &str) -> &str {
     super::queries().find(|(known, _)| *known == name).map_or(name, |(_, sql)| sql)
 }
 
-/// Values as parameters `:NAME_0`, `:NAME_1` … of a list.
+/// Adds values as parameters `:NAME_0`, `:NAME_1` …, and returns the list of their names.
 fn names(name: &str, values: &[String], parameters: &mut Parameters) -> String {
     let mut names = Vec::new();
     for (n, value) in values.iter().enumerate() {
@@ -230,8 +230,7 @@ fn names(name: &str, values: &[String], parameters: &mut Parameters) -> String {
     names.join(", ")
 }
 
-/// One of the queries, about some causes only. The condition is on what its windows are partitioned by, so the planner
-/// can apply it before it sorts.
+/// Returns a query for some causes only. Its window functions are partitioned by cause, so the planner can filter before it sorts.
 fn only(name: &str, causes: &[String], mut parameters: Parameters) -> (String, Parameters) {
     let names = names("cause", causes, &mut parameters);
     (format!("SELECT * FROM (\n{}\n) AS found WHERE cause IN ({names})", text(name)), parameters)

@@ -1,4 +1,4 @@
-//! Which query has which rows.
+//! The row type of each query.
 
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::de::DeserializeOwned;
@@ -7,7 +7,7 @@ use super::weekly::recurring::RecurringRow;
 use crate::domain::{
     digest::{
         CauseRank, CheckResult, DailyCount, Duration, EscalationOutcome, HourlyCount, OnCallLoad, PreventionEffect,
-        RepeatOffender, WeeklyCount, open::Considered,
+        RepeatOffender, WeeklyCount, open::IncidentAtWeekEnd,
     },
     recurrence::{
         CauseCount, Episode, Occurrence,
@@ -16,7 +16,7 @@ use crate::domain::{
     },
 };
 
-/// A type that a query's rows are read into. Its fields are the columns, of the types that its schema says.
+/// A type of a query's rows. Its fields are the columns, with the types in its schema.
 pub trait QueryRow: DeserializeOwned + JsonSchema {
     /// The name of the query.
     const QUERY: &'static str;
@@ -28,7 +28,7 @@ macro_rules! query_rows {
             const QUERY: &'static str = $query;
         })*
 
-        /// The shape of the rows of every query, by name, as JSON Schema.
+        /// Returns the JSON Schema of the rows of every query, by name.
         pub fn schemas() -> Vec<(&'static str, Schema)> {
             vec![$(($query, schema_for!($Row))),*]
         }
@@ -47,7 +47,7 @@ query_rows! {
     EscalationOutcome = "escalation_outcomes",
     HourlyCount = "hourly_counts",
     OnCallLoad = "on_call_load",
-    Considered = "open_incidents_ageing",
+    IncidentAtWeekEnd = "open_incidents_ageing",
     PreventionEffect = "prevention_effect",
     Episode = "recurrence",
     Member = "recurrence_members",

@@ -1,5 +1,4 @@
-//! A lake as it stood at one moment: the projection is brought up once, each table is opened once, and whatever is asked is
-//! answered from the same rows.
+//! A lake at one point in time: entries are projected once, each table is opened once, and all queries read the same rows.
 
 use std::{fmt, sync::Arc};
 
@@ -13,11 +12,11 @@ use crate::{
     tables::catalog,
 };
 
-/// Tables and views, opened when they are asked for first. What is recorded after [`Self::of`] may be missing.
+/// Tables and views of a lake, opened on first use. Rows that are recorded after [`Self::of`] may be missing.
 pub struct Snapshot<'a> {
     session: SessionContext,
     lake: Option<&'a Lake>,
-    /// Questions that are asked at once open each table once.
+    /// Locked while tables are opened, so that concurrent queries open each table once.
     opening: Mutex<()>,
 }
 
@@ -28,19 +27,19 @@ impl fmt::Debug for Snapshot<'_> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// The lake after the projection has caught up: whoever wrote before sees what they wrote.
+    /// Projects all entries and returns a snapshot of the lake: a caller reads its own earlier writes.
     ///
     /// # Errors
-    /// The projection's.
+    /// Errors of the projection.
     pub async fn of(lake: &'a Lake) -> Result<Self, QueryError> {
         projector::project(lake, |_, _| {}).await?;
         Ok(Self { session: session(), lake: Some(lake), opening: Mutex::new(()) })
     }
 
-    /// Rows of tables by name; a table that is not among them is empty.
+    /// Returns a snapshot with rows by table name, for tests. Other tables are empty.
     ///
     /// # Errors
-    /// When the batches of a table have different schemas.
+    /// The batches of a table have different schemas.
     pub fn of_rows(mut rows: impl FnMut(&str) -> Vec<RecordBatch>) -> Result<Self, QueryError> {
         let session = session();
         for def in catalog::all() {
@@ -52,10 +51,10 @@ impl<'a> Snapshot<'a> {
         Ok(Self { session, lake: None, opening: Mutex::new(()) })
     }
 
-    /// The rows of a read-only statement. A name of [`queries`] stands for its text.
+    /// Returns the rows of a read-only statement. A name of [`queries`] means the text of that query.
     ///
     /// # Errors
-    /// [`QueryError`], also when a parameter has no value.
+    /// [`QueryError`], also if a parameter has no value.
     pub async fn run(
         &self,
         name_or_sql: &str,
@@ -70,7 +69,7 @@ impl<'a> Snapshot<'a> {
         let frame = frame(&self.session, statement, parameters).await?;
         let planned = Arc::new(frame.schema().as_arrow().clone());
         let batches = frame.collect().await.map_err(QueryError::Run)?;
-        // What is planned and what comes may differ in how texts are laid out.
+        // The planned and the actual schema may differ in the layout of strings.
         let schema = batches.first().map_or(planned, RecordBatch::schema);
         Ok((schema, batches))
     }

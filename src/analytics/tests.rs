@@ -4,9 +4,13 @@ use datafusion::datasource::MemTable;
 use super::*;
 use crate::{
     domain::{
+        check::Severity,
+        escalation::{
+            status::{AlertEvent, AlertStatus},
+            trigger::Trigger,
+        },
         ids::{Id, IncidentId},
         time::Timestamp,
-        words::{AlertEvent, AlertStatus, Severity, Trigger},
     },
     tables::{
         rows::{Delivery, EscalationEvent},
@@ -35,7 +39,7 @@ fn event(key: &str, seq: u64, ordinal: i32, event: AlertEvent, status: Option<Al
     }
 }
 
-/// The rows of the outbox as `key seq.ordinal`, with `!` where nobody is told.
+/// Returns the rows of the outbox as `key seq.ordinal`, with `!` for an alert without recipients.
 async fn outbox(events: &[EscalationEvent]) -> Vec<String> {
     let session = session();
     for (name, batch) in
@@ -59,7 +63,7 @@ async fn outbox(events: &[EscalationEvent]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_outbox_holds_what_fired_and_is_open_still() {
+async fn the_outbox_holds_alerts_that_fired_and_are_open() {
     use AlertEvent::{Acknowledged, Cleared, Fired, NotFired, Repeated, Resolved, Suppressed};
     let fired = (Fired, Some(AlertStatus::Open));
     let cleared = (Cleared, Some(AlertStatus::Resolved));
@@ -89,7 +93,7 @@ async fn the_outbox_holds_what_fired_and_is_open_still() {
 }
 
 #[tokio::test]
-async fn the_outbox_says_which_alerts_lead_nowhere() {
+async fn the_outbox_marks_alerts_without_recipients() {
     let routes = [None, Some("[]"), Some(r##"[{"channel":"chat","kind":"slack","to":"#oncall"}]"##)];
     let events: Vec<_> = (1..)
         .zip(routes)

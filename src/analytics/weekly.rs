@@ -1,4 +1,4 @@
-//! The queries about a week, read into the digest's figures. The order of every list is made here.
+//! Runs the queries about a week, and reads their rows into the digest's figures. Sorts every list.
 
 pub mod recurring;
 
@@ -6,39 +6,40 @@ use std::cmp::Reverse;
 
 use super::{
     QueryError,
-    engine::{Engine, Parameters, Value},
-    header::Header,
+    engine::{Engine, Parameters, ParameterValue},
+    header::SqlHeader,
     queries,
     row::QueryRow,
     snapshot::Snapshot,
 };
 use crate::domain::{
+    check::Severity,
     digest::{
         CauseRank, CheckResult, DailyCount, Duration, EscalationOutcome, Figures, HourlyCount, NEW_CAUSE_WEEKS,
-        OnCallLoad, OpenIncident, PreventionEffect, RepeatOffender, WeeklyCount,
-        open::{Considered, OpenBase, merge_open},
+        OnCallLoad, AgeingIncident, PreventionEffect, RepeatOffender, WeeklyCount,
+        dimension::Dimension,
+        open::{IncidentAtWeekEnd, EarlierOpenIncidents, merge_open},
     },
     time::Timestamp,
     week::Week,
-    words::{Dimension, Severity},
 };
 use recurring::recurring_in_week;
 
-/// How many weeks back, the digest's included, an adopted action is told of.
+/// The number of weeks, including the digest's, in which an adopted action is reported.
 const ADOPTED_WEEKS: u64 = 8;
 
-/// What all queries about a week take.
+/// The parameters of all queries about a week.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeekParameters {
     pub week: Week,
-    /// The ledger knows nothing before.
+    /// The ledger has no entries before this time.
     pub known_from: Timestamp,
 }
 
 impl WeekParameters {
-    /// The value of a parameter of a query; `None` for one that is not about the week.
-    pub fn value(&self, query: &str, parameter: &str) -> Option<Value> {
-        let start = |weeks_before: u64| Some(Value::Timestamp(self.week.earlier(weeks_before).start()));
+    /// Returns the value of a query's parameter; `None` if it is not about the week.
+    pub fn value(&self, query: &str, parameter: &str) -> Option<ParameterValue> {
+        let start = |weeks_before: u64| Some(ParameterValue::Timestamp(self.week.earlier(weeks_before).start()));
         match parameter {
             "week_start" => start(0),
             "week_end" => Some(self.week.end().into()),
@@ -54,20 +55,20 @@ impl WeekParameters {
         }
     }
 
-    /// What a query takes of them.
+    /// Returns the parameters that a query has.
     fn of(&self, query: &str) -> Parameters {
-        let header = queries().find(|(name, _)| *name == query).map(|(_, sql)| Header::of(sql)).unwrap_or_default();
+        let header = queries().find(|(name, _)| *name == query).map(|(_, sql)| SqlHeader::of(sql)).unwrap_or_default();
         let value = |parameter: &str| Some((parameter.to_owned(), self.value(query, parameter)?));
         header.parameters.iter().filter_map(|parameter| value(&parameter.name)).collect()
     }
 }
 
-/// Everything the queries say of a week. On this machine they all see the lake as it stood at one moment. An earlier digest's
-/// open incidents spare reading the states of older ones; one of a later week is left alone.
+/// Runs all queries about a week. On this machine they all read one snapshot of the lake. With the open incidents of an earlier
+/// digest, older incident states need not be read; a digest of a later week is ignored.
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn figures(engine: Engine<'_>, at: &WeekParameters, base: Option<&OpenBase>) -> Result<Figures, QueryError> {
+pub async fn figures(engine: Engine<'_>, at: &WeekParameters, base: Option<&EarlierOpenIncidents>) -> Result<Figures, QueryError> {
     let snapshot;
     let engine = match engine {
         Engine::Local(lake) => {
@@ -92,7 +93,7 @@ pub async fn figures(engine: Engine<'_>, at: &WeekParameters, base: Option<&Open
     })
 }
 
-/// By dimension; severities by urgency, other values by incidents, the most first.
+/// Returns counts, sorted by dimension; severities by urgency, other values by incidents, the most first.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -112,7 +113,7 @@ pub async fn weekly_counts(engine: Engine<'_>, at: &WeekParameters) -> Result<Ve
     Ok(rows)
 }
 
-/// By day and type.
+/// Returns counts, sorted by day and type.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -122,7 +123,7 @@ pub async fn daily_counts(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec
     Ok(rows)
 }
 
-/// By weekday and hour.
+/// Returns counts, sorted by weekday and hour.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -132,7 +133,7 @@ pub async fn hourly_counts(engine: Engine<'_>, at: &WeekParameters) -> Result<Ve
     Ok(rows)
 }
 
-/// By week, the oldest first, and measure. Seconds to three places.
+/// Returns durations, sorted by week, the oldest first, and measure. Seconds have three decimal places.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -145,7 +146,7 @@ pub async fn durations(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<Du
     Ok(rows)
 }
 
-/// Business hours, evening, night.
+/// Returns the on-call load, sorted by band: business hours, evening, night.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -155,7 +156,7 @@ pub async fn on_call_load(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec
     Ok(rows)
 }
 
-/// The one with the most incidents in the week first, then with the most before.
+/// Returns repeat offenders, sorted by incidents in the week, then by incidents before, the most first.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -170,7 +171,7 @@ pub async fn repeat_offenders(engine: Engine<'_>, at: &WeekParameters) -> Result
     Ok(rows)
 }
 
-/// By rank; of the same rank, the one that was more frequent in the week before first.
+/// Returns causes, sorted by rank, then by incidents in the previous week, the most first.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -182,7 +183,7 @@ pub async fn cause_ranking(engine: Engine<'_>, at: &WeekParameters) -> Result<Ve
     Ok(rows)
 }
 
-/// The one that was adopted last first.
+/// Returns adopted actions, the last adopted first.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -197,27 +198,27 @@ pub async fn prevention_effect(engine: Engine<'_>, at: &WeekParameters) -> Resul
     Ok(rows)
 }
 
-/// The one that was reported first comes first.
+/// Returns open incidents, the first reported first.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn open_incidents(
     engine: Engine<'_>,
     at: &WeekParameters,
-    base: Option<&OpenBase>,
-) -> Result<Vec<OpenIncident>, QueryError> {
+    base: Option<&EarlierOpenIncidents>,
+) -> Result<Vec<AgeingIncident>, QueryError> {
     let end = at.week.end();
     let base = base.filter(|base| base.until <= end && base.seq > 0);
     let known_until = base.map(|base| base.until).or_else(|| Timestamp::from_micros(0));
     let known_seq = base.and_then(|base| i64::try_from(base.seq).ok()).unwrap_or(0);
-    let mut parameters = at.of(Considered::QUERY);
+    let mut parameters = at.of(IncidentAtWeekEnd::QUERY);
     parameters.extend(known_until.map(|until| ("known_until".into(), until.into())));
-    parameters.push(("known_seq".into(), Value::Int(known_seq)));
-    let considered: Vec<Considered> = engine.rows(Considered::QUERY, &parameters).await?;
+    parameters.push(("known_seq".into(), ParameterValue::Int(known_seq)));
+    let considered: Vec<IncidentAtWeekEnd> = engine.rows(IncidentAtWeekEnd::QUERY, &parameters).await?;
     Ok(merge_open(base.map_or(&[], |base| &base.open), end, considered))
 }
 
-/// The most severe first, then by trigger.
+/// Returns outcomes, sorted by severity, the most severe first, then by trigger.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -233,7 +234,7 @@ pub async fn escalation_outcomes(
     Ok(rows)
 }
 
-/// By week, the oldest first, category and status.
+/// Returns check results, sorted by week, the oldest first, category and status.
 ///
 /// # Errors
 /// [`QueryError`].
@@ -247,7 +248,7 @@ async fn rows<T: QueryRow>(engine: Engine<'_>, at: &WeekParameters) -> Result<Ve
     engine.rows(T::QUERY, &at.of(T::QUERY)).await
 }
 
-/// To three places: engines differ in the last digits.
+/// Rounds to three decimal places: engines differ in the last digits.
 fn rounded(number: f64) -> f64 {
     (number * 1e3).round() / 1e3
 }

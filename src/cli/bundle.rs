@@ -11,91 +11,99 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use super::{
-    commands::Outcome,
-    exit::{Code, Failure},
+    commands::CommandResult,
+    exit::{ExitStatus, CommandError},
+    help::examples,
     output::Output,
     workspace,
 };
 use crate::{
     analytics::QueryError,
-    databricks::{Client, compute::WarehouseEntry, statements::Statements},
+    databricks::{Client, compute::WarehouseEntry, statements::StatementRunner},
     ops::bundle::{
         self, BundleError, BundleRequest, BundleResult,
         binaries::{Binary, BinarySource, Processor},
         folder::FileState,
-        grants::{self, CheckedSchema, Grant, GrantState},
-        variables::{self, Question, Target},
+        grants::{self, CheckedSchema, CheckedGrant, GrantState},
+        variables::{self, BundleQuestion, BundleTarget},
     },
     render::plain,
 };
 
-/// How long a workspace may take to answer what is only proposed.
-const PROPOSING: Duration = Duration::from_secs(15);
+/// Time limit of the requests that only propose answers.
+const PROPOSAL_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
-    /// Write a bundle folder that is ready to deploy, or upgrade one
+    /// Create or upgrade a bundle folder that is ready to deploy
     ///
-    /// Writes databricks.yml, the resources, the launcher, and the binary for the processors of Databricks compute. Asks for what
-    /// the options leave open, on a terminal; elsewhere it names what is missing. A second run replaces the files that are as an
-    /// earlier version wrote them. Files that people changed stay: hashes in .ops-runbook.json show which these are.
-    Init(InitArgs),
-    /// Check that an identity may use warehouse, catalog and schema
+    /// Writes databricks.yml, the resources, the launcher, and the binaries for the processors of Databricks compute. On a
+    /// terminal it asks for missing options; elsewhere it lists them. A second run replaces the files that are unchanged since an
+    /// earlier version wrote them. Changed files are kept: the hashes in .ops-runbook.json identify them.
+    #[command(after_help = examples!(
+        "ops-runbook bundle init --catalog main --schema ops",
+        "ops-runbook bundle init ops-bundle --target dev --warehouse-id 0123456789abcdef",
+    ))]
+    Init(BundleInitArgs),
+    /// Check the grants of the current identity on warehouse and schema
     ///
-    /// Makes a view in the schema and drops it, as the identity that runs this. Prints the statement that grants what is missing.
-    /// Exit code 1 when something is.
-    Check(CheckArgs),
+    /// Creates a view in the schema and drops it. Prints a GRANT statement for each missing grant. Exit code 1 when a grant is
+    /// missing.
+    #[command(after_help = examples!(
+        "ops-runbook bundle check --catalog main --schema ops --warehouse-id 0123456789abcdef",
+    ))]
+    Check(BundleCheckArgs),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum TargetName {
-    /// A copy of one's own, with schedules paused
+    /// A personal copy with paused schedules
     Dev,
     Prod,
 }
 
 #[derive(Debug, Args)]
-pub struct InitArgs {
-    /// The folder of the bundle
+pub struct BundleInitArgs {
+    /// Folder of the bundle
     #[arg(value_name = "FOLDER", default_value = "ops-runbook-bundle")]
     folder: PathBuf,
-    /// The target that the answers are for
+    /// Target of the options
     #[arg(long, default_value = "prod")]
     target: TargetName,
-    /// The catalog with the schema; it must exist [default: main]
+    /// Catalog of the schema; it must exist [default: main]
     #[arg(long, value_name = "NAME")]
     catalog: Option<String>,
-    /// The schema that the bundle makes in it [default: ops]
+    /// Schema that the bundle creates in the catalog [default: ops]
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
-    /// The SQL warehouse of dashboard and alert
+    /// Id of the SQL warehouse of dashboard and alert
     #[arg(long, value_name = "ID", env = "DATABRICKS_WAREHOUSE_ID")]
     warehouse_id: Option<String>,
-    /// Who gets an e-mail when a job fails; only prod
+    /// E-mail address for failed jobs; only for target prod
     #[arg(long, value_name = "ADDRESS")]
     notify: Option<String>,
-    /// Application id of the service principal that the jobs run as; only prod
+    /// Application id of the service principal that runs the jobs; only for target prod
     #[arg(long, value_name = "ID")]
     service_principal: Option<String>,
-    /// Replace files that people changed, too
+    /// Replace changed files, too
     #[arg(long)]
     force: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// The catalog
+pub struct BundleCheckArgs {
+    /// Catalog of the schema
     #[arg(long, value_name = "NAME", env = "OPS_RUNBOOK_CATALOG")]
     catalog: String,
-    /// The schema in it
+    /// The schema
     #[arg(long, value_name = "NAME", env = "OPS_RUNBOOK_SCHEMA")]
     schema: String,
-    /// The SQL warehouse
+    /// Id of the SQL warehouse
     #[arg(long, value_name = "ID", env = "DATABRICKS_WAREHOUSE_ID")]
     warehouse_id: String,
 }
 
-impl From<BundleError> for Failure {
+impl From<BundleError> for CommandError {
     fn from(error: BundleError) -> Self {
         match error {
             BundleError::Read { path, source } => Self::Input { what: path, source },
@@ -105,21 +113,21 @@ impl From<BundleError> for Failure {
     }
 }
 
-pub async fn run(command: &BundleCommand, output: &Output) -> Outcome {
+pub async fn run(command: &BundleCommand, output: &Output) -> CommandResult {
     match command {
         BundleCommand::Init(args) => init(args, output).await,
         BundleCommand::Check(args) => check(args, output).await,
     }
 }
 
-async fn init(args: &InitArgs, output: &Output) -> Outcome {
+async fn init(args: &BundleInitArgs, output: &Output) -> CommandResult {
     let target = match args.target {
-        TargetName::Dev => Target::Dev,
-        TargetName::Prod => Target::Prod,
+        TargetName::Dev => BundleTarget::Dev,
+        TargetName::Prod => BundleTarget::Prod,
     };
     let answers = answers(args, target, output).await?;
     let program = std::env::current_exe().and_then(std::fs::canonicalize);
-    let program = program.map_err(|source| Failure::Input { what: "the running program".into(), source })?;
+    let program = program.map_err(|source| CommandError::Input { what: "the running program".into(), source })?;
     let spinner = output.spinner();
     spinner.set_message("writing");
     let request =
@@ -139,19 +147,19 @@ async fn init(args: &InitArgs, output: &Output) -> Outcome {
     for note in notes(&result.binaries) {
         output.problem(&format!("note: {note}"));
     }
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }
 
-/// The answers to all questions: options first, then what the file of variables has, then what a person answers, or the default.
+/// Returns the answers to all questions: from the options, the variables file, a person or the default, in this order.
 ///
 /// # Errors
-/// [`Failure::Answers`] names everything that is missing.
-async fn answers(args: &InitArgs, target: Target, output: &Output) -> Result<Map<String, Value>, Failure> {
+/// [`CommandError::Answers`] lists the missing options.
+async fn answers(args: &BundleInitArgs, target: BundleTarget, output: &Output) -> Result<Map<String, Value>, CommandError> {
     let before = variables::read(&args.folder, target)?;
     let is_asked = io::stdin().is_terminal() && io::stderr().is_terminal() && !output.json;
     let mut proposals = None;
     let (mut answers, mut missing) = (Map::new(), Vec::new());
-    for question in Question::of(target) {
+    for question in BundleQuestion::of(target) {
         let option = format!("--{}", question.variable().replace('_', "-"));
         let known = before.get(question.variable()).and_then(Value::as_str).or(question.default());
         let answer = match given(args, *question) {
@@ -161,7 +169,7 @@ async fn answers(args: &InitArgs, target: Target, output: &Output) -> Result<Map
                     Some(known) => Some(known.to_owned()),
                     None => {
                         if proposals.is_none() {
-                            proposals = Some(Proposals::of_workspace(output).await);
+                            proposals = Some(WorkspaceProposals::of_workspace(output).await);
                         }
                         proposals.as_ref().and_then(|proposals| proposals.answer(*question))
                     }
@@ -173,35 +181,35 @@ async fn answers(args: &InitArgs, target: Target, output: &Output) -> Result<Map
         match answer {
             Some(answer) => {
                 let answer = question.checked(&answer);
-                let answer = answer.map_err(|reason| Failure::Unusable { what: option, reason })?;
+                let answer = answer.map_err(|reason| CommandError::Unusable { what: option, reason })?;
                 answers.insert(question.variable().to_owned(), answer.into());
             }
             None => missing.push(option),
         }
     }
-    if missing.is_empty() { Ok(answers) } else { Err(Failure::Answers(missing)) }
+    if missing.is_empty() { Ok(answers) } else { Err(CommandError::Answers(missing)) }
 }
 
-fn given(args: &InitArgs, question: Question) -> Option<&str> {
+fn given(args: &BundleInitArgs, question: BundleQuestion) -> Option<&str> {
     let given = match question {
-        Question::Catalog => &args.catalog,
-        Question::Schema => &args.schema,
-        Question::WarehouseId => &args.warehouse_id,
-        Question::Notify => &args.notify,
-        Question::ServicePrincipal => &args.service_principal,
+        BundleQuestion::Catalog => &args.catalog,
+        BundleQuestion::Schema => &args.schema,
+        BundleQuestion::WarehouseId => &args.warehouse_id,
+        BundleQuestion::Notify => &args.notify,
+        BundleQuestion::ServicePrincipal => &args.service_principal,
     };
     given.as_deref()
 }
 
-/// What a person answers. An empty line takes what is proposed; an answer that cannot be right is asked for once more.
-fn asked(question: Question, proposed: Option<&str>, output: &Output) -> Result<String, Failure> {
+/// Asks a person. An empty line accepts the proposal. An invalid answer is asked for again.
+fn asked(question: BundleQuestion, proposed: Option<&str>, output: &Output) -> Result<String, CommandError> {
     let stdin = io::stdin();
     loop {
         let shown = proposed.map(|proposed| format!(" [{}]", plain::line(proposed))).unwrap_or_default();
         output.prompt(&format!("{}{shown}: ", question.text()));
         let mut line = String::new();
         if stdin.lock().read_line(&mut line)? == 0 {
-            return Err(Failure::Answers(vec![format!("--{}", question.variable().replace('_', "-"))]));
+            return Err(CommandError::Answers(vec![format!("--{}", question.variable().replace('_', "-"))]));
         }
         let answer = if line.trim().is_empty() { proposed.unwrap_or_default() } else { &line };
         match question.checked(answer) {
@@ -211,17 +219,17 @@ fn asked(question: Question, proposed: Option<&str>, output: &Output) -> Result<
     }
 }
 
-/// What the workspace of the login offers as answers.
+/// Proposed answers from the workspace of the login.
 #[derive(Debug, Default)]
-struct Proposals {
+struct WorkspaceProposals {
     warehouses: Vec<WarehouseEntry>,
     user_name: Option<String>,
 }
 
-impl Proposals {
-    /// Asks the workspace. A workspace that does not answer offers nothing, and a line says why.
+impl WorkspaceProposals {
+    /// Reads the proposals. On an error it prints a line with the reason and returns no proposals.
     async fn of_workspace(output: &Output) -> Self {
-        let asked = tokio::time::timeout(PROPOSING, Self::ask()).await;
+        let asked = tokio::time::timeout(PROPOSAL_TIMEOUT, Self::ask()).await;
         match asked {
             Ok(Ok((client, proposals))) => {
                 output.problem(&format!("workspace: {}", plain::line(&client.workspace().to_string())));
@@ -231,33 +239,33 @@ impl Proposals {
                 proposals
             }
             Ok(Err(failure)) => {
-                output.problem(&format!("the workspace offers no answers: {}", plain::line(&failure.to_string())));
+                output.problem(&format!("no proposals from the workspace: {}", plain::line(&failure.to_string())));
                 Self::default()
             }
             Err(_) => {
-                output.problem("the workspace offers no answers: it took too long");
+                output.problem("no proposals from the workspace: the request timed out");
                 Self::default()
             }
         }
     }
 
-    async fn ask() -> Result<(Client, Self), Failure> {
+    async fn ask() -> Result<(Client, Self), CommandError> {
         let client = workspace::client()?;
         let (user, warehouses) = tokio::try_join!(client.current_user(), client.warehouses())?;
         Ok((client, Self { warehouses, user_name: Some(user.name) }))
     }
 
-    fn answer(&self, question: Question) -> Option<String> {
+    fn answer(&self, question: BundleQuestion) -> Option<String> {
         match question {
-            Question::WarehouseId => self.warehouses.first().map(|warehouse| warehouse.id.clone()),
-            Question::Notify => self.user_name.clone().filter(|name| variables::is_address(name)),
-            Question::Catalog | Question::Schema | Question::ServicePrincipal => None,
+            BundleQuestion::WarehouseId => self.warehouses.first().map(|warehouse| warehouse.id.clone()),
+            BundleQuestion::Notify => self.user_name.clone().filter(|name| variables::is_address(name)),
+            BundleQuestion::Catalog | BundleQuestion::Schema | BundleQuestion::ServicePrincipal => None,
         }
     }
 }
 
-/// The commands that deploy the folder.
-fn next_steps(args: &InitArgs, target: Target) -> Vec<String> {
+/// Returns the commands that deploy the folder.
+fn next_steps(args: &BundleInitArgs, target: BundleTarget) -> Vec<String> {
     let profile = workspace::profile();
     let folder = args.folder.display().to_string();
     let mut tail = vec!["--target", target.name()];
@@ -279,12 +287,12 @@ fn text(folder: &Path, result: &BundleResult, next: &[String]) -> String {
     let mut text = format!("{}: bundle of ops-runbook {}\n", path(folder), result.version);
     let titles = [
         (FileState::Written, "written"),
-        (FileState::Upgraded, "upgraded, as they were unchanged since they were written"),
+        (FileState::Upgraded, "upgraded, unchanged since they were written"),
         (FileState::Unchanged, "up to date"),
-        (FileState::Replaced, "replaced, as --force asked for"),
-        (FileState::Removed, "removed, as this version has them no more"),
-        (FileState::Kept, "kept, as they were changed here"),
-        (FileState::KeptOutdated, "kept, as they were changed here; this version has changed them too"),
+        (FileState::Replaced, "replaced because of --force"),
+        (FileState::Removed, "removed, not part of this version"),
+        (FileState::Kept, "kept, changed here"),
+        (FileState::KeptOutdated, "kept, changed here and in this version"),
     ];
     for (state, title) in titles {
         let files: Vec<&str> = result.files.iter().filter(|it| it.state == state).map(|it| it.path.as_str()).collect();
@@ -308,25 +316,25 @@ fn text(folder: &Path, result: &BundleResult, next: &[String]) -> String {
     });
     if result.files.iter().any(|it| it.state == FileState::KeptOutdated) {
         text.push_str(
-            "\nTo compare: `ops-runbook bundle init` into an empty folder. --force replaces what was changed.\n",
+            "\nTo compare: `ops-runbook bundle init` into an empty folder. --force replaces the changed files.\n",
         );
     }
     text
 }
 
-/// What a person has to know about the binaries before the deploy.
+/// Returns notes about missing or unsuitable binaries.
 fn notes(binaries: &[Binary]) -> Vec<String> {
     let mut notes = Vec::new();
     for binary in binaries {
         let name = binary.processor.name();
         match (binary.source, binary.processor) {
             (BinarySource::Missing, Processor::X86_64) => notes.push(format!(
-                "there is no binary for {name}, and a deploy stops without one; run `bundle init` of a release archive, which has \
-                 those for all processors"
+                "there is no binary for {name}, and a deploy fails without it; run `bundle init` of a release archive, which has \
+                 the binaries for all processors"
             )),
             (BinarySource::Missing, Processor::Aarch64) => notes.push(format!(
-                "there is no binary for {name}: tasks fail on such machines, which Databricks offers in some regions; `bundle init` \
-                 of a release archive has it"
+                "there is no binary for {name}: tasks fail on these machines, which Databricks offers in some regions; `bundle init` \
+                 of a release archive has the binary"
             )),
             _ => {}
         }
@@ -340,13 +348,13 @@ fn notes(binaries: &[Binary]) -> Vec<String> {
     notes
 }
 
-async fn check(args: &CheckArgs, output: &Output) -> Outcome {
+async fn check(args: &BundleCheckArgs, output: &Output) -> CommandResult {
     let client = workspace::client()?;
     let principal = client.current_user().await?.name;
     let place = CheckedSchema { catalog: &args.catalog, schema: &args.schema, warehouse_id: &args.warehouse_id };
     let spinner = output.spinner();
     spinner.set_message("checking grants");
-    let grants = grants::check(&Statements::new(client), place, &principal).await;
+    let grants = grants::check(&StatementRunner::new(client), place, &principal).await;
     spinner.finish_and_clear();
     let grants = grants.map_err(QueryError::Warehouse)?;
     let is_usable = grants.iter().all(|grant| grant.state == GrantState::Granted);
@@ -355,10 +363,10 @@ async fn check(args: &CheckArgs, output: &Output) -> Outcome {
     } else {
         output.text(&grant_text(&principal, &grants))?;
     }
-    Ok(if is_usable { Code::Success } else { Code::Failure })
+    Ok(if is_usable { ExitStatus::Success } else { ExitStatus::Failure })
 }
 
-fn grant_text(principal: &str, grants: &[Grant]) -> String {
+fn grant_text(principal: &str, grants: &[CheckedGrant]) -> String {
     let mut text = format!("grants of {}\n\n", plain::line(principal));
     for grant in grants {
         let state = match grant.state {
@@ -375,7 +383,7 @@ fn grant_text(principal: &str, grants: &[Grant]) -> String {
         }
     }
     if grants.iter().any(|grant| grant.state != GrantState::Granted) {
-        text.push_str("\nRun these statements as an administrator. Granting what is granted already is harmless.\n");
+        text.push_str("\nRun these statements as an administrator. An existing grant can be granted again.\n");
     }
     text
 }

@@ -1,4 +1,4 @@
-//! One function per command: call the operation, say the result.
+//! One function per top-level command: calls the operation and prints the result.
 
 use std::{borrow::Cow, path::Path};
 
@@ -15,56 +15,54 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 use super::{
-    DEFAULT_LAKE, DemoArgs, Global, MaintainArgs, RowFormat, SchemaFormat, SqlArgs,
-    exit::{Code, Failure},
-    input::{self, Input},
+    DEFAULT_LAKE, DemoArgs, GlobalOptions, MaintainArgs, PageFormat, RowFormat, SchemaFormat, SqlArgs,
+    exit::{ExitStatus, CommandError},
+    input::{self, ReportInput},
     output::Output,
-    place,
+    location,
 };
 use crate::{
     analytics,
     domain::{
-        entry::Receipt,
-        lines::Shape,
-        problems::Problem,
+        entry::Receipt, interface::Interface, json_lines::DocumentFormat, policy::file, problems::Problem, recurrence::event::EpisodeEvent,
         redact::Redactor,
-        words::{EpisodeEvent, Interface},
     },
     lake::{
         Lake,
-        ledger::{Recorded, Submission},
-        maintenance::{self, Round},
+        ledger::{SubmissionResult, Submission},
+        maintenance::{self, MaintenanceResult},
         rebuild,
     },
     ops::{
         self, Consequences,
-        artefacts::{self, Artefacts},
-        demo::Demo,
-        question,
+        artifacts::{self, Artifacts},
+        demo::DemoResult,
+        named_query,
     },
-    render::{self, alert, audit, digest::text, export, plain, recurring, timeline},
+    render::{self, alert, audit, configuration, digest::text, export, plain, recurring, timeline},
     tables::{catalog, ddl},
 };
 
-/// Alerts told one by one; the rest is counted.
-const TOLD: usize = 20;
+/// Maximum number of alerts that are printed; the rest is counted.
+const MAX_PRINTED_ALERTS: usize = 20;
 
-pub type Outcome = Result<Code, Failure>;
+/// The result of a command: its exit status, or an error that [`exit::report`](super::exit::report) prints.
+pub type CommandResult = Result<ExitStatus, CommandError>;
 
-pub async fn init(lake: &Lake, inbox: Option<&str>, output: &Output) -> Outcome {
-    let inbox = inbox.map(place::inbox).transpose()?;
+pub async fn init(lake: &Lake, inbox: Option<&str>, output: &Output) -> CommandResult {
+    let inbox = inbox.map(location::inbox).transpose()?;
     let made = lake.init().await?;
     let mut answer = json!({ "lake": lake.display(), "made": made });
     let mut lines = vec![match made {
-        true => format!("made a lake at {}", lake.display()),
-        false => format!("the lake at {} is there already; nothing was changed", lake.display()),
+        true => format!("created a lake at {}", lake.display()),
+        false => format!("the lake at {} exists already; nothing was changed", lake.display()),
     }];
     if let Some(inbox) = inbox {
         let made = inbox.make().await?;
         let display = inbox.display();
         lines.push(match made {
-            true => format!("made an inbox at {display}"),
-            false => format!("the inbox at {display} is there already"),
+            true => format!("created an inbox at {display}"),
+            false => format!("the inbox at {display} exists already"),
         });
         answer["inbox"] = json!({ "location": display, "made": made });
     }
@@ -73,12 +71,12 @@ pub async fn init(lake: &Lake, inbox: Option<&str>, output: &Output) -> Outcome 
     } else {
         output.text(&lines.join("\n"))?
     }
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }
 
-/// A receipt as it is printed.
+/// The JSON output for a recorded request.
 #[derive(Serialize)]
-struct Answer<'a> {
+struct PrintedReceipt<'a> {
     #[serde(flatten)]
     receipt: &'a Receipt,
     known: bool,
@@ -91,8 +89,8 @@ fn is_true(value: &bool) -> bool {
     *value
 }
 
-pub async fn record(lake: &Lake, file: &Path, artefacts: bool, redactor: &Redactor, output: &Output) -> Outcome {
-    let Input { documents, shape } = input::read(file)?;
+pub async fn record(lake: &Lake, file: &Path, artifacts: bool, redactor: &Redactor, output: &Output) -> CommandResult {
+    let ReportInput { documents, shape } = input::read(file)?;
     let bar = output.progress("checking");
     bar.set_length(documents.len() as u64);
     let now = lake.context.now();
@@ -108,15 +106,15 @@ pub async fn record(lake: &Lake, file: &Path, artefacts: bool, redactor: &Redact
     bar.finish_and_clear();
     if !refused.is_empty() {
         for (line, problems) in &refused {
-            say_problems((shape == Shape::Lines).then_some(*line), problems, output);
+            print_problems((shape == DocumentFormat::Lines).then_some(*line), problems, output);
         }
-        return Err(Failure::Refused);
+        return Err(CommandError::Refused);
     }
-    record_all(lake, submissions, artefacts, redactor, output).await
+    record_all(lake, submissions, artifacts, redactor, output).await
 }
 
-/// Says what is wrong with an input, problem by problem.
-pub fn say_problems(line: Option<u64>, problems: &[Problem], output: &Output) {
+/// Prints the problems of an input, one per line.
+pub fn print_problems(line: Option<u64>, problems: &[Problem], output: &Output) {
     if output.json {
         output.problem(&json!({ "line": line, "problems": problems }).to_string());
         return;
@@ -127,18 +125,18 @@ pub fn say_problems(line: Option<u64>, problems: &[Problem], output: &Output) {
     }
 }
 
-/// Records one request, and says what came of it.
-pub async fn perform(lake: &Lake, submission: Submission, redactor: &Redactor, output: &Output) -> Outcome {
+/// Records one request, and prints the receipt, fired alerts and recurring issues.
+pub async fn record_one(lake: &Lake, submission: Submission, redactor: &Redactor, output: &Output) -> CommandResult {
     record_all(lake, vec![submission], false, redactor, output).await
 }
 
 async fn record_all(
     lake: &Lake,
     submissions: Vec<Submission>,
-    artefacts: bool,
+    artifacts: bool,
     redactor: &Redactor,
     output: &Output,
-) -> Outcome {
+) -> CommandResult {
     let (ledger, committer) = ops::open_ledger(lake).await?;
     let bar = output.progress("recording");
     bar.set_length(submissions.len() as u64);
@@ -146,87 +144,86 @@ async fn record_all(
     let mut new = Vec::new();
     let mut answered = Vec::new();
     while let Some(recorded) = answers.try_next().await? {
-        bar.suspend(|| say_recorded(&recorded, output))?;
+        bar.suspend(|| print_recorded(&recorded, output))?;
         bar.inc(1);
         if !recorded.known {
             new.push(recorded.receipt.seq);
         }
-        if artefacts {
+        if artifacts {
             answered.push(recorded);
         }
     }
     bar.finish_and_clear();
     drop(answers);
-    // The acknowledgement is out; what follows can be done by anybody, at any time.
-    let followed = ops::consequences(lake, &ledger, &new).await;
+    // The receipt is printed. Any later process can finish the rest.
+    let consequences = ops::consequences(lake, &ledger, &new).await;
     drop(ledger);
     committer.finished().await;
-    match followed {
-        Ok(consequences) if artefacts => {
+    match consequences {
+        Ok(consequences) if artifacts => {
             for recorded in &answered {
-                say_artefacts(lake, recorded, &consequences, output).await?;
+                print_artifacts(lake, recorded, &consequences, output).await?;
             }
             warn_of_unrouted(&consequences, output);
         }
-        Ok(consequences) => say_consequences(&consequences, output)?,
+        Ok(consequences) => print_consequences(&consequences, output)?,
         Err(error) => {
             let error = plain::line(&redactor.text(&error.to_string())).into_owned();
             output.problem(&format!("warning: recorded, but the tables are not up to date yet: {error}"));
         }
     }
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }
 
-/// Everything an agent shows after its analysis: timeline, runbook, what every trigger said, audit entry, recurrence.
-async fn say_artefacts(
+/// Prints the artifacts of a recorded request: timeline, runbook, evaluated triggers, audit entry, recurring issues.
+async fn print_artifacts(
     lake: &Lake,
-    recorded: &Recorded,
+    recorded: &SubmissionResult,
     consequences: &Consequences,
     output: &Output,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let Some(id) = recorded.receipt.incident_id else { return Ok(()) };
-    // What came of a request that was known came when it was new.
+    // A repeated request has no new recurring issues.
     let fresh = (!recorded.known).then_some(consequences.recurring.as_slice());
-    let artefacts = Artefacts::of(lake, id, Some(recorded.receipt.seq), fresh).await?;
+    let artifacts = Artifacts::of(lake, id, Some(recorded.receipt.seq), fresh).await?;
     if output.json {
-        output.json(&artefacts)?;
+        output.json(&artifacts)?;
         return Ok(());
     }
-    for part in artefacts.texts() {
+    for part in artifacts.texts() {
         output.text(&format!("\n{part}"))?;
     }
     Ok(())
 }
 
 fn warn_of_unrouted(consequences: &Consequences, output: &Output) {
-    for event in consequences.unrouted().take(TOLD) {
-        let text =
-            format!("warning: nobody is told of {}: no route of the configuration leads to anybody", event.dedup_key);
+    for event in consequences.unrouted().take(MAX_PRINTED_ALERTS) {
+        let text = format!("warning: no notification for {}: no route of the configuration matches", event.dedup_key);
         output.problem(&plain::line(&text));
     }
-    let more = consequences.unrouted().count().saturating_sub(TOLD);
+    let more = consequences.unrouted().count().saturating_sub(MAX_PRINTED_ALERTS);
     if more > 0 {
-        output.problem(&format!("warning: nor of {more} more alerts"));
+        output.problem(&format!("warning: no notification for {more} more alerts"));
     }
 }
 
-/// Alerts and recurring issues that came of what was recorded. Programs ask for them by name.
-pub fn say_consequences(consequences: &Consequences, output: &Output) -> Result<(), Failure> {
+/// Prints fired alerts and changed recurring issues, except with `--json`.
+pub fn print_consequences(consequences: &Consequences, output: &Output) -> Result<(), CommandError> {
     warn_of_unrouted(consequences, output);
     if output.json {
         return Ok(());
     }
-    for event in consequences.told().take(TOLD) {
+    for event in consequences.fired().take(MAX_PRINTED_ALERTS) {
         output.text(&format!("\n{}", alert::alert(event)))?;
     }
-    let more = consequences.told().count().saturating_sub(TOLD);
+    let more = consequences.fired().count().saturating_sub(MAX_PRINTED_ALERTS);
     if more > 0 {
-        output.text(&format!("\n{more} more alerts fired; `ops-runbook escalations list` shows them"))?;
+        output.text(&format!("\n{more} more alerts fired; `ops-runbook escalation list` shows them"))?;
     }
     for event in &consequences.recurring {
         if event.event == EpisodeEvent::Closed {
-            let told = format!("recurring issue {} is closed: {}", event.episode_id, event.reason);
-            output.text(&plain::line(&told))?;
+            let text = format!("recurring issue {} is closed: {}", event.episode_id, event.reason);
+            output.text(&plain::line(&text))?;
         } else {
             output.text(&format!("\n{}", recurring::event(event)))?;
         }
@@ -234,10 +231,10 @@ pub fn say_consequences(consequences: &Consequences, output: &Output) -> Result<
     Ok(())
 }
 
-pub fn say_recorded(recorded: &Recorded, output: &Output) -> Result<(), Failure> {
-    let Recorded { receipt, known, same_content } = recorded;
+pub fn print_recorded(recorded: &SubmissionResult, output: &Output) -> Result<(), CommandError> {
+    let SubmissionResult { receipt, known, same_content } = recorded;
     if output.json {
-        output.json(&Answer { receipt, known: *known, same_content: *same_content })?;
+        output.json(&PrintedReceipt { receipt, known: *known, same_content: *same_content })?;
         return Ok(());
     }
     output.text(&render::receipt::recorded(receipt, *known))?;
@@ -247,10 +244,10 @@ pub fn say_recorded(recorded: &Recorded, output: &Output) -> Result<(), Failure>
     Ok(())
 }
 
-pub async fn demo(global: &Global, args: &DemoArgs, redactor: &Redactor, output: &Output) -> Outcome {
+pub async fn demo(global: &GlobalOptions, args: &DemoArgs, redactor: &Redactor, output: &Output) -> CommandResult {
     let bar = output.progress("recording");
-    let Demo { lake, recorded, digest } = ops::demo::make(
-        |context| place::lake(global, context),
+    let DemoResult { lake, recorded, digest } = ops::demo::make(
+        |context| location::lake(global, context),
         args.as_of,
         args.seed,
         redactor,
@@ -264,11 +261,11 @@ pub async fn demo(global: &Global, args: &DemoArgs, redactor: &Redactor, output:
     if output.json {
         let new = recorded.iter().filter(|recorded| !recorded.known).count();
         output.json(&json!({ "lake": lake.display(), "reports": recorded.len(), "new": new, "as_of": args.as_of, "digest": digest }))?;
-        return Ok(Code::Success);
+        return Ok(ExitStatus::Success);
     }
     let Some(shown) = recorded.iter().find(|recorded| recorded.receipt.request_id.as_str().contains("daily-etl"))
     else {
-        return Ok(Code::Success);
+        return Ok(ExitStatus::Success);
     };
     let id = shown.receipt.incident_id;
     let mut text = format!(
@@ -279,7 +276,7 @@ pub async fn demo(global: &Global, args: &DemoArgs, redactor: &Redactor, output:
     );
     if let Some(id) = id {
         let (rows, projections) = ops::incident(&lake, id).await?;
-        text.push_str(&timeline::incident(&artefacts::record(&rows, &projections)));
+        text.push_str(&timeline::incident(&artifacts::record(&rows, &projections)));
     }
     let row = ops::audit_row(&lake, shown.receipt.seq).await?;
     text.push_str(&format!(
@@ -294,21 +291,21 @@ pub async fn demo(global: &Global, args: &DemoArgs, redactor: &Redactor, output:
     text.push_str(&format!("\nThe digest of its last week, as `digest --week {}` prints it:\n\n", digest.week.week));
     text.push_str(&text::text(&digest, output.width()));
     text.push_str(&format!(
-        "\nWhat to ask next:\n\n\
+        "\nNext commands:\n\n\
          \x20 ops-runbook{at} incident list --status investigating\n\
          \x20 ops-runbook{at} runbook show {id}\n\
          \x20 ops-runbook{at} incident postmortem {id}\n\
-         \x20 ops-runbook{at} escalations list\n\
+         \x20 ops-runbook{at} escalation list\n\
          \x20 ops-runbook{at} recurrence list --all\n\
          \x20 ops-runbook{at} digest --week {week} --out digests\n\
          \x20 ops-runbook{at} audit verify\n\
          \x20 ops-runbook{at} sql \"SELECT cause_fingerprint, count(*) AS n FROM root_causes GROUP BY 1 ORDER BY n DESC LIMIT 5\"\n\
-         \x20 ops-runbook{at} record tests/examples/01-daily-etl-no-retries.json --artefacts\n",
+         \x20 ops-runbook{at} record tests/examples/01-daily-etl-no-retries.json --artifacts\n",
         id = plain::na(id),
         week = digest.week.week
     ));
     output.text(&text)?;
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }
 
 fn shell_word(text: &str) -> String {
@@ -316,7 +313,7 @@ fn shell_word(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-pub async fn rebuild(lake: &Lake, output: &Output) -> Outcome {
+pub async fn rebuild(lake: &Lake, output: &Output) -> CommandResult {
     let bar = output.progress("comparing");
     let rebuilt = rebuild::rebuild(lake, |done, total| {
         bar.set_length(total);
@@ -326,15 +323,15 @@ pub async fn rebuild(lake: &Lake, output: &Output) -> Outcome {
     bar.finish_and_clear();
     if output.json {
         output.json(&rebuilt)?;
-        return Ok(Code::Success);
+        return Ok(ExitStatus::Success);
     }
     let mut text = String::new();
     for table in &rebuilt {
         let rows = table.comparison.rows_expected;
         text.push_str(&match (table.missing, table.replaced) {
-            (true, _) => format!("{}: was missing, made anew with {rows} rows\n", table.comparison.table),
+            (true, _) => format!("{}: was missing, rebuilt with {rows} rows\n", table.comparison.table),
             (false, true) => format!(
-                "{}: differed at {} ledger rows, made anew with {rows} rows\n",
+                "{}: differed at {} ledger rows, rebuilt with {rows} rows\n",
                 table.comparison.table, table.comparison.differing
             ),
             (false, false) => format!("{}: equal, {rows} rows\n", table.comparison.table),
@@ -342,65 +339,65 @@ pub async fn rebuild(lake: &Lake, output: &Output) -> Outcome {
     }
     let changed = rebuilt.iter().filter(|table| table.replaced || table.missing).count();
     text.push_str(&if changed == 0 {
-        "Every table says what the audit log says; nothing was changed.\n".to_owned()
+        "All tables match the audit log; nothing was changed.\n".to_owned()
     } else {
-        format!("{changed} tables were made anew from the audit log.\n")
+        format!("{changed} tables were rebuilt from the audit log.\n")
     });
     output.text(&text)?;
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }
 
-pub async fn maintain(lake: &Lake, args: &MaintainArgs, output: &Output) -> Outcome {
+pub async fn maintain(lake: &Lake, args: &MaintainArgs, output: &Output) -> CommandResult {
     let bar = output.progress("maintaining");
-    let round = maintenance::maintain(lake, TimeDelta::hours(args.retention_hours.into()), |table| {
+    let result = maintenance::maintain(lake, TimeDelta::hours(args.retention_hours.into()), |table| {
         bar.set_length(catalog::all().count() as u64);
         bar.inc(1);
         bar.set_message(format!("maintaining {table}"));
     })
     .await?;
     bar.finish_and_clear();
-    let done = match round {
-        Round::Done(done) => done,
-        Round::Busy(until) => return Err(Failure::Busy(until)),
+    let done = match result {
+        MaintenanceResult::Done(done) => done,
+        MaintenanceResult::LeaseHeld(until) => return Err(CommandError::Busy(until)),
     };
     if output.json {
         output.json(&done)?;
-        return Ok(Code::Success);
+        return Ok(ExitStatus::Success);
     }
     let mut text = String::new();
-    for upkeep in done {
+    for table in done {
         let checkpoint =
-            upkeep.checkpoint.map_or_else(|| "none needed".into(), |version| format!("at version {version}"));
+            table.checkpoint.map_or_else(|| "none needed".into(), |version| format!("at version {version}"));
         text.push_str(&format!(
             "{}: files {} → {}, checkpoint {checkpoint}, removed {} log files and {} data files\n",
-            upkeep.table, upkeep.files_before, upkeep.files_after, upkeep.log_files_removed, upkeep.data_files_removed
+            table.table, table.files_before, table.files_after, table.log_files_removed, table.data_files_removed
         ));
     }
     output.text(&text)?;
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }
 
-pub async fn sql(lake: &Lake, args: &SqlArgs, output: &Output) -> Outcome {
+pub async fn sql(lake: &Lake, args: &SqlArgs, output: &Output) -> CommandResult {
     let (schema, batches) = analytics::query(lake, &args.query).await?;
     print_rows(schema, batches, args.format, output)?;
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }
 
-/// Rows as `--format` says, or as JSON Lines when `--json` is given.
+/// Prints rows in the given format, or as JSON Lines with `--json`.
 ///
 /// # Errors
-/// [`Failure::Output`].
+/// [`CommandError::Output`].
 pub fn print_rows(
     schema: SchemaRef,
     batches: Vec<RecordBatch>,
     format: RowFormat,
     output: &Output,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut text = Vec::new();
-    let wrong = |error: arrow::error::ArrowError| Failure::Output(std::io::Error::other(error));
+    let wrong = |error: arrow::error::ArrowError| CommandError::Output(std::io::Error::other(error));
     match if output.json { RowFormat::Json } else { format } {
         RowFormat::Json => {
-            text.extend(question::json_lines(&batches).map_err(wrong)?.bytes());
+            text.extend(named_query::json_lines(&batches).map_err(wrong)?.bytes());
         }
         RowFormat::Csv => {
             let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut text);
@@ -422,7 +419,7 @@ pub fn print_rows(
     Ok(output.text(&String::from_utf8_lossy(&text))?)
 }
 
-/// Names and cells of text made safe by `safe`.
+/// Applies `safe` to the column names and to the cells of text columns.
 fn with_text(
     batch: &RecordBatch,
     safe: impl Fn(&str) -> Cow<'_, str>,
@@ -435,9 +432,9 @@ fn with_text(
         if text {
             let column = cast(column, &DataType::Utf8)?;
             let cells: Option<&StringArray> = column.as_any().downcast_ref();
-            let made: StringArray = cells.into_iter().flatten().map(|cell| cell.map(&safe)).collect();
+            let safe_cells: StringArray = cells.into_iter().flatten().map(|cell| cell.map(&safe)).collect();
             fields.push(Field::new(name, DataType::Utf8, true));
-            columns.push(Arc::new(made));
+            columns.push(Arc::new(safe_cells));
         } else {
             fields.push(Field::new(name, column.data_type().clone(), true));
             columns.push(Arc::clone(column));
@@ -446,17 +443,27 @@ fn with_text(
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-pub fn schema(schema: &Value, output: &Output) -> Outcome {
+pub fn schema(schema: &Value, output: &Output) -> CommandResult {
     output.text(&format!("{schema:#}"))?;
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }
 
-pub fn schema_tables(format: SchemaFormat, output: &Output) -> Outcome {
+pub fn schema_config(format: PageFormat, output: &Output) -> CommandResult {
+    match if output.json { PageFormat::Json } else { format } {
+        PageFormat::Json => schema(&file::schema(), output),
+        PageFormat::Markdown => {
+            output.text(&configuration::markdown(&file::schema()))?;
+            Ok(ExitStatus::Success)
+        }
+    }
+}
+
+pub fn schema_tables(format: SchemaFormat, output: &Output) -> CommandResult {
     let text = match if output.json { SchemaFormat::Json } else { format } {
         SchemaFormat::Ddl => catalog::all().map(ddl::create_table).collect::<Vec<_>>().join("\n"),
         SchemaFormat::Markdown => catalog::all().map(ddl::markdown).collect::<Vec<_>>().join("\n"),
         SchemaFormat::Json => format!("{:#}", Value::Array(catalog::all().map(ddl::json).collect())),
     };
     output.text(&text)?;
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }

@@ -1,13 +1,13 @@
-//! `digest`: what a week was like.
+//! `digest`: the weekly digest.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::{
-    commands::Outcome,
+    commands::CommandResult,
     engine::{self, EngineArgs},
-    exit::{Code, Failure},
+    exit::{ExitStatus, CommandError},
     output::Output,
 };
 use crate::{
@@ -16,24 +16,23 @@ use crate::{
         week::{Week, WeekNumber, Zone},
     },
     lake::Lake,
-    ops::{self, digest::Standing},
+    ops::{self, digest::DigestStatus},
     render::digest::{html::html, markdown::markdown, slack::slack, text::text},
 };
 
 #[derive(Debug, Args)]
 pub struct DigestArgs {
-    /// ISO week, such as 2026-W08; the last one that is over unless given. Of a week that is not over a preview is made, and
-    /// nothing recorded
+    /// ISO week, such as 2026-W08 [default: the last complete week]. The digest of an incomplete week is a preview and not
+    /// recorded
     #[arg(long, value_name = "WEEK")]
     week: Option<WeekNumber>,
-    /// IANA name of the time zone that the week, its days and hours are in, such as Europe/Berlin; the configuration's
-    /// unless given
+    /// IANA time zone of weeks, days and hours, such as Europe/Berlin [default: the configured time zone]
     #[arg(long, value_name = "ZONE")]
     tz: Option<Zone>,
-    /// How to print it; several are separated by commas. Unless given: text, or with --out all of them
+    /// Output formats, separated by commas [default: text; with --out all formats]
     #[arg(long, value_delimiter = ',')]
     format: Vec<DigestFormat>,
-    /// Write a file per format into this folder, such as digest-2026-W08.html; a file of the same week is replaced
+    /// Write one file per format into this folder, such as digest-2026-W08.html; existing files are replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -48,9 +47,9 @@ enum DigestFormat {
     Markdown,
     /// One self-contained page with charts, for a browser or a mail client
     Html,
-    /// Everything, as `schema digest` describes it
+    /// All data; `schema digest` describes it
     Json,
-    /// A message of Slack blocks, as a webhook takes it
+    /// A Slack message for a webhook
     Slack,
 }
 
@@ -71,7 +70,7 @@ impl DigestFormat {
     }
 
     /// Ends with a line break.
-    fn render(self, digest: &Digest, width: usize) -> Result<String, Failure> {
+    fn render(self, digest: &Digest, width: usize) -> Result<String, CommandError> {
         let mut rendered = match self {
             Self::Text => text(digest, width),
             Self::Markdown => markdown(digest),
@@ -86,43 +85,43 @@ impl DigestFormat {
     }
 }
 
-pub async fn run(args: &DigestArgs, lake: &Lake, output: &Output) -> Outcome {
+pub async fn run(args: &DigestArgs, lake: &Lake, output: &Output) -> CommandResult {
     ops::existing_lake(lake).await?;
     let zone = args.tz.map_or(lake.context.policy.digest.time_zone, |zone| zone.0);
     let now = lake.context.now();
     let week = args.week.map_or_else(|| Week::last_complete(now, zone), |number| Week::new(number, zone));
     if week.start() > now {
         let reason = format!("the week begins at {}", week.start());
-        return Err(Failure::Unusable { what: format!("--week {week}"), reason });
+        return Err(CommandError::Unusable { what: format!("--week {week}"), reason });
     }
     let (ledger, committer) = ops::open_ledger(lake).await?;
-    let made = engine::with(&args.engine, lake, output, async |engine| {
+    let result = engine::with(&args.engine, lake, output, async |engine| {
         Ok(ops::digest::make(lake, engine, &ledger, week).await?)
     })
     .await;
     drop(ledger);
     committer.finished().await;
-    let made = made?;
-    output.problem(&standing(&made.digest, made.standing));
-    print(&made.digest, args, output)?;
-    Ok(if made.digest.audit.intact { Code::Success } else { Code::Damaged })
+    let result = result?;
+    output.problem(&status_text(&result.digest, result.status));
+    print(&result.digest, args, output)?;
+    Ok(if result.digest.audit.intact { ExitStatus::Success } else { ExitStatus::Damaged })
 }
 
-fn standing(digest: &Digest, standing: Standing) -> String {
+fn status_text(digest: &Digest, status: DigestStatus) -> String {
     let week = &digest.week.week;
-    match standing {
-        Standing::Recorded(seq) => format!("recorded as revision {} of {week}, audit log row {seq}", digest.revision),
-        Standing::Known(seq) => format!(
+    match status {
+        DigestStatus::Recorded(seq) => format!("recorded as revision {} of {week}, audit log row {seq}", digest.revision),
+        DigestStatus::Known(seq) => format!(
             "nothing changed: revision {} of {week} was recorded at {}, audit log row {seq}",
             digest.revision, digest.made_at
         ),
-        Standing::Preview => {
-            format!("a preview, not recorded: {week} is not over before {}", digest.week.end)
+        DigestStatus::Preview => {
+            format!("a preview, not recorded: {week} ends at {}", digest.week.end)
         }
     }
 }
 
-fn print(digest: &Digest, args: &DigestArgs, output: &Output) -> Result<(), Failure> {
+fn print(digest: &Digest, args: &DigestArgs, output: &Output) -> Result<(), CommandError> {
     let Some(folder) = &args.out else {
         let formats: &[DigestFormat] = match args.format.as_slice() {
             [] if output.json => &[DigestFormat::Json],
@@ -139,10 +138,10 @@ fn print(digest: &Digest, args: &DigestArgs, output: &Output) -> Result<(), Fail
 }
 
 /// One file per format.
-fn write(digest: &Digest, folder: &Path, formats: &[DigestFormat], output: &Output) -> Result<(), Failure> {
+fn write(digest: &Digest, folder: &Path, formats: &[DigestFormat], output: &Output) -> Result<(), CommandError> {
     /// Columns of a text file.
     const WIDTH: usize = 100;
-    std::fs::create_dir_all(folder).map_err(|source| Failure::Write { what: folder.display().to_string(), source })?;
+    std::fs::create_dir_all(folder).map_err(|source| CommandError::Write { what: folder.display().to_string(), source })?;
     for format in formats {
         output.document(&format.render(digest, WIDTH)?, Some(&folder.join(format.file(digest))))?;
     }

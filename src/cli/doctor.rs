@@ -1,4 +1,6 @@
-//! `doctor`: is a place fit for a lake, is the lake there well, and does the workspace answer.
+//! `doctor`: checks the lake, its storage and the login to the workspace.
+
+mod catalog;
 
 use std::{error::Error, path::Path};
 
@@ -6,16 +8,16 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::{
-    DEFAULT_LAKE, catalog,
-    commands::Outcome,
+    DEFAULT_LAKE,
+    commands::CommandResult,
     engine::EngineArgs,
-    exit::{Code, Failure},
+    exit::{ExitStatus, CommandError},
     output::Output,
     workspace,
 };
 use crate::{
     domain::{
-        checkup::{Finding, State},
+        health::{HealthFinding, HealthState},
         login::{LoginProblem, LoginReport},
         redact::Redactor,
     },
@@ -26,23 +28,23 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Check the login to the workspace: which method is used, where its settings come from, why no other is used
+    /// Check the login to the workspace: the method, the sources of its settings, why other methods are not used
     ///
-    /// The lake is checked too, unless it is ./ops-lake and not there.
+    /// The lake is checked, too, unless it is ./ops-lake and does not exist.
     #[arg(long)]
     workspace: bool,
     #[command(flatten)]
     engine: EngineArgs,
 }
 
-/// `location` is what the command line says of the lake.
+/// Runs the checks. `location` is the value of `--lake`.
 pub async fn run(
     args: &DoctorArgs,
     location: &str,
     lake: impl FnOnce() -> Result<Lake, LakeError>,
     redactor: &Redactor,
     output: &Output,
-) -> Outcome {
+) -> CommandResult {
     let mut results = Map::new();
     let mut text = String::new();
     let mut is_usable = true;
@@ -54,17 +56,17 @@ pub async fn run(
         text = render::login::text(&report);
     }
     let is_absent = location == DEFAULT_LAKE && !Path::new(location).exists();
-    // Without the workspace such a lake cannot be reached; the report says why.
+    // The lake is not reachable without the workspace. The login report has the reason.
     let needs_workspace = location.starts_with("uc://") && !is_usable;
     if !args.workspace || !(is_absent || needs_workspace) {
         let lake = lake()?;
         let (findings, differs) = examine(args, &lake, redactor, output).await?;
         is_different = differs;
-        is_usable &= !findings.iter().any(|finding| finding.state == State::Failed);
+        is_usable &= !findings.iter().any(|finding| finding.state == HealthState::Failed);
         if args.workspace {
             text.push('\n');
         }
-        text.push_str(&render::checkup::text(&lake.display(), &findings));
+        text.push_str(&render::health::text(&lake.display(), &findings));
         results.insert("lake".into(), json!(lake.display()));
         results.insert("findings".into(), json!(findings));
     }
@@ -75,27 +77,27 @@ pub async fn run(
         output.text(&text)?;
     }
     Ok(match (is_different, is_usable) {
-        (true, _) => Code::Damaged,
-        (false, true) => Code::Success,
-        (false, false) => Code::Failure,
+        (true, _) => ExitStatus::Damaged,
+        (false, true) => ExitStatus::Success,
+        (false, false) => ExitStatus::Failure,
     })
 }
 
-/// What is found of the lake, and whether a table in the catalog differs from it.
+/// Checks the lake. Returns the findings, and whether a table in the catalog differs.
 async fn examine(
     args: &DoctorArgs,
     lake: &Lake,
     redactor: &Redactor,
     output: &Output,
-) -> Result<(Vec<Finding>, bool), Failure> {
+) -> Result<(Vec<HealthFinding>, bool), CommandError> {
     let spinner = output.spinner();
-    spinner.set_message("looking");
+    spinner.set_message("checking");
     let mut findings = doctor::examine(lake).await;
     spinner.finish_and_clear();
     let (in_catalog, differs) = catalog::check(&args.engine, lake, output).await?.unzip();
     findings.extend(in_catalog);
-    // A store's own words may quote what it was sent.
-    let redacted = |finding: Finding| Finding { seen: redactor.text(&finding.seen).into(), ..finding };
+    // An error of a store may quote a request.
+    let redacted = |finding: HealthFinding| HealthFinding { seen: redactor.text(&finding.seen).into(), ..finding };
     Ok((findings.into_iter().map(redacted).collect(), differs.unwrap_or_default()))
 }
 
@@ -107,11 +109,11 @@ async fn check_login(redactor: &Redactor, output: &Output) -> LoginReport {
         Err(failure) => LoginReport { problem: Some(problem(&failure)), ..LoginReport::default() },
     };
     spinner.finish_and_clear();
-    // So may a program's, or a workspace's.
+    // An error of a program or workspace may quote a request.
     report.map_text(|text| redactor.text(text).into())
 }
 
-fn problem(failure: &Failure) -> LoginProblem {
+fn problem(failure: &CommandError) -> LoginProblem {
     let cause = failure.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     LoginProblem { error: format!("{failure}{cause}"), hint: failure.hint() }
 }

@@ -1,72 +1,72 @@
-//! `--engine`: where queries run.
+//! `--engine`: the engine that runs the queries.
 
 use std::sync::{Mutex, PoisonError};
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
-use super::{exit::Failure, output::Output, workspace};
+use super::{exit::CommandError, output::Output, workspace};
 use crate::{
     analytics::{
         engine::Engine,
-        warehouse::{Listener, Warehouse},
+        warehouse::{StateListener, Warehouse},
     },
     databricks::{
         auth::AuthError,
-        statements::{Cancelled, State},
+        statements::{CancelSummary, StatementState},
     },
     lake::Lake,
 };
 
-/// Flags of every command that asks queries which may be too much for one machine.
+/// Options of the commands that can run their queries on a warehouse.
 #[derive(Debug, Args)]
 pub struct EngineArgs {
-    /// Where queries run. A warehouse needs a login to a workspace; `doctor --workspace` checks it
+    /// The engine that runs the queries. A warehouse needs a login to a workspace; `doctor --workspace` checks it
     #[arg(long, default_value = "local")]
-    engine: Kind,
-    /// The SQL warehouse that runs them
+    engine: EngineKind,
+    /// Id of the SQL warehouse
     #[arg(long, value_name = "ID", env = "DATABRICKS_WAREHOUSE_ID")]
     warehouse_id: Option<String>,
-    /// The catalog with the lake's tables and views, for a warehouse
+    /// The catalog with the lake's tables and views
     #[arg(long, value_name = "NAME", env = "OPS_RUNBOOK_CATALOG")]
     catalog: Option<String>,
-    /// The schema in it
+    /// The schema in the catalog
     #[arg(long, value_name = "NAME", env = "OPS_RUNBOOK_SCHEMA")]
     schema: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+enum EngineKind {
     /// In this process, over the lake's files
     Local,
     /// On a Databricks SQL warehouse
     Warehouse,
 }
 
-/// Does some work with the engine that was asked for. When the work fails or is interrupted (Ctrl-C), what it started on a
-/// warehouse is cancelled; what it recorded stays.
+/// Runs `work` with the selected engine. When the work fails or is interrupted (Ctrl-C), its statements on a warehouse are
+/// cancelled. Recorded requests stay recorded.
 ///
 /// # Errors
-/// The work's own, [`Failure::Settings`], [`Failure::Interrupted`].
+/// The work's own, [`CommandError::Settings`], [`CommandError::Interrupted`].
 pub async fn with<T>(
     args: &EngineArgs,
     lake: &Lake,
     output: &Output,
-    work: impl AsyncFnOnce(Engine<'_>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
+    work: impl AsyncFnOnce(Engine<'_>) -> Result<T, CommandError>,
+) -> Result<T, CommandError> {
     let Some(warehouse) = warehouse(args, *output)? else { return work(choose(lake, None)).await };
     guarded(&warehouse, output, work(choose(lake, Some(&warehouse)))).await
 }
 
-/// What `work` returns. When it fails, or is interrupted, the statements that it left on the warehouse are cancelled.
+/// Returns the result of `work`. When the work fails or is interrupted, its statements on the warehouse are cancelled.
 ///
 /// # Errors
-/// The work's own, [`Failure::Interrupted`].
+/// The work's own, [`CommandError::Interrupted`].
 pub async fn guarded<T>(
     warehouse: &Warehouse,
     output: &Output,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
     let outcome = tokio::select! {
         outcome = work => Some(outcome),
         Ok(()) = tokio::signal::ctrl_c() => None,
@@ -79,32 +79,32 @@ pub async fn guarded<T>(
             outcome
         }
         None => {
-            output.problem("cancelling what runs on the warehouse");
+            output.problem("cancelling the statements on the warehouse");
             let left = tokio::select! {
                 left = warehouse.cancel_all() => left,
-                Ok(()) = tokio::signal::ctrl_c() => Cancelled { cancelled: 0, unknown: 1 },
+                Ok(()) = tokio::signal::ctrl_c() => CancelSummary { cancelled: 0, unknown: 1 },
             };
-            Err(Failure::Interrupted(left))
+            Err(CommandError::Interrupted(left))
         }
     }
 }
 
-/// The warehouse where there is one, else this process.
+/// Returns the engine of the warehouse, or the local engine without one.
 pub fn choose<'a>(lake: &'a Lake, warehouse: Option<&'a Warehouse>) -> Engine<'a> {
     warehouse.map_or(Engine::Local(lake), Engine::Warehouse)
 }
 
-/// The warehouse that the arguments ask for; `None` when they ask for none. Makes no request.
+/// Returns the selected warehouse; `None` for the local engine. Sends no request.
 ///
 /// # Errors
-/// [`Failure::Settings`] names everything that is missing, [`Failure::Auth`] what is there and wrong.
-pub fn warehouse(args: &EngineArgs, output: Output) -> Result<Option<Warehouse>, Failure> {
-    if args.engine == Kind::Local {
+/// [`CommandError::Settings`] lists the missing settings; [`CommandError::Auth`] reports invalid ones.
+pub fn warehouse(args: &EngineArgs, output: Output) -> Result<Option<Warehouse>, CommandError> {
+    if args.engine == EngineKind::Local {
         return Ok(None);
     }
     let mut missing = Vec::new();
     let client = match workspace::client() {
-        Err(Failure::Auth(AuthError::Missing(names))) => {
+        Err(CommandError::Auth(AuthError::Missing(names))) => {
             missing.extend(names);
             None
         }
@@ -124,18 +124,18 @@ pub fn warehouse(args: &EngineArgs, output: Output) -> Result<Option<Warehouse>,
         Some(client) if missing.is_empty() => {
             Ok(Some(Warehouse::new(client, warehouse_id, catalog, schema, listener(output))))
         }
-        _ => Err(Failure::Settings(missing)),
+        _ => Err(CommandError::Settings(missing)),
     }
 }
 
-/// Shows how far a statement is, while it is under way.
-fn listener(output: Output) -> Listener {
+/// Shows the state of a running statement.
+fn listener(output: Output) -> StateListener {
     let shown: Mutex<Option<ProgressBar>> = Mutex::default();
     Box::new(move |state| {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
         match state {
             Some(state) => shown.get_or_insert_with(|| output.spinner()).set_message(match state {
-                State::Pending => "waiting for the warehouse",
+                StatementState::Pending => "waiting for the warehouse",
                 _ => "running on the warehouse",
             }),
             None => {

@@ -1,4 +1,4 @@
-//! How the process ends: exit codes, and errors as they are told.
+//! Exit codes, and errors with their hints.
 
 use std::{error::Error, io, process::ExitCode};
 
@@ -10,9 +10,9 @@ use crate::{
     databricks::{
         auth::AuthError,
         error::ApiError,
-        statements::{Cancelled, StatementError},
+        statements::{CancelSummary, StatementError},
     },
-    delivery::TargetError,
+    channels::TargetError,
     domain::redact::Redactor,
     inbox::InboxError,
     lake::LakeError,
@@ -20,28 +20,29 @@ use crate::{
     render::plain,
 };
 
-/// At the end of `--help`.
+/// The exit codes, as `ops-runbook --help` prints them.
 pub const HELP: &str = "\
 Exit codes:
-  0  done
-  1  failed: storage, permissions, an error inside; a table that another program changed so that this one
-     cannot read or write it; a fix that does not hold, a job asked for that cannot be read, alerts
-     that would reach nobody, a notice that was given up
-  2  the command line is wrong
-  3  the input or the configuration was refused; nothing was recorded
-  4  there is no such lake, inbox, incident, alert, cause, row, table, view or version
-  5  the lake is damaged, audit verify found tampering, or a table in the catalog is no copy of the lake's
-  6  somebody else is at it, the outcome is unknown, a verification is not decided yet, or somebody
-     is still to be told: run the same again
-  130  interrupted; what ran on a warehouse was cancelled";
+  0    success
+  1    failure: storage, permissions, an internal error; a table with features that this program
+       does not support; a fix that failed, a job that cannot be read, alerts without a receiver,
+       a notification that was given up
+  2    the command line is wrong
+  3    the input or the configuration was refused; nothing was recorded
+  4    a lake, inbox, incident, alert, cause, row, table, view or version does not exist
+  5    the lake is damaged, audit verify found tampering, or a table in the catalog differs
+       from the lake
+  6    retry later: another process holds the lease, the outcome is unknown, a fix is not verified
+       yet, or notifications are pending
+  130  interrupted; statements on a warehouse were cancelled";
 
-/// What to do about tables in a catalog that differ from the lake's.
-pub const DIFFERENT_TABLES: &str = "--catalog and --schema must hold the tables of --lake. `audit verify` proves the lake; if it is \
-     intact, drop the tables that differ, then run `tables register --run` and `tables copy --run`";
+/// The hint for tables in a catalog that differ from the lake's.
+pub const DIFFERENT_TABLES: &str = "--catalog and --schema must hold the tables of --lake. `audit verify` checks the lake; if it is \
+     intact, drop the tables that differ, then run `catalog register --run` and `catalog copy --run`";
 
-/// Documented in [`HELP`]; 2 is clap's too.
+/// The exit codes, documented in [`HELP`]. clap uses 2, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Code {
+pub enum ExitStatus {
     Success = 0,
     Failure = 1,
     Usage = 2,
@@ -49,62 +50,62 @@ pub enum Code {
     NotFound = 4,
     Damaged = 5,
     TryAgain = 6,
-    /// 128 + SIGINT, as shells have it.
+    /// 128 + SIGINT, as in shells.
     Interrupted = 130,
 }
 
-impl From<Code> for ExitCode {
-    fn from(code: Code) -> Self {
+impl From<ExitStatus> for ExitCode {
+    fn from(code: ExitStatus) -> Self {
         Self::from(code as u8)
     }
 }
 
-/// What ends a command early.
+/// An error that ends a command.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum CommandError {
     #[error(transparent)]
     Ops(#[from] OpsError),
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error("{what} cannot be read")]
     Input { what: String, source: io::Error },
-    #[error("the configuration {file} is wrong; nothing was done")]
+    #[error("the configuration {file} is invalid; nothing was done")]
     Config { file: String },
-    /// A key or checkpoint that is none.
+    /// An invalid key, checkpoint, name or file.
     #[error("{what} cannot be used: {reason}")]
     Unusable { what: String, reason: String },
     #[error("{what} cannot be written")]
     Write { what: String, source: io::Error },
-    /// Already told, problem by problem.
-    #[error("the parameters of {query} are wrong; nothing was run")]
+    /// The problems are already printed.
+    #[error("the parameters of {query} are invalid; nothing was run")]
     Parameters { query: String },
-    /// Already told, problem by problem.
+    /// The problems are already printed.
     #[error("the input was refused; nothing was recorded")]
     Refused,
-    #[error("somebody else maintains this lake until {0}")]
+    #[error("another process maintains this lake; its lease ends at {0}")]
     Busy(crate::domain::time::Timestamp),
     #[error(transparent)]
     Auth(AuthError),
-    /// Settings that a warehouse needs, and how each is given.
+    /// The missing settings of a warehouse, with the options that set them.
     #[error("a warehouse needs {}", .0.join(", "))]
     Settings(Vec<String>),
-    /// Options that a bundle needs.
+    /// The missing options of a bundle.
     #[error("a bundle needs {}", .0.join(", "))]
     Answers(Vec<String>),
-    /// No receiver can be reached from here.
-    #[error("nothing can be sent")]
+    /// The HTTP client or a secret of a channel is not available.
+    #[error("notifications cannot be sent")]
     Receivers(#[source] TargetError),
     #[error("cannot serve at {what}")]
     Serve { what: String, source: io::Error },
     #[error("a server over HTTP needs a token that its clients must give")]
     NoToken,
-    #[error("interrupted; {}", became_of(*.0))]
-    Interrupted(Cancelled),
+    #[error("interrupted; {}", cancel_text(*.0))]
+    Interrupted(CancelSummary),
     #[error("the output could not be written")]
     Output(#[from] io::Error),
 }
 
-fn became_of(Cancelled { cancelled, unknown }: Cancelled) -> String {
+fn cancel_text(CancelSummary { cancelled, unknown }: CancelSummary) -> String {
     match (cancelled, unknown) {
         (0, 0) => "nothing ran on the warehouse".into(),
         (_, 0) => format!("statements on the warehouse that were cancelled: {cancelled}"),
@@ -112,31 +113,31 @@ fn became_of(Cancelled { cancelled, unknown }: Cancelled) -> String {
     }
 }
 
-impl From<LakeError> for Failure {
+impl From<LakeError> for CommandError {
     fn from(error: LakeError) -> Self {
         Self::Ops(error.into())
     }
 }
 
-impl From<ApiError> for Failure {
+impl From<ApiError> for CommandError {
     fn from(error: ApiError) -> Self {
         Self::Ops(error.into())
     }
 }
 
-impl From<InboxError> for Failure {
+impl From<InboxError> for CommandError {
     fn from(error: InboxError) -> Self {
         Self::Ops(error.into())
     }
 }
 
-impl From<QueryError> for Failure {
+impl From<QueryError> for CommandError {
     fn from(error: QueryError) -> Self {
         Self::Ops(error.into())
     }
 }
 
-impl Failure {
+impl CommandError {
     fn ops(&self) -> Option<&OpsError> {
         match self {
             Self::Ops(error) | Self::Demo(DemoError::Ops(error)) => Some(error),
@@ -152,7 +153,7 @@ impl Failure {
         }
     }
 
-    fn code(&self) -> Code {
+    fn code(&self) -> ExitStatus {
         match (self, self.ops()) {
             (
                 Self::Refused
@@ -162,15 +163,15 @@ impl Failure {
                 | Self::Ops(OpsError::Refused(_) | OpsError::OtherLake(_) | OpsError::NoWorkspaceId),
                 _,
             ) => {
-                return Code::Refused;
+                return ExitStatus::Refused;
             }
-            (Self::Busy(_), _) => return Code::TryAgain,
+            (Self::Busy(_), _) => return ExitStatus::TryAgain,
             (Self::Settings(_) | Self::Answers(_) | Self::NoToken | Self::Auth(AuthError::Missing(_)), _) => {
-                return Code::Usage;
+                return ExitStatus::Usage;
             }
-            (Self::Auth(_), _) => return Code::Refused,
-            (Self::Interrupted(_), _) => return Code::Interrupted,
-            (_, Some(OpsError::DifferentTables { .. })) => return Code::Damaged,
+            (Self::Auth(_), _) => return ExitStatus::Refused,
+            (Self::Interrupted(_), _) => return ExitStatus::Interrupted,
+            (_, Some(OpsError::DifferentTables { .. })) => return ExitStatus::Damaged,
             (_, Some(OpsError::Query(QueryError::Warehouse(error)))) => return warehouse_code(error),
             (_, Some(OpsError::Workspace(error))) => return workspace_code(error),
             (_, Some(OpsError::Inbox(error))) => return inbox_code(error),
@@ -183,25 +184,25 @@ impl Failure {
                     | OpsError::NoCause(_)
                     | OpsError::NoEpisode(_)
                     | OpsError::NoQuery(_)
-                    | OpsError::NoVersion(_),
+                    | OpsError::UnknownVersion(_),
                 ),
-            ) => return Code::NotFound,
-            (_, Some(OpsError::Query(QueryError::NoTable { .. }))) => return Code::NotFound,
-            (_, Some(OpsError::Query(QueryError::Sql(_)))) => return Code::Refused,
+            ) => return ExitStatus::NotFound,
+            (_, Some(OpsError::Query(QueryError::NoTable { .. }))) => return ExitStatus::NotFound,
+            (_, Some(OpsError::Query(QueryError::Sql(_)))) => return ExitStatus::Refused,
             _ => {}
         }
         match self.lake() {
-            Some(LakeError::NoLake(_) | LakeError::NoIncident(_)) => Code::NotFound,
-            Some(LakeError::Refused(_)) => Code::Refused,
-            Some(LakeError::BadLocation { .. } | LakeError::BadSetting { .. }) => Code::Usage,
-            Some(LakeError::Torn { .. } | LakeError::Corrupt(_)) => Code::Damaged,
+            Some(LakeError::NoLake(_) | LakeError::NoIncident(_)) => ExitStatus::NotFound,
+            Some(LakeError::Refused(_)) => ExitStatus::Refused,
+            Some(LakeError::BadLocation { .. } | LakeError::BadSetting { .. }) => ExitStatus::Usage,
+            Some(LakeError::Torn { .. } | LakeError::Corrupt(_)) => ExitStatus::Damaged,
             Some(
                 LakeError::OutcomeUnknown { .. }
                 | LakeError::TooBusy { .. }
-                | LakeError::Fenced(_)
-                | LakeError::Outdated,
-            ) => Code::TryAgain,
-            _ => Code::Failure,
+                | LakeError::LeaseLost(_)
+                | LakeError::Stale,
+            ) => ExitStatus::TryAgain,
+            _ => ExitStatus::Failure,
         }
     }
 
@@ -212,49 +213,49 @@ impl Failure {
             }
             (Self::Input { .. }, _) => Some("give a file that can be read; for a report, - is standard input".into()),
             (Self::Write { source, .. }, _) if source.kind() == io::ErrorKind::AlreadyExists => {
-                Some("what is there is never overwritten; give another file with --out".into())
+                Some("an existing file is never overwritten; give another file with --out".into())
             }
-            (_, Some(OpsError::NoVersion(_))) => {
+            (_, Some(OpsError::UnknownVersion(_))) => {
                 Some("`ops-runbook runbook list` shows the incidents and their versions".into())
             }
-            (_, Some(OpsError::NoQuery(_))) => Some("`ops-runbook query list` shows which there are".into()),
-            (Self::Parameters { query }, _) => Some(format!("`ops-runbook query show {query}` says what they mean")),
-            (Self::Busy(_), _) => Some("run it again later; nothing depends on when it runs".into()),
+            (_, Some(OpsError::NoQuery(_))) => Some("`ops-runbook query list` lists the queries and views".into()),
+            (Self::Parameters { query }, _) => Some(format!("`ops-runbook query show {query}` describes the parameters")),
+            (Self::Busy(_), _) => Some("run it again later".into()),
             (Self::Settings(_), _) => Some(
-                "the token is taken from the environment only; arguments are shown to everybody on a machine".into(),
+                "the token is read from the environment only: all users of a machine can read the arguments of a process".into(),
             ),
-            (Self::Answers(_), _) => Some("give these options, or run it on a terminal, where it asks".into()),
+            (Self::Answers(_), _) => Some("give these options, or run the command on a terminal and answer its questions".into()),
             (Self::Serve { source, .. }, _)
                 if matches!(
                     source.kind(),
                     io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable | io::ErrorKind::PermissionDenied
                 ) =>
             {
-                Some("give an address of this machine, and a port that is free, with --http".into())
+                Some("give an address of this machine and a free port with --http".into())
             }
             (Self::Receivers(why), _) => Some(why.hint()),
             (Self::NoToken, _) => Some(
-                "set OPS_RUNBOOK_MCP_TOKEN or give --token-file; `openssl rand -hex 32` makes one. --behind-proxy asks for \
-                 none, where a proxy knows who may come in"
+                "set OPS_RUNBOOK_MCP_TOKEN or give --token-file; `openssl rand -hex 32` creates one. With --behind-proxy no \
+                 token is needed: the proxy authenticates the clients"
                     .into(),
             ),
             (Self::Interrupted(left), _) if left.unknown > 0 => {
-                Some("the warehouse's query history shows what still runs, and can cancel it".into())
+                Some("the query history of the warehouse shows running statements, and can cancel them".into())
             }
-            (_, Some(OpsError::NoIncident(_))) => Some("`ops-runbook incident list` shows which there are".into()),
-            (Self::Config { .. }, _) => Some("repair it, or name another one".into()),
+            (_, Some(OpsError::NoIncident(_))) => Some("`ops-runbook incident list` lists the incidents".into()),
+            (Self::Config { .. }, _) => Some("correct the file, or give another one with --config".into()),
             (_, Some(OpsError::NoAlert(_))) => {
-                Some("`ops-runbook escalations list --all` shows which there are".into())
+                Some("`ops-runbook escalation list --all` lists the alerts".into())
             }
-            (_, Some(OpsError::NoCause(_))) => Some("`ops-runbook causes list` shows which there are".into()),
+            (_, Some(OpsError::NoCause(_))) => Some("`ops-runbook cause list` lists the causes".into()),
             (_, Some(OpsError::NoEpisode(_))) => {
-                Some("`ops-runbook recurrence list --all` shows which there are".into())
+                Some("`ops-runbook recurrence list --all` lists the recurring issues".into())
             }
             (_, Some(OpsError::Refused(refusal))) => Some(refusal.hint.clone()),
             (_, Some(OpsError::NoWorkspaceId)) => Some("give it with --workspace-id".into()),
-            (_, Some(OpsError::NoAuditRow(_))) => Some("`ops-runbook audit list` shows which there are".into()),
+            (_, Some(OpsError::NoAuditRow(_))) => Some("`ops-runbook audit list` lists the rows".into()),
             (_, Some(OpsError::OtherLake(_))) => Some(
-                "--catalog and --schema must hold the tables of --lake; `tables register` makes them".into(),
+                "--catalog and --schema must hold the tables of --lake; `catalog register` creates them".into(),
             ),
             (_, Some(OpsError::DifferentTables { .. })) => Some(DIFFERENT_TABLES.into()),
             (_, Some(OpsError::Query(error))) => error.hint(),
@@ -266,42 +267,42 @@ impl Failure {
     }
 }
 
-fn warehouse_code(error: &StatementError) -> Code {
+fn warehouse_code(error: &StatementError) -> ExitStatus {
     match error {
-        _ if error.is_conflict() => Code::TryAgain,
-        _ if error.is_refusal() => Code::Refused,
+        _ if error.is_conflict() => ExitStatus::TryAgain,
+        _ if error.is_refusal() => ExitStatus::Refused,
         StatementError::Api(error) => workspace_code(error),
         StatementError::Cancelled { .. } | StatementError::Closed { .. } | StatementError::Incomplete { .. } => {
-            Code::TryAgain
+            ExitStatus::TryAgain
         }
-        _ => Code::Failure,
+        _ => ExitStatus::Failure,
     }
 }
 
-fn inbox_code(error: &InboxError) -> Code {
+fn inbox_code(error: &InboxError) -> ExitStatus {
     match error {
-        InboxError::Missing(_) => Code::NotFound,
-        InboxError::Unfit(_) | InboxError::Root { .. } | InboxError::Place(_) => Code::Usage,
-        InboxError::File { .. } | InboxError::Store(_) | InboxError::NoName(_) => Code::Failure,
+        InboxError::Missing(_) => ExitStatus::NotFound,
+        InboxError::NotSupported(_) | InboxError::Root { .. } | InboxError::Place(_) => ExitStatus::Usage,
+        InboxError::File { .. } | InboxError::Store(_) | InboxError::NoName(_) => ExitStatus::Failure,
     }
 }
 
-fn workspace_code(error: &ApiError) -> Code {
+fn workspace_code(error: &ApiError) -> ExitStatus {
     match error {
-        ApiError::Refused(_) => Code::Refused,
-        ApiError::NotFound(_) => Code::NotFound,
-        ApiError::Throttled(_) | ApiError::Unreachable(_) => Code::TryAgain,
+        ApiError::Refused(_) => ExitStatus::Refused,
+        ApiError::NotFound(_) => ExitStatus::NotFound,
+        ApiError::Throttled(_) | ApiError::Unreachable(_) => ExitStatus::TryAgain,
         ApiError::NoToken(_) | ApiError::Unauthorised(_) | ApiError::Forbidden(_) | ApiError::Unexpected(_) => {
-            Code::Failure
+            ExitStatus::Failure
         }
     }
 }
 
-/// Tells an error once: what, why, what to do. On stderr, as text or as JSON.
-pub fn report(failure: &Failure, output: &Output, redactor: &Redactor) -> ExitCode {
-    // Whoever closed our output has read enough.
-    if matches!(failure, Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
-        return Code::Success.into();
+/// Prints an error to stderr: message, causes, hint; as text or as JSON.
+pub fn report(failure: &CommandError, output: &Output, redactor: &Redactor) -> ExitCode {
+    // A reader such as `head` that closes the pipe is no error.
+    if matches!(failure, CommandError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+        return ExitStatus::Success.into();
     }
     let safe = |text: String| plain::line(&redactor.text(&text)).into_owned();
     let mut causes = Vec::new();

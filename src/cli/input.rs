@@ -1,4 +1,4 @@
-//! Reports from a file or standard input: one document, or JSON Lines of many.
+//! Reads reports from a file or standard input: one document, or JSON Lines of many.
 
 use std::{
     fs::File,
@@ -6,27 +6,27 @@ use std::{
     path::Path,
 };
 
-use super::exit::Failure;
-use crate::domain::lines::{Document, Shape, Splitter};
+use super::exit::CommandError;
+use crate::domain::json_lines::{InputDocument, DocumentFormat, DocumentSplitter};
 
-/// Bytes read at a time.
+/// Bytes per read.
 const PART: usize = 64 << 10;
 
-/// What was read.
+/// The documents of an input, and their format.
 #[derive(Debug)]
-pub struct Input {
-    pub documents: Vec<Document>,
-    pub shape: Shape,
+pub struct ReportInput {
+    pub documents: Vec<InputDocument>,
+    pub shape: DocumentFormat,
 }
 
 /// Reads `path`, or standard input for `-`.
 ///
 /// # Errors
-/// [`Failure::Input`].
-pub fn read(path: &Path) -> Result<Input, Failure> {
+/// [`CommandError::Input`].
+pub fn read(path: &Path) -> Result<ReportInput, CommandError> {
     let stdin = path.as_os_str() == "-";
     let what = if stdin { "standard input".to_owned() } else { path.display().to_string() };
-    let failed = |source: io::Error| Failure::Input { what: what.clone(), source };
+    let failed = |source: io::Error| CommandError::Input { what: what.clone(), source };
     if stdin {
         split(io::stdin().lock()).map_err(failed)
     } else {
@@ -34,8 +34,8 @@ pub fn read(path: &Path) -> Result<Input, Failure> {
     }
 }
 
-fn split(mut reader: impl Read) -> io::Result<Input> {
-    let mut splitter = Splitter::new(false);
+fn split(mut reader: impl Read) -> io::Result<ReportInput> {
+    let mut splitter = DocumentSplitter::new(false);
     let mut documents = Vec::new();
     let mut part = vec![0; PART];
     loop {
@@ -47,5 +47,5 @@ fn split(mut reader: impl Read) -> io::Result<Input> {
         }
     }
     let shape = splitter.finish(&mut documents);
-    Ok(Input { documents, shape })
+    Ok(ReportInput { documents, shape })
 }

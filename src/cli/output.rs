@@ -1,4 +1,4 @@
-//! Where results and everything else go.
+//! Standard output, standard error and output files.
 
 use std::{
     fs::File,
@@ -10,21 +10,21 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::exit::Failure;
+use super::exit::CommandError;
 
-/// Where a long result goes: standard output, or a file that is there only once it is whole.
+/// The destination of a long result: standard output, or a file that gets its name when it is complete.
 #[derive(Debug)]
-pub enum Sink {
+pub enum OutputSink {
     Stdout(BufWriter<io::Stdout>),
     File { partial: PathBuf, whole: PathBuf, file: BufWriter<File> },
 }
 
-impl Sink {
-    /// Until it is finished, the file has `.partial` behind its name.
+impl OutputSink {
+    /// Opens a file, or standard output without a path. The file has the suffix `.partial` until [`Self::finish`].
     ///
     /// # Errors
-    /// [`Failure::Write`].
-    pub fn open(path: Option<&Path>) -> Result<Self, Failure> {
+    /// [`CommandError::Write`].
+    pub fn open(path: Option<&Path>) -> Result<Self, CommandError> {
         let Some(whole) = path else { return Ok(Self::Stdout(BufWriter::new(io::stdout()))) };
         let mut partial = whole.as_os_str().to_owned();
         partial.push(".partial");
@@ -34,19 +34,19 @@ impl Sink {
     }
 
     /// # Errors
-    /// [`Failure::Write`], or [`Failure::Output`] for standard output.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    /// [`CommandError::Write`], or [`CommandError::Output`] for standard output.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), CommandError> {
         match self {
             Self::Stdout(stdout) => Ok(stdout.write_all(bytes)?),
             Self::File { partial, file, .. } => file.write_all(bytes).map_err(|source| cannot_write(partial, source)),
         }
     }
 
-    /// Everything is on disk, under its name, when this returns.
+    /// Writes all data to disk, and gives the file its name.
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn finish(self) -> Result<(), Failure> {
+    pub fn finish(self) -> Result<(), CommandError> {
         match self {
             Self::Stdout(mut stdout) => Ok(stdout.flush()?),
             Self::File { partial, whole, file } => {
@@ -58,11 +58,11 @@ impl Sink {
     }
 }
 
-fn cannot_write(path: &Path, source: io::Error) -> Failure {
-    Failure::Write { what: path.display().to_string(), source }
+fn cannot_write(path: &Path, source: io::Error) -> CommandError {
+    CommandError::Write { what: path.display().to_string(), source }
 }
 
-/// stdout for results, stderr for the rest; progress only on a terminal.
+/// Prints results to standard output, and everything else to standard error. Shows progress only on a terminal.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
     pub json: bool,
@@ -73,7 +73,7 @@ impl Output {
         Self { json }
     }
 
-    /// A result for people. Ends with a line break whether or not the text does.
+    /// Prints a text, and ends it with a line break.
     pub fn text(&self, text: &str) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
@@ -83,9 +83,9 @@ impl Output {
         stdout.flush()
     }
 
-    /// A result that may go to a file instead.
-    pub fn document(&self, text: &str, out: Option<&Path>) -> Result<(), Failure> {
-        let mut sink = Sink::open(out)?;
+    /// Prints a text, or writes it to a file.
+    pub fn document(&self, text: &str, out: Option<&Path>) -> Result<(), CommandError> {
+        let mut sink = OutputSink::open(out)?;
         sink.write(text.as_bytes())?;
         sink.finish()?;
         if let Some(path) = out {
@@ -94,29 +94,29 @@ impl Output {
         Ok(())
     }
 
-    /// A result for programs, on one line.
+    /// Prints JSON on one line.
     pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
         let text = serde_json::to_string(value)?;
         self.text(&text)
     }
 
-    /// Something to know that is not a result. Nobody can be told when that fails.
+    /// Prints a warning, an error or a note to standard error. A failure to print is ignored.
     pub fn problem(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// A question to a person, on a line that the answer ends.
+    /// Prints a question without a line break.
     pub fn prompt(&self, text: &str) {
         let mut stderr = io::stderr().lock();
         let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
     }
 
-    /// Columns to fill: the terminal's, or 120 in a pipe.
+    /// Returns the width of the terminal in columns, or 120 without a terminal.
     pub fn width(&self) -> usize {
         console::Term::stdout().size_checked().map_or(120, |(_, columns)| columns.into())
     }
 
-    /// Something that turns, what is being done, and for how long, on a terminal; nothing anywhere else.
+    /// Returns a spinner with message and elapsed time; hidden without a terminal.
     pub fn spinner(&self) -> ProgressBar {
         if !io::stderr().is_terminal() {
             return ProgressBar::hidden();
@@ -129,7 +129,7 @@ impl Output {
         spinner
     }
 
-    /// A bar on a terminal, nothing anywhere else.
+    /// Returns a progress bar; hidden without a terminal.
     pub fn progress(&self, what: &'static str) -> ProgressBar {
         let target =
             if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

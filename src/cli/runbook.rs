@@ -4,7 +4,8 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::{
-    exit::{Code, Failure},
+    exit::{ExitStatus, CommandError},
+    help::examples,
     output::Output,
     workspace,
 };
@@ -17,43 +18,52 @@ use crate::{
     ops::{self, reading::GetRunbook},
     render::{
         listing,
-        runbook::{self, Tool},
+        runbook::{self, RunbookTool},
     },
 };
 
 #[derive(Debug, Subcommand)]
 pub enum RunbookCommand {
-    /// Show the runbook of an incident: every remediation step as blocks to paste into bash
+    /// Show the runbook of an incident: a bash block for each step
+    #[command(after_help = examples!(
+        "ops-runbook runbook show INC-1042",
+        "ops-runbook runbook show INC-1042 --format script",
+    ))]
     Show {
         #[command(flatten)]
         ask: GetRunbook,
-        /// How to print it
+        /// Output format
         #[arg(long, default_value = "text")]
         format: RunbookFormat,
     },
-    /// Read the live settings that the runbook changes, record them where none were captured, and show the runbook
+    /// Capture the live settings that a runbook changes; show the runbook
     ///
-    /// Says of every step that was captured before whether something has drifted. Reads the workspace, and changes nothing
-    /// there.
+    /// Records the settings of each step that has none. For captured steps it reports whether the live settings have drifted.
+    /// The command reads the workspace and changes nothing there.
+    #[command(after_help = examples!(
+        "ops-runbook runbook capture INC-1042",
+        "ops-runbook runbook capture INC-1042 --recapture --format script",
+    ))]
     Capture {
-        /// Such as INC-1042
+        /// The incident, such as INC-1042
         id: IncidentId,
-        /// Capture anew what has drifted
+        /// Capture drifted settings again
         #[arg(long)]
-        anew: bool,
-        /// Who does it, such as user:sre@example.test; user:NAME of whoever is logged in unless given
+        recapture: bool,
+        /// The person or agent that captures, such as user:sre@example.test [default: the user who is logged in]
         #[arg(long, env = "OPS_RUNBOOK_ACTOR", value_name = "ACTOR")]
         actor: Id,
-        /// With which program the blocks reach the workspace
+        /// The program that the blocks call
         #[arg(long, value_name = "TOOL", default_value = "cli")]
-        with: Tool,
-        /// How to print it
+        with: RunbookTool,
+        /// Output format
         #[arg(long, default_value = "text")]
         format: RunbookFormat,
     },
     /// List the incidents that have a runbook, the latest first
+    #[command(after_help = examples!("ops-runbook runbook list"))]
     List {
-        /// At most this many
+        /// Maximum number of incidents
         #[arg(long, default_value_t = 50)]
         limit: u64,
     },
@@ -67,13 +77,13 @@ pub enum RunbookFormat {
     Script,
 }
 
-pub async fn run(lake: &Lake, command: &RunbookCommand, redactor: &Redactor, output: &Output) -> Result<Code, Failure> {
+pub async fn run(lake: &Lake, command: &RunbookCommand, redactor: &Redactor, output: &Output) -> Result<ExitStatus, CommandError> {
     match command {
-        RunbookCommand::Capture { id, anew, actor, with, format } => {
+        RunbookCommand::Capture { id, recapture, actor, with, format } => {
             let client = workspace::client()?;
             ops::existing_lake(lake).await?;
             let (ledger, committer) = ops::open_ledger(lake).await?;
-            let seen = ops::capture::capture(lake, &client, &ledger, *id, actor, *anew, redactor).await;
+            let seen = ops::capture::capture(lake, &client, &ledger, *id, actor, *recapture, redactor).await;
             drop(ledger);
             committer.finished().await;
             let seen = seen?;
@@ -81,7 +91,7 @@ pub async fn run(lake: &Lake, command: &RunbookCommand, redactor: &Redactor, out
             if output.json {
                 let runbook = ops::reading::runbook(lake, &ask).await?;
                 output.json(&json!({ "steps": seen, "runbook": runbook }))?;
-                return Ok(Code::Success);
+                return Ok(ExitStatus::Success);
             }
             output.problem(&runbook::drift::text(&seen));
             show(lake, &ask, *format, output).await
@@ -91,7 +101,7 @@ pub async fn run(lake: &Lake, command: &RunbookCommand, redactor: &Redactor, out
     }
 }
 
-async fn show(lake: &Lake, ask: &GetRunbook, format: RunbookFormat, output: &Output) -> Result<Code, Failure> {
+async fn show(lake: &Lake, ask: &GetRunbook, format: RunbookFormat, output: &Output) -> Result<ExitStatus, CommandError> {
     let runbook = ops::reading::runbook(lake, ask).await?;
     if output.json {
         output.json(&runbook)?;
@@ -102,10 +112,10 @@ async fn show(lake: &Lake, ask: &GetRunbook, format: RunbookFormat, output: &Out
             RunbookFormat::Script => runbook::script(&runbook),
         })?;
     }
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }
 
-async fn list(lake: &Lake, limit: u64, output: &Output) -> Result<Code, Failure> {
+async fn list(lake: &Lake, limit: u64, output: &Output) -> Result<ExitStatus, CommandError> {
     let sql = format!(
         "SELECT incident_id, count(DISTINCT seq) AS versions, max(recorded_at) AS updated_at, \
          min(incident_title) AS incident_title \
@@ -117,5 +127,5 @@ async fn list(lake: &Lake, limit: u64, output: &Output) -> Result<Code, Failure>
     } else {
         output.text(&listing::runbooks(&lines, output.width()))?;
     }
-    Ok(Code::Success)
+    Ok(ExitStatus::Success)
 }

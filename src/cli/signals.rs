@@ -1,11 +1,11 @@
-//! When the process is told to stop.
+//! Termination signals.
 
 use tokio_util::sync::CancellationToken;
 
-/// Cancelled by an interrupt or, as process managers say it, a termination.
+/// Returns a token that is cancelled by an interrupt or a termination signal.
 pub fn stopping() -> CancellationToken {
     let stop = CancellationToken::new();
-    let told = stop.clone();
+    let signalled = stop.clone();
     tokio::spawn(async move {
         #[cfg(unix)]
         {
@@ -23,7 +23,7 @@ pub fn stopping() -> CancellationToken {
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;
-        told.cancel();
+        signalled.cancel();
     });
     stop
 }

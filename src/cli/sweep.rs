@@ -1,69 +1,69 @@
-//! `sweep`: failed runs of a workspace become incidents.
+//! `sweep`: opens incidents for failed runs of a workspace.
 
 use clap::Args;
 
 use super::{
-    commands::{self, Outcome},
-    exit::Code,
+    commands::{self, CommandResult},
+    exit::ExitStatus,
     output::Output,
     workspace,
 };
 use crate::{
-    domain::{ids::Id, redact::Redactor, sweep::Swept, time::Since},
+    domain::{ids::Id, redact::Redactor, sweep::SweepResult, time::Since},
     lake::Lake,
     ops::{
         self,
-        sweep::{Options, Progress},
+        sweep::{SweepOptions, SweepProgress},
     },
     render::{plain, sweep},
 };
 
 #[derive(Debug, Args)]
 pub struct SweepArgs {
-    /// Look back so far, RFC 3339 or a duration such as 90m, 24h, 7d; at least to the last sweep. 7 days for the first unless
-    /// given
+    /// Start of the sweep: a time, RFC 3339, or an age such as 90m, 24h, 7d. A sweep always starts at the last sweep or earlier
+    /// [default of the first sweep: 7d]
     #[arg(long, value_name = "TIME|DURATION")]
     since: Option<Since>,
-    /// The id of the workspace, where it does not say so itself
+    /// Id of the workspace, if its responses do not contain it
     #[arg(long, value_name = "ID")]
     workspace_id: Option<Id>,
 }
 
-pub async fn run(args: &SweepArgs, lake: &Lake, redactor: &Redactor, output: &Output) -> Outcome {
+pub async fn run(args: &SweepArgs, lake: &Lake, redactor: &Redactor, output: &Output) -> CommandResult {
     let client = workspace::client()?;
-    let options = Options { since: args.since, workspace_id: args.workspace_id.clone() };
+    let options = SweepOptions { since: args.since, workspace_id: args.workspace_id.clone() };
     let (ledger, committer) = ops::open_ledger(lake).await?;
     let spinner = output.spinner();
-    let told = |progress| {
+    let report = |progress| {
         spinner.set_message(match progress {
-            Progress::Listing(count) => format!("listing runs, {count}"),
-            Progress::Looking(count) => format!("looking at what failed, {count}"),
-            Progress::Recording => "recording".to_owned(),
+            SweepProgress::Listing(count) => format!("listing runs, {count}"),
+            SweepProgress::Examining(count) => format!("reading failed runs, {count}"),
+            SweepProgress::Recording => "recording".to_owned(),
         });
     };
-    told(Progress::Listing(0));
-    let swept = ops::sweep::sweep(lake, &client, &ledger, &options, redactor, told).await;
+    report(SweepProgress::Listing(0));
+    let swept = ops::sweep::sweep(lake, &client, &ledger, &options, redactor, report).await;
     spinner.finish_and_clear();
     drop(ledger);
     committer.finished().await;
     let (swept, consequences) = swept?;
-    say_left(&swept, output);
+    print_skipped(&swept, output);
     if output.json {
         output.json(&swept)?;
     } else {
         output.text(&sweep::text(&swept, output.width()))?;
     }
-    commands::say_consequences(&consequences, output)?;
-    Ok(Code::Success)
+    commands::print_consequences(&consequences, output)?;
+    Ok(ExitStatus::Success)
 }
 
-fn say_left(swept: &Swept, output: &Output) {
+fn print_skipped(swept: &SweepResult, output: &Output) {
     for left in &swept.left {
-        output.problem(&plain::line(&format!("warning: run {} was left out: {}", left.run_id, left.reason)));
+        output.problem(&plain::line(&format!("warning: run {} was skipped: {}", left.run_id, left.reason)));
     }
     if swept.not_asked_about > 0 {
         output.problem(&format!(
-            "warning: {} runs that failed lately were not asked about repairs, because there are too many",
+            "warning: the repairs of {} failed runs were not checked: too many runs",
             swept.not_asked_about
         ));
     }

@@ -1,41 +1,43 @@
-//! The workspace that is asked: from the environment and the profiles file, never from arguments.
+//! The login to the workspace: from the environment and the profiles file, never from arguments.
 
 use std::{io::ErrorKind, path::PathBuf};
 
-use super::exit::Failure;
+use super::exit::CommandError;
 use crate::{
     databricks::{
         Client,
-        auth::{AuthError, settings::Settings},
+        auth::{AuthError, settings::LoginSettings},
     },
-    delivery::secrets::{NoClient, Secrets},
+    channels::secrets::{WorkspaceClientError, Secrets},
 };
 
-/// A client of the workspace that the environment or a profile names. Makes no request.
+/// Returns a client of the workspace that the environment or a profile names. Sends no request.
 ///
 /// # Errors
-/// [`Failure::Auth`], or that the profiles file cannot be read.
-pub fn client() -> Result<Client, Failure> {
+/// [`CommandError::Auth`]; [`CommandError::Input`] for an unreadable profiles file.
+pub fn client() -> Result<Client, CommandError> {
     Ok(Client::of(settings()?.access()?)?)
 }
 
-/// What secrets are read from.
+/// Returns the sources of secrets: the environment and the workspace.
 pub fn secrets() -> Secrets<'static> {
-    fn asked() -> Result<Client, NoClient> {
+    fn lazy_client() -> Result<Client, WorkspaceClientError> {
         client().map_err(|why| why.to_string().into())
     }
-    Secrets { environment: &environment, workspace: &asked }
+    Secrets { environment: &environment, workspace: &lazy_client }
 }
 
-/// The profile that the environment names.
+/// Returns the profile that the environment names.
 pub fn profile() -> Option<String> {
     environment("DATABRICKS_CONFIG_PROFILE")
 }
 
+/// Reads the settings of the login.
+///
 /// # Errors
-/// [`Failure::Auth`], or that the profiles file cannot be read.
-pub fn settings() -> Result<Settings, Failure> {
-    let settings = Settings::from_variables(environment);
+/// [`CommandError::Auth`]; [`CommandError::Input`] for an unreadable profiles file.
+pub fn settings() -> Result<LoginSettings, CommandError> {
+    let settings = LoginSettings::from_variables(environment);
     if !settings.wants_profile() {
         return Ok(settings);
     }
@@ -48,20 +50,20 @@ pub fn settings() -> Result<Settings, Failure> {
     let file = path.display().to_string();
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(settings.with_profiles(&file, &text, environment)?),
-        // The file is optional; a profile that was named is missing then.
+        // The file is optional. Without it a named profile is missing.
         Err(error) if error.kind() == ErrorKind::NotFound && given.is_none() => {
             Ok(settings.with_profiles(&file, "", environment)?)
         }
-        Err(source) => Err(Failure::Input { what: file, source }),
+        Err(source) => Err(CommandError::Input { what: file, source }),
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "as an argument, a token would be shown to everybody on the machine")]
+#[expect(clippy::disallowed_methods, reason = "all users of a machine can read the arguments of a process")]
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
-impl From<AuthError> for Failure {
+impl From<AuthError> for CommandError {
     fn from(error: AuthError) -> Self {
         Self::Auth(error)
     }

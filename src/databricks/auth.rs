@@ -1,9 +1,9 @@
-//! How this program logs in to a workspace: as the official SDKs do, by the same names and settings.
+//! Authentication at a workspace, with the methods, names and settings of the official SDKs.
 //!
-//! - [`settings`]: what the environment and a profile say
-//! - [`access`]: which methods of authentication may be used
-//! - `session`: the token of the moment, which is replaced before it ends
-//! - `databricks_cli`, `azure`, `federation`: methods; `oauth` and `program`: how tokens are asked for
+//! - [`settings`]: settings from the environment and from a profile
+//! - [`access`]: selects the authentication methods that may be used
+//! - `session`: the current token, which is replaced before it expires
+//! - `databricks_cli`, `azure`, `federation`: methods; `oauth` and `program`: request tokens
 //!
 //! Personal access tokens, service principals (OAuth and Microsoft Entra ID), the logins of the Databricks CLI and the Azure
 //! CLI, and identity tokens (GitHub, variable, file) are supported.
@@ -21,22 +21,22 @@ pub mod settings;
 pub use azure::{AzureCli, AzureClientSecret};
 pub use databricks_cli::DatabricksCli;
 pub use federation::Federation;
-pub(super) use session::Session;
+pub(super) use session::LoginSession;
 
 use super::Token;
 use crate::domain::login::Method;
 
-/// Why it is not known where a workspace is, or how to log in to it. A setting is described by where its value came from.
+/// An error of the login settings. A setting is described by the source of its value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// What is missing, and how each is given.
-    #[error("asking a workspace needs {}", .0.join(", "))]
+    /// The missing settings, each with its variable.
+    #[error("access to a workspace requires {}", .0.join(", "))]
     Missing(Vec<String>),
-    #[error("two methods of authentication are set: {} by {}, and {} by {}", .first.0, .first.1, .second.0, .second.1)]
+    #[error("two authentication methods are set: {} by {}, and {} by {}", .first.0, .first.1, .second.0, .second.1)]
     Contradiction { first: (Method, String), second: (Method, String) },
-    #[error("the method of authentication {name:?} in {set_by} is not supported")]
+    #[error("the authentication method {name:?} in {set_by} is not supported")]
     UnknownMethod { name: String, set_by: String, instead: Option<&'static str> },
-    #[error("{method}, which {set_by} asks for, cannot be used: {reason}")]
+    #[error("{method}, which {set_by} selects, cannot be used: {reason}")]
     Inapplicable { method: Method, set_by: String, reason: String },
     #[error("there is no profile {name:?} in {file}")]
     NoProfile { name: String, file: String },
@@ -77,9 +77,9 @@ impl AuthError {
     }
 }
 
-/// What one method of authentication needs.
+/// The credentials of one authentication method.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credentials {
+pub enum LoginCredentials {
     Pat(Token),
     OauthM2m { id: String, secret: Token },
     DatabricksCli(DatabricksCli),
@@ -88,7 +88,7 @@ pub enum Credentials {
     AzureCli(AzureCli),
 }
 
-impl Credentials {
+impl LoginCredentials {
     pub fn method(&self) -> Method {
         match self {
             Self::Pat(_) => Method::Pat,
@@ -101,21 +101,21 @@ impl Credentials {
     }
 }
 
-/// Credentials in the order in which they are tried: at least one.
+/// Credentials in the order in which they are tried. There is at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chain {
-    first: Credentials,
-    rest: Vec<Credentials>,
+pub struct CredentialChain {
+    first: LoginCredentials,
+    rest: Vec<LoginCredentials>,
 }
 
-impl Chain {
-    /// `None`: there are none.
-    pub fn new(credentials: impl IntoIterator<Item = Credentials>) -> Option<Self> {
+impl CredentialChain {
+    /// Returns a chain of credentials. `None`: there are none.
+    pub fn new(credentials: impl IntoIterator<Item = LoginCredentials>) -> Option<Self> {
         let mut credentials = credentials.into_iter();
         Some(Self { first: credentials.next()?, rest: credentials.collect() })
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Credentials> {
+    pub fn iter(&self) -> impl Iterator<Item = &LoginCredentials> {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
@@ -124,15 +124,15 @@ impl Chain {
     }
 }
 
-impl From<Credentials> for Chain {
-    fn from(first: Credentials) -> Self {
+impl From<LoginCredentials> for CredentialChain {
+    fn from(first: LoginCredentials) -> Self {
         Self { first, rest: Vec::new() }
     }
 }
 
-impl From<Token> for Chain {
+impl From<Token> for CredentialChain {
     fn from(token: Token) -> Self {
-        Credentials::Pat(token).into()
+        LoginCredentials::Pat(token).into()
     }
 }
 

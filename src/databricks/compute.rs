@@ -1,18 +1,18 @@
-//! Clusters and warehouses as they are configured.
+//! Clusters and SQL warehouses: lists and settings.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{Client, error::ApiError};
 
-/// A SQL warehouse in the list. Texts in it are hostile.
+/// A SQL warehouse in the list. Its texts are untrusted.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct WarehouseEntry {
     pub id: String,
     pub name: String,
 }
 
-/// The answer to a request for all warehouses.
+/// The list of all warehouses.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Warehouses {
@@ -20,7 +20,7 @@ struct Warehouses {
 }
 
 impl Client {
-    /// The SQL warehouses that the identity may see.
+    /// Lists the SQL warehouses that the identity may see.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -28,7 +28,7 @@ impl Client {
         Ok(self.get::<Warehouses>(&["2.0", "sql", "warehouses"], &[]).await?.warehouses)
     }
 
-    /// The settings of an all-purpose cluster, as the API spells them. Texts in it are hostile.
+    /// Returns the settings of an all-purpose cluster, with the API's names. Its texts are untrusted.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -36,7 +36,7 @@ impl Client {
         self.get(&["2.1", "clusters", "get"], &[("cluster_id", id.to_owned())]).await
     }
 
-    /// The settings of a SQL warehouse, as the API spells them. Texts in it are hostile.
+    /// Returns the settings of a SQL warehouse, with the API's names. Its texts are untrusted.
     ///
     /// # Errors
     /// [`ApiError`].

@@ -1,4 +1,4 @@
-//! What a workspace answers when it does not do what it was asked.
+//! Errors of the API of a workspace.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use reqwest::{
 };
 use serde::Deserialize;
 
-/// Characters kept of what a workspace says.
-const KEPT: usize = 600;
+/// The maximum number of characters of a message of a workspace.
+const MAX_TEXT_CHARS: usize = 600;
 
-/// Why a request was not answered. Texts are the workspace's own, cut to a few hundred characters.
+/// Why a request failed. Texts are messages of the workspace, cut to a few hundred characters.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// Each method of authentication that was tried, and why it gives no token.
-    #[error("there is no token for the workspace: {0}")]
+    /// Each authentication method that was tried, and why it returned no token.
+    #[error("no authentication method returned a token for the workspace: {0}")]
     NoToken(String),
     #[error("the workspace does not accept the token: {0}")]
     Unauthorised(String),
     #[error("the workspace does not allow this: {0}")]
     Forbidden(String),
-    #[error("the workspace knows no such thing: {0}")]
+    #[error("the workspace does not find it: {0}")]
     NotFound(String),
     #[error("the workspace refuses the request: {0}")]
     Refused(String),
-    #[error("the workspace has too much to do: {0}")]
+    #[error("the workspace is overloaded: {0}")]
     Throttled(String),
     #[error("the workspace cannot be reached")]
     Unreachable(#[source] reqwest::Error),
-    #[error("the workspace gives an unexpected answer: {0}")]
+    #[error("unexpected answer of the workspace: {0}")]
     Unexpected(String),
 }
 
@@ -39,13 +39,13 @@ impl ApiError {
         Self::Unexpected(cut(&what.to_string()))
     }
 
-    /// A page of a proxy, or an answer of which a part is missing.
+    /// Returns the error for a response that is not the expected JSON: a page of a proxy, or an incomplete response.
     pub(super) fn not_json(body: &[u8], error: serde_json::Error) -> Self {
         let start = String::from_utf8_lossy(body.get(..120).unwrap_or(body)).into_owned();
         Self::Unexpected(format!("{error}, in {start:?}"))
     }
 
-    /// The text alone, without what the kind of error says about a workspace.
+    /// Returns the message of the workspace only.
     pub(super) fn reason(self) -> String {
         match self {
             Self::NoToken(text)
@@ -59,7 +59,7 @@ impl ApiError {
         }
     }
 
-    /// Whether every other request would end the same, or may only later succeed.
+    /// Returns whether every other request would fail too.
     pub fn concerns_every_request(&self) -> bool {
         matches!(self, Self::NoToken(_) | Self::Unauthorised(_) | Self::Throttled(_) | Self::Unreachable(_))
     }
@@ -67,7 +67,7 @@ impl ApiError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::NoToken(_) => {
-                "log in again (`databricks auth login`, `az login`), or look at the secrets that were given; \
+                "log in again (`databricks auth login`, `az login`), or check the configured secrets; \
                  `ops-runbook doctor --workspace` shows which method is used and where its settings come from"
             }
             Self::Unauthorised(_) => {
@@ -75,67 +75,67 @@ impl ApiError {
                  --workspace` shows which method is used and where its settings come from"
             }
             Self::Forbidden(_) => {
-                "whoever asks needs: for queries CAN USE on the warehouse, USE CATALOG, USE SCHEMA, and SELECT on tables and \
+                "the identity needs: for queries CAN USE on the warehouse, USE CATALOG, USE SCHEMA, and SELECT on tables and \
                  views; for jobs CAN VIEW"
             }
             Self::NotFound(_) => {
-                "look at the ids and names that were given, such as --warehouse-id, --catalog and --schema"
+                "check the ids and names, such as --warehouse-id, --catalog and --schema"
             }
             Self::Refused(_) => {
-                "look at what the workspace says, and at the ids that were given, such as --warehouse-id"
+                "check the message of the workspace, and the ids, such as --warehouse-id"
             }
             Self::Throttled(_) => "run it again later; nothing was changed",
-            Self::Unreachable(_) => "look at DATABRICKS_HOST and at the network; nothing was changed",
+            Self::Unreachable(_) => "check DATABRICKS_HOST and the network; nothing was changed",
             Self::Unexpected(_) => {
-                "DATABRICKS_HOST is a workspace's own URL, such as https://adb-1234567890123456.7.azuredatabricks.net"
+                "set DATABRICKS_HOST to a workspace's own URL, such as https://adb-1234567890123456.7.azuredatabricks.net"
             }
         };
         Some(hint.into())
     }
 }
 
-/// A success.
+/// A successful response.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(super) struct ApiResponse {
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-/// One attempt that failed.
+/// A failed attempt of a request.
 #[derive(Debug)]
-pub(super) struct Attempt {
+pub(super) struct FailedAttempt {
     pub error: ApiError,
-    /// Another attempt may succeed.
-    pub again: bool,
+    /// A retry may succeed.
+    pub is_retryable: bool,
     /// How long the workspace asks to wait.
     pub retry_after: Option<Duration>,
 }
 
-/// How errors are answered: by the API, and by token endpoints.
+/// The body of an error response, of the API or of a token endpoint.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Body {
+struct ErrorBody {
     error_code: serde_json::Value,
     message: String,
     error: serde_json::Value,
     error_description: String,
 }
 
-impl Attempt {
-    /// What was answered, or what to make of it when that is no success.
-    pub async fn of(sent: Result<reqwest::Response, reqwest::Error>) -> Result<Answered, Self> {
+impl FailedAttempt {
+    /// Returns a successful response, or the error of the attempt.
+    pub async fn of(sent: Result<reqwest::Response, reqwest::Error>) -> Result<ApiResponse, Self> {
         let response = sent.map_err(Self::broken)?;
         let status = response.status();
         let headers = response.headers().clone();
         let retry_after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        // Seconds, as this API sends them; a date is treated as if nothing was said.
+        // This API sends seconds; a date is ignored.
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let body = response.bytes().await.map_err(Self::broken)?;
         if status.is_success() {
-            return Ok(Answered { headers, body });
+            return Ok(ApiResponse { headers, body });
         }
-        let text = said(status, &body);
-        let again = matches!(
+        let text = error_text(status, &body);
+        let is_retryable = matches!(
             status,
             StatusCode::TOO_MANY_REQUESTS
                 | StatusCode::SERVICE_UNAVAILABLE
@@ -146,19 +146,19 @@ impl Attempt {
             StatusCode::UNAUTHORIZED => ApiError::Unauthorised(text),
             StatusCode::FORBIDDEN => ApiError::Forbidden(text),
             StatusCode::NOT_FOUND => ApiError::NotFound(text),
-            _ if again => ApiError::Throttled(text),
+            _ if is_retryable => ApiError::Throttled(text),
             _ if status.is_client_error() => ApiError::Refused(text),
             _ => ApiError::Unexpected(text),
         };
-        Err(Self { error, again, retry_after })
+        Err(Self { error, is_retryable, retry_after })
     }
 
-    /// Another attempt would end the same.
+    /// Returns an error that a retry would not change.
     pub fn final_error(error: ApiError) -> Self {
-        Self { error, again: false, retry_after: None }
+        Self { error, is_retryable: false, retry_after: None }
     }
 
-    /// Takes a secret out of the text, which may repeat what was sent.
+    /// Removes a secret from the message, which may repeat the request.
     pub fn without(mut self, secret: &str) -> Self {
         if let ApiError::NoToken(text)
         | ApiError::Unauthorised(text)
@@ -174,28 +174,28 @@ impl Attempt {
     }
 
     fn broken(error: reqwest::Error) -> Self {
-        // What cannot be sent at all will not be sent next time.
-        let again = !error.is_builder();
-        Self { error: ApiError::Unreachable(error.without_url()), again, retry_after: None }
+        // A request that cannot be built fails in every attempt.
+        let is_retryable = !error.is_builder();
+        Self { error: ApiError::Unreachable(error.without_url()), is_retryable, retry_after: None }
     }
 }
 
-fn said(status: StatusCode, body: &[u8]) -> String {
-    match serde_json::from_slice::<Body>(body) {
-        Ok(Body { error_code, message, .. }) if !message.is_empty() => match error_code {
+fn error_text(status: StatusCode, body: &[u8]) -> String {
+    match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(ErrorBody { error_code, message, .. }) if !message.is_empty() => match error_code {
             serde_json::Value::String(code) => cut(&format!("{code}: {message}")),
             _ => cut(&message),
         },
-        Ok(Body { error: serde_json::Value::String(error), error_description, .. }) if !error.is_empty() => {
+        Ok(ErrorBody { error: serde_json::Value::String(error), error_description, .. }) if !error.is_empty() => {
             cut(&format!("{error}: {error_description}")).trim_end_matches([' ', ':']).to_owned()
         }
         _ => status.to_string(),
     }
 }
 
-/// The beginning of a text that somebody else chose the length of.
+/// Cuts an untrusted text to [`MAX_TEXT_CHARS`] characters.
 pub(super) fn cut(text: &str) -> String {
-    match text.char_indices().nth(KEPT) {
+    match text.char_indices().nth(MAX_TEXT_CHARS) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }

@@ -1,4 +1,4 @@
-//! Jobs as they are deployed.
+//! Jobs and their settings.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -9,24 +9,24 @@ const LIST: [&str; 3] = ["2.2", "jobs", "list"];
 const GET: [&str; 3] = ["2.2", "jobs", "get"];
 /// The most jobs on a page.
 const JOBS: &str = "100";
-/// Lists in the settings that come a page at a time when they are long.
+/// Lists in the settings that are paged if they are long.
 const PAGED: [&str; 4] = ["tasks", "job_clusters", "environments", "parameters"];
 
-/// A job, all of its tasks included.
+/// A job with all of its tasks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     /// Unique in its workspace only.
     pub id: u64,
     pub creator: Option<String>,
-    /// As whom it runs.
+    /// The identity that it runs as.
     pub run_as: Option<String>,
-    /// As the API spells them. Texts in it are hostile.
+    /// With the API's names. Its texts are untrusted.
     pub settings: Map<String, Value>,
 }
 
-/// A job that there is, and that could not be read.
+/// A job that exists and could not be read.
 #[derive(Debug)]
-pub struct Unread {
+pub struct UnreadableJob {
     pub id: u64,
     pub error: ApiError,
 }
@@ -38,20 +38,20 @@ impl Job {
 }
 
 #[derive(Deserialize)]
-struct JobAnswer {
+struct JobResponse {
     job_id: u64,
     creator_user_name: Option<String>,
     run_as_user_name: Option<String>,
     #[serde(default)]
     settings: Map<String, Value>,
-    /// Not all tasks, job clusters … are here.
+    /// True if some tasks, job clusters … are missing.
     #[serde(default)]
     has_more: bool,
     next_page_token: Option<String>,
 }
 
-impl From<JobAnswer> for Job {
-    fn from(answer: JobAnswer) -> Self {
+impl From<JobResponse> for Job {
+    fn from(answer: JobResponse) -> Self {
         Self {
             id: answer.job_id,
             creator: answer.creator_user_name,
@@ -64,61 +64,63 @@ impl From<JobAnswer> for Job {
 #[derive(Deserialize)]
 struct JobList {
     #[serde(default)]
-    jobs: Vec<JobAnswer>,
+    jobs: Vec<JobResponse>,
     next_page_token: Option<String>,
 }
 
 impl Page for JobList {
-    type Item = JobAnswer;
+    type Item = JobResponse;
 
-    fn turn(self) -> (Vec<JobAnswer>, Option<String>) {
+    fn into_parts(self) -> (Vec<JobResponse>, Option<String>) {
         (self.jobs, self.next_page_token)
     }
 }
 
 impl Client {
-    /// All jobs that whoever asks may see. `told` hears how many there are so far. A job that is only listed, and cannot be
-    /// read, spoils no other.
+    /// Lists all jobs that the identity may see. `progress` gets the number of jobs so far. A listed job that cannot be read does
+    /// not affect the others.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn jobs(&self, told: impl Fn(usize)) -> Result<Vec<Result<Job, Unread>>, ApiError> {
+    pub async fn jobs(&self, progress: impl Fn(usize)) -> Result<Vec<Result<Job, UnreadableJob>>, ApiError> {
         let query = vec![("limit", JOBS.to_owned()), ("expand_tasks", "true".to_owned())];
         let mut pages = std::pin::pin!(self.pages::<JobList>(&LIST, query));
         let mut jobs = Vec::new();
         while let Some(page) = futures::TryStreamExt::try_next(&mut pages).await? {
             for answer in page {
-                // The list tells the first 100 tasks of a job only.
+                // The list contains only the first 100 tasks of a job.
                 jobs.push(if answer.has_more { self.readable_job(answer.job_id).await? } else { Ok(answer.into()) });
             }
-            told(jobs.len());
+            progress(jobs.len());
         }
         Ok(jobs)
     }
 
-    /// [`Self::job`], where an error that is about this job alone is an answer.
+    /// As [`Self::job`], but returns an error of this job alone as a value.
     ///
     /// # Errors
-    /// [`ApiError`], of the kinds that would meet the next job, too.
-    pub async fn readable_job(&self, id: u64) -> Result<Result<Job, Unread>, ApiError> {
+    /// [`ApiError`] of kinds that would affect other jobs too.
+    pub async fn readable_job(&self, id: u64) -> Result<Result<Job, UnreadableJob>, ApiError> {
         match self.job(id).await {
             Ok(job) => Ok(Ok(job)),
             Err(error @ (ApiError::Unauthorised(_) | ApiError::Throttled(_) | ApiError::Unreachable(_))) => Err(error),
-            Err(error) => Ok(Err(Unread { id, error })),
+            Err(error) => Ok(Err(UnreadableJob { id, error })),
         }
     }
 
+    /// Returns a job.
+    ///
     /// # Errors
-    /// [`ApiError::NotFound`] when there is no such job, or it may not be seen; and others.
+    /// [`ApiError::NotFound`] if the job does not exist or is not visible; and others.
     pub async fn job(&self, id: u64) -> Result<Job, ApiError> {
         let mut query = vec![("job_id", id.to_string())];
-        let first: JobAnswer = self.get(&GET, &query).await?;
+        let first: JobResponse = self.get(&GET, &query).await?;
         let mut next = first.next_page_token.clone().filter(|token| !token.is_empty());
         let mut job = Job::from(first);
         while let Some(token) = next {
             query.truncate(1);
             query.push(("page_token", token.clone()));
-            let mut page: JobAnswer = self.get(&GET, &query).await?;
+            let mut page: JobResponse = self.get(&GET, &query).await?;
             for name in PAGED {
                 let Some(Value::Array(more)) = page.settings.remove(name) else { continue };
                 match job.settings.entry(name).or_insert_with(|| Value::Array(Vec::new())) {
@@ -128,7 +130,7 @@ impl Client {
             }
             next = page.next_page_token.filter(|token| !token.is_empty());
             if next.as_ref() == Some(&token) {
-                return Err(ApiError::Unexpected(format!("job {id} whose next page is the same page again")));
+                return Err(ApiError::Unexpected(format!("the next page of job {id} is the same page")));
             }
         }
         Ok(job)

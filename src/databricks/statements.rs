@@ -1,7 +1,7 @@
 //! SQL on a warehouse: the Statement Execution API.
 //!
-//! A statement is sent, and asked about until it has ended; what it found comes as text, a chunk at a time, and [`cells`] makes
-//! typed columns of it. Part of an answer is never taken for all of it.
+//! A statement is submitted and polled until it has ended. Its result is text, one chunk at a time, which [`cells`] converts to
+//! typed columns. An incomplete result is an error.
 
 pub mod cells;
 mod wire;
@@ -12,7 +12,7 @@ use backon::BackoffBuilder;
 use serde::Serialize;
 use tokio::sync::watch;
 
-pub use wire::{Column, State};
+pub use wire::{StatementColumn, StatementState};
 
 use super::{
     Client,
@@ -21,29 +21,29 @@ use super::{
 use wire::{Chunk, Manifest, Response};
 
 const PATH: [&str; 3] = ["2.0", "sql", "statements"];
-/// How long a statement is waited for with the request that sends it; the API takes 5 s to 50 s. Until that is answered nobody
-/// knows the statement's id, so it cannot be cancelled: the shortest is best.
+/// How long the API waits for a statement in the request that submits it: 5 s to 50 s. Until its response the statement's id is
+/// unknown and it cannot be cancelled, so the shortest is best.
 const WAIT: &str = "5s";
-/// At most this long between two questions.
+/// The longest pause between two polls.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// At most this long for cancelling.
+/// The time-out of cancelling statements.
 const CANCELLING: Duration = Duration::from_secs(20);
 
-/// What to run, where.
+/// A statement, and the warehouse that runs it.
 #[derive(Debug, Clone, Copy)]
 pub struct Statement<'a> {
     pub warehouse_id: &'a str,
-    /// Where names that say neither are looked for.
+    /// The catalog of names without one, as `schema` is the schema.
     pub catalog: &'a str,
     pub schema: &'a str,
     /// One statement, `:name` for parameters.
     pub sql: &'a str,
-    pub parameters: &'a [Parameter],
+    pub parameters: &'a [StatementParameter],
 }
 
 /// A value of a named parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Parameter {
+pub struct StatementParameter {
     /// Without the colon.
     pub name: String,
     pub value: String,
@@ -52,40 +52,40 @@ pub struct Parameter {
     pub kind: &'static str,
 }
 
-/// All of what a statement found. A row has a cell for each column; `None` is null.
+/// The complete result of a statement. A row has a cell for each column; `None` is null.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    pub columns: Vec<Column>,
+pub struct StatementResult {
+    pub columns: Vec<StatementColumn>,
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-/// What can go wrong with a statement.
+/// An error of a statement.
 #[derive(Debug, thiserror::Error)]
 pub enum StatementError {
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// Texts are the warehouse's own, cut to a few hundred characters.
-    #[error("the warehouse failed: {message}")]
+    /// Texts are messages of the warehouse, cut to a few hundred characters.
+    #[error("the warehouse reports an error: {message}")]
     Failed { code: String, message: String },
-    #[error("somebody else cancelled the statement {id}, or the warehouse was stopped")]
+    #[error("the statement {id} was cancelled, or the warehouse was stopped")]
     Cancelled { id: String },
-    #[error("the result of the statement {id} is not there any more")]
+    #[error("the result of the statement {id} is no longer available")]
     Closed { id: String },
-    #[error("the warehouse cut the answer off at {rows} rows")]
+    #[error("the warehouse truncated the result at {rows} rows")]
     Truncated { rows: u64 },
-    #[error("the answer is not whole: {got} of {expected} rows")]
+    #[error("the result is incomplete: {got} of {expected} rows")]
     Incomplete { expected: u64, got: u64 },
-    #[error("column {column:?} has the type {kind}, which is not known here")]
+    #[error("column {column:?} has the type {kind}, which is not supported")]
     UnknownType { column: String, kind: String },
-    /// The first row is 1.
+    /// Rows are counted from 1.
     #[error("column {column:?}, row {row}: {text:?} is not a {kind}")]
     Cell { column: String, row: usize, text: String, kind: String },
-    #[error("the warehouse's clock is not in UTC: midnight UTC is {midnight} there")]
+    #[error("the warehouse's time zone is not UTC: midnight UTC is {midnight} there")]
     NotUtc { midnight: String },
 }
 
 impl StatementError {
-    /// The statement itself is wrong, or what it names is not there.
+    /// Returns whether the statement itself is wrong, or an object that it names does not exist.
     pub fn is_refusal(&self) -> bool {
         matches!(self, Self::Failed { code, .. } if code == "BAD_REQUEST")
     }
@@ -100,60 +100,60 @@ impl StatementError {
         let hint = match self {
             Self::Api(error) => return error.hint(),
             Self::Failed { .. } if self.is_conflict() => "another run writes the same table; try again",
-            Self::Failed { .. } => "tables and views must be in --catalog and --schema; `tables register` makes them",
+            Self::Failed { .. } => "tables and views must be in --catalog and --schema; `catalog register` creates them",
             Self::Cancelled { .. } | Self::Closed { .. } | Self::Incomplete { .. } => {
                 "run it again; what was done is not done twice"
             }
-            Self::Truncated { .. } => "ask for less: a shorter time, or a limit",
+            Self::Truncated { .. } => "select less: a shorter time range, or a limit",
             Self::UnknownType { .. } => "cast the column to STRING in the query",
-            Self::Cell { .. } => "this is a disagreement between the warehouse and this version of ops-runbook",
+            Self::Cell { .. } => "this version of ops-runbook does not support this format; use a newer version",
             Self::NotUtc { .. } => "set TIMEZONE to UTC in the workspace's SQL configuration parameters",
         };
         Some(hint.into())
     }
 }
 
-/// Statements of which this process does not know that they have ended.
+/// Statements that have not ended, as far as this process knows.
 #[derive(Debug, Default)]
-struct Underway {
-    /// Sent, and not yet known by an id.
+struct ActiveStatements {
+    /// Submitted statements whose id is not known yet.
     sent: usize,
     running: BTreeSet<String>,
 }
 
-/// What became of statements that were to be cancelled.
+/// The result of cancelling statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cancelled {
+pub struct CancelSummary {
     pub cancelled: usize,
-    /// Nobody knows whether these still run.
+    /// Statements that may still run.
     pub unknown: usize,
 }
 
-/// Runs statements, and knows which are under way.
+/// Runs statements, and keeps track of those that have not ended.
 #[derive(Debug)]
-pub struct Statements {
+pub struct StatementRunner {
     client: Client,
-    underway: watch::Sender<Underway>,
+    underway: watch::Sender<ActiveStatements>,
 }
 
-impl Statements {
+impl StatementRunner {
     pub fn new(client: Client) -> Self {
         Self { client, underway: watch::Sender::default() }
     }
 
-    /// Runs a statement and waits for all of its answer, for as long as the warehouse takes. `told` hears every state on the way.
+    /// Runs a statement and waits for its complete result, without a time-out. `on_state` gets every state on the way.
     ///
     /// Dropping the future leaves the statement running; [`Self::cancel_all`] ends it.
     ///
     /// # Errors
     /// [`StatementError`].
-    pub async fn run(&self, statement: Statement<'_>, told: impl Fn(&State)) -> Result<Answer, StatementError> {
-        told(&State::Pending);
+    pub async fn run(&self, statement: Statement<'_>, on_state: impl Fn(&StatementState)) -> Result<StatementResult, StatementError> {
+        on_state(&StatementState::Pending);
         let mut response = self.submit(statement).await?;
         let id = response.statement_id.clone();
         let mut pauses = self.client.backoff().with_max_delay(LONGEST_PAUSE).without_max_times().build();
         while response.status.state.is_under_way() {
-            told(&response.status.state);
+            on_state(&response.status.state);
             tokio::time::sleep(pauses.next().unwrap_or(LONGEST_PAUSE)).await;
             let asked = self.client.get::<Response>(&[&PATH[..], &[&id]].concat(), &[]).await;
             if !matches!(&asked, Ok(response) if response.status.state.is_under_way()) {
@@ -163,21 +163,20 @@ impl Statements {
         }
         let message = |response: &Response| response.status.error.as_ref().map(|error| cut(&error.message));
         match &response.status.state {
-            State::Succeeded => self.collect(&id, response).await,
-            State::Failed => Err(StatementError::Failed {
+            StatementState::Succeeded => self.collect(&id, response).await,
+            StatementState::Failed => Err(StatementError::Failed {
                 code: response.status.error.as_ref().map(|error| error.error_code.clone()).unwrap_or_default(),
-                message: message(&response).unwrap_or_else(|| "it does not say why".into()),
+                message: message(&response).unwrap_or_else(|| "no reason given".into()),
             }),
-            State::Canceled => Err(StatementError::Cancelled { id }),
-            State::Closed => Err(StatementError::Closed { id }),
-            state => Err(ApiError::unexpected(format!("a statement in the state {state}")).into()),
+            StatementState::Canceled => Err(StatementError::Cancelled { id }),
+            StatementState::Closed => Err(StatementError::Closed { id }),
+            state => Err(ApiError::unexpected(format!("the statement is in the state {state}")).into()),
         }
     }
 
-    /// Sends the statement from a task of its own, which goes on when nobody waits for it any more: what was sent has an id,
-    /// and that is what cancelling needs.
+    /// Submits the statement in its own task, which continues if the caller is dropped: cancelling needs the statement's id.
     async fn submit(&self, statement: Statement<'_>) -> Result<Response, StatementError> {
-        let body = serde_json::to_value(wire::Submission::of(statement)).map_err(ApiError::unexpected)?;
+        let body = serde_json::to_value(wire::StatementRequest::of(statement)).map_err(ApiError::unexpected)?;
         let (client, underway) = (self.client.clone(), self.underway.clone());
         underway.send_modify(|underway| underway.sent += 1);
         let sending = tokio::spawn(async move {
@@ -195,10 +194,10 @@ impl Statements {
         Ok(sending.await.map_err(ApiError::unexpected)??)
     }
 
-    /// All chunks, in order.
-    async fn collect(&self, id: &str, response: Response) -> Result<Answer, StatementError> {
+    /// Reads all chunks, in order.
+    async fn collect(&self, id: &str, response: Response) -> Result<StatementResult, StatementError> {
         let Some(Manifest { schema, truncated, total_chunk_count, total_row_count }) = response.manifest else {
-            return Err(ApiError::unexpected("a result without a manifest").into());
+            return Err(ApiError::unexpected("the result has no manifest").into());
         };
         if truncated {
             return Err(StatementError::Truncated { rows: total_row_count });
@@ -211,7 +210,7 @@ impl Statements {
             let path = [&PATH[..], &[id, "result", "chunks", &index_text]].concat();
             let chunk: Chunk = self.client.get(&path, &[]).await?;
             if chunk.chunk_index != Some(index) {
-                return Err(ApiError::unexpected(format!("another chunk than {index}")).into());
+                return Err(ApiError::unexpected(format!("the response is not chunk {index}")).into());
             }
             rows.extend(chunk.data_array);
         }
@@ -219,9 +218,9 @@ impl Statements {
             return Err(StatementError::Incomplete { expected: total_row_count, got: rows.len() as u64 });
         }
         if rows.iter().any(|row| row.len() != columns.len()) {
-            return Err(ApiError::unexpected("a row with fewer or more cells than columns").into());
+            return Err(ApiError::unexpected("a row does not have one cell for each column").into());
         }
-        Ok(Answer { columns, rows })
+        Ok(StatementResult { columns, rows })
     }
 
     fn forget(&self, id: &str) {
@@ -230,17 +229,17 @@ impl Statements {
         });
     }
 
-    /// Cancels every statement that is under way, and says how many it took notice of.
-    pub async fn cancel_all(&self) -> Cancelled {
-        let mut done = Cancelled::default();
+    /// Cancels every active statement. Returns how many were cancelled, and how many may still run.
+    pub async fn cancel_all(&self) -> CancelSummary {
+        let mut done = CancelSummary::default();
         let cancelling = async {
             let mut changes = self.underway.subscribe();
-            // What was just sent gets its id in a moment.
+            // A statement that was just submitted gets its id soon.
             let _ = changes.wait_for(|underway| underway.sent == 0).await;
             let running: Vec<String> = self.underway.borrow().running.iter().cloned().collect();
             for id in running {
                 let path = [&PATH[..], &[&id, "cancel"]].concat();
-                if self.client.post_unanswered(&path).await.is_ok() {
+                if self.client.post_without_response(&path).await.is_ok() {
                     self.forget(&id);
                     done.cancelled += 1;
                 }

@@ -1,4 +1,4 @@
-//! Where Unity Catalog keeps schemas and volumes, and credentials for storage that end after a while.
+//! Storage of schemas and volumes in Unity Catalog, and temporary credentials for storage.
 
 use std::fmt;
 
@@ -9,28 +9,28 @@ use super::{Client, error::ApiError};
 const SCHEMAS: [&str; 3] = ["2.1", "unity-catalog", "schemas"];
 const TABLES: [&str; 3] = ["2.1", "unity-catalog", "tables"];
 const VOLUMES: [&str; 3] = ["2.1", "unity-catalog", "volumes"];
-/// Databricks gives credentials at the first of these versions, the open-source server at the second only.
+/// API versions for credentials: Databricks uses the first, the open-source server only the second.
 const CREDENTIALS: [&str; 2] = ["2.0", "2.1"];
 
-/// A schema, as far as its storage is concerned. Both are URLs.
+/// The storage of a schema. Both fields are URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct SchemaStorage {
-    /// Where the schema's managed tables are.
+    /// The location of the schema's managed tables.
     pub storage_location: Option<String>,
-    /// What was given when the schema was made.
+    /// The location that was set when the schema was created.
     pub storage_root: Option<String>,
 }
 
 /// A table of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct TableInfo {
-    /// Where its files are: a URL.
+    /// The URL of its files.
     pub storage_location: Option<String>,
     /// Such as `MANAGED`, `EXTERNAL`, `VIEW`.
     pub table_type: Option<String>,
 }
 
-/// A volume, as far as its storage is concerned.
+/// The storage of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct VolumeStorage {
     pub volume_id: String,
@@ -38,27 +38,27 @@ pub struct VolumeStorage {
     pub storage_location: String,
 }
 
-/// What credentials are for: to read, write, list and remove files in it.
+/// The storage that credentials give access to: to read, write, list and remove files in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorageScope {
-    /// Below a URL. They are given to those who have EXTERNAL USE LOCATION on the external location.
+    /// Files below a URL. Requires EXTERNAL USE LOCATION on the external location.
     Path(String),
-    /// In a volume, by its id. They are given to those who have EXTERNAL USE SCHEMA on its schema, and WRITE VOLUME.
+    /// Files in a volume, by its id. Requires EXTERNAL USE SCHEMA on its schema, and WRITE VOLUME.
     Volume(String),
 }
 
-/// Credentials, and until when they are good.
+/// Credentials and their expiry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemporaryCredentials {
-    pub secret: Secret,
-    /// Milliseconds since the epoch, by the workspace's clock. The open-source server may not say it.
+    pub secret: StorageSecret,
+    /// Milliseconds since the epoch, by the workspace's clock. The open-source server may omit it.
     pub expiration_time: Option<i64>,
 }
 
-/// What a store asks for. Never printed.
+/// The secret of credentials for a store. Never printed.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// Of Cloudflare R2 too.
+pub enum StorageSecret {
+    /// Also for Cloudflare R2.
     Aws { access_key_id: String, secret_access_key: String, session_token: String },
     /// A shared access signature: the query of a URL.
     AzureSas(String),
@@ -68,7 +68,7 @@ pub enum Secret {
     Google(String),
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for StorageSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Aws { .. } => "Aws(…)",
@@ -81,24 +81,24 @@ impl fmt::Debug for Secret {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Wanted<'a> {
+enum CredentialsRequest<'a> {
     Path { url: &'a str, operation: &'static str },
     Volume { volume_id: &'a str, operation: &'static str },
 }
 
 impl StorageScope {
-    fn request(&self) -> (&'static str, Wanted<'_>) {
+    fn request(&self) -> (&'static str, CredentialsRequest<'_>) {
         match self {
-            Self::Path(url) => ("temporary-path-credentials", Wanted::Path { url, operation: "PATH_READ_WRITE" }),
+            Self::Path(url) => ("temporary-path-credentials", CredentialsRequest::Path { url, operation: "PATH_READ_WRITE" }),
             Self::Volume(id) => {
-                ("temporary-volume-credentials", Wanted::Volume { volume_id: id, operation: "WRITE_VOLUME" })
+                ("temporary-volume-credentials", CredentialsRequest::Volume { volume_id: id, operation: "WRITE_VOLUME" })
             }
         }
     }
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct CredentialsResponse {
     expiration_time: Option<i64>,
     aws_temp_credentials: Option<AwsKeys>,
     r2_temp_credentials: Option<AwsKeys>,
@@ -129,9 +129,9 @@ struct OauthToken {
     oauth_token: String,
 }
 
-impl Answer {
+impl CredentialsResponse {
     fn read(self) -> Result<TemporaryCredentials, ApiError> {
-        let aws = |keys: AwsKeys| Secret::Aws {
+        let aws = |keys: AwsKeys| StorageSecret::Aws {
             access_key_id: keys.access_key_id,
             secret_access_key: keys.secret_access_key,
             session_token: keys.session_token,
@@ -140,30 +140,34 @@ impl Answer {
             .aws_temp_credentials
             .or(self.r2_temp_credentials)
             .map(aws)
-            .or_else(|| self.azure_user_delegation_sas.map(|sas| Secret::AzureSas(sas.sas_token)))
-            .or_else(|| self.azure_aad.map(|token| Secret::AzureToken(token.aad_token)))
-            .or_else(|| self.gcp_oauth_token.map(|token| Secret::Google(token.oauth_token)));
-        let secret = secret.ok_or_else(|| ApiError::Unexpected("credentials of no kind that is known here".into()))?;
+            .or_else(|| self.azure_user_delegation_sas.map(|sas| StorageSecret::AzureSas(sas.sas_token)))
+            .or_else(|| self.azure_aad.map(|token| StorageSecret::AzureToken(token.aad_token)))
+            .or_else(|| self.gcp_oauth_token.map(|token| StorageSecret::Google(token.oauth_token)));
+        let secret = secret.ok_or_else(|| ApiError::Unexpected("the workspace vends credentials of an unknown kind".into()))?;
         Ok(TemporaryCredentials { secret, expiration_time: self.expiration_time })
     }
 }
 
 impl Client {
+    /// Returns the storage of a schema.
+    ///
     /// # Errors
-    /// [`ApiError::NotFound`] when there is no such schema, or it may not be seen; and others.
+    /// [`ApiError::NotFound`] if the schema does not exist or is not visible; and others.
     pub async fn schema_storage(&self, catalog: &str, schema: &str) -> Result<SchemaStorage, ApiError> {
         let name = format!("{catalog}.{schema}");
         self.get(&[&SCHEMAS[..], &[&name]].concat(), &[]).await
     }
 
+    /// Returns the storage of a volume.
+    ///
     /// # Errors
-    /// [`ApiError::NotFound`] when there is no such volume, or it may not be seen; and others.
+    /// [`ApiError::NotFound`] if the volume does not exist or is not visible; and others.
     pub async fn volume_storage(&self, catalog: &str, schema: &str, volume: &str) -> Result<VolumeStorage, ApiError> {
         let name = format!("{catalog}.{schema}.{volume}");
         self.get(&[&VOLUMES[..], &[&name]].concat(), &[]).await
     }
 
-    /// What the catalog knows of a table. `None`: there is no such table.
+    /// Returns a table of the catalog. `None`: there is no such table.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -176,19 +180,21 @@ impl Client {
         }
     }
 
+    /// Requests temporary credentials.
+    ///
     /// # Errors
-    /// [`ApiError`]; it never quotes an answer that could hold credentials.
+    /// [`ApiError`], which never quotes a response that may contain credentials.
     pub async fn temporary_credentials(&self, scope: &StorageScope) -> Result<TemporaryCredentials, ApiError> {
         let (name, wanted) = scope.request();
         let mut missing = Vec::new();
         for version in CREDENTIALS {
-            let answer: Result<Answer, ApiError> = self.post(&[version, "unity-catalog", name], &wanted).await;
+            let answer: Result<CredentialsResponse, ApiError> = self.post(&[version, "unity-catalog", name], &wanted).await;
             match answer {
-                // Of what is asked for, or of the version.
-                Err(ApiError::NotFound(said)) => missing.push(said),
-                // What could not be read is quoted, and may be a secret.
+                // The storage does not exist, or this API version does not.
+                Err(ApiError::NotFound(message)) => missing.push(message),
+                // The error quotes the response, which may contain a secret.
                 Err(ApiError::Unexpected(_)) => {
-                    return Err(ApiError::Unexpected("what was given for credentials cannot be read".into()));
+                    return Err(ApiError::Unexpected("the vended credentials cannot be parsed".into()));
                 }
                 answer => return answer?.read(),
             }
@@ -202,12 +208,12 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<TemporaryCredentials, String> {
-        serde_json::from_str::<Answer>(text).unwrap().read().map_err(|error| error.to_string())
+        serde_json::from_str::<CredentialsResponse>(text).unwrap().read().map_err(|error| error.to_string())
     }
 
     #[test]
-    fn every_kind_of_credentials_is_understood_and_none_is_printed() {
-        let aws = Secret::Aws {
+    fn every_kind_of_credentials_is_parsed_and_none_is_printed() {
+        let aws = StorageSecret::Aws {
             access_key_id: "hidden1".into(),
             secret_access_key: "hidden2".into(),
             session_token: "hidden3".into(),
@@ -216,9 +222,9 @@ mod tests {
         for (kind, value, secret) in [
             ("aws_temp_credentials", keys, aws.clone()),
             ("r2_temp_credentials", keys, aws),
-            ("azure_user_delegation_sas", r#"{"sas_token":"hidden"}"#, Secret::AzureSas("hidden".into())),
-            ("azure_aad", r#"{"aad_token":"hidden"}"#, Secret::AzureToken("hidden".into())),
-            ("gcp_oauth_token", r#"{"oauth_token":"hidden"}"#, Secret::Google("hidden".into())),
+            ("azure_user_delegation_sas", r#"{"sas_token":"hidden"}"#, StorageSecret::AzureSas("hidden".into())),
+            ("azure_aad", r#"{"aad_token":"hidden"}"#, StorageSecret::AzureToken("hidden".into())),
+            ("gcp_oauth_token", r#"{"oauth_token":"hidden"}"#, StorageSecret::Google("hidden".into())),
         ] {
             let text = format!(r#"{{"{kind}":{value},"expiration_time":1800000000000,"url":"s3://b/p"}}"#);
             let credentials = read(&text).unwrap();
@@ -228,11 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn credentials_of_no_known_kind_are_refused_and_those_without_an_end_are_not() {
-        assert!(read(r#"{"expiration_time":1}"#).unwrap_err().contains("no kind that is known"));
+    fn credentials_of_unknown_kind_are_refused_and_those_without_expiry_are_accepted() {
+        assert!(read(r#"{"expiration_time":1}"#).unwrap_err().contains("of an unknown kind"));
         for end in ["", r#","expiration_time":null"#] {
             let endless = read(&format!(r#"{{"gcp_oauth_token":{{"oauth_token":"x"}}{end}}}"#)).unwrap();
-            assert_eq!(endless, TemporaryCredentials { secret: Secret::Google("x".into()), expiration_time: None });
+            assert_eq!(endless, TemporaryCredentials { secret: StorageSecret::Google("x".into()), expiration_time: None });
         }
     }
 }

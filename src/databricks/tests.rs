@@ -1,7 +1,7 @@
 use super::*;
 
 fn workspace(text: &str) -> Result<String, String> {
-    text.parse::<Workspace>().map(|workspace| workspace.to_string())
+    text.parse::<WorkspaceUrl>().map(|workspace| workspace.to_string())
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_token_is_never_shown() {
 }
 
 #[test]
-fn what_a_workspace_says_is_cut_between_characters() {
+fn messages_of_a_workspace_are_cut_between_characters() {
     let long = "ü".repeat(10_000);
     let ApiError::Unexpected(text) = ApiError::unexpected(&long) else { panic!() };
     assert_eq!(text.chars().count(), 601);
@@ -42,7 +42,7 @@ fn what_a_workspace_says_is_cut_between_characters() {
 }
 
 #[test]
-fn a_workspace_is_waited_for_as_long_as_it_asks_up_to_a_limit() {
+fn the_pause_that_a_workspace_asks_for_is_respected_up_to_a_limit() {
     let seconds = |seconds| Some(Duration::from_secs(seconds));
     for (own, asked, expected) in [
         (seconds(1), None, seconds(1)),

@@ -1,6 +1,7 @@
-//! Values that are written and read as their text, in JSON and in tables.
+//! A macro for types that serialise as their text, in JSON and in tables.
 
-/// `Type = pattern`: needs `Display` and `FromStr`; the pattern says what the text looks like.
+/// Implements `Serialize`, `Deserialize` and `JsonSchema` for `Type = pattern`. The type needs `Display` and `FromStr`; the
+/// pattern is the regular expression of its text.
 macro_rules! as_text {
     ($($Type:ident = $pattern:literal),*) => {$(
         impl serde::Serialize for $Type {

@@ -1,4 +1,4 @@
-//! Root-cause identity: when two findings are about the same cause, and why.
+//! Identity of root causes: whether two findings have the same cause, and why.
 
 use std::sync::LazyLock;
 
@@ -10,27 +10,27 @@ use super::ids::sha256_hex;
 /// Version of the normal form. Fingerprints of different versions never match.
 pub const ALGORITHM: &str = "c1";
 
-/// What a cause was recognised by.
+/// Source from which a cause was identified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CauseSource {
-    /// The report gave a code.
+    /// The code in the report.
     Code,
-    /// The normal form of the report's words.
+    /// The normal form of the report's text.
     Text,
 }
 
-/// A root cause that can be compared.
+/// A root cause in comparable form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// `code:<code>`, or `c1:` and 16 hex digits of SHA-256 over the normal form.
     pub fingerprint: String,
-    /// What was compared: the code, or the normal form of the words.
+    /// Compared value: the code, or the normal form of the text.
     pub normalised: String,
     pub source: CauseSource,
 }
 
-/// What is masked, in the order it is tried where several could begin.
+/// Tokens of the normal form. The first alternative that matches at a position wins.
 static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r#"(?x)
@@ -53,9 +53,10 @@ static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a valid expression")
 });
 
-/// The normal form: lower case, one space between words, no punctuation; times, ids, addresses, paths and numbers masked.
+/// Returns the normal form: lower case, one space between words, no punctuation; times, ids, addresses, paths and numbers
+/// masked.
 ///
-/// Underscores inside an identifier stay. A normal form is its own normal form.
+/// Underscores inside an identifier stay. Normalising a normal form does not change it.
 pub fn normalise(text: &str) -> String {
     let text = text.to_lowercase();
     let mut out = String::with_capacity(text.len());
@@ -65,7 +66,7 @@ pub fn normalise(text: &str) -> String {
         let before = text[..token.start()].chars().next_back();
         let after = &text[token.end()..];
         let (mask, end) = match kind(&captures) {
-            // `reads/writes/deletes` is no path, `java.net.SocketException` no host
+            // `reads/writes/deletes` is not a path, `java.net.SocketException` is not a host
             "path" if token.as_str().starts_with('/') && before.is_some_and(char::is_alphanumeric) => {
                 ("", token.start() + 1)
             }
@@ -101,7 +102,7 @@ fn continues(after: &str) -> bool {
     }
 }
 
-/// Takes the word at `start` apart: hex ids and numbers are masked wherever they stand in it.
+/// Splits the word at `start` and masks hex ids and numbers anywhere in it.
 fn word(text: &str, start: usize, out: &mut String) -> (&'static str, usize) {
     static WORD: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"[\p{Alphabetic}\p{M}\p{Nd}_]+").expect("a valid expression"));
@@ -113,7 +114,7 @@ fn word(text: &str, start: usize, out: &mut String) -> (&'static str, usize) {
     for piece in DIGITS.replace_all(&parts.join("_"), " <num> ").split_whitespace() {
         push(out, piece.trim_matches('_'));
     }
-    // a dash or dot that the host swallowed in front of the word is punctuation
+    // A dash or dot before the word, which the host pattern consumed, is punctuation.
     ("", found.end())
 }
 
@@ -125,7 +126,7 @@ fn is_hex_id(part: &str) -> bool {
     hex && (digits.len() < part.len() || digits.len() >= 8 && mixed)
 }
 
-/// Several numbers in a row are one: how many there are is not part of the cause.
+/// Appends a piece. Consecutive numbers become one, because their count is not part of the cause.
 fn push(out: &mut String, piece: &str) {
     if piece.is_empty() || piece == "<num>" && out.ends_with("<num>") {
         return;
@@ -136,7 +137,7 @@ fn push(out: &mut String, piece: &str) {
     out.push_str(piece);
 }
 
-/// Normal forms that say that nothing is known.
+/// Normal forms of an unknown cause.
 const UNKNOWN: &[&str] = &[
     "unknown",
     "n a",
@@ -185,7 +186,7 @@ const UNKNOWN: &[&str] = &[
     "needs investigation",
 ];
 
-/// Words that add nothing to `unknown`.
+/// Words that are ignored when a text is compared with [`UNKNOWN`].
 const FILLERS: &[&str] = &[
     "root",
     "cause",
@@ -214,22 +215,22 @@ const FILLERS: &[&str] = &[
     "rca",
 ];
 
-/// Whether words say that the cause is not known, however they say it: `N/A`, `Root cause: unknown`, `?`, `TBD, see logs`.
+/// Returns true if the text states an unknown cause, as `N/A`, `Root cause: unknown`, `?` or `TBD, see logs` do.
 fn is_unknown(text: &str) -> bool {
-    // what follows the first clause of `unknown: …` is a guess or an excuse
+    // After the first clause, `unknown: …` only has guesses.
     let clause = text.split([':', ';', ',', '(', '—', '–']).find(|clause| {
         let words = normalise(clause);
         words.split(' ').any(|word| !FILLERS.contains(&word) && !word.is_empty())
     });
-    let says_unknown = |text: &str| {
+    let is_unknown_text = |text: &str| {
         let words = normalise(text);
-        let telling: Vec<_> = words.split(' ').filter(|word| !FILLERS.contains(word)).collect();
-        UNKNOWN.contains(&words.as_str()) || UNKNOWN.contains(&telling.join(" ").as_str())
+        let significant: Vec<_> = words.split(' ').filter(|word| !FILLERS.contains(word)).collect();
+        UNKNOWN.contains(&words.as_str()) || UNKNOWN.contains(&significant.join(" ").as_str())
     };
-    clause.is_none_or(says_unknown) || says_unknown(text)
+    clause.is_none_or(is_unknown_text) || is_unknown_text(text)
 }
 
-/// The cause a report is about. A code wins over the words; `None` when neither names a cause.
+/// Returns the cause of a report. A code takes precedence over the text; `None` when neither names a cause.
 pub fn identify(code: Option<&str>, root_cause: &str) -> Option<Cause> {
     let code = code.map(|code| code.trim().to_lowercase()).filter(|code| !is_unknown(code));
     if let Some(code) = code {
@@ -245,7 +246,7 @@ pub fn identify(code: Option<&str>, root_cause: &str) -> Option<Cause> {
     Some(Cause { fingerprint, normalised, source: CauseSource::Text })
 }
 
-/// Why two root causes count as the same or not, for people.
+/// Explains to people why two root causes are the same or different.
 pub fn explain(a: &str, b: &str) -> String {
     let (first, second) = (normalise(a), normalise(b));
     match (identify(None, a), identify(None, b)) {

@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::sha256_hex;
 
-/// What the first row's `prev_hash` is.
+/// `prev_hash` of the first row.
 pub const GENESIS_HASH: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Hash of an entry that follows `prev_hash`.
+/// Returns the hash of an entry that follows `prev_hash`.
 pub fn entry_hash(prev_hash: &str, entry: &str) -> String {
     let mut text = String::with_capacity(prev_hash.len() + entry.len());
     text.push_str(prev_hash);
@@ -19,7 +19,7 @@ pub fn entry_hash(prev_hash: &str, entry: &str) -> String {
     sha256_hex(text)
 }
 
-/// The end of the chain: the last row's `seq` and `entry_hash`. Whoever remembers one can tell that nothing before it changed.
+/// End of the chain: `seq` and `entry_hash` of the last row. A stored head proves later that no row up to it changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// 0 on an empty log.
@@ -33,7 +33,7 @@ impl Head {
     }
 }
 
-/// `17:9f2c…`, as `audit verify --head` takes it.
+/// Writes `17:9f2c…`, the format of `audit verify --head`.
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.seq, self.hash)

@@ -7,9 +7,9 @@
 //! chain sha256(prev_hash||entry)
 //! ```
 //!
-//! The first three lines are laid out as in C2SP tlog-checkpoint, so that what stores and forwards such files takes ours
-//! too. The audit log is a hash chain, not a Merkle tree: the fourth line says so, and no other note of the same key can be
-//! taken for a checkpoint.
+//! The first three lines follow C2SP tlog-checkpoint, so tools that store and forward such files accept ours.
+//! The audit log is a hash chain, not a Merkle tree. The fourth line states that, and distinguishes a checkpoint from other
+//! notes of the same key.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -20,15 +20,15 @@ use super::{
 
 const CHAIN: &str = "chain sha256(prev_hash||entry)";
 
-/// A head, and which log it is of.
+/// Head of an identified log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Tells logs apart. By convention the name of the signing key.
+    /// Identifies the log. By convention the name of the signing key.
     pub origin: String,
     pub head: Head,
 }
 
-/// What is signed. `None` when the head's hash is not 64 hex digits or the origin not one line, which no log of ours has.
+/// Returns the text to sign. `None` when the hash is not 64 hex digits or the origin is not one line.
 pub fn text(checkpoint: &Checkpoint) -> Option<String> {
     let Checkpoint { origin, head } = checkpoint;
     let bytes = unhex(&head.hash)?;
@@ -36,10 +36,10 @@ pub fn text(checkpoint: &Checkpoint) -> Option<String> {
     one_line.then(|| format!("{origin}\n{}\n{}\n{CHAIN}\n", head.seq, STANDARD.encode(bytes)))
 }
 
-/// Reads a text whose signature has been verified. Lines after the fourth are left to other programs.
+/// Parses a text whose signature has been verified. Lines after the fourth are ignored.
 ///
 /// # Errors
-/// Says which line is wrong.
+/// A description of the invalid line.
 pub fn parse(text: &str) -> Result<Checkpoint, &'static str> {
     let mut lines = text.lines();
     let origin = lines.next().filter(|line| !line.is_empty()).ok_or("its first line names no log")?;
@@ -51,13 +51,13 @@ pub fn parse(text: &str) -> Result<Checkpoint, &'static str> {
     let hash = lines.next().and_then(|line| STANDARD.decode(line).ok()).filter(|hash| hash.len() == 32);
     let hash = hex(&hash.ok_or("its third line is not a SHA-256 hash in base64")?);
     if lines.next() != Some(CHAIN) {
-        return Err("its fourth line does not say that it is the head of a hash chain");
+        return Err("its fourth line does not identify the head of a hash chain");
     }
     if lines.any(str::is_empty) {
-        return Err("it holds an empty line");
+        return Err("it contains an empty line");
     }
     if seq == 0 && hash != GENESIS_HASH {
-        return Err("an empty log has no such head");
+        return Err("the hash is not that of an empty log");
     }
     Ok(Checkpoint { origin: origin.into(), head: Head { seq, hash } })
 }
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_checkpoint_says_which_line_is_wrong() {
+    fn the_error_for_an_invalid_checkpoint_names_the_line() {
         let whole = text(&checkpoint()).unwrap();
         assert_eq!(parse(&format!("{whole}an extension\n")), Ok(checkpoint()));
         for (text, why) in [
@@ -116,7 +116,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_checkpoint_is_read_as_it_was_written(origin in "[a-z/]{1,9}", seq in 1u64.., hash in "[0-9a-f]{64}") {
+        fn parsing_returns_the_written_checkpoint(origin in "[a-z/]{1,9}", seq in 1u64.., hash in "[0-9a-f]{64}") {
             let checkpoint = Checkpoint { origin, head: Head { seq, hash } };
             prop_assert_eq!(parse(&text(&checkpoint).unwrap()), Ok(checkpoint));
         }

@@ -1,10 +1,10 @@
-//! Tables in a catalog beside the lake's: whether they say the same, as far as they go.
+//! Comparison of copied tables in a catalog with the tables of the lake.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// A table in the catalog, as it was found.
+/// Size and last row of a table in the catalog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CopyHead {
     pub rows: u64,
@@ -12,46 +12,46 @@ pub struct CopyHead {
     pub last_seq: u64,
 }
 
-/// The lake's table of that name, read after the copy was.
+/// Size and last row of the lake's table, read after its copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceHead {
     pub rows: u64,
     /// The last `seq`; 0 without rows.
     pub last_seq: u64,
-    /// Rows up to the last `seq` of the copy.
+    /// Number of rows up to the last `seq` of the copy.
     pub rows_up_to_copy: u64,
 }
 
-/// How a table in the catalog stands to the lake's.
+/// State of a copy relative to the lake's table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum CopyState {
     Current,
-    /// Rows were recorded since it was copied.
+    /// Rows were recorded after the copy was made.
     Behind {
         missing_rows: u64,
     },
-    /// It says something that the lake does not say.
+    /// It contains data that the lake does not.
     Different(CopyDifference),
 }
 
-/// What no copy of this lake can say.
+/// Difference that shows that the table is not a copy from this lake.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "difference", rename_all = "kebab-case")]
 pub enum CopyDifference {
-    /// It goes on where the lake's table ends.
+    /// It has rows after the end of the lake's table.
     Ahead { lake_seq: u64 },
     /// It has more or fewer rows up to its last `seq`.
     Rows { expected: u64 },
-    /// The row of the audit log at its last `seq` is another one.
+    /// The row of the audit log at its last `seq` differs.
     Hash,
 }
 
-/// A table in the catalog beside the lake's.
+/// A table in the catalog compared with the lake's table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CopyComparison {
     pub table: &'static str,
-    /// Rows in the catalog.
+    /// Number of rows in the catalog.
     pub rows: u64,
     /// The last `seq` in the catalog; 0 without rows.
     pub last_seq: u64,
@@ -60,7 +60,8 @@ pub struct CopyComparison {
 }
 
 impl CopyComparison {
-    /// `same_hash`: of the audit log, whether the row at the last `seq` of the copy has the same hash in the lake.
+    /// Compares a copy with its source. `same_hash`: the row of the audit log at the copy's last `seq` has the same hash in
+    /// the lake; true for other tables.
     pub fn of(table: &'static str, copy: CopyHead, source: SourceHead, same_hash: bool) -> Self {
         let CopyHead { rows, last_seq } = copy;
         let state = if last_seq > source.last_seq {
@@ -93,26 +94,26 @@ impl fmt::Display for CopyComparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { table, rows, last_seq, state } = self;
         match state {
-            CopyState::Current => write!(f, "{table} in the catalog holds what the lake holds"),
+            CopyState::Current => write!(f, "{table} in the catalog is up to date with the lake"),
             CopyState::Behind { missing_rows } => write!(f, "{table} in the catalog lacks {missing_rows} newer rows"),
             CopyState::Different(CopyDifference::Ahead { lake_seq }) => {
-                write!(f, "{table} in the catalog goes up to entry {last_seq}, the lake's up to entry {lake_seq}")
+                write!(f, "{table} in the catalog ends at entry {last_seq}, after the lake's last entry {lake_seq}")
             }
             CopyState::Different(CopyDifference::Rows { expected }) => {
                 write!(f, "{table} in the catalog has {rows} rows up to entry {last_seq}, the lake's has {expected}")
             }
             CopyState::Different(CopyDifference::Hash) => {
-                write!(f, "{table} in the catalog has another entry {last_seq} than the lake")
+                write!(f, "{table} in the catalog has a different entry {last_seq} from the lake")
             }
         }
     }
 }
 
-/// How far tables that do not differ lag behind the lake. `None`: they hold all of it.
-pub fn lag(found: &[CopyComparison]) -> Option<String> {
+/// Returns how far the tables lag behind the lake. `None`: they are up to date.
+pub fn lag(comparisons: &[CopyComparison]) -> Option<String> {
     let missing = |table: &CopyComparison| table.missing_rows();
-    let entries: u64 = found.iter().filter(|table| table.table == "audit_log").map(missing).sum();
-    let rows: u64 = found.iter().map(missing).sum();
+    let entries: u64 = comparisons.iter().filter(|table| table.table == "audit_log").map(missing).sum();
+    let rows: u64 = comparisons.iter().map(missing).sum();
     match (entries, rows) {
         (0, 0) => None,
         (0, rows) => Some(format!("{rows} rows behind the lake")),
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_copy_lags_behind_or_differs() {
+    fn a_copy_is_current_behind_or_different() {
         let check = |copy: (u64, u64), source: (u64, u64, u64), same_hash: bool, expected: CopyState| {
             let copy = CopyHead { rows: copy.0, last_seq: copy.1 };
             let source = SourceHead { rows: source.0, last_seq: source.1, rows_up_to_copy: source.2 };

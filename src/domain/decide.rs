@@ -1,18 +1,18 @@
-//! From a root-cause analysis to the finding that counts, and from content to an id. Pure: the same input decides the same.
+//! Pure decisions: the finding of a root-cause analysis, and the id of a request without one.
 
 use super::{
     cause,
-    entry::Finding,
+    entry::RootCauseFinding,
     ids::{Id, sha256_hex},
+    incident::classification::Confidence,
     report::Rca,
-    words::Confidence,
 };
 
-/// Missing run output or code evidence means LOW, whatever the report says.
-pub fn finding(rca: &Rca) -> Finding {
+/// Derives the finding from a root-cause analysis. Missing evidence forces the confidence LOW.
+pub fn finding(rca: &Rca) -> RootCauseFinding {
     let missing: Vec<&str> = rca.missing_evidence.iter().map(Id::as_str).collect();
     let forced = !missing.is_empty() && rca.confidence != Confidence::Low;
-    Finding {
+    RootCauseFinding {
         cause: cause::identify(rca.code.as_ref().map(Id::as_str), &rca.root_cause),
         confidence: if missing.is_empty() { rca.confidence } else { Confidence::Low },
         confidence_forced_because: forced
@@ -20,7 +20,7 @@ pub fn finding(rca: &Rca) -> Finding {
     }
 }
 
-/// An id for a request that came without one: the same content gets the same id, so that a retry is still one record.
+/// Derives an id for a request that has none. Equal content gets the same id, so a retry is recorded once.
 pub fn minted_id(canonical_request: &str) -> Option<Id> {
     let digest = sha256_hex(canonical_request);
     Id::new(format!("auto-{}", digest.get(..32)?)).ok()

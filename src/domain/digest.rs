@@ -1,8 +1,8 @@
-//! The weekly digest: what a week was like, as far as the ledger knew when it was made.
+//! The weekly digest: a report about one week, computed from the ledger.
 //!
-//! [`Figures`] is what the queries of `sql/` say, one row type per file, as things stood at the end of the week: what was
-//! acknowledged, resolved or closed later counts as open. The same ledger gives the same figures, whenever they are asked
-//! for. [`summary`] makes sentences of them; [`revision`] tells two versions apart.
+//! [`Figures`] contains the results of the queries in `sql/`, one row type per file. They show the state at the end of the
+//! week: an incident that was resolved later counts as open. The same ledger always gives the same figures. [`summary`]
+//! describes them in sentences; [`revision`] describes the differences between two versions.
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
@@ -10,48 +10,51 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    check::{CheckStatus, Severity},
+    digest::dimension::{AgeBand, Dimension, HourBand, Measure},
+    escalation::trigger::Trigger,
     ids::IncidentId,
+    incident::classification::IncidentType,
+    prevention::state::PreventionState,
+    recurrence::event::EpisodeEvent,
     time::Timestamp,
     week::Week,
-    words::{
-        AgeBand, CheckStatus, Dimension, EpisodeEvent, HourBand, IncidentType, Measure, PreventionState, Severity,
-        Trigger,
-    },
 };
 
+pub mod dimension;
 pub mod open;
 pub mod revision;
 pub mod schema;
 pub mod summary;
 
-/// Version of the digest's shape, in every digest.
+/// Version of the digest format, contained in every digest.
 pub const DIGEST_VERSION: u32 = 1;
-/// Below this many a median says nothing.
-pub const LEAST_FOR_MEDIAN: u64 = 3;
-/// Below this many the 95th percentile is only the largest.
-pub const LEAST_FOR_P95: u64 = 20;
-/// Below this many of something a percentage says nothing.
-pub const LEAST_FOR_PERCENT: u64 = 20;
-/// A cause is new when it did not occur in so many weeks before.
+/// Smallest number of values for which a median is shown.
+pub const MIN_FOR_MEDIAN: u64 = 3;
+/// Smallest number of values for which a 95th percentile is shown. Below it, the percentile is the maximum.
+pub const MIN_FOR_P95: u64 = 20;
+/// Smallest whole for which a percentage is shown.
+pub const MIN_FOR_PERCENT: u64 = 20;
+/// A cause is new if it did not occur in this number of weeks before.
 pub const NEW_CAUSE_WEEKS: u64 = 13;
-/// Repeat offenders had at least so many incidents in the week and the four before.
-pub const LEAST_OFFENCES: u64 = 2;
+/// Smallest number of incidents of a repeat offender, in the week and the four weeks before.
+pub const MIN_OFFENCES: u64 = 2;
 
-/// What is said of one week.
+/// Digest of one week.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Digest {
     pub version: u32,
     pub week: WeekSpan,
-    /// 1 for the first, one more for each that says something else.
+    /// Revision, from 1. It increases when the content differs.
     pub revision: u32,
-    /// When it was made.
+    /// Creation time.
     pub made_at: Timestamp,
-    /// The most important of what changed, a few sentences; never empty.
+    /// The most important changes, a few sentences; never empty.
     pub changed: Vec<String>,
-    /// What needs a decision, the most urgent first; empty when nothing does.
+    /// Points that need a decision, the most urgent first.
     pub decisions: Vec<Decision>,
-    /// How this revision differs from the one before. `None` for the first.
+    /// Differences from the previous revision. `None` for the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revised: Option<Revised>,
     pub figures: Figures,
@@ -59,70 +62,70 @@ pub struct Digest {
     pub freshness: Freshness,
 }
 
-/// Which week.
+/// Week of a digest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeekSpan {
     /// ISO week, such as 2026-W08.
     pub week: String,
-    /// IANA name of the time zone the week is in.
+    /// IANA name of the time zone in which the week begins and ends.
     pub time_zone: String,
     /// First moment of the week.
     pub start: Timestamp,
     /// First moment after the week.
     pub end: Timestamp,
-    /// 168, or another number when the clocks change.
+    /// Length in hours: 168, or another number when the clocks change.
     pub hours: f64,
 }
 
-/// Something for people to decide.
+/// A point that needs a decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
     pub text: String,
-    /// Shows more about it; quoted for a shell.
+    /// Command that shows details; quoted for a shell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
 }
 
-/// How a revision differs from the one before.
+/// Differences from the previous revision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Revised {
-    /// The revision before.
+    /// Number of the previous revision.
     pub revision: u32,
     pub made_at: Timestamp,
-    /// What is different, one sentence each; never empty.
+    /// Differences, one sentence each; never empty.
     pub differences: Vec<String>,
 }
 
-/// What is known about the audit log.
+/// Result of the verification of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditProof {
-    /// Position of the last row when the digest was made.
+    /// `seq` of the last row when the digest was created.
     pub head_seq: u64,
     /// Its `entry_hash`.
     pub head_hash: String,
-    /// Rows after this one were verified: 0 when all were, else the head of the digest that was trusted.
+    /// Rows after this one were verified: 0 for all rows, else the head of an earlier, trusted digest.
     pub verified_after: u64,
-    /// Everything verified was as it should be.
+    /// True if all verified rows are intact.
     pub intact: bool,
-    /// What was not, one sentence each.
+    /// Problems found, one sentence each.
     pub problems: Vec<String>,
 }
 
-/// How fresh the data is.
+/// Freshness of the data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Freshness {
-    /// When the ledger took its last row. `None` when it is empty.
+    /// Time of the ledger's last row. `None` for an empty ledger.
     pub last_recorded_at: Option<Timestamp>,
-    /// When the latest incident that began by the end of the week was reported. `None` when there was none in five weeks.
+    /// Report time of the latest incident up to the end of the week. `None` if there was none in five weeks.
     pub last_reported_at: Option<Timestamp>,
 }
 
-/// What the queries say. The order of every list is fixed.
+/// Results of the digest's queries. The order of every list is fixed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Figures {
@@ -135,24 +138,24 @@ pub struct Figures {
     pub causes: Vec<CauseRank>,
     pub recurring: Vec<RecurringIssue>,
     pub prevention: Vec<PreventionEffect>,
-    pub open: Vec<OpenIncident>,
+    pub open: Vec<AgeingIncident>,
     pub escalations: Vec<EscalationOutcome>,
     pub checks: Vec<CheckResult>,
 }
 
-/// A row of `sql/weekly_counts.sql`: incidents reported in the week, by one dimension. Weeks that end before the ledger
-/// knows anything count as unknown, not as 0.
+/// A row of `sql/weekly_counts.sql`: incidents reported in the week, by one dimension. Weeks before the first entry of
+/// the ledger are unknown, not 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WeeklyCount {
     pub dimension: Dimension,
     /// `all` for the total.
     pub value: String,
     pub incidents: u64,
-    /// In the week before.
+    /// Incidents in the week before.
     pub previous: Option<u64>,
-    /// The median of the four weeks before, of those that are known.
+    /// Median of the known weeks among the four before.
     pub median_before: Option<f64>,
-    /// How many of the four weeks before are known.
+    /// Number of known weeks among the four before.
     pub weeks_before: u32,
 }
 
@@ -174,25 +177,25 @@ pub struct HourlyCount {
     pub incidents: u64,
 }
 
-/// A row of `sql/durations.sql`: how long something took, of the incidents reported in one week.
+/// A row of `sql/durations.sql`: statistics of one duration of the incidents reported in one week.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Duration {
-    /// The first moment of the week: the digest's, or one of the four before.
+    /// Start of the digest's week or one of the four before.
     pub week_start: Timestamp,
     pub measure: Measure,
-    /// How many durations are known by the end of the digest's week.
+    /// Number of durations known by the end of the digest's week.
     pub n: u64,
-    /// Their median, seconds.
+    /// Median, seconds.
     pub p50_s: Option<f64>,
-    /// Their 95th percentile, seconds, interpolated.
+    /// 95th percentile, seconds, interpolated.
     pub p95_s: Option<f64>,
-    /// How many began and are not over by the end of the digest's week, of incidents that are not resolved by then.
+    /// Number of durations of unresolved incidents that began and did not end by the end of the digest's week.
     pub open: u64,
-    /// How many were set aside because the clocks disagree.
+    /// Number of negative durations, which are excluded because of clock skew.
     pub clock_skew: u64,
 }
 
-/// A row of `sql/on_call_load.sql`: what came in one part of the day, in the week.
+/// A row of `sql/on_call_load.sql`: incidents and alerts of the week in one part of the day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OnCallLoad {
     pub band: HourBand,
@@ -204,22 +207,22 @@ pub struct OnCallLoad {
     pub urgent_alerts: u64,
 }
 
-/// A row of `sql/repeat_offenders.sql`: something that keeps being affected.
+/// A row of `sql/repeat_offenders.sql`: a resource that is affected repeatedly.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RepeatOffender {
     pub workspace_id: String,
     pub resource_kind: String,
     pub resource_id: String,
     pub resource_name: Option<String>,
-    /// In the week, 1 or more.
+    /// Incidents in the week, 1 or more.
     pub incidents: u64,
-    /// In the four weeks before.
+    /// Incidents in the four weeks before.
     pub incidents_before: u64,
-    /// Different known causes, of both.
+    /// Number of different known causes of these incidents.
     pub causes: u64,
-    /// Runs of the job that began in the week, where any are known.
+    /// Runs of the job that began in the week. `None` if no runs are known.
     pub runs: Option<u64>,
-    /// How many of them failed.
+    /// Number of these runs that failed.
     pub failed_runs: Option<u64>,
     /// The latest incident.
     pub last_incident_id: IncidentId,
@@ -228,116 +231,117 @@ pub struct RepeatOffender {
 /// A row of `sql/cause_ranking.sql`: a known cause of incidents of the week, the most frequent first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CauseRank {
-    /// After merges and splits.
+    /// Fingerprint of the cause, after merges and splits.
     pub cause: String,
-    /// In the words of its latest finding.
+    /// Root cause as text, from the latest finding.
     pub root_cause: String,
     pub incidents: u64,
-    /// 1 is the most frequent; causes with as many incidents share a rank.
+    /// Rank by number of incidents, from 1. Causes with equal numbers share a rank.
     pub rank: u64,
-    /// In the week before.
+    /// Incidents in the week before.
     pub previous_incidents: u64,
-    /// `None`: it did not occur in the week before.
+    /// Rank in the week before. `None` if the cause did not occur then.
     pub previous_rank: Option<u64>,
-    /// It did not occur in the [`NEW_CAUSE_WEEKS`] weeks before.
+    /// True if the cause did not occur in the [`NEW_CAUSE_WEEKS`] weeks before.
     pub is_new: bool,
-    /// Different first affected resources.
+    /// Number of different most important resources.
     pub resources: u64,
-    /// The first incident of the week with it.
+    /// First incident of the week with the cause.
     pub first_incident_id: IncidentId,
 }
 
-/// A recurring issue that was open at the end of the week, or that ended in it. From `sql/recurring_in_week.sql`, which has
-/// `detail` instead of the last two.
+/// A recurring issue that was open at the end of the week or was closed in it. From `sql/recurring_in_week.sql`, which has a
+/// column `detail` instead of the last two fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecurringIssue {
     pub episode_id: String,
-    /// The incident at which it became one.
+    /// Incident that reached the threshold.
     pub incident_id: IncidentId,
     pub cause: String,
-    /// The latest event by the end of the week.
+    /// Latest event by the end of the week.
     pub event: EpisodeEvent,
-    /// Its first event came in the week.
+    /// True if its first event was in the week.
     pub is_new: bool,
     pub occurrences: u64,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
-    /// In the words of the latest finding.
+    /// Root cause as text, from the latest finding.
     pub root_cause: String,
     pub actions: Vec<PreventiveStep>,
 }
 
-/// A preventive action that was recommended, and how far it has come by the end of the week.
+/// A recommended preventive action and its state at the end of the week.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PreventiveStep {
-    /// Its name in the catalogue.
+    /// Name in the catalogue.
     pub action: String,
-    /// What to do, one line.
+    /// Description of the action, one line.
     pub title: String,
     pub state: PreventionState,
 }
 
-/// A row of `sql/prevention_effect.sql`: an adopted preventive action, and how often its cause came before and after.
+/// A row of `sql/prevention_effect.sql`: an adopted preventive action, with the incidents before and after.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PreventionEffect {
     pub cause: String,
     pub action: String,
-    /// The latest by the end of the week: adopted, effective or recurred.
+    /// State at the end of the week: adopted, effective or recurred.
     pub state: PreventionState,
     pub adopted_at: Timestamp,
     /// Incidents with the cause in the 28 days before it was adopted.
     pub before: u64,
     /// Incidents with the cause in the 28 days after, up to the end of the week.
     pub after: u64,
-    /// How many of the 28 days after are over.
+    /// Number of the 28 days after that have passed.
     pub days_after: f64,
 }
 
 /// An incident that was open at the end of the week. From `sql/open_incidents_ageing.sql`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct OpenIncident {
+#[schemars(rename = "OpenIncident")]
+pub struct AgeingIncident {
     pub incident_id: IncidentId,
     pub incident_type: IncidentType,
     pub title: String,
     pub workspace_id: String,
     pub resource_name: Option<String>,
     pub reported_at: Timestamp,
-    /// The first explicit acknowledgement, if it came by the end of the week.
+    /// First explicit acknowledgement by the end of the week.
     pub acknowledged_at: Option<Timestamp>,
     /// Hours from the report to the end of the week.
     pub age_hours: f64,
     pub age: AgeBand,
 }
 
-/// A row of `sql/escalation_outcomes.sql`: alerts that fired in the week, and what had become of them by its end.
+/// A row of `sql/escalation_outcomes.sql`: alerts that fired in the week, by their state at its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EscalationOutcome {
     pub trigger: Trigger,
     pub severity: Severity,
-    /// Alerts that fired: people were to be told.
+    /// Alerts that fired.
     pub fired: u64,
-    /// Of those, alerts that were routed nowhere.
+    /// Fired alerts without a route.
     pub unrouted: u64,
-    /// Evaluations that held and were kept quiet: suppressed, or told too recently.
+    /// Evaluations that held but were suppressed, because the alert was snoozed or was sent too recently.
     pub suppressed: u64,
-    /// Of those that fired, acknowledged by somebody; some of them may be over since.
+    /// Fired alerts that were acknowledged; they may have been resolved since.
     pub acknowledged: u64,
-    /// Of those that fired, over: cleared, or resolved by somebody.
+    /// Fired alerts that were cleared or resolved.
     pub resolved: u64,
-    /// Of those that fired, still open: neither over, nor acknowledged, nor suppressed.
+    /// Fired alerts that are neither resolved, acknowledged nor suppressed.
     pub open: u64,
-    /// Median time from firing to acknowledgement of those acknowledged, seconds.
+    /// Median time from firing to acknowledgement, seconds.
     pub acknowledge_p50_s: Option<f64>,
-    /// Notices of their firing, or that nobody acknowledged them, that were delivered in the week; `None` when none was tried.
+    /// Notifications of fired or unacknowledged alerts that were delivered in the week. `None` if none was attempted.
     pub sent: Option<u64>,
-    /// Such notices that were given up in the week; `None` when none was tried.
+    /// Such notifications whose delivery was abandoned in the week. `None` if none was attempted.
     pub failed: Option<u64>,
 }
 
 /// A row of `sql/check_results.sql`: best-practice checks of one category in one week.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckResult {
-    /// The first moment of the week: the digest's, or one of the four before.
+    /// Start of the digest's week or one of the four before.
     pub week_start: Timestamp,
     pub category: String,
     pub status: CheckStatus,
@@ -345,56 +349,56 @@ pub struct CheckResult {
 }
 
 impl WeekSpan {
-    /// The zone the week is in; UTC where the name says nothing.
+    /// Returns the time zone; UTC if the name is unknown.
     pub fn zone(&self) -> Tz {
         self.time_zone.parse().unwrap_or(Tz::UTC)
     }
 
-    /// The week as the calendar has it.
+    /// Returns the calendar week.
     pub fn calendar(&self) -> Week {
         Week::of(self.start, self.zone())
     }
 }
 
 impl Figures {
-    /// Incidents reported in the week.
+    /// Returns the number of incidents reported in the week.
     pub fn incidents(&self) -> u64 {
         self.total().map_or(0, |total| total.incidents)
     }
 
-    /// How long something took, of the incidents reported in one week.
+    /// Returns the statistics of a duration for the incidents reported in one week.
     pub fn duration(&self, week: Week, measure: Measure) -> Option<&Duration> {
         let start = week.start();
         self.durations.iter().find(|duration| duration.week_start == start && duration.measure == measure)
     }
 
-    /// What a cause is in the words of its latest finding, where the figures have them.
+    /// Returns the text of a cause, from its latest finding, if the figures contain it.
     pub fn root_cause(&self, cause: &str) -> Option<&str> {
         let ranked = self.causes.iter().find(|ranked| ranked.cause == cause).map(|ranked| ranked.root_cause.as_str());
         let recurring = || self.recurring.iter().find(|issue| issue.cause == cause);
         ranked.or_else(|| Some(recurring()?.root_cause.as_str()))
     }
 
-    /// The row about all incidents.
+    /// Returns the row with the total.
     pub fn total(&self) -> Option<&WeeklyCount> {
         self.counts.iter().find(|count| count.dimension == Dimension::Total)
     }
 }
 
 impl Duration {
-    /// The median, seconds, where there are enough to have one.
+    /// Returns the median in seconds if there are at least [`MIN_FOR_MEDIAN`] values.
     pub fn p50_known_s(&self) -> Option<f64> {
-        self.p50_s.filter(|_| self.n >= LEAST_FOR_MEDIAN)
+        self.p50_s.filter(|_| self.n >= MIN_FOR_MEDIAN)
     }
 
-    /// The 95th percentile, seconds, where there are enough to have one.
+    /// Returns the 95th percentile in seconds if there are at least [`MIN_FOR_P95`] values.
     pub fn p95_known_s(&self) -> Option<f64> {
-        self.p95_s.filter(|_| self.n >= LEAST_FOR_P95)
+        self.p95_s.filter(|_| self.n >= MIN_FOR_P95)
     }
 }
 
 impl AgeBand {
-    /// The band of an incident that has been open for so many hours.
+    /// Returns the band for an age in hours.
     pub fn of(hours: f64) -> Self {
         if hours < 24.0 {
             Self::Day
@@ -408,12 +412,12 @@ impl AgeBand {
     }
 }
 
-/// `part` of `whole` in percent, unless `whole` is too small for that to say anything.
+/// Returns `part` of `whole` in percent. `None` if `whole` is below [`MIN_FOR_PERCENT`].
 pub fn percent(part: u64, whole: u64) -> Option<f64> {
-    (whole >= LEAST_FOR_PERCENT).then(|| part as f64 * 100.0 / whole as f64)
+    (whole >= MIN_FOR_PERCENT).then(|| part as f64 * 100.0 / whole as f64)
 }
 
-/// ` (14 %)`, or nothing where a percentage would say nothing.
+/// Returns a text such as ` (14 %)`, or an empty text if `whole` is below [`MIN_FOR_PERCENT`].
 pub fn in_percent(part: u64, whole: u64) -> String {
     match percent(part, whole) {
         None => String::new(),
@@ -423,7 +427,7 @@ pub fn in_percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// `4 of 28 (14 %)`
+/// Returns a text such as `4 of 28 (14 %)`.
 pub fn share(part: u64, whole: u64) -> String {
     format!("{part} of {whole}{}", in_percent(part, whole))
 }

@@ -1,20 +1,25 @@
-//! The ledger entry: a whole redacted request and the facts decided from it.
+//! The ledger entry: a complete redacted request and the facts that were decided for it.
 //!
-//! Everything else in the lake, the typed columns of `audit_log` included, is computed from entries.
+//! All other data in the lake, including the typed columns of `audit_log`, is computed from entries.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     cause::Cause,
-    delivery::RecordDeliveries,
     digest::Digest,
-    escalation::{AlertChange, Recurrence, Verdict, recurring_verdict},
+    escalation::{AlertChange, Recurrence, TriggerVerdict, recurring_verdict},
     ids::{Id, IncidentId},
-    incident::{Addition, Incident},
+    incident::{
+        TimelineAddition, Incident,
+        classification::{Confidence, IncidentType},
+    },
+    interface::Interface,
+    notification::RecordDeliveries,
     policy::Policy,
+    prevention::state::PreventionState,
     problems::Problem,
-    recurrence::issue::Issue,
+    recurrence::{event::EpisodeEvent, issue::Issue},
     redact::Redactions,
     report::{Check, Event, Remediation, Report, Resource, Workspace},
     steps::{
@@ -22,43 +27,42 @@ use super::{
         EvaluateEscalations, LogEvent, RecordRemediation, RecordRootCause, RecordVerification, ReopenIncident,
         ResolveEscalation, SuppressEscalation,
     },
-    sweep::{SeenRun, Told},
+    sweep::{EndedRun, OutputAccessAlert},
     time::Timestamp,
-    words::{Confidence, EpisodeEvent, IncidentType, Interface, PreventionState},
 };
 
-/// Version of the entry's shape, in every entry.
+/// Version of the entry format, contained in every entry.
 pub const ENTRY_VERSION: u32 = 1;
 
-/// What one row of `audit_log` says, as canonical JSON (RFC 8785) in its `entry` column.
+/// Content of one row of `audit_log`, stored as canonical JSON (RFC 8785) in its `entry` column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     pub version: u32,
     /// 1, 2, 3 … without gaps.
     pub seq: u64,
-    /// When the ledger took it.
+    /// Time at which the ledger recorded it.
     pub recorded_at: Timestamp,
-    /// Where it came in.
+    /// Interface that received the request.
     pub interface: Interface,
-    /// The id under which it is recorded once.
+    /// Id of the request. Each id is recorded once.
     pub request_id: Id,
     pub request: Request,
     pub facts: Facts,
 }
 
 impl Entry {
-    /// Canonical JSON: sorted keys, no white space, one spelling of every number.
+    /// Returns the entry as canonical JSON: sorted keys, no white space, normalised numbers.
     ///
     /// # Errors
-    /// Only if a value cannot be JSON at all, which parsing has excluded.
+    /// A value that cannot be serialised as JSON, which parsing excludes.
     pub fn canonical(&self) -> Result<String, serde_json::Error> {
         canonical(self)
     }
 
-    /// When what it decided about alerts counts: when somebody dealt with them, else when the ledger took it.
+    /// Returns the effective time of its decisions about alerts: the time given by the actor, else the time of recording.
     pub fn decided_at(&self) -> Timestamp {
-        let said = match &self.request {
+        let given = match &self.request {
             Request::AcknowledgeIncident(step) => step.at,
             Request::CloseIncident(step) => step.at,
             Request::AcknowledgeEscalation(step) => step.at,
@@ -66,20 +70,22 @@ impl Entry {
             Request::SuppressEscalation(step) => step.at,
             _ => None,
         };
-        said.unwrap_or(self.recorded_at)
+        given.unwrap_or(self.recorded_at)
     }
 
+    /// Parses the JSON text of an entry.
+    ///
     /// # Errors
-    /// When the text is not an entry of a version this binary knows.
+    /// A text that is not an entry of a known version.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
     }
 }
 
-/// RFC 8785.
+/// Returns a value as canonical JSON (RFC 8785).
 ///
 /// # Errors
-/// Only if a value cannot be JSON at all.
+/// A value that cannot be serialised as JSON.
 pub fn canonical(value: &impl Serialize) -> Result<String, serde_json::Error> {
     serde_json_canonicalizer::to_string(value)
 }
@@ -88,9 +94,9 @@ pub fn canonical(value: &impl Serialize) -> Result<String, serde_json::Error> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "body", rename_all = "snake_case")]
 pub enum Request {
-    /// An investigation handed in whole.
+    /// A complete report of an investigation.
     RecordReport(Box<Report>),
-    /// An incident that is logged step by step from here on.
+    /// A new incident that is logged step by step.
     OpenIncident(Box<Report>),
     LogEvent(LogEvent),
     AcknowledgeIncident(AcknowledgeIncident),
@@ -105,19 +111,19 @@ pub enum Request {
     AcknowledgeEscalation(AcknowledgeEscalation),
     ResolveEscalation(ResolveEscalation),
     SuppressEscalation(SuppressEscalation),
-    /// What a scan found out about one cause.
+    /// Result of a recurrence scan for one cause.
     EvaluateRecurrence(Box<EvaluateRecurrence>),
     AliasCauses(AliasCauses),
     AdoptPrevention(AdoptPrevention),
-    /// What the settings of a job were checked for, and what was found.
+    /// Results of the compliance checks of a job.
     RecordCompliance(Box<RecordCompliance>),
-    /// The digest of a week, or a revision of it.
+    /// Digest of a week, or a revision of it.
     RecordDigest(Box<RecordDigest>),
-    /// The runs of a workspace that a sweep found.
+    /// Job runs of a workspace that a sweep found.
     RecordJobRuns(Box<RecordJobRuns>),
-    /// What was sent to people, or is about to be.
+    /// Delivery steps of notifications.
     RecordDeliveries(Box<RecordDeliveries>),
-    /// An input that could not become a record.
+    /// An input that was rejected.
     RejectInput(Box<RejectInput>),
 }
 
@@ -134,7 +140,7 @@ requests_of_steps!(EscalateIncident, CloseIncident, ReopenIncident, CorrectEvent
 requests_of_steps!(AcknowledgeEscalation, ResolveEscalation, SuppressEscalation, AdoptPrevention);
 
 impl Request {
-    /// The request's name in `audit_log.request_kind`.
+    /// Returns the name of the request in `audit_log.request_kind`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RecordReport(_) => "record_report",
@@ -163,7 +169,7 @@ impl Request {
         }
     }
 
-    /// The incident it is about, unless it opens one or is about none.
+    /// Returns the incident of the request. `None` if it opens an incident or is not about one.
     pub fn incident_id(&self) -> Option<IncidentId> {
         match self {
             Self::RecordReport(_)
@@ -192,7 +198,7 @@ impl Request {
         }
     }
 
-    /// The ledger's row that it was computed from: it holds only as long as nothing of its kind was recorded since.
+    /// Returns the last ledger row from which the request was computed. Conflicting later rows make it stale.
     pub fn based_on(&self) -> Option<u64> {
         match self {
             Self::EvaluateRecurrence(evaluation) => Some(evaluation.based_on),
@@ -205,7 +211,7 @@ impl Request {
         }
     }
 
-    /// The request that goes before it: without that recorded it does not hold.
+    /// Returns the request that must be recorded before this one.
     pub fn after(&self) -> Option<&Id> {
         match self {
             Self::EvaluateRecurrence(evaluation) => evaluation.after.as_ref(),
@@ -213,7 +219,7 @@ impl Request {
         }
     }
 
-    /// Who asks.
+    /// Returns the actor of the request.
     pub fn actor(&self) -> &Id {
         match self {
             Self::RecordReport(report) | Self::OpenIncident(report) => &report.actor,
@@ -241,8 +247,8 @@ impl Request {
         }
     }
 
-    /// Whether this, computed before `other` was recorded, would say something else now.
-    pub fn overtaken_by(&self, other: &Self) -> bool {
+    /// Returns true if the request is stale after `other` was recorded, because it was computed without it.
+    pub fn conflicts_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::EvaluateRecurrence(own), Self::EvaluateRecurrence(other)) => own.cause == other.cause,
             (Self::RecordDigest(own), Self::RecordDigest(other)) => {
@@ -256,23 +262,23 @@ impl Request {
             (Self::RecordCompliance(own), Self::RecordCompliance(other)) => {
                 own.workspace.id == other.workspace.id && own.resource.id == other.resource.id
             }
-            // Somebody opened the incident about the job's settings, which holds these checks.
+            // The report opened an incident about the job's settings that already contains these checks.
             (Self::RecordCompliance(own), Self::RecordReport(report)) => {
                 report.incident.kind == IncidentType::ValidationGap
                     && report.workspace.id == own.workspace.id
                     && report.resources.iter().any(|resource| resource.id == own.resource.id)
             }
-            (Self::RecordDeliveries(own), Self::RecordDeliveries(other)) => own.overtaken_by_deliveries(other),
+            (Self::RecordDeliveries(own), Self::RecordDeliveries(other)) => own.conflicts_with_deliveries(other),
             (Self::RecordDeliveries(own), other) => other.incident_id().is_some_and(|id| own.decides_about(id)),
             (_, Self::RecordDeliveries(_)) => false,
-            // What counts as one cause changes what every scan finds. A digest tells it in a revision.
+            // Merged or split causes change the result of every scan. Digests show such changes in a revision.
             (Self::RecordDigest(_) | Self::RecordCompliance(_) | Self::RecordJobRuns(_), _)
             | (_, Self::RecordDigest(_) | Self::RecordCompliance(_) | Self::RecordJobRuns(_)) => false,
             _ => self.based_on().is_some() && other.based_on().is_some(),
         }
     }
 
-    /// The workspace it is about, where it is about no incident.
+    /// Returns the workspace of a request that is not about an incident.
     pub fn workspace_id(&self) -> Option<&Id> {
         match self {
             Self::RecordCompliance(request) => Some(&request.workspace.id),
@@ -281,7 +287,7 @@ impl Request {
         }
     }
 
-    /// Whether what is known of the incident itself may be another afterwards.
+    /// Returns true if the request may change the state of its incident.
     pub fn changes_incident(&self) -> bool {
         matches!(
             self,
@@ -299,52 +305,52 @@ impl Request {
     }
 }
 
-/// A scan looked at all occurrences of one cause.
+/// Request that records the result of a recurrence scan for one cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateRecurrence {
     pub actor: Id,
-    /// The incident at which the episode became one, whose alert this is; else the cause's latest incident.
+    /// Incident whose alert is evaluated: the one that started the episode, else the latest incident of the cause.
     pub incident_id: IncidentId,
-    /// The moment up to which incidents were looked at.
+    /// Time up to which incidents were included.
     pub as_of: Timestamp,
-    /// The ledger's last row that the scan saw.
+    /// Last ledger row that the scan read.
     pub based_on: u64,
-    /// Identity of the cause, after merges.
+    /// Fingerprint of the cause, after merges.
     pub cause: String,
-    /// How many occurrences make a cause recurring.
+    /// Number of occurrences that make a cause recurring.
     pub threshold: u32,
-    /// Within how many hours.
+    /// Length of the window, hours.
     pub window_hours: u32,
-    /// The most occurrences that ever fell within one window, where that was looked at.
+    /// Highest number of occurrences in one window, if it was computed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fullest: Option<u64>,
-    /// The request about the same cause that goes before it, of the same look: with it recorded, this one still holds.
+    /// Earlier request of the same scan about the same cause, which does not make this one stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Id>,
-    /// What became of an episode. `None`: there is none, or it is as it was.
+    /// Change of the episode. `None`: there is none, or it is unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<EpisodeChange>,
-    /// Preventive actions that were proposed by this, or turned out to work or not.
+    /// Preventive actions that are proposed, or whose effect was evaluated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prevention: Vec<PreventionChange>,
 }
 
-/// What became of an episode.
+/// Change of an episode.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpisodeChange {
     pub episode_id: Id,
     pub event: EpisodeEvent,
-    /// Why.
+    /// Reason of the change.
     pub reason: String,
-    /// The ledger's row with what was known of it before.
+    /// Ledger row of the previous change of the episode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follows: Option<u64>,
     pub issue: Issue,
 }
 
-/// A new state of a preventive action.
+/// New state of a preventive action.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreventionChange {
@@ -354,21 +360,21 @@ pub struct PreventionChange {
     pub note: Option<String>,
 }
 
-/// People declare causes to be one, or split them again.
+/// Request that merges causes or splits them again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AliasCauses {
     pub actor: Id,
     pub at: Timestamp,
-    /// Each cause and what it counts as from now on; itself after a split. What they count as is never an alias itself.
-    pub aliases: Vec<Alias>,
+    /// Causes and the cause that each counts as; the cause itself after a split. The target is never an alias.
+    pub aliases: Vec<CauseAlias>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The ledger's last row when the aliases were looked up.
+    /// Last ledger row when the aliases were read.
     pub based_on: u64,
 }
 
-/// The settings of a job were checked, and something else was found than before.
+/// Request that records changed results of the compliance checks of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordCompliance {
@@ -377,81 +383,82 @@ pub struct RecordCompliance {
     pub workspace: Workspace,
     /// The job.
     pub resource: Resource,
-    /// The incident about its settings. `None`: there is none, because nothing ever failed.
+    /// Incident about the job's settings. `None`: no check ever failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incident_id: Option<IncidentId>,
-    /// The ledger's last row when what was found before was looked up.
+    /// Last ledger row when the earlier results were read.
     pub based_on: u64,
-    /// All of what was checked.
+    /// Results of all checks.
     pub checks: Vec<Check>,
-    /// What it adds to the timeline of the incident.
+    /// Event for the timeline of the incident.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<Event>,
-    /// How to put right what fails.
+    /// Remediation of the failed checks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remediation: Vec<Remediation>,
 }
 
-/// The digest of a week was made.
+/// Request that records the digest of a week.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordDigest {
     pub actor: Id,
-    /// The ledger's last row when the revision before was looked up.
+    /// Last ledger row when the previous revision was read.
     pub based_on: u64,
     pub digest: Digest,
 }
 
-/// The runs that a sweep of a workspace found ended, and were not recorded so.
+/// Request that records finished job runs that a sweep of a workspace found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordJobRuns {
     pub actor: Id,
     pub workspace_id: Id,
-    /// From when on runs were listed.
+    /// Start of the swept time range.
     pub since: Timestamp,
-    /// When the sweep began.
+    /// Start of the sweep.
     pub until: Timestamp,
-    /// Another row follows with more runs of the same sweep. Without it, all that started before `until` is looked at.
+    /// True if another row follows with more runs of the same sweep. False in the last row: all runs that started before
+    /// `until` are recorded then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
-    /// The ledger's last row when it was looked up what is recorded.
+    /// Last ledger row when the recorded runs were read.
     pub based_on: u64,
-    /// The row that told last of runs of this workspace.
+    /// Previous ledger row with runs of this workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub follows: Option<u64>,
-    /// When people were last told that outputs may not be read.
+    /// Last notification that run outputs cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<Told>,
-    /// Those that were under way.
+    pub told: Option<OutputAccessAlert>,
+    /// Runs that were active.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub active: Vec<Id>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub runs: Vec<SeenRun>,
+    pub runs: Vec<EndedRun>,
 }
 
-/// An input that could not become a record, without its content.
+/// Request that records a rejected input, without its content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RejectInput {
     pub actor: Id,
-    /// Where it came from.
+    /// Source file.
     pub source: String,
-    /// Which line, where it is one of many in there.
+    /// Line of a document in a file with several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     /// SHA-256 of its bytes.
     pub input_hash: String,
-    /// Why.
+    /// Reasons of the rejection.
     pub problems: Vec<Problem>,
 }
 
-/// The acknowledgement: where a request stands in the ledger. The same for every time it is sent.
+/// Acknowledgement of a request: its position in the ledger. Sending the request again returns the same receipt.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Receipt {
     pub request_id: Id,
     pub incident_id: Option<IncidentId>,
-    /// Its row in the audit log.
+    /// Row in the audit log.
     pub seq: u64,
     pub recorded_at: Timestamp,
     pub entry_hash: String,
@@ -459,54 +466,54 @@ pub struct Receipt {
     pub request_hash: String,
 }
 
-/// One cause and what it counts as.
+/// A cause and the cause that it counts as.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Alias {
+pub struct CauseAlias {
     pub cause: String,
     pub counts_as: String,
 }
 
-/// What was decided when the request was taken.
+/// Facts that were decided when the request was recorded.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Facts {
-    /// The incident it opened or is about.
+    /// Incident that the request opened or is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incident_id: Option<IncidentId>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub finding: Option<Finding>,
-    /// What a step added to the timeline.
+    pub finding: Option<RootCauseFinding>,
+    /// Event that a step added to the timeline.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub event: Option<Addition>,
-    /// What is known of the incident after a step. A report says it itself.
+    pub event: Option<TimelineAddition>,
+    /// State of the incident after a step. For a report, it follows from the report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incident: Option<Box<Incident>>,
-    /// Every trigger that was evaluated, and every change of an alert.
+    /// Results of all evaluated triggers and changes of alerts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<AlertChange>,
-    /// How many secrets of which kind were taken out before anything was kept.
+    /// Number of redacted secrets, by kind.
     #[serde(default, skip_serializing_if = "Redactions::is_empty")]
     pub redactions: Redactions,
 }
 
-/// What the root-cause analysis amounts to.
+/// Finding of a root-cause analysis.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Finding {
+pub struct RootCauseFinding {
     /// `None`: the cause is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
-    /// The confidence that counts.
+    /// Effective confidence.
     pub confidence: Confidence,
-    /// Why it is not the one reported.
+    /// Why it differs from the reported confidence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence_forced_because: Option<String>,
 }
 
 impl EvaluateRecurrence {
-    /// Whether the cause recurs, as the escalation trigger sees it: as long as its episode is open.
-    pub fn verdict(&self, policy: &Policy) -> Verdict {
+    /// Returns the verdict of the recurring trigger. It holds while the episode is open.
+    pub fn verdict(&self, policy: &Policy) -> TriggerVerdict {
         let change = self.change.as_ref();
         let issue = change.map(|change| &change.issue);
         let holds = change.is_some_and(|change| change.event != EpisodeEvent::Closed);
@@ -524,7 +531,7 @@ impl EvaluateRecurrence {
             policy,
         );
         if let Some(change) = change.filter(|_| !holds) {
-            verdict.reason = format!("the episode is over: {}", change.reason);
+            verdict.reason = format!("the episode is closed: {}", change.reason);
         }
         verdict
     }

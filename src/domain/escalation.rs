@@ -1,44 +1,47 @@
-//! Escalation: which triggers hold for an incident, what becomes of their alerts, and what people are told.
+//! Escalation: evaluates triggers for an incident and decides the changes of its alerts.
 //!
-//! [`evaluate`] says what holds, [`step`] what that changes about an alert, [`Alert::after`] folds the changes back into
-//! the alert. Every evaluation gives a change, also when nothing fired, and says why. Sending is not done here: a change
-//! whose event is `fired` waits in the view `outbox`.
+//! [`evaluate`] returns the verdicts of the triggers, [`step`] the change of an alert that follows from a verdict, and
+//! [`Alert::after`] the alert after a change. Every evaluation gives a change with a reason, also when nothing fires.
+//! Notifications are not sent here: a change with the event `fired` puts them into the outbox.
 
 use super::{
-    entry::Finding,
+    check::Severity,
+    entry::RootCauseFinding,
+    escalation::trigger::Trigger,
     ids::{Id, IncidentId},
     policy::Policy,
     report::{Check, Rca, Report},
-    words::{Severity, Trigger},
 };
 
 mod alert;
 mod key;
 pub mod replay;
+pub mod status;
+pub mod trigger;
 mod triggers;
 mod wording;
 
-pub use alert::{Alert, AlertChange, Silence, acknowledge, resolve, step, suppress};
+pub use alert::{Alert, AlertChange, SuppressionReason, acknowledge, resolve, snooze, step};
 pub use key::dedup_key;
 pub use triggers::{Recurrence, recurring_verdict};
 
-/// What is known of an incident when its triggers are evaluated.
+/// Facts about an incident for the evaluation of its triggers.
 #[derive(Debug, Clone)]
-pub struct Subject<'a> {
+pub struct TriggerContext<'a> {
     pub incident_id: IncidentId,
     pub workspace_id: &'a Id,
-    /// The run it is about: of a job, or of a task.
+    /// Job run or task run that the incident is about.
     pub run: Option<&'a Id>,
-    /// `None`: no root-cause analysis yet.
-    pub finding: Option<&'a Finding>,
+    /// Finding. `None`: there is no root-cause analysis yet.
+    pub finding: Option<&'a RootCauseFinding>,
     pub rca: Option<&'a Rca>,
-    /// Every check that was made.
+    /// Results of all checks.
     pub checks: Vec<&'a Check>,
 }
 
-impl<'a> Subject<'a> {
-    /// An incident of which one report says everything.
-    pub fn of_report(incident_id: IncidentId, report: &'a Report, finding: Option<&'a Finding>) -> Self {
+impl<'a> TriggerContext<'a> {
+    /// Collects the facts from a report.
+    pub fn from_report(incident_id: IncidentId, report: &'a Report, finding: Option<&'a RootCauseFinding>) -> Self {
         let is_run = |kind: &Id| matches!(kind.as_str(), "job_run" | "task_run");
         Self {
             incident_id,
@@ -51,22 +54,22 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What an evaluation of one trigger said.
+/// Result of the evaluation of one trigger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct TriggerVerdict {
     pub trigger: Trigger,
     pub holds: bool,
-    /// How urgent it is when it holds.
+    /// Severity of the alert if the trigger holds.
     pub severity: Severity,
-    /// Why it holds, or does not; one line.
+    /// Why the trigger holds or does not hold; one line.
     pub reason: String,
-    /// What people are told when it holds, two or three lines.
+    /// Text for people if the trigger holds, two or three lines.
     pub message: Option<String>,
 }
 
-/// One verdict for every trigger that a single incident can pull, in this order: missing-evidence, partial-checks,
-/// security-finding, access-issue. Whether a cause is recurring takes more than one incident: [`recurring_verdict`].
-pub fn evaluate(subject: &Subject, policy: &Policy) -> Vec<Verdict> {
+/// Evaluates the triggers that depend on one incident, in this order: missing-evidence, partial-checks, security-finding,
+/// access-issue. The recurring trigger depends on several incidents: [`recurring_verdict`].
+pub fn evaluate(subject: &TriggerContext, policy: &Policy) -> Vec<TriggerVerdict> {
     vec![
         triggers::missing_evidence(subject, policy),
         triggers::partial_checks(subject, policy),

@@ -1,10 +1,10 @@
-//! Hosts.
+//! Local and remote hosts.
 
 use std::net::IpAddr;
 
 use url::Host;
 
-/// Whether what is sent to `host` stays on this machine, without asking anybody for addresses.
+/// Returns true if data sent to `host` stays on this machine. It resolves no names.
 pub fn is_local<S: AsRef<str>>(host: &Host<S>) -> bool {
     match host {
         Host::Domain(name) => name.as_ref().eq_ignore_ascii_case("localhost"),
@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_cannot_leave_this_machine_is_local() {
+    fn only_localhost_and_loopback_addresses_are_local() {
         for (text, expected) in [
             ("localhost", true),
             ("LocalHost", true),

@@ -1,4 +1,4 @@
-//! Ids. Each is its own type, so that none can stand where another belongs.
+//! Ids, each with its own type, so that they cannot be confused.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -6,14 +6,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{as_text::as_text, words::Trigger};
+use super::{as_text::as_text, escalation::trigger::Trigger};
 
-/// Lower-case hex of SHA-256, 64 characters.
+/// Returns the SHA-256 hash as lower-case hex, 64 characters.
 pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(bytes.as_ref()))
 }
 
-/// Lower-case hex.
+/// Returns bytes as lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
@@ -22,9 +22,9 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A name from outside that must identify something: 1 to 256 characters, not blank.
+/// An identifier from outside: 1 to 256 characters, not blank.
 ///
-/// Hostile characters are welcome, whoever prints it quotes it.
+/// It may contain any characters; the code that prints it must quote it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Id(String);
@@ -32,8 +32,10 @@ pub struct Id(String);
 impl Id {
     pub const MAX_CHARS: usize = 256;
 
+    /// Checks and wraps a text.
+    ///
     /// # Errors
-    /// Says what is wrong with the text: blank, or too long.
+    /// A blank or too long text.
     pub fn new(text: impl Into<String>) -> Result<Self, String> {
         let text = text.into();
         if text.trim().is_empty() {
@@ -84,15 +86,15 @@ impl JsonSchema for Id {
     }
 }
 
-/// `INC-1042`: short, sequential over the whole lake, given out by the ledger.
+/// Incident id, such as `INC-1042`: sequential in the lake, assigned by the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IncidentId(u64);
 
 impl IncidentId {
-    /// The first incident of a lake is `INC-1001`: four digits from the first day.
+    /// Offset of the ordinals: the first incident of a lake is `INC-1001`.
     const BASE: u64 = 1000;
 
-    /// `ordinal` counts the incidents of a lake from 1.
+    /// Creates the id of an incident from its ordinal in the lake, from 1.
     pub fn from_ordinal(ordinal: u64) -> Self {
         Self(Self::BASE + ordinal)
     }
@@ -108,7 +110,7 @@ impl fmt::Display for IncidentId {
     }
 }
 
-/// `17.3`: the third event of audit log row 17.
+/// Reference to an event, such as `17.3`: the third event of audit log row 17.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventRef {
     pub seq: u64,
@@ -150,8 +152,8 @@ impl FromStr for IncidentId {
 
 as_text!(IncidentId = r"^INC-[0-9]+$", EventRef = r"^[0-9]+\.[0-9]+$", AlertRef = r"^INC-[0-9]+/[a-z-]+(/[0-9a-f]+)?$");
 
-/// `INC-1042/missing-evidence`: the alert that a trigger raised about an incident. What follows a second `/`, as in a dedup
-/// key, is left out.
+/// Reference to an alert, such as `INC-1042/missing-evidence`: incident and trigger. Parsing ignores the part after a second
+/// `/`, so that a deduplication key is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AlertRef {
     pub incident_id: IncidentId,
@@ -174,16 +176,16 @@ impl FromStr for AlertRef {
         match (incident_id, trigger) {
             (Some(incident_id), Some(trigger)) => Ok(Self { incident_id, trigger: *trigger }),
             _ => Err(format!(
-                "{text:?} is not an alert, such as INC-1042/missing-evidence; `escalations list` prints them"
+                "{text:?} is not an alert, such as INC-1042/missing-evidence; `escalation list` prints them"
             )),
         }
     }
 }
 
-/// What the ledger looks a request up by: 16 hex digits of SHA-256 over its id.
+/// Look-up key of a request in the ledger: 16 hex digits of SHA-256 over its id.
 ///
-/// Evenly spread and short, so that statistics and Bloom filters on it are exact and small whatever ids people choose.
-/// A hit is confirmed against the id itself.
+/// The keys are short and evenly distributed, which keeps statistics and Bloom filters small and selective for any ids.
+/// A hit is confirmed by comparing the id itself.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct RequestKey(String);

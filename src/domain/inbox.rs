@@ -1,26 +1,26 @@
-//! What becomes of documents that anybody drops into an inbox.
+//! Results of ingesting documents from an inbox.
 
 use serde::Serialize;
 
 use super::{ids::Id, problems::Problem, time::Timestamp};
 
-/// Who puts aside what cannot become a record.
+/// Actor that records rejected inputs.
 pub const ACTOR: &str = "system:ingest";
 
-/// The id under which an input is put aside once, whoever finds it, under whatever name: it follows from the hash of its bytes,
-/// and from the line where it is one of many.
+/// Returns the request id of a rejected input. It follows from the hash of the bytes and the line number in a file with
+/// several documents, so each input is rejected once under any file name.
 ///
 /// # Errors
-/// When the hash is none.
+/// A hash that is too short.
 pub fn rejection_id(input_hash: &str, line: Option<u64>) -> Result<Id, String> {
-    let hash = input_hash.get(..32).ok_or_else(|| format!("{input_hash:?} is no hash"))?;
+    let hash = input_hash.get(..32).ok_or_else(|| format!("{input_hash:?} is not a hash"))?;
     Id::new(match line {
         Some(line) => format!("rejected-{hash}-{line}"),
         None => format!("rejected-{hash}"),
     })
 }
 
-/// Where a rejected input was: the file, and behind a colon the line, where it is one of many in there.
+/// Returns the location of a rejected input: the file, and the line of a document in a file with several.
 pub fn rejected_at(source: &str, line: Option<u64>) -> String {
     match line {
         Some(line) => format!("{source}:{line}"),
@@ -28,60 +28,60 @@ pub fn rejected_at(source: &str, line: Option<u64>) -> String {
     }
 }
 
-/// An id stands for one content. Of another that comes with it later nothing would be recorded, and nobody would know.
+/// Returns the problem of a document whose id was already recorded with different content.
 pub fn other_content(seq: u64) -> Problem {
     Problem {
         pointer: "/report_id".into(),
-        message: format!("was recorded before with another content, as row {seq} of the audit log"),
+        message: format!("was already recorded with different content, as row {seq} of the audit log"),
         hint: Some(
-            "give it a report_id of its own, or none; or add to what is recorded with `ops-runbook incident`".into(),
+            "give it its own report_id or none, or add to the recorded incident with `ops-runbook incident`".into(),
         ),
     }
 }
 
-/// Why an input did not become a record. Stands next to it, and is as redacted as what is recorded of it.
+/// Reasons why an input was rejected. The redacted text is stored in a file beside the input.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Rejection {
-    /// Where it came from.
+    /// Source file.
     pub source: String,
-    /// Which line, where it is one of many in there.
+    /// Line of a document in a file with several.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
     pub problems: Vec<Problem>,
     /// SHA-256 of its bytes.
     pub input_hash: String,
-    /// The row of the audit log that says so.
+    /// Row of the audit log with the rejection.
     pub audit_seq: u64,
     pub recorded_at: Timestamp,
 }
 
 impl Rejection {
-    /// As a file for people.
+    /// Returns the text of the file: indented JSON.
     ///
     /// # Errors
-    /// Only if a value cannot be JSON at all.
+    /// A value that cannot be serialised as JSON.
     pub fn text(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }
 }
 
-/// How many of what an ingest took, or left.
+/// Counts of one ingest run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Ingested {
+pub struct IngestResult {
     pub inbox: String,
-    /// Where the files of which everything was recorded or rejected line by line are.
+    /// Folder for processed files.
     pub done_in: String,
-    /// Where the rejected documents are, each with its reason.
+    /// Folder for rejected documents and their reasons.
     pub rejected_in: String,
     /// Files that were moved away.
     pub taken: u64,
-    /// Documents that became records.
+    /// Documents that were recorded.
     pub recorded: u64,
     /// Documents that had been recorded before.
     pub known: u64,
-    /// Documents that did not become records; each has its reason.
+    /// Documents that were rejected, each with a reason.
     pub rejected: u64,
-    /// Files that are left for the next time, because somebody may still be writing them.
+    /// Files that are deferred to the next run, because they may still be incomplete.
     pub waiting: u64,
     /// Files that cannot be read.
     pub unreadable: u64,
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_input_is_named_by_what_is_in_it_and_where_it_stands_among_many() {
+    fn a_rejection_id_follows_from_the_content_and_the_line() {
         let hash = "9f2c".repeat(16);
         assert_eq!(rejection_id(&hash, None).unwrap().as_str(), format!("rejected-{}", "9f2c".repeat(8)));
         assert_eq!(rejection_id(&hash, Some(7)).unwrap().as_str(), format!("rejected-{}-7", "9f2c".repeat(8)));

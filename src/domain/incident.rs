@@ -1,24 +1,30 @@
-//! An incident as its requests make it: what happened, where it stands, what may happen next.
+//! Incidents: their state, their timeline and the rules for requests.
 //!
-//! [`History`] is the fold of everything recorded about one incident. A request is decided against it ([`History::decide`])
-//! before it is recorded, and becomes part of it ([`History::apply`]) afterwards; replaying the ledger gives the same.
+//! [`History`] is the fold of all entries of one incident. A request is decided against it ([`History::decide`]) before it
+//! is recorded, and is applied to it ([`History::apply`]) afterwards. Replaying the ledger gives the same history.
 
+pub mod classification;
 mod history;
+pub mod timeline;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     decide,
-    entry::Finding,
+    entry::RootCauseFinding,
     ids::{EventRef, Id, IncidentId},
+    incident::{
+        classification::{IncidentType, Status},
+        timeline::EventKind,
+    },
+    remediation::RemediationResult,
     report::{Event, Report, Resource, Workspace},
     time::Timestamp,
-    words::{EventKind, IncidentType, RemediationResult, Status},
 };
 
 pub use history::{History, opening_facts};
 
-/// What is known of an incident from some request on.
+/// State of an incident after a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Incident {
@@ -29,7 +35,7 @@ pub struct Incident {
     pub title: String,
     pub reporter: Id,
     pub workspace: Workspace,
-    /// What was affected, the most important first.
+    /// Affected resources, the most important first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Resource>,
     pub reported_at: Timestamp,
@@ -37,29 +43,29 @@ pub struct Incident {
     pub impact_started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detected_at: Option<Timestamp>,
-    /// The first explicit ACK.
+    /// Time of the first explicit ACK.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged_at: Option<Timestamp>,
-    /// The first successful REMEDIATE or VERIFY.
+    /// Time of the first successful REMEDIATE or VERIFY.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mitigated_at: Option<Timestamp>,
-    /// The first CLOSE.
+    /// Time of the first CLOSE.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_resolved_at: Option<Timestamp>,
-    /// The CLOSE that ended the last open interval, of a resolved incident only.
+    /// Time of the CLOSE that ended the last open interval; only of a resolved incident.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
-    /// How often it was reopened.
+    /// Number of times it was reopened.
     pub reopened: i32,
-    /// Microseconds in all open intervals together, once it is resolved. `None` when one would be negative.
+    /// Sum of the open intervals of a resolved incident, microseconds. `None` if one is negative.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub open_micros: Option<i64>,
-    /// The root cause in the words of the latest finding.
+    /// Root cause as text, from the latest analysis.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_cause: Option<String>,
-    /// The latest finding.
+    /// Latest finding.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub finding: Option<Finding>,
+    pub finding: Option<RootCauseFinding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compliance_impact: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -67,7 +73,7 @@ pub struct Incident {
 }
 
 impl Incident {
-    /// The incident that a report opens.
+    /// Creates the state of an incident that a report opens.
     pub fn of(report: &Report) -> Self {
         let events = report_events(0, report);
         let incident = &report.incident;
@@ -93,11 +99,12 @@ impl Incident {
             compliance_impact: report.compliance_impact.clone(),
             lessons_learned: report.lessons_learned.clone(),
         };
-        opened.measure(&events);
+        opened.update_times(&events);
         opened
     }
 
-    /// Several incidents about one job run are one occurrence of their cause: a repair or a retry is no new failure.
+    /// Returns the key by which occurrences of a cause are counted. Incidents about one job run share a key, because a
+    /// repair or retry is not a new failure.
     pub fn occurrence_key(&self, id: IncidentId) -> String {
         match self.resources.iter().find(|resource| resource.kind.as_str() == "job_run") {
             Some(run) => format!("run {}/{}", self.workspace.id, run.id),
@@ -105,15 +112,15 @@ impl Incident {
         }
     }
 
-    /// [`resource_ids`].
+    /// Returns the ids of the resources and the workspace; see [`resource_ids`].
     pub fn resource_ids(&self) -> String {
         resource_ids(&self.resources, &self.workspace)
     }
 
-    /// Sets every time that follows from the events.
-    fn measure(&mut self, events: &[Logged]) {
+    /// Sets the times and durations that follow from the events.
+    fn update_times(&mut self, events: &[LoggedEvent]) {
         let counting = || events.iter().filter(|logged| logged.counts());
-        let first = |wanted: &dyn Fn(&Logged) -> bool| counting().filter(|l| wanted(l)).map(|l| l.event.at).min();
+        let first = |wanted: &dyn Fn(&LoggedEvent) -> bool| counting().filter(|l| wanted(l)).map(|l| l.event.at).min();
         self.acknowledged_at = first(&|logged| logged.event.kind == EventKind::Ack);
         self.mitigated_at = first(&|logged| logged.mitigates);
         let intervals = open_intervals(self.reported_at, events);
@@ -130,7 +137,7 @@ impl Incident {
     }
 }
 
-/// `kind_id=id` of each resource and the workspace's, as the audit log has it.
+/// Returns `kind_id=id` for each resource and for the workspace, in the format of the audit log.
 pub fn resource_ids(resources: &[Resource], workspace: &Workspace) -> String {
     let resources = resources.iter().filter(|resource| resource.kind.as_str() != "workspace");
     let mut ids: Vec<String> = resources.map(|resource| format!("{}_id={}", resource.kind, resource.id)).collect();
@@ -138,46 +145,46 @@ pub fn resource_ids(resources: &[Resource], workspace: &Workspace) -> String {
     ids.join(", ")
 }
 
-/// Stretches in which the incident was open, in order; the last has no end while it is. A CLOSE of something closed and a
-/// REOPEN of something open change nothing.
-fn open_intervals(reported_at: Timestamp, events: &[Logged]) -> Vec<(Timestamp, Option<Timestamp>)> {
-    let mut turns: Vec<&Logged> = events
+/// Returns the intervals in which the incident was open, in order. The last interval of an open incident has no end. A CLOSE
+/// of a closed incident and a REOPEN of an open one have no effect.
+fn open_intervals(reported_at: Timestamp, events: &[LoggedEvent]) -> Vec<(Timestamp, Option<Timestamp>)> {
+    let mut changes: Vec<&LoggedEvent> = events
         .iter()
         .filter(|logged| logged.counts() && matches!(logged.event.kind, EventKind::Close | EventKind::Reopen))
         .collect();
-    turns.sort_by_key(|logged| (logged.event.at, logged.at));
+    changes.sort_by_key(|logged| (logged.event.at, logged.at));
     let mut intervals = vec![(reported_at, None)];
-    for turn in turns {
+    for change in changes {
         let Some((_, end)) = intervals.last_mut() else { break };
-        match (turn.event.kind, &end) {
-            (EventKind::Close, None) => *end = Some(turn.event.at),
-            (EventKind::Reopen, Some(_)) => intervals.push((turn.event.at, None)),
+        match (change.event.kind, &end) {
+            (EventKind::Close, None) => *end = Some(change.event.at),
+            (EventKind::Reopen, Some(_)) => intervals.push((change.event.at, None)),
             _ => {}
         }
     }
     intervals
 }
 
-/// An event and what became of it.
+/// A timeline event with its corrections.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Logged {
+pub struct LoggedEvent {
     pub at: EventRef,
     pub event: Event,
-    /// It is a successful REMEDIATE or VERIFY.
+    /// True for a successful REMEDIATE or VERIFY.
     mitigates: bool,
-    /// Corrected or withdrawn by that event.
+    /// Event that corrected or withdrew it.
     superseded_by: Option<EventRef>,
-    /// It takes another back and says nothing itself.
+    /// True if it withdraws another event and has no content itself.
     withdrawal: bool,
     pub duplicate_of: Option<EventRef>,
 }
 
-impl Logged {
+impl LoggedEvent {
     fn counts(&self) -> bool {
         self.superseded_by.is_none() && self.duplicate_of.is_none() && !self.withdrawal
     }
 
-    fn says_the_same(&self, other: &Event) -> bool {
+    fn is_same_event(&self, other: &Event) -> bool {
         self.counts()
             && self.event.kind == other.kind
             && self.event.at == other.at
@@ -185,16 +192,16 @@ impl Logged {
     }
 }
 
-/// The events of a report. An event that stands there twice counts once. A report whose steps include a failed one does not
-/// say which of its REMEDIATE events succeeded: then none does.
-pub fn report_events(seq: u64, report: &Report) -> Vec<Logged> {
+/// Returns the events of a report. A repeated event counts once. If a remediation step of the report failed, it is unknown
+/// which REMEDIATE events succeeded, so none of its events mitigates.
+pub fn report_events(seq: u64, report: &Report) -> Vec<LoggedEvent> {
     let failed = report.remediation.iter().any(|step| step.result == Some(RemediationResult::Failed));
-    let mut events: Vec<Logged> = Vec::with_capacity(report.timeline.len());
+    let mut events: Vec<LoggedEvent> = Vec::with_capacity(report.timeline.len());
     for (ordinal, event) in (1..).zip(&report.timeline) {
         let mitigates = !failed && matches!(event.kind, EventKind::Remediate | EventKind::Verify);
         let at = EventRef { seq, ordinal };
-        let duplicate_of = events.iter().find(|earlier| earlier.says_the_same(event)).map(|earlier| earlier.at);
-        events.push(Logged {
+        let duplicate_of = events.iter().find(|earlier| earlier.is_same_event(event)).map(|earlier| earlier.at);
+        events.push(LoggedEvent {
             at,
             event: event.clone(),
             mitigates,
@@ -206,7 +213,7 @@ pub fn report_events(seq: u64, report: &Report) -> Vec<Logged> {
     events
 }
 
-/// Why a request cannot be recorded, and what could be.
+/// Reason why a request is not legal, with a hint about the legal requests.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
@@ -214,21 +221,21 @@ pub struct Refusal {
     pub hint: String,
 }
 
-/// What a step adds to the timeline.
+/// Event that a step adds to the timeline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Addition {
+pub struct TimelineAddition {
     pub event: Event,
-    /// It is a successful REMEDIATE or VERIFY.
+    /// True for a successful REMEDIATE or VERIFY.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mitigates: bool,
-    /// The event that it corrects or takes back.
+    /// Event that it corrects or withdraws.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<EventRef>,
-    /// It takes that event back.
+    /// True if it withdraws that event.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub withdrawn: bool,
-    /// The earlier event that says the same.
+    /// Earlier event with the same content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duplicate_of: Option<EventRef>,
 }

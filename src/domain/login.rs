@@ -1,14 +1,14 @@
-//! How a workspace is logged in to: the methods of authentication, and what a check of a login found.
+//! Authentication methods of a workspace, and the result of a login check.
 
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-/// A method of authentication, named as in the official SDKs. Declared in the order in which they are tried.
+/// An authentication method, named as in the official SDKs. The variants are in the order in which they are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(into = "&'static str")]
 pub enum Method {
-    /// A personal access token, or one that another program renews.
+    /// A personal access token, or a token that another program renews.
     Pat,
     /// The OAuth secret of a service principal.
     OauthM2m,
@@ -16,7 +16,7 @@ pub enum Method {
     DatabricksCli,
     /// An identity token of GitHub Actions.
     GithubOidc,
-    /// An identity token in a variable of the environment.
+    /// An identity token in an environment variable.
     EnvOidc,
     /// An identity token in a file.
     FileOidc,
@@ -72,23 +72,23 @@ impl FromStr for Method {
     }
 }
 
-/// What a check of a login found. Texts from outside are hostile.
+/// Result of a login check. Its texts come from outside and must be escaped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoginReport {
-    /// Its URL.
+    /// URL of the workspace.
     pub workspace: Option<String>,
-    /// Each setting that has a value, and where the value came from.
+    /// Each setting that has a value, and the source of the value.
     pub settings: Vec<(&'static str, String)>,
-    /// The method that gave a token.
+    /// The method that returned a token.
     pub method: Option<Method>,
-    /// Why the other methods were not used.
+    /// The methods that were not used, with the reasons.
     pub unused: Vec<(Method, String)>,
     pub user: Option<CurrentUser>,
-    /// What failed. `None`: the workspace answers.
+    /// The failure. `None`: the login works.
     pub problem: Option<LoginProblem>,
 }
 
-/// The identity that a workspace sees.
+/// The identity of the login in the workspace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CurrentUser {
     /// The e-mail address of a person, the application id of a service principal.
@@ -108,7 +108,7 @@ impl LoginReport {
         self.problem.is_none()
     }
 
-    /// Each text replaced by what `safe` makes of it.
+    /// Replaces each text by the result of `safe`.
     #[must_use]
     pub fn map_text(mut self, safe: impl Fn(&str) -> String) -> Self {
         self.workspace = self.workspace.as_deref().map(&safe);

@@ -1,7 +1,7 @@
-//! The policy: when a cause counts as recurring, which triggers escalate how urgently, how jobs are checked, and who is told.
+//! The policy: the recurrence threshold, the severity of each trigger, the compliance rules for jobs, and the notification routes.
 //!
-//! It comes from the configuration file; [`Policy::default`] is what holds without one. Whom nobody would be told about is
-//! never silent: [`Policy::gaps`] says so.
+//! It is read from the configuration file; [`Policy::default`] applies without one. [`Policy::gaps`] lists alerts that no route
+//! would deliver.
 
 use std::collections::BTreeMap;
 
@@ -10,62 +10,65 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
+    check::Severity,
     entry::canonical,
+    escalation::trigger::Trigger,
     ids::{Id, sha256_hex},
+    notification::channel::ChannelKind,
     problems::Problem,
-    words::{ChannelKind, Severity, Trigger},
 };
 
-pub mod comply;
-pub mod delivery;
+pub mod compliance;
+pub mod notification;
+pub mod file;
 mod read;
-mod read_delivery;
+mod read_notification;
 mod reader;
 
-/// What a configuration file says, with the defaults where it is silent.
+/// The settings of a configuration file. Settings that the file omits have their defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Policy {
-    pub recurring: Recurring,
-    pub escalation: Escalation,
-    pub digest: Digest,
-    pub comply: comply::Comply,
-    pub delivery: delivery::Delivery,
-    /// `None`: no mail can be sent.
-    pub smtp: Option<delivery::Smtp>,
-    /// All that are under way count.
-    pub maintenance: Vec<delivery::Maintenance>,
-    /// By name.
+    pub recurring: RecurrencePolicy,
+    pub escalation: EscalationPolicy,
+    pub digest: DigestPolicy,
+    pub comply: compliance::CompliancePolicy,
+    pub delivery: notification::DeliveryPolicy,
+    /// Mail server. `None`: no mail can be sent.
+    pub smtp: Option<notification::Smtp>,
+    /// All windows that are active at a time apply.
+    pub maintenance: Vec<notification::MaintenanceWindow>,
+    /// Channels by name.
     pub channels: BTreeMap<Id, Channel>,
-    /// All that match count.
+    /// All routes that match an alert apply.
     pub routes: Vec<Route>,
 }
 
-/// When a cause counts as recurring.
+/// Threshold at which a cause counts as recurring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Recurring {
+pub struct RecurrencePolicy {
     /// Distinct incidents, 2 or more.
     pub threshold: u32,
-    /// Hours in which they happen, ends inclusive: 1 to 8,760.
+    /// Window in hours, ends inclusive: 1 to 8,760.
     pub window_hours: u32,
 }
 
-impl Default for Recurring {
+impl Default for RecurrencePolicy {
     fn default() -> Self {
         Self { threshold: 3, window_hours: 168 }
     }
 }
 
-/// How the weekly digest is made, and who gets it.
+/// Time zone and recipients of the weekly digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Digest {
-    /// The zone its weeks, days and hours are in.
+pub struct DigestPolicy {
+    /// Time zone of its weeks, days and hours.
     #[serde(serialize_with = "zone_name")]
     pub time_zone: Tz,
     /// Names of channels that exist.
     pub channels: Vec<Id>,
 }
 
-impl Default for Digest {
+impl Default for DigestPolicy {
     fn default() -> Self {
         Self { time_zone: Tz::UTC, channels: Vec::new() }
     }
@@ -75,40 +78,40 @@ fn zone_name<S: Serializer>(zone: &Tz, serializer: S) -> Result<S::Ok, S::Error>
     serializer.serialize_str(zone.name())
 }
 
-/// When a trigger holds.
+/// Conditions of the escalation triggers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Escalation {
-    /// Strictly more than so many percent of the checks PARTIAL: 0 to 99.
+pub struct EscalationPolicy {
+    /// The partial-checks trigger holds when more than this percentage of checks is PARTIAL: 0 to 99.
     pub partial_checks_percent: u32,
-    /// Categories of checks that are about security, in any case.
+    /// Categories of checks that are about security; case is ignored.
     pub security_categories: Vec<String>,
-    /// Kinds of evidence that a tool retrieves, so that their absence is an access issue.
+    /// Kinds of evidence that a tool retrieves. If such evidence is missing, it is an access issue.
     pub retrievable_evidence: Vec<String>,
-    pub missing_evidence: Rule,
-    pub partial_checks: Rule,
-    pub security_finding: Rule,
-    pub recurring: Rule,
-    pub access_issue: Rule,
+    pub missing_evidence: TriggerRule,
+    pub partial_checks: TriggerRule,
+    pub security_finding: TriggerRule,
+    pub recurring: TriggerRule,
+    pub access_issue: TriggerRule,
 }
 
-/// What a trigger that holds leads to.
+/// Severity and cool-down of one trigger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Rule {
+pub struct TriggerRule {
     pub severity: Severity,
-    /// After people were told about an alert that is over, they are not told about it again for so many minutes.
+    /// Minutes after the last notification of a resolved alert during which the same alert is suppressed.
     pub cool_down_minutes: u32,
-    /// A disabled trigger is evaluated and recorded, and never holds.
+    /// A disabled trigger is evaluated and recorded, but never holds.
     pub enabled: bool,
 }
 
-impl Default for Escalation {
+impl Default for EscalationPolicy {
     fn default() -> Self {
-        let rule = |severity, cool_down_minutes| Rule { severity, cool_down_minutes, enabled: true };
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let rule = |severity, cool_down_minutes| TriggerRule { severity, cool_down_minutes, enabled: true };
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         Self {
             partial_checks_percent: 50,
-            security_categories: words(&["Security"]),
-            retrievable_evidence: words(&[
+            security_categories: texts(&["Security"]),
+            retrievable_evidence: texts(&[
                 "run_output",
                 "notebook_source",
                 "notebook",
@@ -126,8 +129,8 @@ impl Default for Escalation {
     }
 }
 
-impl Escalation {
-    pub fn rule(&self, trigger: Trigger) -> &Rule {
+impl EscalationPolicy {
+    pub fn rule(&self, trigger: Trigger) -> &TriggerRule {
         match trigger {
             Trigger::MissingEvidence => &self.missing_evidence,
             Trigger::PartialChecks => &self.partial_checks,
@@ -137,7 +140,7 @@ impl Escalation {
         }
     }
 
-    fn rule_mut(&mut self, trigger: Trigger) -> &mut Rule {
+    fn rule_mut(&mut self, trigger: Trigger) -> &mut TriggerRule {
         match trigger {
             Trigger::MissingEvidence => &mut self.missing_evidence,
             Trigger::PartialChecks => &mut self.partial_checks,
@@ -148,74 +151,75 @@ impl Escalation {
     }
 }
 
-/// A way to reach people. Holds no secret.
+/// A notification channel. It holds references to secrets, never secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Channel {
     pub kind: ChannelKind,
-    /// The service, the #channel, the addresses, comma-separated. `None`: nobody gets what is sent there.
+    /// Recipient: a service, a #channel, or comma-separated addresses. `None`: the channel has no recipient.
     pub to: Option<String>,
     #[serde(flatten)]
-    pub reach: delivery::Reach,
+    pub connection: notification::ChannelConnection,
 }
 
-/// Which alerts go to which channels.
+/// Rule that sends alerts to channels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Route {
     pub triggers: Vec<Trigger>,
     pub severities: Vec<Severity>,
     /// Names of channels that exist.
     pub channels: Vec<Id>,
-    /// Only what nobody acknowledged for so many minutes. `None`: at once.
+    /// The route applies to alerts that were not acknowledged for this many minutes. `None`: it applies at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unacknowledged_minutes: Option<u32>,
 }
 
-/// Where an alert goes, as it is kept with the alert.
+/// Destination of an alert, as it is stored with the alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Destination {
     pub channel: Id,
     pub kind: ChannelKind,
-    /// `None`: the channel has no recipient, nobody is told.
+    /// Recipient. `None`: the channel has no recipient and the alert is not delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// Only if nobody acknowledged it for so many minutes.
+    /// The destination applies if the alert was not acknowledged for this many minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unacknowledged_minutes: Option<u32>,
 }
 
 impl Destination {
-    /// Somebody is told as soon as the alert fires.
-    fn is_at_once(&self) -> bool {
+    /// Returns true if a recipient is notified as soon as the alert fires.
+    fn is_immediate(&self) -> bool {
         self.to.is_some() && self.unacknowledged_minutes.is_none()
     }
 }
 
-/// Who would be told if a trigger held.
+/// Destinations of the alert that a trigger would raise.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ToldIf {
+pub struct TriggerRouting {
     pub trigger: Trigger,
     pub severity: Severity,
     /// A disabled trigger never holds.
     pub enabled: bool,
     pub cool_down_minutes: u32,
-    /// Routes that match, by their place in the file, from 1.
+    /// Numbers of the matching routes in the order of the file, from 1.
     pub routes: Vec<u32>,
     pub destinations: Vec<Destination>,
 }
 
 impl Policy {
-    /// Reads a configuration file, TOML.
+    /// Parses a configuration file in TOML.
     ///
     /// # Errors
-    /// Every problem there is, in the order of the file, each with its line. None holds a secret.
+    /// All problems in the order of the file, each with its line. No problem contains a secret.
     pub fn parse(toml: &str) -> Result<Self, Vec<Problem>> {
         read::policy(toml)
     }
 
-    /// Names this policy in records: 16 hex digits of SHA-256 over its canonical JSON, defaults included.
-    pub fn digest(&self) -> String {
-        let mut digest = sha256_hex(canonical(self).expect("words, numbers and lists of them are JSON"));
+    /// Returns the fingerprint that identifies this policy in records: the first 16 hex digits of SHA-256 over its canonical JSON,
+    /// defaults included.
+    pub fn fingerprint(&self) -> String {
+        let mut digest = sha256_hex(canonical(self).expect("a policy is serialisable as JSON"));
         digest.truncate(16);
         digest
     }
@@ -232,8 +236,8 @@ impl Policy {
         self.escalation.rule(trigger).enabled
     }
 
-    /// Every channel of every matching route, each once for every time after which it is told, in the order of the file.
-    /// Empty: no route matches.
+    /// Returns the channels of all matching routes in the order of the file. A channel appears once for each delay. Empty: no
+    /// route matches.
     pub fn destinations(&self, trigger: Trigger, severity: Severity) -> Vec<Destination> {
         let mut destinations: Vec<Destination> = Vec::new();
         for route in self.routes.iter().filter(|route| route.matches(trigger, severity)) {
@@ -250,11 +254,11 @@ impl Policy {
         destinations
     }
 
-    /// Who would be told if `trigger` held, as urgent as the policy says, or as `severity` does.
-    pub fn told_if(&self, trigger: Trigger, severity: Option<Severity>) -> ToldIf {
+    /// Returns the destinations of the alert that `trigger` would raise, with the severity of the policy or the given one.
+    pub fn routing(&self, trigger: Trigger, severity: Option<Severity>) -> TriggerRouting {
         let severity = severity.unwrap_or_else(|| self.severity(trigger));
         let matching = |(number, route): (u32, &Route)| route.matches(trigger, severity).then_some(number);
-        ToldIf {
+        TriggerRouting {
             trigger,
             severity,
             enabled: self.enabled(trigger),
@@ -264,7 +268,7 @@ impl Policy {
         }
     }
 
-    /// Whom nobody would be told about, and channels that reach nobody; one sentence each.
+    /// Returns one sentence for each alert that no route delivers and for each channel that is not usable.
     pub fn gaps(&self) -> Vec<String> {
         let mut gaps = Vec::new();
         for &trigger in Trigger::ALL.iter().filter(|trigger| self.enabled(**trigger)) {
@@ -272,19 +276,19 @@ impl Policy {
             let destinations = self.destinations(trigger, severity);
             if destinations.is_empty() {
                 gaps.push(format!(
-                    "nobody is told about {severity} {trigger}: no route matches; add [[routes]] to ops-runbook.toml"
+                    "{severity} {trigger} alerts are not delivered: no route matches; add [[routes]] to ops-runbook.toml"
                 ));
             } else if destinations.iter().all(|destination| destination.to.is_none()) {
                 let mut names: Vec<_> = destinations.iter().map(|destination| destination.channel.as_str()).collect();
                 names.dedup();
                 gaps.push(format!(
-                    "nobody is told about {severity} {trigger}: its routes lead to {} only, without a recipient",
+                    "{severity} {trigger} alerts are not delivered: the routes use only channels without a recipient: {}",
                     names.join(", ")
                 ));
-            } else if !destinations.iter().any(Destination::is_at_once) {
+            } else if !destinations.iter().any(Destination::is_immediate) {
                 gaps.push(format!(
-                    "nobody is told about {severity} {trigger} at once: every route that leads to somebody waits for \
-                     unacknowledged_minutes; add one without to [[routes]]"
+                    "{severity} {trigger} alerts are not delivered at once: every route with a recipient has \
+                     unacknowledged_minutes; add a route without it to [[routes]]"
                 ));
             }
         }
@@ -295,27 +299,27 @@ impl Policy {
                     channel.kind
                 ));
             }
-            let told = self.routes.iter().flat_map(|route| &route.channels).chain(&self.digest.channels);
-            if !told.chain(&self.delivery.undelivered).any(|told| told == name) {
+            let used = self.routes.iter().flat_map(|route| &route.channels).chain(&self.digest.channels);
+            if !used.chain(&self.delivery.undelivered).any(|used| used == name) {
                 gaps.push(format!("channel {name} ({}) is on no route; name it in [[routes]]", channel.kind));
             }
         }
         gaps
     }
 
-    /// Channels over which nothing can be sent as things are configured; one sentence each.
+    /// Returns one sentence for each channel whose configuration is incomplete.
     pub fn unreachable(&self) -> Vec<String> {
         let mut missing = Vec::new();
         for (name, channel) in self.channels.iter().filter(|(_, channel)| channel.to.is_some()) {
             let lacks = match channel.kind {
-                ChannelKind::Pagerduty if channel.reach.secret.is_none() => "its routing key: `secret`",
-                ChannelKind::Slack if channel.reach.secret.is_none() => "its webhook URL or bot token: `secret`",
-                ChannelKind::Teams if channel.reach.secret.is_none() => "its webhook URL: `secret`",
-                ChannelKind::Webhook if channel.reach.url.is_none() => "its address: `url`",
+                ChannelKind::Pagerduty if channel.connection.secret.is_none() => "its routing key: `secret`",
+                ChannelKind::Slack if channel.connection.secret.is_none() => "its webhook URL or bot token: `secret`",
+                ChannelKind::Teams if channel.connection.secret.is_none() => "its webhook URL: `secret`",
+                ChannelKind::Webhook if channel.connection.url.is_none() => "its address: `url`",
                 ChannelKind::Email if self.smtp.is_none() => "a mail server: [smtp]",
                 _ => continue,
             };
-            missing.push(format!("channel {name} ({}) cannot be reached; set {lacks}", channel.kind));
+            missing.push(format!("channel {name} ({}) is not configured completely; set {lacks}", channel.kind));
         }
         missing
     }

@@ -1,9 +1,10 @@
-//! Prevention: what keeps a cause from coming back, and whether it did.
+//! Prevention: actions that prevent a cause from recurring, and their effect.
 //!
-//! Advice comes from a [`catalog`] and aims at surfaces that exist. A cluster policy can't hold task settings, so retries
-//! and timeouts are never advised as one.
+//! Recommendations come from a [`catalog`] of actions for existing surfaces. A cluster policy cannot contain task settings, so it
+//! is never recommended for retries and timeouts.
 
 pub mod catalog;
+pub mod state;
 
 use std::sync::LazyLock;
 
@@ -16,29 +17,29 @@ pub use catalog::policy_template;
 use super::{
     cause,
     ids::IncidentId,
-    recurrence::{Alias, Occurrence, Rule, current_aliases, pattern::Attributes},
+    prevention::state::PreventionState,
+    recurrence::{CauseMapping, Occurrence, RecurrenceRule, current_aliases, pattern::Attributes},
     time::Timestamp,
-    words::PreventionState,
 };
 
-/// Where a preventive action is put in place.
+/// Place in which a preventive action is implemented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Surface {
-    /// A resource file of a bundle, or a check of it before it is deployed.
+    /// A resource file of a bundle, or a check before its deployment.
     BundleYaml,
-    /// Settings of a job, as the Jobs API spells them.
+    /// Job settings of the Jobs API.
     JobSettings,
-    /// A check of live settings that runs on a schedule and prints what breaks the rule.
+    /// A scheduled check of live settings that prints violations.
     SweepRule,
-    /// `health` and notifications of a job.
+    /// `health` and notification settings of a job.
     HealthRule,
-    /// The definition of a compute policy: attributes of the Clusters API only.
+    /// The definition of a cluster policy, which can contain only attributes of the Clusters API.
     ClusterPolicy,
 }
 
 impl Surface {
-    /// For people.
+    /// Returns the name of the surface in texts for people.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BundleYaml => "bundle YAML",
@@ -50,7 +51,7 @@ impl Surface {
     }
 }
 
-/// What a cause is about, as far as the catalogue can tell.
+/// Topic of a cause in the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
     Retries,
@@ -68,7 +69,7 @@ pub enum Topic {
     Generic,
 }
 
-/// An action as an alert recommends it.
+/// A preventive action that an alert recommends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecommendedAction {
@@ -78,7 +79,7 @@ pub struct RecommendedAction {
     pub surface: Surface,
     /// Text for the surface.
     pub snippet: String,
-    /// How far it has come against this cause.
+    /// State of the action against this cause.
     pub state: PreventionState,
 }
 
@@ -87,15 +88,15 @@ pub struct RecommendedAction {
 #[serde(deny_unknown_fields)]
 pub struct PolicyTemplate {
     pub surface: Surface,
-    /// Which part of the surface the definition is, such as `fields of each task`.
+    /// Part of the surface that the definition belongs to, such as `fields of each task`.
     pub part: String,
     pub definition: Value,
 }
 
-/// What is needed of a row of `preventive_actions`.
+/// The columns of a `preventive_actions` row that prevention needs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Step {
-    /// As it was recorded; causes that were merged since count as one.
+pub struct PreventionStep {
+    /// The cause as it was recorded; causes that were merged since then count as one.
     #[serde(rename = "cause_fingerprint")]
     pub cause: String,
     pub seq: u64,
@@ -105,7 +106,7 @@ pub struct Step {
     pub occurred_at: Timestamp,
 }
 
-/// An adopted action that did not keep the cause away.
+/// An adopted action after which the cause recurred.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecurredAfter {
@@ -118,7 +119,7 @@ pub struct RecurredAfter {
     pub first_incident_id: IncidentId,
 }
 
-/// A new state of an action.
+/// A state change of a preventive action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advance {
     pub action: String,
@@ -126,14 +127,14 @@ pub struct Advance {
     pub note: String,
 }
 
-/// What a cause is about: by its code, else by its words, else by attributes of the resource that explain it.
-pub fn recognise(code: Option<&str>, words: &str, attributes: Option<&Attributes>) -> Topic {
+/// Returns the topic of a cause by its code, else by its text, else by attributes of the resource.
+pub fn recognise(code: Option<&str>, cause_text: &str, attributes: Option<&Attributes>) -> Topic {
     let by_text = |text: &str| {
         let text = format!(" {}", cause::normalise(text).replace('_', " "));
-        TOPICS.iter().find(|(_, words)| words.is_match(&text)).map(|(topic, _)| *topic)
+        TOPICS.iter().find(|(_, pattern)| pattern.is_match(&text)).map(|(topic, _)| *topic)
     };
     let is_zero = |name: &str| attributes.and_then(|attributes| attributes.get(name)).is_some_and(|value| value == "0");
-    code.and_then(|code| by_text(&code.replace(['-', '.', ':', '/'], " "))).or_else(|| by_text(words)).unwrap_or_else(
+    code.and_then(|code| by_text(&code.replace(['-', '.', ':', '/'], " "))).or_else(|| by_text(cause_text)).unwrap_or_else(
         || match (is_zero("max_retries"), is_zero("timeout_seconds")) {
             (true, _) => Topic::Retries,
             (_, true) => Topic::Timeouts,
@@ -142,7 +143,7 @@ pub fn recognise(code: Option<&str>, words: &str, attributes: Option<&Attributes
     )
 }
 
-/// The first that matches counts, so what is told more exactly stands first. Digits are masked in what is matched.
+/// Patterns of the topics. The first match counts, so specific patterns come first. Digits are masked in the text.
 static TOPICS: LazyLock<Vec<(Topic, Regex)>> = LazyLock::new(|| {
     [
         (Topic::Upstream, " (max retries exceeded|retries exhausted)"),
@@ -159,12 +160,12 @@ static TOPICS: LazyLock<Vec<(Topic, Regex)>> = LazyLock::new(|| {
         (Topic::Data, " (data|file|files|partition|table|input|source) .*(missing|late|delayed|not found|not there|empty|stale|not arrived)| (missing|late|stale|empty) (data|file|files|input|partition|table)| backlog"),
     ]
     .into_iter()
-    .map(|(topic, words)| (topic, Regex::new(words).expect("a valid expression")))
+    .map(|(topic, pattern)| (topic, Regex::new(pattern).expect("a valid expression")))
     .collect()
 });
 
-/// The catalogue's actions on a topic, with the latest recorded state of each; what nobody recorded yet is proposed.
-pub fn recommended(topic: Topic, steps: &[Step]) -> Vec<RecommendedAction> {
+/// Returns the actions of the catalogue for a topic with their latest recorded state; the default state is proposed.
+pub fn recommended(topic: Topic, steps: &[PreventionStep]) -> Vec<RecommendedAction> {
     catalog::ACTIONS
         .iter()
         .filter(|action| action.topics.contains(&topic))
@@ -178,12 +179,12 @@ pub fn recommended(topic: Topic, steps: &[Step]) -> Vec<RecommendedAction> {
         .collect()
 }
 
-fn latest<'a>(steps: &'a [Step], action: &str) -> Option<&'a Step> {
+fn latest<'a>(steps: &'a [PreventionStep], action: &str) -> Option<&'a PreventionStep> {
     steps.iter().filter(|step| step.action == action).max_by_key(|step| (step.seq, step.ordinal))
 }
 
-/// When an action was put in place last, if it is not merely proposed (again).
-fn adopted_at(steps: &[Step], action: &str) -> Option<Timestamp> {
+/// Returns the time of the last adoption of an action, unless its current state is proposed.
+fn adopted_at(steps: &[PreventionStep], action: &str) -> Option<Timestamp> {
     if latest(steps, action)?.state == PreventionState::Proposed {
         return None;
     }
@@ -191,21 +192,21 @@ fn adopted_at(steps: &[Step], action: &str) -> Option<Timestamp> {
     adoptions.max_by_key(|step| (step.seq, step.ordinal)).map(|step| step.occurred_at)
 }
 
-/// When the first of the actions that count as adopted was put in place.
-pub fn first_adoption(steps: &[Step]) -> Option<Timestamp> {
+/// Returns the earliest adoption time of the adopted actions.
+pub fn first_adoption(steps: &[PreventionStep]) -> Option<Timestamp> {
     names(steps).into_iter().filter_map(|action| adopted_at(steps, action)).min()
 }
 
-/// The steps against `cause` and the causes that count as it by today's aliases.
-pub fn steps_against(cause: &str, steps: &[Step], aliases: &[Alias]) -> Vec<Step> {
+/// Returns the steps against `cause` and against causes that count as it by the current aliases.
+pub fn steps_against(cause: &str, steps: &[PreventionStep], aliases: &[CauseMapping]) -> Vec<PreventionStep> {
     let current = current_aliases(aliases);
-    let counts_as = |step: &&Step| current.get(step.cause.as_str()).copied().unwrap_or(&step.cause) == cause;
+    let counts_as = |step: &&PreventionStep| current.get(step.cause.as_str()).copied().unwrap_or(&step.cause) == cause;
     steps.iter().filter(counts_as).cloned().collect()
 }
 
-/// Names of all actions, each once, in the order in which they were recorded first.
-fn names(steps: &[Step]) -> Vec<&str> {
-    let mut sorted: Vec<&Step> = steps.iter().collect();
+/// Returns the names of all actions in the order of their first record.
+fn names(steps: &[PreventionStep]) -> Vec<&str> {
+    let mut sorted: Vec<&PreventionStep> = steps.iter().collect();
     sorted.sort_by_key(|step| (step.seq, step.ordinal));
     let mut names: Vec<&str> = Vec::new();
     for step in sorted {
@@ -216,8 +217,8 @@ fn names(steps: &[Step]) -> Vec<&str> {
     names
 }
 
-/// The adopted actions after whose adoption there were occurrences. `steps` and `occurrences` are those of one cause.
-pub fn recurred_after(steps: &[Step], occurrences: &[Occurrence]) -> Vec<RecurredAfter> {
+/// Returns the adopted actions with occurrences after their adoption. `steps` and `occurrences` are those of one cause.
+pub fn recurred_after(steps: &[PreventionStep], occurrences: &[Occurrence]) -> Vec<RecurredAfter> {
     let mut found = Vec::new();
     for action in names(steps) {
         let Some(adopted_at) = adopted_at(steps, action) else { continue };
@@ -235,22 +236,22 @@ pub fn recurred_after(steps: &[Step], occurrences: &[Occurrence]) -> Vec<Recurre
     found
 }
 
-/// The actions whose state is not what it should be at `as_of`, with that state: recurred when the cause came after the
-/// adoption, effective when a whole window went by without. `steps` and `occurrences` are those of one cause.
-pub fn advance(steps: &[Step], occurrences: &[Occurrence], as_of: Timestamp, rule: Rule) -> Vec<Advance> {
+/// Returns the state changes of actions that are due at `as_of`: recurred if the cause occurred after the adoption, effective if a
+/// whole window passed without it. `steps` and `occurrences` are those of one cause.
+pub fn advance(steps: &[PreventionStep], occurrences: &[Occurrence], as_of: Timestamp, rule: RecurrenceRule) -> Vec<Advance> {
     let known: Vec<Occurrence> = occurrences.iter().filter(|one| one.occurred_at <= as_of).cloned().collect();
     let recurred = recurred_after(steps, &known);
     let mut advances = Vec::new();
     for action in names(steps) {
         let Some(adopted_at) = adopted_at(steps, action).filter(|adopted| *adopted <= as_of) else { continue };
         let (state, note) = match recurred.iter().find(|recurred| recurred.action == action) {
-            Some(again) => (
+            Some(found) => (
                 PreventionState::Recurred,
-                format!("{} came at {}, after it was adopted at {adopted_at}", again.first_incident_id, again.first_at),
+                format!("{} occurred at {}, after the adoption at {adopted_at}", found.first_incident_id, found.first_at),
             ),
             None if !rule.spans(adopted_at, as_of) => (
                 PreventionState::Effective,
-                format!("no occurrence within {} h after it was adopted at {adopted_at}", rule.window_hours),
+                format!("no occurrence within {} h after the adoption at {adopted_at}", rule.window_hours),
             ),
             None => continue,
         };

@@ -1,4 +1,4 @@
-//! Reading a report, and saying everything that is wrong with it at once.
+//! Parses reports and reports all of their problems at once.
 
 use std::fmt;
 
@@ -22,18 +22,18 @@ pub use schema::report_schema;
 pub(super) use schema::{did_you_mean, with_article};
 pub use step::{parse_question, parse_step};
 
-/// Nobody reads more; a hostile document could have millions.
+/// Maximum number of listed problems; a hostile document could have millions.
 const MAX_PROBLEMS: usize = 100;
 
-/// One thing that is wrong with a document. Never contains a secret.
+/// A problem of a document. It never contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Problem {
-    /// RFC 6901; empty for the whole document.
+    /// JSON pointer (RFC 6901) to the value; empty for the whole document.
     pub pointer: String,
-    /// What is wrong there.
+    /// Description of the problem.
     pub message: String,
-    /// What to do about it.
+    /// Advice for a correction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -44,7 +44,7 @@ impl Problem {
     }
 }
 
-/// `/incident/reported_at: is missing (hint: …)`, on one line and safe for a terminal whatever the document says.
+/// `/incident/reported_at: is missing (hint: …)`, on one line and escaped for a terminal.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.pointer.as_str() {
@@ -59,30 +59,30 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A value from a document, cut to some 60 characters and escaped.
+/// Quotes a value of a document, cut to 60 characters and escaped.
 pub(super) fn quote(text: &str) -> String {
     format!("{:?}", cut(text, 60))
 }
 
-/// The beginning of a text, with `…` where something is missing.
-pub fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
+/// Cuts a text to `max_chars` characters and marks the cut with `…`.
+pub fn cut(text: &str, max_chars: usize) -> String {
+    match text.char_indices().nth(max_chars) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
 }
 
-/// Reads one report: redacts, then checks its shape and its meaning.
+/// Parses one report: redacts it, then checks its schema and its values.
 ///
 /// # Errors
-/// Every problem there is, in the order of the document.
+/// All problems, in the order of the document.
 pub fn parse_report(bytes: &[u8], redactor: &Redactor, now: Timestamp) -> Result<(Report, Redactions), Vec<Problem>> {
-    let document::Document { mut value, duplicates } = read(bytes).map_err(|problem| vec![problem])?;
+    let document::ParsedDocument { mut value, duplicates } = read(bytes).map_err(|problem| vec![problem])?;
     let redactions = redactor.value(&mut value);
     let mut problems: Vec<_> = duplicates.iter().map(|segments| duplicate(segments, redactor)).collect();
     if !value.is_object() {
         let message = format!("must be a JSON object, but is {}", schema::what_is(&value));
-        return Err(vec![Problem::whole(message, "hand in one report, as an object, at a time")]);
+        return Err(vec![Problem::whole(message, "send one report, as an object, at a time")]);
     }
     let report = serde_path_to_error::deserialize::<_, Report>(&value);
     if !schema::is_valid(&value) {
@@ -97,10 +97,10 @@ pub fn parse_report(bytes: &[u8], redactor: &Redactor, now: Timestamp) -> Result
     }
 }
 
-fn read(bytes: &[u8]) -> Result<document::Document, Problem> {
+fn read(bytes: &[u8]) -> Result<document::ParsedDocument, Problem> {
     if bytes.len() > MAX_REPORT_BYTES {
         let message = format!("is larger than {} MiB ({MAX_REPORT_BYTES} bytes)", MAX_REPORT_BYTES >> 20);
-        return Err(Problem::whole(message, "shorten excerpts, or hand in several reports"));
+        return Err(Problem::whole(message, "shorten excerpts, or send several reports"));
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
@@ -111,10 +111,10 @@ fn read(bytes: &[u8]) -> Result<document::Document, Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     document::parse(text).map_err(|error| {
         let hint = match error.classify() {
-            _ if text.trim().is_empty() => "the document is empty: hand in a report",
-            serde_json::error::Category::Eof => "the document ends too early: was it cut off?",
-            _ if error.to_string().starts_with("recursion limit") => "nest less than 128 levels deep",
-            _ if error.to_string().starts_with("trailing characters") => "hand in one document at a time",
+            _ if text.trim().is_empty() => "the document is empty: send a report",
+            serde_json::error::Category::Eof => "the document ends too early: check whether it was cut off",
+            _ if error.to_string().starts_with("recursion limit") => "nest less than 128 levels",
+            _ if error.to_string().starts_with("trailing characters") => "send one document at a time",
             _ => "check quotes, commas and brackets just before that place",
         };
         Problem::whole(format!("is not JSON: {error}"), hint)
@@ -124,10 +124,10 @@ fn read(bytes: &[u8]) -> Result<document::Document, Problem> {
 fn duplicate(segments: &[String], redactor: &Redactor) -> Problem {
     let pointer = segments.iter().fold(String::new(), |pointer, name| document::child(&pointer, redactor.text(name)));
     let hint = Some("keep one of them".into());
-    Problem { pointer, message: "stands more than once in its object".into(), hint }
+    Problem { pointer, message: "occurs more than once in its object".into(), hint }
 }
 
-/// What serde refuses though the schema does not.
+/// Converts an error of serde that the schema does not cover.
 fn from_serde(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
     use serde_path_to_error::Segment;
     let pointer = error.path().iter().fold(String::new(), |pointer, segment| match segment {
@@ -139,27 +139,27 @@ fn from_serde(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem 
     Problem { pointer, message, hint: None }
 }
 
-/// Sorted by place, each once, no more than anybody would read.
+/// Sorts the problems by their place, removes duplicates and limits their number.
 fn in_order(mut problems: Vec<Problem>, value: &Value) -> Vec<Problem> {
     let total = problems.len();
     problems.truncate(MAX_PROBLEMS);
     problems.sort_by_cached_key(|problem| document::position(value, &problem.pointer));
-    let mut once: Vec<Problem> = Vec::with_capacity(problems.len());
+    let mut unique: Vec<Problem> = Vec::with_capacity(problems.len());
     for problem in problems {
-        // the first to complain about a place as missing or empty has said it all
-        let said = |earlier: &Problem| {
-            let same_word = |word: &str| earlier.message.starts_with(word) && problem.message.starts_with(word);
+        // one problem is enough for a place that is missing or empty
+        let covers = |earlier: &Problem| {
+            let same_start = |word: &str| earlier.message.starts_with(word) && problem.message.starts_with(word);
             earlier.pointer == problem.pointer
-                && (*earlier == problem || same_word("is missing") || same_word("is empty"))
+                && (*earlier == problem || same_start("is missing") || same_start("is empty"))
         };
-        if !once.iter().any(said) {
-            once.push(problem);
+        if !unique.iter().any(covers) {
+            unique.push(problem);
         }
     }
     if total > MAX_PROBLEMS {
-        once.push(Problem::whole("has more problems than these", "repair these first"));
+        unique.push(Problem::whole("has more problems than these", "correct these first"));
     }
-    once
+    unique
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
-//! Recurrence: the same cause several times within a window.
+//! Recurrence: the same cause occurs several times within a window.
 //!
-//! `sql/recurrence.sql` is what finds episodes in a lake. [`occurrences`] and [`episodes`] say the same in plain code; the
-//! tests hold one against the other.
+//! `sql/recurrence.sql` finds episodes in a lake. [`occurrences`] and [`episodes`] are the same definition in Rust; tests
+//! compare both.
 //!
-//! - [`changes`]: what an evaluation changes in what is recorded
-//! - [`issue`]: everything an alert shows
-//! - [`pattern`]: what the affected resources have in common and the others don't
-//! - [`stretch`]: how far back a look at findings goes
+//! - [`changes`]: the changes of recorded episodes that an evaluation leads to
+//! - [`issue`]: the content of a recurrence alert
+//! - [`pattern`]: attributes that the affected resources share and the others do not
+//! - [`time_range`]: the time range of findings that an evaluation reads
 
 pub mod changes;
+pub mod event;
 pub mod issue;
 pub mod pattern;
-pub mod stretch;
+pub mod time_range;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,17 +22,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{ids::IncidentId, time::Timestamp};
 
-/// How often within how long a cause must come to be recurring.
+/// Threshold of recurrence: the number of occurrences within a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Rule {
+pub struct RecurrenceRule {
     /// Occurrences, at least 1.
     pub threshold: i32,
     /// Hours, at least 1.
     pub window_hours: i32,
 }
 
-impl Rule {
+impl RecurrenceRule {
     /// 3 within 7 days.
     pub const DEFAULT: Self = Self { threshold: 3, window_hours: 168 };
 
@@ -39,15 +40,15 @@ impl Rule {
         TimeDelta::hours(self.window_hours.into())
     }
 
-    /// Whether two moments, the earlier one first, lie within one window, ends inclusive.
+    /// Returns true if two times, the earlier one first, are within one window, ends inclusive.
     pub fn spans(self, from: Timestamp, to: Timestamp) -> bool {
         to.micros() - from.micros() <= i64::from(self.window_hours) * 3_600_000_000
     }
 }
 
-/// What recurrence needs of a row of `root_causes`.
+/// The columns of a `root_causes` row that recurrence needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct CauseFinding {
     pub incident_id: IncidentId,
     pub seq: u64,
     pub found_at: Timestamp,
@@ -56,16 +57,16 @@ pub struct Finding {
     pub cause_fingerprint: Option<String>,
 }
 
-/// A row of `cause_aliases`: what a cause counts as from then on. `counts_as` is never an alias itself.
+/// A row of `cause_aliases`: the cause that a fingerprint counts as from this row on. `counts_as` is never an alias itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Alias {
+pub struct CauseMapping {
     pub seq: u64,
     pub ordinal: i32,
     pub cause_fingerprint: String,
     pub counts_as: String,
 }
 
-/// One time that a cause came: all incidents about one job run, else one incident. A row of `sql/cause_occurrences.sql`.
+/// One occurrence of a cause: all incidents about one job run, else one incident. A row of `sql/cause_occurrences.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Occurrence {
     /// After merges and splits.
@@ -73,12 +74,12 @@ pub struct Occurrence {
     pub occurrence_key: String,
     /// The earliest of its incidents' `found_at`.
     pub occurred_at: Timestamp,
-    /// The incident of its finding with the lowest seq.
+    /// The incident whose finding has the lowest seq.
     pub incident_id: IncidentId,
     pub incidents: u64,
 }
 
-/// A stretch of time in which a cause was recurring. A row of `sql/recurrence.sql`.
+/// An episode: a time range in which a cause was recurring. A row of `sql/recurrence.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Episode {
     /// After merges and splits.
@@ -87,9 +88,9 @@ pub struct Episode {
     pub last_at: Timestamp,
     pub occurrences: u64,
     pub incidents: u64,
-    /// False when more than a window has passed since `last_at`.
+    /// False if more than a window has passed since `last_at`.
     pub is_open: bool,
-    /// Its session begins where the look began: what was found before may belong to it.
+    /// Its session begins at the start of the time range, so earlier findings may belong to it.
     pub may_begin_earlier: bool,
     pub first_incident_id: IncidentId,
     pub last_incident_id: IncidentId,
@@ -97,7 +98,7 @@ pub struct Episode {
     pub reached_incident_id: IncidentId,
 }
 
-/// How often a cause came, and how close it was to recurring. A row of `sql/cause_counts.sql`.
+/// Counts of a cause, and how close it is to recurring. A row of `sql/cause_counts.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CauseCount {
     /// After merges and splits.
@@ -110,12 +111,12 @@ pub struct CauseCount {
     pub latest_window: u64,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
-    /// In the words of the latest finding.
+    /// Text of the latest finding.
     pub root_cause: String,
 }
 
-/// The most occurrences of one cause, ordered by time, that fall within some window.
-pub fn fullest_window(occurrences: &[Occurrence], rule: Rule) -> u64 {
+/// Returns the largest number of occurrences of one cause within any window. `occurrences` are ordered by time.
+pub fn fullest_window(occurrences: &[Occurrence], rule: RecurrenceRule) -> u64 {
     let mut first = 0;
     let mut fullest = 0;
     for (last, occurrence) in occurrences.iter().enumerate() {
@@ -127,25 +128,25 @@ pub fn fullest_window(occurrences: &[Occurrence], rule: Rule) -> u64 {
     fullest as u64
 }
 
-/// What each cause counts as: the latest alias of each fingerprint.
-pub fn current_aliases(aliases: &[Alias]) -> BTreeMap<&str, &str> {
-    let mut sorted: Vec<&Alias> = aliases.iter().collect();
+/// Returns the cause that each fingerprint counts as, by its latest alias.
+pub fn current_aliases(aliases: &[CauseMapping]) -> BTreeMap<&str, &str> {
+    let mut sorted: Vec<&CauseMapping> = aliases.iter().collect();
     sorted.sort_by_key(|alias| (alias.seq, alias.ordinal));
     sorted.into_iter().map(|alias| (alias.cause_fingerprint.as_str(), alias.counts_as.as_str())).collect()
 }
 
-/// The occurrences up to `as_of`, ordered by cause, time and key. Of each incident the latest finding counts, if it names
-/// a cause.
-pub fn occurrences(findings: &[Finding], aliases: &[Alias], as_of: Timestamp) -> Vec<Occurrence> {
+/// Returns the occurrences up to `as_of`, ordered by cause, time and key. Only the latest finding of each incident counts, and
+/// only if its cause is known.
+pub fn occurrences(findings: &[CauseFinding], aliases: &[CauseMapping], as_of: Timestamp) -> Vec<Occurrence> {
     let aliases = current_aliases(aliases);
-    let mut latest: BTreeMap<IncidentId, &Finding> = BTreeMap::new();
+    let mut latest: BTreeMap<IncidentId, &CauseFinding> = BTreeMap::new();
     for finding in findings.iter().filter(|finding| finding.found_at <= as_of) {
         let known = latest.entry(finding.incident_id).or_insert(finding);
         if finding.seq > known.seq {
             *known = finding;
         }
     }
-    let mut by_key: BTreeMap<(&str, &str), Vec<&Finding>> = BTreeMap::new();
+    let mut by_key: BTreeMap<(&str, &str), Vec<&CauseFinding>> = BTreeMap::new();
     for finding in latest.into_values() {
         let Some(fingerprint) = finding.cause_fingerprint.as_deref() else { continue };
         let cause = aliases.get(fingerprint).copied().unwrap_or(fingerprint);
@@ -169,8 +170,8 @@ pub fn occurrences(findings: &[Finding], aliases: &[Alias], as_of: Timestamp) ->
     found
 }
 
-/// The episodes of occurrences that are in the order of [`occurrences`], ordered by cause and time.
-pub fn episodes(occurrences: &[Occurrence], as_of: Timestamp, rule: Rule) -> Vec<Episode> {
+/// Returns the episodes, ordered by cause and time. The input is in the order of [`occurrences`].
+pub fn episodes(occurrences: &[Occurrence], as_of: Timestamp, rule: RecurrenceRule) -> Vec<Episode> {
     let together = |a: &Occurrence, b: &Occurrence| a.cause == b.cause && rule.spans(a.occurred_at, b.occurred_at);
     let runs = usize::try_from(rule.threshold).unwrap_or(1).max(1);
     let mut found = Vec::new();
@@ -200,8 +201,8 @@ pub fn episodes(occurrences: &[Occurrence], as_of: Timestamp, rule: Rule) -> Vec
     found
 }
 
-/// The causes that ever counted as `cause`, itself included.
-fn relatives<'a>(aliases: &'a [Alias], cause: &'a str) -> BTreeSet<&'a str> {
+/// Returns the causes that ever counted as `cause`, and `cause`.
+fn merged_causes<'a>(aliases: &'a [CauseMapping], cause: &'a str) -> BTreeSet<&'a str> {
     let merged = aliases.iter().filter(|alias| alias.counts_as == cause).map(|alias| alias.cause_fingerprint.as_str());
     merged.chain([cause]).collect()
 }

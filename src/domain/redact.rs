@@ -1,8 +1,7 @@
-//! Redaction: no secret gets past this module. It runs before hashing, storing, logging, sending and complaining.
+//! Redaction of secrets. It runs before data is hashed, stored, logged, sent or quoted in an error.
 //!
-//! A secret is known by its shape (a Databricks token, a webhook URL), by the assignment it stands in (`pwd=…`) or by
-//! the JSON key it is the value of. What is left is `[REDACTED:<kind>]`, with a key `[REDACTED:<kind>:<12 hex digits>]`,
-//! so that equal secrets correlate without being readable.
+//! A secret is found by its pattern (a Databricks token, a webhook URL), by its assignment (`pwd=…`) or by its JSON key. It is
+//! replaced by `[REDACTED:<kind>]`, or with a redaction key by `[REDACTED:<kind>:<12 hex digits>]`, which is equal for equal secrets.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, ops::Range, sync::LazyLock};
 
@@ -13,15 +12,15 @@ use serde_json::{Map, Value};
 use sha2::Sha256;
 
 use self::{
-    names::{is_reference, judge, kind_of},
-    shapes::SHAPES,
+    names::{is_reference, is_secret_value, kind_of},
+    patterns::PATTERNS,
 };
 use super::ids::hex;
 
 mod names;
-mod shapes;
+mod patterns;
 
-/// How many secrets were taken out, by kind.
+/// Number of redacted secrets by kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Redactions(BTreeMap<String, u64>);
@@ -39,7 +38,7 @@ impl Redactions {
         self.0.iter().map(|(kind, count)| (kind.as_str(), *count))
     }
 
-    /// Counts those of another document too.
+    /// Adds the counts of another document.
     pub fn add(&mut self, other: &Self) {
         for (kind, count) in &other.0 {
             *self.0.entry(kind.clone()).or_default() += count;
@@ -51,7 +50,7 @@ impl Redactions {
     }
 }
 
-/// Takes secrets out of text and JSON. Redacting twice is redacting once.
+/// Redacts secrets in text and JSON. Redaction is idempotent.
 #[derive(Clone, Default)]
 pub struct Redactor {
     key: Option<Vec<u8>>,
@@ -63,11 +62,11 @@ impl fmt::Debug for Redactor {
     }
 }
 
-/// Words without which nothing is the name of a secret.
+/// Substrings of secret names. A name without one of them is not the name of a secret.
 const NAME_NEEDLES: &[&str] =
     &["token", "secret", "passw", "pwd", "passphrase", "key", "credential", "authorization", "connection", "sas"];
 
-/// A name that may be a secret's, and what stands between it and its value.
+/// A possible secret name and the separator before its value.
 static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = format!(
         r#"(?i)(?P<name>[a-z0-9_.-]*(?:{})[a-z0-9_.-]*)(?P<sep>\\*["']?\s*(?:=>|:=|==?|:)\s*|[ \t]+)(?P<scheme>\\*["']?(?:bearer|basic|digest|token|apikey|negotiate)\s+)?"#,
@@ -76,9 +75,9 @@ static ASSIGNMENT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&pattern).expect("a valid expression")
 });
 
-/// Any needle at all: one fast look that most texts do not survive. On lower-case text.
+/// Fast check for any needle in lower-case text; most texts have none.
 static ANY_NEEDLE: LazyLock<Regex> = LazyLock::new(|| {
-    let needles = SHAPES.iter().flat_map(|shape| shape.needles).chain(NAME_NEEDLES).copied();
+    let needles = PATTERNS.iter().flat_map(|pattern| pattern.needles).chain(NAME_NEEDLES).copied();
     Regex::new(&needles.map(regex::escape).collect::<Vec<_>>().join("|")).expect("a valid expression")
 });
 
@@ -86,12 +85,12 @@ static MARKER: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\[REDACTED:[a-z0-9-]+(?::[0-9a-f]{12})?\]").expect("a valid expression"));
 
 impl Redactor {
-    /// With a key, equal secrets get equal marks.
+    /// Creates a redactor. With a key, equal secrets get equal markers.
     pub fn new(key: Option<Vec<u8>>) -> Self {
         Self { key }
     }
 
-    /// One string: an error message, a URL.
+    /// Redacts one string, such as an error message or a URL.
     pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.redact(text, &mut Redactions::default()) {
             Some(redacted) => Cow::Owned(redacted),
@@ -99,7 +98,7 @@ impl Redactor {
         }
     }
 
-    /// A whole document in place: string values, object keys, and whatever stands under a key that names a secret.
+    /// Redacts a document in place: string values, object keys, and all values under keys that name a secret.
     pub fn value(&self, value: &mut Value) -> Redactions {
         let mut redactions = Redactions::default();
         self.walk(value, None, &mut redactions);
@@ -145,7 +144,7 @@ impl Redactor {
         }
     }
 
-    /// The value of a key that names a secret.
+    /// Redacts the value of a key that names a secret.
     fn whole(&self, text: &str, kind: &'static str, redactions: &mut Redactions) -> Option<String> {
         let marked = MARKER.find(text).is_some_and(|mark| mark.len() == text.len());
         if text.trim().is_empty() || marked || is_reference(text) {
@@ -159,12 +158,12 @@ impl Redactor {
         Some(self.mark(kind, text))
     }
 
-    /// `None` when there is nothing to redact. Goes on until a pass finds nothing, because taking a secret out changes
-    /// what stands around the rest; each pass leaves less text outside the marks.
+    /// Redacts a text. Returns `None` if it contains no secret. Passes are repeated until one finds nothing, because a redaction
+    /// changes the context of the remaining text. Each pass leaves less text outside the markers, so it ends.
     fn redact(&self, text: &str, redactions: &mut Redactions) -> Option<String> {
         let mut redacted = self.pass(text, redactions)?;
-        while let Some(again) = self.pass(&redacted, redactions) {
-            redacted = again;
+        while let Some(next) = self.pass(&redacted, redactions) {
+            redacted = next;
         }
         Some(redacted)
     }
@@ -202,21 +201,21 @@ impl Redactor {
     }
 }
 
-/// Where the secrets are: in order, apart, never empty.
+/// Returns the ranges of the secrets in order. They are not empty and do not overlap.
 fn secrets(text: &str) -> Vec<(Range<usize>, &'static str)> {
     let lower = text.to_ascii_lowercase();
     if !ANY_NEEDLE.is_match(&lower) {
         return Vec::new();
     }
     let mut found = Vec::new();
-    for (rank, shape) in SHAPES.iter().enumerate() {
-        if shape.needles.iter().any(|needle| lower.contains(needle)) {
-            for captures in shape.secret().captures_iter(text) {
+    for (rank, pattern) in PATTERNS.iter().enumerate() {
+        if pattern.needles.iter().any(|needle| lower.contains(needle)) {
+            for captures in pattern.secret().captures_iter(text) {
                 let Some(secret) = captures.iter().skip(1).flatten().next().or(captures.get(0)) else {
                     continue;
                 };
-                if !is_reference(secret.as_str()) && (!shape.doubtful || names::looks_secret(secret.as_str(), 8)) {
-                    found.push((secret.range(), rank, shape.kind));
+                if !is_reference(secret.as_str()) && (!pattern.doubtful || names::looks_secret(secret.as_str(), 8)) {
+                    found.push((secret.range(), rank, pattern.kind));
                 }
             }
         }
@@ -240,7 +239,7 @@ fn secrets(text: &str) -> Vec<(Range<usize>, &'static str)> {
     merged.into_iter().map(|(span, _, kind)| (span, kind)).collect()
 }
 
-/// Secrets that are known by the name they are assigned to, such as `pwd=…`, `"client_secret": "…"` or `--token …`.
+/// Returns secrets that are assigned to a secret name, such as `pwd=…`, `"client_secret": "…"` or `--token …`.
 fn assignments(text: &str) -> Vec<(Range<usize>, &'static str)> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -250,13 +249,13 @@ fn assignments(text: &str) -> Vec<(Range<usize>, &'static str)> {
             break;
         };
         let scheme = captures.name("scheme");
-        // after a refusal the search goes on right behind the separator: the value may itself be `name=secret`
+        // if this is no secret, the search continues after the separator, because the value may be `name=secret`
         from = separator.end();
         let Some(kind) = kind_of(name.as_str()) else { continue };
         let start = whole.end();
         let value = names::value_at(text, start);
         let before = &text[..name.start()];
-        if judge(name.as_str(), before, separator.as_str(), scheme.is_some(), &text[value.clone()]) {
+        if is_secret_value(name.as_str(), before, separator.as_str(), scheme.is_some(), &text[value.clone()]) {
             from = value.end.max(from);
             found.push((value, kind));
         }

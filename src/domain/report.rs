@@ -1,4 +1,4 @@
-//! The report: what an investigation hands in. This is the contract; `schema report` prints it as JSON Schema.
+//! The report of an investigation. `schema report` prints this format as JSON Schema.
 
 use std::collections::BTreeMap;
 
@@ -7,67 +7,72 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
+    check::{CheckStatus, Severity},
     ids::{Id, IncidentId},
+    incident::{
+        classification::{Confidence, IncidentType, Status},
+        timeline::EventKind,
+    },
+    remediation::{RemediationKind, RemediationResult},
     time::Timestamp,
-    words::{CheckStatus, Confidence, EventKind, IncidentType, RemediationKind, RemediationResult, Severity, Status},
 };
 
-/// A report is at most this many bytes of JSON.
+/// Maximum size of a report in bytes of JSON.
 pub const MAX_REPORT_BYTES: usize = 4 * 1024 * 1024;
 
-/// The only `schema_version` there is.
+/// The only supported `schema_version`.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// One investigation, whole: what happened, what was found, what was done. At most 4 MiB of JSON.
+/// Report of one investigation: the incident, its timeline, findings and remediation. At most 4 MiB of JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
-    /// Version of this document's shape: 1.
+    /// Version of the report format: 1.
     #[schemars(range(min = 1, max = 1))]
     pub schema_version: u32,
-    /// Names this report for ever: sent again, it is answered as the first time and recorded once. Without one, an id is
-    /// made from the content.
+    /// Idempotency id: a report that is sent again with the same id is recorded once and gets the first answer. The default is
+    /// derived from the content.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report_id: Option<Id>,
-    /// Who hands it in, such as `agent:databricks_mcp_agent` or `user:sre@example.test`.
+    /// Who sends the report, such as `agent:databricks_mcp_agent` or `user:sre@example.test`.
     pub actor: Id,
-    /// It happened before anybody watched: its triggers are evaluated and recorded, and nobody is told, until there is a new
+    /// True for an incident of the past. Its triggers are evaluated and recorded, but no notification is sent until there is a new
     /// finding.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub history: bool,
-    /// Evidence may not be read, and people are told so with this incident: what is missing here is evaluated and recorded,
-    /// and nobody is told of it, until there is a new finding. For sweeps to say, not for whoever hands in a report.
+    /// The incident whose alert reports denied access to outputs. The missing evidence of this report is evaluated and recorded, but
+    /// no notification is sent until there is a new finding. Only sweeps set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(skip)]
     pub told_with: Option<IncidentId>,
     pub workspace: Workspace,
     pub incident: Incident,
-    /// What was affected, the most important first.
+    /// Affected resources, the most important first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resources: Vec<Resource>,
-    /// What happened when. Any order.
+    /// Timeline events in any order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<Event>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rca: Option<Rca>,
-    /// Best-practice checks that were made.
+    /// Results of best-practice checks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Check>,
-    /// What was or should be done about it.
+    /// Applied and recommended remediation steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remediation: Vec<Remediation>,
-    /// What it means for compliance, such as `Reliability category moved from FAIL to PASS`.
+    /// Impact on compliance, such as `Reliability category moved from FAIL to PASS`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compliance_impact: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lessons_learned: Vec<String>,
 }
 
-/// The Databricks workspace it happened in.
+/// The Databricks workspace of the incident.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Workspace {
-    /// Workspace id, a string because ids are 64-bit.
+    /// Workspace id as a string, because ids have 64 bits.
     pub id: Id,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
@@ -79,25 +84,25 @@ pub struct Workspace {
 pub struct Incident {
     #[serde(rename = "type")]
     pub kind: IncidentType,
-    /// Short machine name, such as `job_failure_timeouts_without_retries`.
+    /// Machine name, such as `job_failure_timeouts_without_retries`.
     pub slug: Id,
-    /// One line for people.
+    /// Title in one line.
     #[schemars(length(min = 1), regex(pattern = r"\S"))]
     pub title: String,
-    /// Who or what noticed.
+    /// Who or what detected the incident.
     pub reporter: Id,
-    /// When users began to be affected.
+    /// Start of the impact on users.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub impact_started_at: Option<Timestamp>,
-    /// When somebody or something noticed.
+    /// Time of detection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detected_at: Option<Timestamp>,
-    /// When it was reported. Any RFC 3339 zone; stored in UTC.
+    /// Time of the report in RFC 3339 with any zone; stored in UTC.
     pub reported_at: Timestamp,
     pub status: Status,
 }
 
-/// Something in the workspace.
+/// A resource of the workspace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resource {
@@ -106,12 +111,12 @@ pub struct Resource {
     pub id: Id,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Facts worth comparing between incidents, such as `compute` or `max_retries`.
+    /// Attributes to compare between incidents, such as `compute` or `max_retries`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
 }
 
-/// One thing that happened.
+/// A timeline event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
@@ -119,20 +124,20 @@ pub struct Event {
     pub kind: EventKind,
     #[schemars(length(min = 1), regex(pattern = r"\S"))]
     pub message: String,
-    /// The tool that was called.
+    /// Name of the tool that was called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
 }
 
-/// What an event rests on.
+/// Evidence of an event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
     /// `run_output`, `notebook_source`, `sql`, …
     pub kind: Id,
-    /// Where it can be found again.
+    /// Reference to its source.
     #[serde(rename = "ref")]
     pub reference: Id,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,10 +148,10 @@ pub struct Evidence {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rca {
-    /// The cause in words. `unknown` is not a cause.
+    /// Text of the cause. `unknown` is not a cause.
     #[schemars(length(min = 1), regex(pattern = r"\S"))]
     pub root_cause: String,
-    /// The cause as a stable code. Wins over the words when causes are compared.
+    /// Stable code of the cause. It takes precedence over the text when causes are compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<Id>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,10 +160,10 @@ pub struct Rca {
     /// Kinds of evidence that were read, such as `run_output`.
     #[serde(default)]
     pub evidence: Vec<Id>,
-    /// Kinds of evidence that could not be had. Any forces the confidence to LOW.
+    /// Kinds of evidence that could not be retrieved. Any of them forces the confidence to LOW.
     #[serde(default)]
     pub missing_evidence: Vec<Id>,
-    /// Why, by kind of evidence.
+    /// Reasons by kind of evidence.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub missing_reasons: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,14 +182,14 @@ pub struct ErrorInfo {
     pub termination_code: Option<String>,
 }
 
-/// One best-practice check.
+/// Result of a best-practice check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// `Reliability`, `Security`, `Cost Optimization`, …
     pub category: Id,
     pub name: Id,
-    /// What was checked, where it is one thing.
+    /// The checked resource, if it is exactly one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<Resource>,
     pub status: CheckStatus,
@@ -196,23 +201,23 @@ pub struct Check {
     pub evidence: Option<String>,
 }
 
-/// One step that was or should be taken.
+/// An applied or recommended remediation step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Remediation {
     pub kind: RemediationKind,
     #[schemars(length(min = 1), regex(pattern = r"\S"))]
     pub title: String,
-    /// What is changed. Needed for the kinds that change settings.
+    /// The changed resource. Required for kinds that change settings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<Resource>,
-    /// For `job_settings`: the tasks the changes are for.
+    /// For `job_settings`: keys of the changed tasks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub task_keys: Vec<String>,
-    /// Setting and new value, as the API spells them. Needed for the kinds that change settings.
+    /// New values by setting, with the names of the API. Required for kinds that change settings.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub changes: Map<String, Value>,
-    /// The settings as they were read before the change.
+    /// The settings before the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub captured_settings: Option<Map<String, Value>>,
     /// For `sql`: the statement.
@@ -221,7 +226,7 @@ pub struct Remediation {
     /// For `command`: the command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// Whether it has been done.
+    /// True if the step was applied.
     pub applied: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<RemediationResult>,

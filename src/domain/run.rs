@@ -1,22 +1,23 @@
-//! Runs of jobs as a workspace tells of them, in the words of the platform.
+//! Job runs, as a workspace reports them.
 //!
-//! A run is made of rounds: the original one and its repairs. A task has attempts, of which the last one counts.
+//! A run has executions: the original one and its repairs. A task has attempts; the last one counts.
 
-mod words;
+pub mod outcome;
+mod state;
 
-use super::{ids::Id, time::Timestamp, words::RunOutcome};
+use super::{ids::Id, run::outcome::RunOutcome, time::Timestamp};
 
-pub use words::{LifeCycle, ResultState, TerminationCode, TerminationType, Trigger};
+pub use state::{LifeCycle, ResultState, RunTrigger, TerminationCode, TerminationType};
 
-/// Where a run, a task of it or a repair stands.
+/// State of a run, a task run or a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunState {
     pub life_cycle: LifeCycle,
     pub result: Option<ResultState>,
     pub code: Option<TerminationCode>,
-    /// Whose fault the platform says it is.
+    /// Cause category that the platform reports.
     pub kind: Option<TerminationType>,
-    /// In the words of the platform, and of whoever wrote the job: hostile.
+    /// Message of the platform or the job. It comes from outside and must be escaped.
     pub message: Option<String>,
 }
 
@@ -29,9 +30,9 @@ impl RunState {
         }
     }
 
-    /// How it ended, as the platform says it: the result, else why there is none. The newer spelling has no result; it is the
-    /// one that the older had.
-    pub fn word(&self) -> Option<&str> {
+    /// Returns the result as the platform reports it, else the life cycle state. The newer API has no result state; the one of the
+    /// older API is returned.
+    pub fn result_text(&self) -> Option<&str> {
         match (&self.result, &self.life_cycle) {
             _ if !self.is_over() => None,
             (Some(result), _) => Some(result.as_str()),
@@ -50,7 +51,7 @@ impl RunState {
         }
     }
 
-    /// What that means.
+    /// Returns the outcome that the state means.
     pub fn outcome(&self) -> RunOutcome {
         if !self.is_over() {
             return RunOutcome::Running;
@@ -85,17 +86,10 @@ impl RunState {
     }
 }
 
-impl RunOutcome {
-    /// Somebody has to look at it.
-    pub fn is_failure(self) -> bool {
-        matches!(self, Self::PartlyFailed | Self::Failed | Self::TimedOut | Self::NeverStarted)
-    }
-}
-
-/// One attempt at a task of a run.
+/// One attempt of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// The run of this attempt: what `runs/get-output` takes.
+    /// Id of the task run, the parameter of `runs/get-output`.
     pub run_id: Id,
     pub key: String,
     /// 0 for the first.
@@ -103,21 +97,21 @@ pub struct Task {
     pub state: RunState,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
-    /// Keys of the tasks that come before it.
+    /// Keys of the tasks that it depends on.
     pub depends_on: Vec<String>,
-    /// It runs another job.
+    /// True if the task runs another job.
     pub runs_job: bool,
 }
 
-/// The original run or a repair of it.
+/// The original execution of a run, or a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Round {
-    /// `None` for the original run.
+pub struct Execution {
+    /// Id of the repair. `None`: the original execution.
     pub repair: Option<Id>,
     pub state: RunState,
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
-    /// The attempts that belong to it. Empty where the platform does not say.
+    /// The task runs that belong to it. Empty if the platform does not list them.
     pub task_runs: Vec<Id>,
 }
 
@@ -127,29 +121,29 @@ pub struct Run {
     pub id: Id,
     /// Unique in its workspace only.
     pub job_id: Id,
-    /// The name of the job, unless whoever started the run gave it another. Hostile.
+    /// Name of the run, by default that of the job. It comes from outside and must be escaped.
     pub name: Option<String>,
     pub state: RunState,
-    pub trigger: Option<Trigger>,
-    /// The task run that started it, of a run that another job started.
+    pub trigger: Option<RunTrigger>,
+    /// The task run that started it, if another job started it.
     pub started_by: Option<Id>,
-    /// The first attempt, of a run that is the retry of another.
+    /// Id of the first attempt, if this run is a retry.
     pub original: Option<Id>,
     /// 0 for the first.
     pub attempt: u32,
     pub started_at: Timestamp,
     pub ended_at: Option<Timestamp>,
     pub page_url: Option<String>,
-    /// Why it waits, or waited.
+    /// Reason for queueing.
     pub queued_because: Option<String>,
-    /// Attempts at its tasks: the last ones, or all when the history was asked for.
+    /// Task attempts: the last ones, or all if the history was requested.
     pub tasks: Vec<Task>,
-    /// The rounds, when the history was asked for.
-    pub rounds: Vec<Round>,
+    /// The executions, if the history was requested.
+    pub executions: Vec<Execution>,
 }
 
 impl Run {
-    /// What its end means. A run that could not start though a task of it ran has failed.
+    /// Returns the outcome. A run that could not start although one of its tasks ran has failed.
     pub fn outcome(&self) -> RunOutcome {
         match self.state.outcome() {
             RunOutcome::NeverStarted if self.tasks.iter().any(Task::has_run) => RunOutcome::Failed,
@@ -157,51 +151,51 @@ impl Run {
         }
     }
 
-    /// The run whose failure this one is about: retries are about the first attempt.
+    /// Returns the id of the case: the first attempt for a retry, else the run itself.
     pub fn case(&self) -> &Id {
         self.original.as_ref().unwrap_or(&self.id)
     }
 
-    /// The last attempt at each task.
+    /// Returns the last attempt of each task.
     pub fn last_attempts(&self) -> Vec<&Task> {
         last_attempts(self.tasks.iter())
     }
 
-    /// Tasks that needed more than one attempt, by a retry or a repair.
+    /// Returns the number of tasks that needed more than one attempt, by a retry or a repair.
     pub fn retried_tasks(&self) -> usize {
         self.last_attempts().iter().filter(|task| task.attempt > 0).count()
     }
 
-    /// The attempts that count in a round.
-    pub fn tasks_of(&self, round: &Round) -> Vec<&Task> {
-        if !round.task_runs.is_empty() {
-            return last_attempts(self.tasks.iter().filter(|task| round.task_runs.contains(&task.run_id)));
+    /// Returns the last attempt of each task in an execution.
+    pub fn tasks_of(&self, execution: &Execution) -> Vec<&Task> {
+        if !execution.task_runs.is_empty() {
+            return last_attempts(self.tasks.iter().filter(|task| execution.task_runs.contains(&task.run_id)));
         }
-        if self.rounds.len() < 2 {
+        if self.executions.len() < 2 {
             return self.last_attempts();
         }
-        let ends = round.ended_at;
+        let ends = execution.ended_at;
         let began = |task: &&Task| {
             task.started_at.is_some_and(|at| {
-                round.started_at.is_none_or(|from| at >= from) && ends.is_none_or(|until| at <= until)
+                execution.started_at.is_none_or(|from| at >= from) && ends.is_none_or(|until| at <= until)
             })
         };
         last_attempts(self.tasks.iter().filter(began))
     }
 
-    /// Every text of it that somebody else wrote.
+    /// Returns all texts of the run that come from outside.
     pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut String> {
-        let Self { name, state, page_url, queued_because, tasks, rounds, .. } = self;
+        let Self { name, state, page_url, queued_because, tasks, executions, .. } = self;
         let own = [name, &mut state.message, page_url, queued_because].into_iter().flatten();
         let tasks = tasks.iter_mut().flat_map(|task| {
             std::iter::once(&mut task.key).chain(task.depends_on.iter_mut()).chain(task.state.message.as_mut())
         });
-        own.chain(tasks).chain(rounds.iter_mut().filter_map(|round| round.state.message.as_mut()))
+        own.chain(tasks).chain(executions.iter_mut().filter_map(|execution| execution.state.message.as_mut()))
     }
 }
 
 impl Task {
-    /// It got as far as running. One that only says FAILED may be what a cluster that did not start made of it.
+    /// Returns true if the task surely ran. FAILED alone may also mean that its cluster did not start.
     pub fn has_run(&self) -> bool {
         match &self.state.result {
             Some(ResultState::Success | ResultState::SuccessWithFailures | ResultState::TimedOut) => true,
@@ -209,7 +203,7 @@ impl Task {
         }
     }
 
-    /// It failed itself. What could not run because another task failed is a consequence.
+    /// Returns true if the task itself failed. A task that could not run because another one failed is a consequence.
     pub fn is_cause(&self) -> bool {
         !self.is_consequence()
             && !matches!(self.state.result, Some(ResultState::Excluded))

@@ -1,10 +1,10 @@
-//! A change of settings, as the API spells them.
+//! Changes of job settings, with the names of the Jobs API.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// Settings that a job has and a task has not, by Jobs API 2.2.
+/// Settings of a job that a task does not have, by Jobs API 2.2.
 const JOB_ONLY: &[&str] = &[
     "access_control_list",
     "budget_policy_id",
@@ -29,7 +29,7 @@ const JOB_ONLY: &[&str] = &[
     "usage_policy_id",
 ];
 
-/// Settings that a task has and a job has not; besides these, everything that ends in `_task`.
+/// Settings of a task that a job does not have; all names that end in `_task` also belong to a task.
 const TASK_ONLY: &[&str] = &[
     "compute",
     "depends_on",
@@ -46,28 +46,28 @@ const TASK_ONLY: &[&str] = &[
     "run_if",
 ];
 
-/// Whether a job has this setting, and a task has not.
+/// Returns true for a setting that only jobs have.
 pub fn is_of_job(name: &str) -> bool {
     JOB_ONLY.contains(&name)
 }
 
-/// Whether a task has this setting, and a job has not.
+/// Returns true for a setting that only tasks have.
 pub fn is_of_task(name: &str) -> bool {
     TASK_ONLY.contains(&name) || name.ends_with("_task")
 }
 
-/// The change: settings of tasks, and of the resource itself. A null takes a setting away.
+/// A change of the settings of tasks and of the resource itself. A null removes a setting.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Change {
+pub struct SettingChange {
     pub task_keys: Vec<String>,
     pub task: Map<String, Value>,
     pub fields: Map<String, Value>,
 }
 
-impl Change {
-    /// Every changed setting: where it is, and what it is to be. A null takes it away.
+impl SettingChange {
+    /// Returns the path and the new value of each changed setting. A null removes it.
     ///
-    /// The place is `["tasks", TASK_KEY, NAME]` or `[NAME]`.
+    /// A path is `["tasks", TASK_KEY, NAME]` or `[NAME]`.
     pub fn wanted(&self) -> Vec<(Vec<&str>, &Value)> {
         let tasks = self.task_keys.iter().flat_map(|key| {
             self.task.iter().map(move |(name, value)| (vec!["tasks", key.as_str(), name.as_str()], value))
@@ -75,7 +75,7 @@ impl Change {
         tasks.chain(self.fields.iter().map(|(name, value)| (vec![name.as_str()], value))).collect()
     }
 
-    /// The captured settings as the change leaves them.
+    /// Returns the captured settings with the change applied.
     pub fn applied_to(&self, captured: &Map<String, Value>) -> Map<String, Value> {
         let mut after = captured.clone();
         let keys: BTreeSet<&str> = self.task_keys.iter().map(String::as_str).collect();
@@ -90,7 +90,7 @@ impl Change {
     }
 }
 
-/// Sets each; a null takes it away.
+/// Sets each setting of `new`; a null removes it.
 pub fn set(settings: &mut Map<String, Value>, new: &Map<String, Value>) {
     for (name, value) in new {
         if value.is_null() {

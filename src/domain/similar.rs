@@ -1,4 +1,4 @@
-//! Which causes are near each other, and how often a fix kept one away.
+//! Similar incidents: the similarity of causes, and the success rate of earlier fixes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::{
     cause::normalise,
     ids::{Id, IncidentId},
+    incident::classification::Status,
+    remediation::{RemediationKind, RemediationResult},
     time::Timestamp,
-    words::{RemediationKind, RemediationResult, Status},
 };
 
-/// From this likeness on a cause is near.
+/// Minimum similarity of a similar cause.
 pub const NEAR: f64 = 0.4;
 
-/// How much of their words two causes share: twice the distinct words of both normal forms over the sum of those of each, from
-/// 0 to 1 (the Sørensen–Dice coefficient). Masks count as words.
+/// Returns the similarity of two causes from 0 to 1: the Sørensen–Dice coefficient of the distinct words of their normal forms.
+/// Masks count as words.
 pub fn likeness(first: &str, second: &str) -> f64 {
     let words = |text: &str| normalise(text).split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
     let (first, second): (BTreeSet<String>, BTreeSet<String>) = (words(first), words(second));
@@ -27,44 +28,44 @@ pub fn likeness(first: &str, second: &str) -> f64 {
     }
 }
 
-/// What was found.
+/// Incidents with a similar cause, and the fixes that were applied in them.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Similar {
-    /// The cause that was looked for, as it counts today. Null when its words were never found before.
+pub struct SimilarIncidents {
+    /// The cause of the search, after merges and splits. Null if its text was never found before.
     pub cause: Option<String>,
-    /// In words.
+    /// Text of the cause.
     pub root_cause: String,
-    /// Those with the same cause first, then by likeness; within one cause the latest first.
-    pub incidents: Vec<Like>,
-    /// How many there are, beyond those listed too.
+    /// Incidents with the same cause first, then by similarity; within one cause the latest first.
+    pub incidents: Vec<SimilarIncident>,
+    /// Number of similar incidents, including those that are not listed.
     pub found: u64,
-    /// What was done in all of them, and how often it held.
-    pub fixes: Vec<Fix>,
-    /// Hours for which a cause must stay away from a resource for a fix to have held.
+    /// Fixes that were applied in all of them, with their success rates.
+    pub fixes: Vec<FixRecord>,
+    /// A fix worked if the cause did not recur on the resource for this many hours.
     pub window_hours: i32,
 }
 
-/// An incident with a cause like the one that was looked for.
+/// An incident with a similar cause.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Like {
-    /// It counts as the same cause.
+pub struct SimilarIncident {
+    /// True if it counts as the same cause.
     pub is_same: bool,
-    /// Twice the words that both causes share, over all words of each; 1 where the cause is the same.
+    /// Similarity of the causes, from 0 to 1; 1 for the same cause.
     pub likeness: f64,
     #[serde(flatten)]
-    pub case: Case,
+    pub case: IncidentWithCause,
 }
 
-/// An incident of which the cause is known.
+/// An incident with a known cause.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Case {
+pub struct IncidentWithCause {
     pub incident_id: IncidentId,
     pub reported_at: Timestamp,
     pub status: Status,
     pub title: String,
-    /// What its cause counts as.
+    /// Its cause, after merges and splits.
     pub cause: String,
-    /// The cause in the words of its report.
+    /// Text of the cause in its report.
     pub root_cause: String,
     pub workspace_id: Id,
     pub resource_kind: Option<Id>,
@@ -73,18 +74,18 @@ pub struct Case {
     pub resolved_at: Option<Timestamp>,
 }
 
-impl Case {
-    /// The same thing failed: the first affected resource is the same.
-    fn is_about_the_same(&self, other: &Self) -> bool {
+impl IncidentWithCause {
+    /// Returns true if the first affected resource is the same.
+    fn has_same_resource(&self, other: &Self) -> bool {
         self.resource_id.is_some()
             && (&self.workspace_id, &self.resource_kind, &self.resource_id)
                 == (&other.workspace_id, &other.resource_kind, &other.resource_id)
     }
 }
 
-/// A remediation step that was done.
+/// A recorded remediation step.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Done {
+pub struct RemediationDone {
     pub incident_id: IncidentId,
     pub kind: RemediationKind,
     pub title: String,
@@ -94,9 +95,9 @@ pub struct Done {
     pub result: Option<RemediationResult>,
 }
 
-impl Done {
-    /// What was done, so that the same done to another job is the same fix.
-    fn what(&self) -> String {
+impl RemediationDone {
+    /// Returns the identity of the fix; the same change to another job is the same fix.
+    fn fix_key(&self) -> String {
         self.changes
             .clone()
             .or_else(|| self.statement.as_deref().map(normalise))
@@ -105,51 +106,52 @@ impl Done {
     }
 }
 
-/// What became of a fix in one incident.
+/// Result of a fix in one incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// The cause has stayed away from the resource for a window after the incident was resolved.
+enum FixOutcome {
+    /// The cause did not recur on the resource for a window after the incident was resolved.
     Held,
-    /// The cause came back to the resource within a window.
+    /// The cause recurred on the resource within a window.
     CameBack,
     /// The step failed.
     Failed,
-    /// The incident is open, or was resolved less than a window ago, or names no resource.
+    /// The incident is open, was resolved less than a window ago, or has no resource.
     Undecided,
 }
 
-/// A fix, and how often it held. `applied` = `held` + `came_back` + `failed` + `undecided`; each incident counts once.
+/// A fix with its success rate. `applied` = `held` + `came_back` + `failed` + `undecided`; each incident counts once.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Fix {
+pub struct FixRecord {
     pub kind: RemediationKind,
-    /// In the words of its latest step.
+    /// Title of its latest step.
     pub title: String,
     /// The settings, statement or command, where the step has one.
     pub what: Option<String>,
-    /// In how many incidents it was done.
+    /// Number of incidents in which it was applied.
     pub applied: u32,
-    /// The incident was resolved, and the cause stayed away from the resource for a window.
+    /// Number of incidents in which the cause did not recur on the resource for a window after the resolution.
     pub held: u32,
-    /// The cause came back to the resource within a window.
+    /// Number of incidents in which the cause recurred on the resource within a window.
     pub came_back: u32,
-    /// The step failed.
+    /// Number of incidents in which the step failed.
     pub failed: u32,
-    /// The incident is open, or was resolved less than a window ago, or names no resource.
+    /// Number of incidents that are open, were resolved less than a window ago, or have no resource.
     pub undecided: u32,
-    /// The incidents, the latest first.
+    /// The incidents with the fix, the latest first.
     pub incidents: Vec<IncidentId>,
 }
 
-/// Every fix that was applied in `cases`, those that held most often first. `window` is how long a cause must stay away.
-pub fn fixes(cases: &[Case], done: &[Done], window: TimeDelta, as_of: Timestamp) -> Vec<Fix> {
-    let by_id: BTreeMap<IncidentId, &Case> = cases.iter().map(|case| (case.incident_id, case)).collect();
-    let mut latest_first: Vec<&Done> = done.iter().filter(|step| by_id.contains_key(&step.incident_id)).collect();
+/// Returns the fixes that were applied in `cases`, the most successful first. A fix worked if the cause did not recur within
+/// `window`.
+pub fn fixes(cases: &[IncidentWithCause], done: &[RemediationDone], window: TimeDelta, as_of: Timestamp) -> Vec<FixRecord> {
+    let by_id: BTreeMap<IncidentId, &IncidentWithCause> = cases.iter().map(|case| (case.incident_id, case)).collect();
+    let mut latest_first: Vec<&RemediationDone> = done.iter().filter(|step| by_id.contains_key(&step.incident_id)).collect();
     latest_first.sort_by_key(|step| std::cmp::Reverse(step.incident_id));
-    let mut fixes: BTreeMap<(RemediationKind, String), Fix> = BTreeMap::new();
+    let mut fixes: BTreeMap<(RemediationKind, String), FixRecord> = BTreeMap::new();
     for step in latest_first {
         let Some(case) = by_id.get(&step.incident_id) else { continue };
         let what = step.changes.clone().or_else(|| step.statement.clone()).or_else(|| step.command.clone());
-        let fix = fixes.entry((step.kind, step.what())).or_insert_with(|| Fix {
+        let fix = fixes.entry((step.kind, step.fix_key())).or_insert_with(|| FixRecord {
             kind: step.kind,
             title: step.title.clone(),
             what,
@@ -166,13 +168,13 @@ pub fn fixes(cases: &[Case], done: &[Done], window: TimeDelta, as_of: Timestamp)
         fix.incidents.push(step.incident_id);
         fix.applied += 1;
         match outcome(case, step, cases, window, as_of) {
-            Outcome::Held => fix.held += 1,
-            Outcome::CameBack => fix.came_back += 1,
-            Outcome::Failed => fix.failed += 1,
-            Outcome::Undecided => fix.undecided += 1,
+            FixOutcome::Held => fix.held += 1,
+            FixOutcome::CameBack => fix.came_back += 1,
+            FixOutcome::Failed => fix.failed += 1,
+            FixOutcome::Undecided => fix.undecided += 1,
         }
     }
-    let mut fixes: Vec<Fix> = fixes.into_values().collect();
+    let mut fixes: Vec<FixRecord> = fixes.into_values().collect();
     fixes.sort_by(|a, b| {
         let by_use = (b.held, b.applied, a.came_back + a.failed).cmp(&(a.held, a.applied, b.came_back + b.failed));
         by_use.then_with(|| a.title.cmp(&b.title))
@@ -180,24 +182,24 @@ pub fn fixes(cases: &[Case], done: &[Done], window: TimeDelta, as_of: Timestamp)
     fixes
 }
 
-fn outcome(case: &Case, step: &Done, cases: &[Case], window: TimeDelta, as_of: Timestamp) -> Outcome {
+fn outcome(case: &IncidentWithCause, step: &RemediationDone, cases: &[IncidentWithCause], window: TimeDelta, as_of: Timestamp) -> FixOutcome {
     if step.result == Some(RemediationResult::Failed) {
-        return Outcome::Failed;
+        return FixOutcome::Failed;
     }
     let Some(resolved_at) = case.resolved_at.filter(|_| case.status == Status::Resolved) else {
-        return Outcome::Undecided;
+        return FixOutcome::Undecided;
     };
-    let back = |other: &&Case| {
+    let recurred = |other: &&IncidentWithCause| {
         other.incident_id != case.incident_id
             && other.cause == case.cause
-            && other.is_about_the_same(case)
+            && other.has_same_resource(case)
             && other.reported_at > resolved_at
             && other.reported_at <= resolved_at.plus(window)
     };
-    match cases.iter().find(back) {
-        Some(_) => Outcome::CameBack,
-        None if case.resource_id.is_none() || resolved_at.plus(window) > as_of => Outcome::Undecided,
-        None => Outcome::Held,
+    match cases.iter().find(recurred) {
+        Some(_) => FixOutcome::CameBack,
+        None if case.resource_id.is_none() || resolved_at.plus(window) > as_of => FixOutcome::Undecided,
+        None => FixOutcome::Held,
     }
 }
 
@@ -209,8 +211,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn case(ordinal: u64, reported: &str, resolved: Option<&str>, resource: &str) -> Case {
-        Case {
+    fn case(ordinal: u64, reported: &str, resolved: Option<&str>, resource: &str) -> IncidentWithCause {
+        IncidentWithCause {
             incident_id: IncidentId::from_ordinal(ordinal),
             reported_at: at(reported),
             status: if resolved.is_some() { Status::Resolved } else { Status::Investigating },
@@ -225,8 +227,8 @@ mod tests {
         }
     }
 
-    fn done(ordinal: u64, changes: &str, result: Option<RemediationResult>) -> Done {
-        Done {
+    fn done(ordinal: u64, changes: &str, result: Option<RemediationResult>) -> RemediationDone {
+        RemediationDone {
             incident_id: IncidentId::from_ordinal(ordinal),
             kind: RemediationKind::JobSettings,
             title: "set retries".into(),
@@ -238,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn likeness_is_one_for_the_same_words_and_counts_shared_ones() {
+    fn similarity_is_the_share_of_common_words() {
         assert_eq!(likeness("Executor out of memory", "executor out of MEMORY!"), 1.0);
         assert_eq!(likeness("", ""), 0.0);
         assert_eq!(likeness("a b", "b c"), 0.5);
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fix_holds_when_its_cause_stays_away_from_the_same_resource() {
+    fn a_fix_worked_if_the_cause_does_not_recur_on_the_resource() {
         let window = TimeDelta::hours(168);
         let cases = [
             case(1, "2026-01-01T00:00:00Z", Some("2026-01-01T01:00:00Z"), "7"),
@@ -271,9 +273,9 @@ mod tests {
             done(99, retries, None),
         ];
         let found = fixes(&cases, &steps, window, at("2026-02-02T00:00:00Z"));
-        let told: Vec<_> =
+        let counts: Vec<_> =
             found.iter().map(|it| (it.applied, it.held, it.came_back, it.failed, it.undecided)).collect();
-        assert_eq!(told, [(6, 2, 1, 1, 2), (1, 1, 0, 0, 0)]);
+        assert_eq!(counts, [(6, 2, 1, 1, 2), (1, 1, 0, 0, 0)]);
         assert_eq!(found[0].incidents[0], IncidentId::from_ordinal(6));
     }
 }

@@ -1,5 +1,5 @@
-//! Requests about an incident that is open already: one struct per operation, which is its command line, its JSON and its
-//! JSON Schema at once.
+//! Requests about an incident, one struct per operation. Each struct defines the command line, the JSON and the JSON Schema of its
+//! operation.
 
 use clap::Args;
 use schemars::JsonSchema;
@@ -8,12 +8,16 @@ use serde_json::{Map, Value};
 
 use super::{
     ids::{AlertRef, EventRef, Id, IncidentId},
+    incident::{
+        classification::{Confidence, IncidentType, Status},
+        timeline::{EventKind, LogKind},
+    },
+    remediation::{RemediationKind, RemediationResult},
     report::{Event, Evidence, Incident, Rca, Remediation, Report, Resource, SCHEMA_VERSION, Workspace},
     time::Timestamp,
-    words::{Confidence, EventKind, IncidentType, LogKind, RemediationKind, RemediationResult, Status},
 };
 
-/// Adds to each struct what every request carries.
+/// Adds the fields that all requests have.
 macro_rules! requests {
     ($(
         $(#[$meta:meta])*
@@ -24,15 +28,14 @@ macro_rules! requests {
         #[serde(deny_unknown_fields)]
         pub struct $Request {
             $($fields)*
-            /// Who does it, such as user:sre@example.test; user:NAME of whoever is logged in unless given
+            /// Who makes the request, such as user:sre@example.test; default: user:NAME of the login
             #[arg(long, env = "OPS_RUNBOOK_ACTOR", value_name = "ACTOR")]
             pub actor: Id,
-            /// When it happened, RFC 3339; now unless given
+            /// Time of the event in RFC 3339; default: now
             #[arg(long, value_name = "TIME")]
             #[serde(skip_serializing_if = "Option::is_none")]
             pub at: Option<Timestamp>,
-            /// Names this request for ever: sent again, it is answered as the first time. Made from content and time unless
-            /// given
+            /// Idempotency id: a request that is sent again gets the first answer; default: derived from content and time
             #[arg(long, value_name = "ID")]
             #[serde(skip_serializing_if = "Option::is_none")]
             pub request_id: Option<Id>,
@@ -49,103 +52,103 @@ macro_rules! requests {
     )*};
 }
 
-/// What every step carries.
+/// A request about an incident.
 pub trait Step: Serialize + DeserializeOwned {
-    /// Its kind needs what a report's remediation step of that kind needs.
+    /// True if the request has the required fields of a report's remediation step.
     const IS_REMEDIATION: bool;
-    /// Its `at` is the time of another event.
+    /// True if `at` is the time of the corrected event.
     const CORRECTS: bool;
 
     fn request_id(&self) -> Option<&Id>;
 }
 
 requests! {
-    /// Open an incident that is then logged step by step.
+    /// Open an incident to log it step by step.
     pub struct OpenIncident {
-        /// One line for people
+        /// Title in one line
         #[schemars(length(min = 1), regex(pattern = r"\S"))]
         pub title: String,
-        /// Why it exists
+        /// Type of the incident
         #[arg(long = "type", default_value = "job-failure")]
-        #[serde(rename = "type", default = "usual_type")]
+        #[serde(rename = "type", default = "default_type")]
         pub kind: IncidentType,
-        /// Short machine name; made from the title unless given
+        /// Machine name; default: derived from the title
         #[arg(long)]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub slug: Option<Id>,
         /// Id of the Databricks workspace
         #[arg(long, value_name = "ID")]
         pub workspace: Id,
-        /// Address of the workspace
+        /// URL of the workspace
         #[arg(long, value_name = "URL")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub workspace_url: Option<String>,
-        /// What is affected, the most important first
+        /// Affected resource, the most important first
         #[arg(long = "resource", value_name = "KIND:ID[:NAME]|JSON")]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub resources: Vec<Resource>,
-        /// Who or what noticed; the actor unless given
+        /// Who or what detected the incident; default: the actor
         #[arg(long)]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub reporter: Option<Id>,
-        /// When users began to be affected
+        /// Start of the impact on users
         #[arg(long, value_name = "TIME")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub impact_started_at: Option<Timestamp>,
-        /// When somebody or something noticed
+        /// Time of detection
         #[arg(long, value_name = "TIME")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub detected_at: Option<Timestamp>,
     }
 
-    /// Log what was found, fetched, analysed or noted.
+    /// Log a discovery, fetch, analysis or note.
     pub struct LogEvent {
-        /// The incident, such as INC-1042
+        /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
         pub incident_id: IncidentId,
-        /// What happened
+        /// Text of the event
         #[schemars(length(min = 1), regex(pattern = r"\S"))]
         pub message: String,
-        /// What kind of event it is
+        /// Kind of the event
         #[arg(long, default_value = "NOTE")]
-        #[serde(default = "usual_kind")]
+        #[serde(default = "default_kind")]
         pub kind: LogKind,
-        /// The tool that was called
+        /// Name of the tool that was called
         #[arg(long)]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tool: Option<String>,
-        /// What it rests on, with an excerpt where one tells more
+        /// Evidence, optionally with an excerpt
         #[arg(long, value_name = "KIND:REF|JSON")]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub evidence: Vec<Evidence>,
     }
 
-    /// Say that somebody has taken the incident on. Acknowledges its open alerts too.
+    /// Acknowledge an incident and its open alerts.
     pub struct AcknowledgeIncident {
-        /// The incident, such as INC-1042
+        /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
         pub incident_id: IncidentId,
-        /// What to say about it
+        /// Comment
         #[serde(skip_serializing_if = "Option::is_none")]
         pub message: Option<String>,
     }
 
-    /// Record the root-cause analysis. A later one counts instead of an earlier one.
+    /// Record a root-cause analysis. The latest one counts.
     pub struct RecordRootCause {
-        /// The incident, such as INC-1042
+        /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
         pub incident_id: IncidentId,
-        /// The cause in words; `unknown` is not a cause
+        /// Text of the cause; `unknown` is not a cause
         #[schemars(length(min = 1), regex(pattern = r"\S"))]
         pub root_cause: String,
-        /// How sure it is
+        /// Confidence in the cause
         #[arg(long)]
         pub confidence: Confidence,
-        /// The cause as a stable code; wins over the words when causes are compared
+        /// Stable code of the cause; it takes precedence over the text when causes are compared
         #[arg(long)]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub code: Option<Id>,
-        /// The cause in a sentence or two
+        /// Summary in one or two sentences
         #[arg(long)]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub summary: Option<String>,
@@ -153,51 +156,51 @@ requests! {
         #[arg(long, value_name = "KIND")]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub evidence: Vec<Id>,
-        /// A kind of evidence that could not be had, and why. Any forces the confidence to LOW
+        /// A kind of evidence that could not be retrieved, and the reason; forces the confidence to LOW
         #[arg(long, value_name = "KIND[=REASON]")]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        pub missing_evidence: Vec<Missing>,
-        /// The class of the error
+        pub missing_evidence: Vec<MissingEvidence>,
+        /// Class of the error
         #[arg(long, value_name = "CLASS")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub error_class: Option<String>,
-        /// The text of the error
+        /// Text of the error
         #[arg(long, value_name = "TEXT")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub error_message: Option<String>,
-        /// Termination code, in the words of Databricks
+        /// Termination code of Databricks
         #[arg(long, value_name = "CODE")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub termination_code: Option<String>,
     }
 
-    /// Record a step that was or should be taken: it becomes part of the runbook.
+    /// Record an applied or recommended remediation step. It becomes part of the runbook.
     pub struct RecordRemediation {
-        /// The incident, such as INC-1042
+        /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
         pub incident_id: IncidentId,
-        /// One line for people
+        /// Title in one line
         #[schemars(length(min = 1), regex(pattern = r"\S"))]
         pub title: String,
-        /// What is changed
+        /// Kind of the step
         #[arg(long)]
         pub kind: RemediationKind,
-        /// What is changed
+        /// Changed resource
         #[arg(long, value_name = "KIND:ID[:NAME]|JSON")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub resource: Option<Resource>,
-        /// For job_settings: a task the changes are for
+        /// For job_settings: key of a changed task
         #[arg(long = "task-key", value_name = "KEY")]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub task_keys: Vec<String>,
-        /// Settings and new values, a JSON object such as {"max_retries": 3}
+        /// New values by setting as a JSON object, such as {"max_retries": 3}
         #[arg(long, value_name = "JSON")]
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub changes: Option<Settings>,
-        /// The settings as they were read before the change, a JSON object
+        pub changes: Option<SettingValues>,
+        /// SettingValues before the change as a JSON object
         #[arg(long, value_name = "JSON")]
         #[serde(skip_serializing_if = "Option::is_none")]
-        pub captured_settings: Option<Settings>,
+        pub captured_settings: Option<SettingValues>,
         /// For sql: the statement
         #[arg(long, value_name = "SQL")]
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -206,168 +209,168 @@ requests! {
         #[arg(long)]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub command: Option<String>,
-        /// It has been done
+        /// The step was applied
         #[arg(long)]
         #[serde(default)]
         pub applied: bool,
-        /// How it ended
+        /// Result
         #[arg(long, requires = "applied")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub result: Option<RemediationResult>,
     }
 
-    /// Record that a fix was verified.
+    /// Record the verification of a fix.
     pub struct RecordVerification {
-        /// The incident, such as INC-1042
+        /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
         pub incident_id: IncidentId,
-        /// What was checked, and what was seen
+        /// The check and its result
         #[schemars(length(min = 1), regex(pattern = r"\S"))]
         pub message: String,
-        /// How it ended
+        /// Result
         #[arg(long, default_value = "SUCCESS")]
-        #[serde(default = "usual_result")]
+        #[serde(default = "default_result")]
         pub result: RemediationResult,
-        /// The tool that was called
+        /// Name of the tool that was called
         #[arg(long)]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub tool: Option<String>,
-        /// What it rests on, with an excerpt where one tells more
+        /// Evidence, optionally with an excerpt
         #[arg(long, value_name = "KIND:REF|JSON")]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub evidence: Vec<Evidence>,
     }
 
-    /// Hand the incident on to somebody else.
+    /// Escalate an incident to another team or person.
     pub struct EscalateIncident {
-        /// The incident, such as INC-1042
+        /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
         pub incident_id: IncidentId,
-        /// Why
+        /// Reason
         #[schemars(length(min = 1), regex(pattern = r"\S"))]
         pub message: String,
-        /// To whom
+        /// Team or person
         #[arg(long, value_name = "WHO")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub to: Option<String>,
     }
 
-    /// Resolve the incident. Resolves its open alerts too.
+    /// Close an incident and resolve its open alerts.
     pub struct CloseIncident {
-        /// The incident, such as INC-1042
+        /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
         pub incident_id: IncidentId,
-        /// How it ended
+        /// Resolution
         #[schemars(length(min = 1), regex(pattern = r"\S"))]
         pub message: String,
-        /// What it means for compliance, such as "Reliability category moved from FAIL to PASS"
+        /// Impact on compliance, such as "Reliability category moved from FAIL to PASS"
         #[arg(long, value_name = "TEXT")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub compliance_impact: Option<String>,
-        /// A lesson learned
+        /// Lesson learned
         #[arg(long = "lesson", value_name = "TEXT")]
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         pub lessons_learned: Vec<String>,
     }
 
-    /// Open a resolved incident again. It stays the same incident, and the reopening is counted.
+    /// Reopen a resolved incident. Reopenings are counted.
     pub struct ReopenIncident {
-        /// The incident, such as INC-1042
+        /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
         pub incident_id: IncidentId,
-        /// Why
+        /// Reason
         #[schemars(length(min = 1), regex(pattern = r"\S"))]
         pub message: String,
     }
 
-    /// Correct an event, or take it back. The record keeps both; the corrected one does not count any more. Here `at` is when
-    /// the event really happened; without it the time stays.
+    /// Correct or withdraw an event. The record keeps both events; the corrected one does not count. `at` is the correct time of the
+    /// event; default: unchanged.
     pub struct CorrectEvent {
-        /// The incident, such as INC-1042
+        /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
         pub incident_id: IncidentId,
-        /// The event, such as 17.3; `incident show --refs` prints them
+        /// Event, such as 17.3; `incident show --refs` prints the ids
         #[arg(value_name = "EVENT")]
         pub event: EventRef,
-        /// What really happened; the message stays unless given
+        /// Corrected message; default: unchanged
         #[serde(skip_serializing_if = "Option::is_none")]
         pub message: Option<String>,
-        /// It did not happen at all
+        /// Withdraw the event
         #[arg(long, conflicts_with_all = ["message", "at"])]
         #[serde(default)]
         pub withdraw: bool,
     }
 
-    /// Evaluate the escalation triggers of an incident anew, under the configuration as it is now.
+    /// Evaluate the escalation triggers of an incident with the current configuration.
     pub struct EvaluateEscalations {
-        /// The incident, such as INC-1042
+        /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
         pub incident_id: IncidentId,
     }
 
-    /// Say that somebody takes care of an alert.
+    /// Acknowledge an alert.
     pub struct AcknowledgeEscalation {
-        /// The alert, such as INC-1042/missing-evidence
+        /// Alert, such as INC-1042/missing-evidence
         #[arg(value_name = "ALERT")]
         pub alert: AlertRef,
     }
 
-    /// Say that an alert is over.
+    /// Resolve an alert.
     pub struct ResolveEscalation {
-        /// The alert, such as INC-1042/missing-evidence
+        /// Alert, such as INC-1042/missing-evidence
         #[arg(value_name = "ALERT")]
         pub alert: AlertRef,
     }
 
-    /// Tell nobody about an alert until a moment.
+    /// Snooze an alert until a given time.
     pub struct SuppressEscalation {
-        /// The alert, such as INC-1042/missing-evidence
+        /// Alert, such as INC-1042/missing-evidence
         #[arg(value_name = "ALERT")]
         pub alert: AlertRef,
-        /// Until when, RFC 3339
+        /// End of the snooze in RFC 3339
         #[arg(long, value_name = "TIME")]
         pub until: Timestamp,
     }
 
-    /// Say that a preventive action was put in place.
+    /// Record the adoption of a preventive action.
     pub struct AdoptPrevention {
-        /// The cause it is against, as `causes list` prints it
+        /// Cause that the action prevents, as printed by `cause list`
         #[arg(value_name = "CAUSE")]
         pub cause: Id,
-        /// The action, as the recurring issue alert names it
+        /// Name of the action in the recurring issue alert
         #[arg(value_name = "ACTION")]
         pub action: Id,
-        /// What was done
+        /// Note about the adoption
         #[serde(skip_serializing_if = "Option::is_none")]
         pub note: Option<String>,
     }
 }
 
-fn usual_type() -> IncidentType {
+fn default_type() -> IncidentType {
     IncidentType::JobFailure
 }
 
-fn usual_kind() -> LogKind {
+fn default_kind() -> LogKind {
     LogKind::Note
 }
 
-fn usual_result() -> RemediationResult {
+fn default_result() -> RemediationResult {
     RemediationResult::Success
 }
 
-/// Evidence that could not be had.
+/// Evidence that could not be retrieved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Missing {
+pub struct MissingEvidence {
     /// `run_output`, `notebook_source`, `sql`, …
     pub kind: Id,
-    /// Why it could not be had.
+    /// Reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 /// `run_output` or `run_output=PERMISSION_DENIED: token lacks CAN_VIEW`.
-impl std::str::FromStr for Missing {
+impl std::str::FromStr for MissingEvidence {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -382,9 +385,9 @@ impl std::str::FromStr for Missing {
 /// A JSON object of settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Settings(pub Map<String, Value>);
+pub struct SettingValues(pub Map<String, Value>);
 
-impl std::str::FromStr for Settings {
+impl std::str::FromStr for SettingValues {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -429,10 +432,10 @@ impl std::str::FromStr for Evidence {
 }
 
 impl OpenIncident {
-    /// The report that says the same: an incident under investigation of which nothing is known yet.
+    /// Returns the equivalent report: an incident under investigation without findings.
     ///
     /// # Errors
-    /// When no machine name can be made from the title.
+    /// If no machine name can be derived from the title.
     pub fn report(self, now: Timestamp) -> Result<Report, String> {
         let slug = match self.slug {
             Some(slug) => slug,
@@ -475,11 +478,11 @@ fn slug_of(title: &str) -> Result<Id, String> {
         .take(8)
         .collect();
     let slug: String = words.join("_").chars().take(80).collect();
-    Id::new(slug).map_err(|_| "no machine name can be made from the title; give one with --slug".into())
+    Id::new(slug).map_err(|_| "cannot derive a machine name from the title; give one with --slug".into())
 }
 
 impl RecordRootCause {
-    /// The same as a report says it.
+    /// Returns the equivalent part of a report.
     pub fn rca(&self) -> Rca {
         let error = super::report::ErrorInfo {
             class: self.error_class.clone(),
@@ -504,7 +507,7 @@ impl RecordRootCause {
 }
 
 impl RecordRemediation {
-    /// The same as a report says it.
+    /// Returns the equivalent part of a report.
     pub fn remediation(&self) -> Remediation {
         Remediation {
             kind: self.kind,
@@ -521,7 +524,7 @@ impl RecordRemediation {
     }
 }
 
-/// An event without tool and evidence.
+/// Returns an event without tool and evidence.
 pub(super) fn event(at: Timestamp, kind: EventKind, message: String) -> Event {
     Event { at, kind, message, tool: None, evidence: Vec::new() }
 }

@@ -1,11 +1,10 @@
-//! What a sweep makes of the runs that it found: which are news, which incidents they open, what they add to others.
+//! Sweep: decides which incidents the failed runs of a workspace open, and which notes they add to incidents.
 //!
-//! A *case* is a run with its repairs and retries: one incident at most. Its rounds are told in the order in which they
-//! happened, each once, by the id of a request that follows from the workspace, the run and the round. So it does not matter
-//! when, how often and by how many a workspace is swept.
+//! A *case* is a run with its repairs and retries; it has at most one incident. Its executions are recorded in order. The id of
+//! each request follows from the workspace, the run and the execution, so repeated and concurrent sweeps record each once.
 
 mod case;
-mod swept;
+mod result;
 mod wording;
 
 use std::collections::BTreeMap;
@@ -16,22 +15,21 @@ use serde::{Deserialize, Serialize};
 use super::{
     ids::{Id, IncidentId},
     report::{Evidence, Report, Workspace},
-    run::Run,
+    run::{Run, outcome::RunOutcome},
     time::Timestamp,
-    words::RunOutcome,
 };
 
 pub use case::{Cases, decide, wanted_outputs};
-pub use swept::{Added, Found, Left, Swept};
+pub use result::{AddedNote, SweptIncident, SkippedRun, SweepResult};
 pub use wording::with_settings;
 
-/// Who sweeps.
+/// Actor of the requests of a sweep.
 pub const ACTOR: &str = "system:sweep";
 
 /// A run that ended, as it is recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct SeenRun {
+pub struct EndedRun {
     pub run_id: Id,
     pub job_id: Id,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +37,7 @@ pub struct SeenRun {
     pub started_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
-    /// In the words of the platform.
+    /// Result as the platform reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result_state: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,8 +47,8 @@ pub struct SeenRun {
     pub retried_tasks: u32,
 }
 
-impl SeenRun {
-    /// `None`: it is not over.
+impl EndedRun {
+    /// Returns `None` if the run has not ended.
     pub fn of(run: &Run) -> Option<Self> {
         run.state.is_over().then(|| Self {
             run_id: run.id.clone(),
@@ -58,14 +56,14 @@ impl SeenRun {
             job_name: run.name.clone(),
             started_at: run.started_at,
             ended_at: run.ended_at,
-            result_state: run.state.word().map(str::to_owned),
+            result_state: run.state.result_text().map(str::to_owned),
             termination_code: run.state.code.as_ref().map(ToString::to_string),
             retried_tasks: u32::try_from(run.retried_tasks()).unwrap_or(u32::MAX),
         })
     }
 }
 
-/// How a run is recorded to have ended.
+/// The recorded end of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RecordedRun {
     pub run_id: Id,
@@ -76,131 +74,132 @@ pub struct RecordedRun {
 }
 
 impl RecordedRun {
-    fn says(&self, seen: &SeenRun) -> bool {
-        self.ended_at == seen.ended_at
-            && self.result_state == seen.result_state
-            && self.termination_code == seen.termination_code
-            && self.retried_tasks.and_then(|tasks| u32::try_from(tasks).ok()) == Some(seen.retried_tasks)
+    fn matches(&self, ended: &EndedRun) -> bool {
+        self.ended_at == ended.ended_at
+            && self.result_state == ended.result_state
+            && self.termination_code == ended.termination_code
+            && self.retried_tasks.and_then(|tasks| u32::try_from(tasks).ok()) == Some(ended.retried_tasks)
     }
 
-    /// It may be repaired yet.
+    /// Returns true if the run may still be repaired.
     pub fn may_change(&self) -> bool {
         self.result_state.as_deref() != Some("SUCCESS")
     }
 }
 
-/// Runs that ended and are not recorded, or not as they are now; the first started first.
-pub fn news<'a>(runs: impl Iterator<Item = &'a Run>, recorded: &BTreeMap<Id, RecordedRun>) -> Vec<SeenRun> {
-    let mut news: Vec<SeenRun> = runs
-        .filter_map(SeenRun::of)
-        .filter(|seen| recorded.get(&seen.run_id).is_none_or(|recorded| !recorded.says(seen)))
+/// Returns the ended runs that are not recorded, or whose recorded end differs, in the order of their start.
+pub fn unrecorded_runs<'a>(runs: impl Iterator<Item = &'a Run>, recorded: &BTreeMap<Id, RecordedRun>) -> Vec<EndedRun> {
+    let mut unrecorded: Vec<EndedRun> = runs
+        .filter_map(EndedRun::of)
+        .filter(|ended| recorded.get(&ended.run_id).is_none_or(|recorded| !recorded.matches(ended)))
         .collect();
-    news.sort_by(|a, b| (a.started_at, &a.run_id).cmp(&(b.started_at, &b.run_id)));
-    news
+    unrecorded.sort_by(|a, b| (a.started_at, &a.run_id).cmp(&(b.started_at, &b.run_id)));
+    unrecorded
 }
 
-/// What became of asking for the output of a task run.
+/// Result of the request for the output of a task run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskOutput {
-    Had {
-        /// The error in a line, redacted and cut.
+    Retrieved {
+        /// The error in one line, redacted and cut.
         headline: Option<String>,
-        /// The error and what led to it, redacted and cut.
+        /// The error with its trace, redacted and cut.
         excerpt: Option<String>,
-        /// The run that it started.
+        /// The run that the task started.
         child: Option<Id>,
     },
     Missing {
         reason: String,
-        /// It is there, and may not be read.
+        /// The output exists, but access is denied.
         is_denied: bool,
     },
 }
 
-/// What became of asking for the settings of a job.
+/// Result of the request for the settings of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobSettings {
-    /// JSON, redacted. `None`: too long to keep.
-    Had(Option<String>),
+    /// JSON, redacted. `None`: too long to store.
+    Retrieved(Option<String>),
     Missing {
         reason: String,
     },
 }
 
-/// What is known besides the runs.
+/// Everything besides the runs that a sweep decides from.
 #[derive(Debug, Clone, Copy)]
-pub struct Known<'a> {
+pub struct SweepContext<'a> {
     pub workspace: &'a Workspace,
-    /// The incident of every request that a sweep of any workspace recorded.
+    /// The incident of each request that sweeps recorded, by request id.
     pub recorded: &'a BTreeMap<String, IncidentId>,
     pub outputs: &'a BTreeMap<Id, TaskOutput>,
-    /// When the workspace was swept for the first time: what failed before is history.
+    /// Time of the first sweep of the workspace. Earlier failures are history.
     pub first_swept_at: Timestamp,
     pub now: Timestamp,
 }
 
-/// Where something is added.
+/// The incident that a note is added to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// The incident that this case opens.
+pub enum NoteTarget {
+    /// The incident that this case opens in the same sweep.
     Case(Id),
     Incident(IncidentId),
 }
 
 /// An incident to open.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Opening {
+pub struct NewIncident {
     pub case: Id,
     pub job_id: Id,
     pub outcome: RunOutcome,
     /// Tasks that failed themselves.
     pub failed_tasks: Vec<String>,
-    /// Of its outputs some may not be read, and that is all that is missing.
+    /// Outputs are missing, and the reason of each is denied access.
     pub is_denied: bool,
     pub report: Report,
 }
 
-impl Opening {
-    /// People would be told of it only because outputs may not be read, which is the same for every run of a workspace.
-    pub fn is_told_with_others(&self) -> bool {
+impl NewIncident {
+    /// Returns true if only denied access to outputs would raise an alert. The reason is the same for all runs of a workspace, so
+    /// one alert covers them.
+    pub fn needs_only_output_access(&self) -> bool {
         self.is_denied && !self.report.history
     }
 }
 
-/// When and with which incident people were told that outputs of a workspace's runs may not be read.
+/// The last alert about denied access to the outputs of a workspace's runs: its incident and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Told {
+pub struct OutputAccessAlert {
     pub incident_id: IncidentId,
     pub at: Timestamp,
 }
 
-impl Told {
-    /// Told at most so long ago, it is not told again.
+impl OutputAccessAlert {
+    /// Returns true while the cool-down since the alert lasts, in which it is not repeated.
     pub fn holds(&self, now: Timestamp, cool_down: TimeDelta) -> bool {
         self.at.plus(cool_down) > now
     }
 }
 
-/// Something to add to an incident.
+/// A note to add to an incident.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Note {
+pub struct IncidentNote {
     pub case: Id,
-    pub to: Place,
+    pub to: NoteTarget,
     pub request_id: Id,
     pub at: Timestamp,
     pub message: String,
     pub evidence: Vec<Evidence>,
     /// A repair or a retry succeeded.
-    pub is_healing: bool,
+    pub is_recovery: bool,
 }
 
-/// What there is to record about failures.
+/// Plan of a sweep: the incidents to open and the notes to add.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Decided {
-    pub openings: Vec<Opening>,
-    /// In the order in which it happened.
-    pub notes: Vec<Note>,
+pub struct SweepPlan {
+    pub openings: Vec<NewIncident>,
+    /// In the order of time.
+    pub notes: Vec<IncidentNote>,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Time as data: UTC, microseconds, written as RFC 3339.
+//! Timestamps: UTC with microseconds, written as RFC 3339.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -6,23 +6,23 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment in UTC, cut to microseconds, which is what a Delta `timestamp` holds.
+/// A time in UTC, cut to microseconds, the precision of a Delta `timestamp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(DateTime<Utc>);
 
 impl Timestamp {
-    /// Cuts to microseconds. Every clock and every parser comes through here.
+    /// Creates a timestamp and cuts it to microseconds. All clocks and parsers use this function.
     pub fn new(moment: DateTime<Utc>) -> Self {
         let micros = moment.timestamp_micros();
         Self(DateTime::from_timestamp_micros(micros).unwrap_or(moment))
     }
 
-    /// `None` when the count of microseconds is outside what a date can say.
+    /// Returns `None` if the number of microseconds is outside the range of dates.
     pub fn from_micros(micros: i64) -> Option<Self> {
         DateTime::from_timestamp_micros(micros).map(Self)
     }
 
-    /// Microseconds since 1970-01-01T00:00:00Z.
+    /// Returns the microseconds since 1970-01-01T00:00:00Z.
     pub fn micros(self) -> i64 {
         self.0.timestamp_micros()
     }
@@ -31,12 +31,12 @@ impl Timestamp {
         self.0
     }
 
-    /// Signed seconds from `earlier` to `self`.
+    /// Returns the signed seconds from `earlier` to `self`.
     pub fn seconds_since(self, earlier: Self) -> f64 {
         (self.micros() - earlier.micros()) as f64 / 1e6
     }
 
-    /// Saturates at the ends of the calendar. What is shorter than a microsecond does not count.
+    /// Adds a duration. The result saturates at the ends of the calendar and is cut to microseconds.
     pub fn plus(self, delta: TimeDelta) -> Self {
         Self::new(self.0.checked_add_signed(delta).unwrap_or(self.0))
     }
@@ -85,7 +85,7 @@ impl JsonSchema for Timestamp {
     }
 }
 
-/// How far back something is looked at.
+/// Start of a time range: a time, or a duration before now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
     Moment(Timestamp),
@@ -120,7 +120,7 @@ impl FromStr for Since {
     }
 }
 
-/// Seconds for people, in the two largest units: `14m 29s`, `3h 5m`, `2d 4h`, `0s`. `None` for what is no number.
+/// Formats seconds in the two largest units: `14m 29s`, `3h 5m`, `2d 4h`, `0s`. Returns `None` for a value that is not finite.
 pub fn spelled(seconds: f64) -> Option<String> {
     if !seconds.is_finite() {
         return None;
@@ -130,7 +130,7 @@ pub fn spelled(seconds: f64) -> Option<String> {
     if length > 0.0 && length < 1.0 {
         return Some(format!("{sign}<1s"));
     }
-    // Saturates, which is what a duration of more seconds than that deserves.
+    // the conversion saturates
     let whole = length.round() as u64;
     let (days, hours, minutes) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60);
     let parts = match (days, hours, minutes, whole % 60) {
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_computed_is_cut_to_microseconds_as_what_is_read() {
+    fn computed_times_are_cut_to_microseconds() {
         let now: Timestamp = "2026-02-11T12:00:00.000001Z".parse().unwrap();
         let later = now.plus(TimeDelta::nanoseconds(1_999));
         assert_eq!(later, later.to_string().parse().unwrap());
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn how_far_back_is_a_time_or_a_duration() {
+    fn a_start_is_a_time_or_a_duration() {
         let now: Timestamp = "2026-02-11T12:00:00Z".parse().unwrap();
         let check = |text: &str, expected: Option<&str>| {
             let since = text.parse::<Since>().ok().map(|since| since.before(now).to_string());

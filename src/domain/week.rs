@@ -1,4 +1,4 @@
-//! ISO weeks in a time zone: Monday 00:00 local time to the next one. A week with a change of clocks has 167 or 169 hours.
+//! ISO weeks in a time zone, from Monday 00:00 local time to the next Monday. A week with a clock change has 167 or 169 hours.
 
 use std::{fmt, str::FromStr};
 
@@ -16,7 +16,7 @@ pub struct Week {
     zone: Tz,
 }
 
-/// `2026-W08`, without its zone.
+/// The number of an ISO week without a zone: `2026-W08`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WeekNumber(IsoWeek);
 
@@ -67,33 +67,33 @@ impl Week {
         Self { week: number.0, zone }
     }
 
-    /// The week that `at` falls in.
+    /// Returns the week that contains `at`.
     pub fn of(at: Timestamp, zone: Tz) -> Self {
         Self { week: at.utc().with_timezone(&zone).date_naive().iso_week(), zone }
     }
 
-    /// The last week that is over at `now`.
+    /// Returns the last week that has ended at `now`.
     pub fn last_complete(now: Timestamp, zone: Tz) -> Self {
         Self::of(now, zone).earlier(1)
     }
 
-    /// The week that many weeks before.
+    /// Returns the week `weeks` weeks before.
     pub fn earlier(self, weeks: u64) -> Self {
         let monday = self.monday().checked_sub_days(Days::new(7 * weeks)).unwrap_or(self.monday());
         Self { week: monday.iso_week(), zone: self.zone }
     }
 
-    /// First moment of the week.
+    /// Returns the start of the week.
     pub fn start(self) -> Timestamp {
         self.midnight(self.monday())
     }
 
-    /// First moment after the week.
+    /// Returns the end of the week, exclusive.
     pub fn end(self) -> Timestamp {
         self.midnight(self.monday().checked_add_days(Days::new(7)).unwrap_or(self.monday()))
     }
 
-    /// 168, or 167 or 169 when the clocks change.
+    /// Returns the length in hours: 168, or 167 or 169 with a clock change.
     pub fn hours(self) -> f64 {
         self.end().seconds_since(self.start()) / 3600.0
     }
@@ -102,7 +102,7 @@ impl Week {
         self.zone
     }
 
-    /// The days of the week, Monday first.
+    /// Returns the days of the week, Monday first.
     pub fn days(self) -> impl Iterator<Item = NaiveDate> {
         self.monday().iter_days().take(7)
     }
@@ -111,7 +111,7 @@ impl Week {
         NaiveDate::from_isoywd_opt(self.week.year(), self.week.week(), Weekday::Mon).unwrap_or_default()
     }
 
-    /// When a day begins: at midnight, the first of two, or when the clocks have jumped over it, the first moment after.
+    /// Returns the start of a day: midnight, the first of two midnights, or the end of the gap if the clock skips midnight.
     fn midnight(self, day: NaiveDate) -> Timestamp {
         let mut local = NaiveDateTime::new(day, NaiveTime::MIN);
         for _ in 0..24 * 60 {

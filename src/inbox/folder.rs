@@ -1,7 +1,7 @@
-//! A folder, on a disk or mounted.
+//! An inbox in a folder, on a disk or mounted.
 //!
-//! Between the look at a free name and the rename onto it somebody else could take that name. Two ingests can only meet there
-//! when a file of the same name is dropped anew in that very moment; both are recorded all the same.
+//! Between the check for a free name and the rename, another process could take that name. This can only happen if a file of the
+//! same name is dropped again at that time. Both files are recorded nevertheless.
 
 use std::{
     ffi::OsString,
@@ -17,15 +17,15 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Entry, File, Found, InboxError, Moved, Opened, Read, Result, Seen,
-    names::{self, Folder, is_document, is_reserved, of_file},
+    InboxFile, File, ListedItem, InboxError, MoveResult, OpenedFile, ReadResult, Result, FileVersion,
+    file_names::{self, ResultFolder, is_document, is_reserved, of_file},
 };
 use crate::domain::{ids::hex, time::Timestamp};
 
 /// Bytes read at a time.
 const PART: usize = 1 << 20;
 
-/// Work that waits for a disk, or for a mounted volume's server.
+/// Runs blocking work, on a disk or a mounted volume.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let stopped = |error: tokio::task::JoinError| InboxError::File { path: "a file".into(), source: error.into() };
     tokio::task::spawn_blocking(work).await.map_err(stopped)
@@ -36,26 +36,26 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> InboxError + '_ {
 }
 
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct FolderInbox {
     /// Absolute.
     root: PathBuf,
     parent: PathBuf,
-    /// In its parent.
+    /// The name of the inbox in its parent.
     name: OsString,
 }
 
-/// A file on its way.
+/// A request to move a processed file.
 #[derive(Debug)]
-pub struct Taking {
+pub struct MoveRequest {
     pub path: PathBuf,
     pub name: String,
-    pub seen: Seen,
+    pub seen: FileVersion,
     pub hash: String,
-    pub into: Folder,
+    pub into: ResultFolder,
     pub reason: Option<String>,
 }
 
-impl Place {
+impl FolderInbox {
     /// # Errors
     /// [`InboxError::Root`].
     pub fn new(root: PathBuf) -> Result<Self> {
@@ -70,8 +70,8 @@ impl Place {
         }
     }
 
-    /// Where what was taken goes.
-    pub fn results(&self, folder: Folder) -> PathBuf {
+    /// Returns the folder of the done or rejected files.
+    pub fn results(&self, folder: ResultFolder) -> PathBuf {
         self.parent.join(folder.name()).join(&self.name)
     }
 
@@ -89,10 +89,10 @@ impl Place {
         self.root.display().to_string()
     }
 
-    pub async fn list(&self) -> Result<Walk> {
+    pub async fn list(&self) -> Result<FolderListing> {
         let root = self.root.clone();
         blocking(move || match fs::read_dir(&root) {
-            Ok(open) => Ok(Walk { open: vec![(open, String::new())] }),
+            Ok(open) => Ok(FolderListing { open: vec![(open, String::new())] }),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 Err(InboxError::Missing(root.display().to_string()))
             }
@@ -101,35 +101,35 @@ impl Place {
         .await?
     }
 
-    pub async fn read(&self, path: PathBuf) -> Result<Read> {
+    pub async fn read(&self, path: PathBuf) -> Result<ReadResult> {
         blocking(move || match open(&path) {
-            Ok((file, seen)) => Ok(Read::Opened(Opened { seen, parts: parts(file, path).boxed() })),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Read::Gone),
-            Err(error) => Ok(Read::Unreadable(error.to_string())),
+            Ok((file, seen)) => Ok(ReadResult::Opened(OpenedFile { seen, parts: parts(file, path).boxed() })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(ReadResult::Gone),
+            Err(error) => Ok(ReadResult::Unreadable(error.to_string())),
         })
         .await?
     }
 
-    pub async fn take(&self, taking: Taking) -> Result<Moved> {
-        let place = self.clone();
-        blocking(move || take(&place, &taking)).await?
+    pub async fn move_file(&self, request: MoveRequest) -> Result<MoveResult> {
+        let inbox = self.clone();
+        blocking(move || move_file(&inbox, &request)).await?
     }
 
-    pub async fn put_aside(
+    pub async fn reject_line(
         &self,
         names: Vec<String>,
         bytes: Option<Bytes>,
         hash: String,
         reason: String,
     ) -> Result<()> {
-        let folder = self.results(Folder::Rejected);
+        let folder = self.results(ResultFolder::Rejected);
         blocking(move || {
             let (_, target) = free(&folder, &names, &hash, Some(&reason))?;
             if let Some(bytes) = bytes.filter(|_| !target.exists()) {
                 let partial = with_suffix(&target, ".partial");
                 fs::write(&partial, &bytes).map_err(failed(&partial))?;
                 match fs::rename(&partial, &target) {
-                    // Somebody else is at the same line.
+                    // Another process wrote the same line.
                     Err(error) if error.kind() == ErrorKind::NotFound && target.exists() => {}
                     renamed => renamed.map_err(failed(&target))?,
                 }
@@ -140,7 +140,7 @@ impl Place {
     }
 }
 
-/// `/Volumes/CATALOG/SCHEMA/VOLUME`: a schema holds no files.
+/// Returns whether `root` is a volume, `/Volumes/CATALOG/SCHEMA/VOLUME`, or above one. A schema holds no files.
 fn is_volume(root: &Path) -> bool {
     root.strip_prefix("/Volumes").is_ok_and(|below| below.components().count() <= 3)
 }
@@ -151,14 +151,14 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// A walk through the inbox and the folders in it. Links are not followed, and nothing but files is read.
+/// A listing of the inbox and its subfolders. Links are not followed, and only regular files are listed.
 #[derive(Debug)]
-pub struct Walk {
+pub struct FolderListing {
     open: Vec<(ReadDir, String)>,
 }
 
-impl Walk {
-    pub fn next(&mut self, most: usize) -> Result<Vec<Found>> {
+impl FolderListing {
+    pub fn next(&mut self, most: usize) -> Result<Vec<ListedItem>> {
         let mut found = Vec::new();
         while found.len() < most {
             let Some((reading, prefix)) = self.open.last_mut() else { break };
@@ -169,7 +169,7 @@ impl Walk {
             let (entry, prefix) = match entry {
                 Ok(entry) => (entry, prefix.clone()),
                 Err(error) => {
-                    found.push(Found::Unreadable { name: prefix.clone(), reason: error.to_string() });
+                    found.push(ListedItem::Unreadable { name: prefix.clone(), reason: error.to_string() });
                     self.open.pop();
                     continue;
                 }
@@ -179,12 +179,12 @@ impl Walk {
             let Ok(kind) = entry.file_type() else { continue };
             let name = format!("{prefix}{segment}");
             if kind.is_file() && is_document(&segment) {
-                found.push(Found::Entry(Entry { name, file: File::Path(entry.path()) }));
+                found.push(ListedItem::File(InboxFile { name, file: File::Path(entry.path()) }));
             } else if kind.is_dir() && !is_reserved(&segment) {
                 match fs::read_dir(entry.path()) {
                     Ok(inner) => self.open.push((inner, format!("{name}/"))),
                     Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => found.push(Found::Unreadable { name, reason: error.to_string() }),
+                    Err(error) => found.push(ListedItem::Unreadable { name, reason: error.to_string() }),
                 }
             }
         }
@@ -192,15 +192,15 @@ impl Walk {
     }
 }
 
-fn open(path: &Path) -> io::Result<(fs::File, Seen)> {
+fn open(path: &Path) -> io::Result<(fs::File, FileVersion)> {
     let file = fs::File::open(path)?;
     let seen = seen(&file.metadata()?);
     Ok((file, seen))
 }
 
-fn seen(metadata: &fs::Metadata) -> Seen {
+fn seen(metadata: &fs::Metadata) -> FileVersion {
     let modified = DateTime::<Utc>::from(metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH));
-    Seen {
+    FileVersion {
         size: metadata.len(),
         modified: Timestamp::new(modified),
         version: Some(format!("{}@{}", number(metadata), modified.timestamp_subsec_nanos())),
@@ -225,7 +225,7 @@ fn parts(file: fs::File, path: PathBuf) -> impl futures::Stream<Item = Result<By
             blocking(move || {
                 let mut part = Vec::new();
                 let count = (&mut file).take(PART as u64).read_to_end(&mut part).map_err(failed(&path))?;
-                // A part that is not full is the last one.
+                // A short part is the last one.
                 let rest = (count == PART).then_some(file);
                 Ok((count > 0).then(|| (Bytes::from(part), rest)))
             })
@@ -234,34 +234,34 @@ fn parts(file: fs::File, path: PathBuf) -> impl futures::Stream<Item = Result<By
     })
 }
 
-fn take(place: &Place, taking: &Taking) -> Result<Moved> {
-    let Taking { path, name, seen: expected, hash, into, reason } = taking;
+fn move_file(inbox: &FolderInbox, request: &MoveRequest) -> Result<MoveResult> {
+    let MoveRequest { path, name, seen: expected, hash, into, reason } = request;
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() && seen(&found) == *expected => {}
-        Ok(_) => return Ok(Moved::Changed),
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Moved::Gone),
+        Ok(_) => return Ok(MoveResult::Changed),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(MoveResult::Gone),
         Err(error) => return Err(failed(path)(error)),
     }
-    let (made_reason, target) = free(&place.results(*into), &of_file(name, hash), hash, reason.as_deref())?;
+    let (made_reason, target) = free(&inbox.results(*into), &of_file(name, hash), hash, reason.as_deref())?;
     if let Some(reason) = reason {
         write_reason(&target, reason)?;
     }
     match fs::rename(path, &target) {
-        Err(error) if error.kind() == ErrorKind::NotFound && !path.exists() => return Ok(Moved::Gone),
+        Err(error) if error.kind() == ErrorKind::NotFound && !path.exists() => return Ok(MoveResult::Gone),
         renamed => renamed.map_err(failed(path))?,
     }
-    // What was there in the moment of the rename counts, not what was there before.
+    // The content at the time of the rename decides, not the content before.
     if hash_of(&target).map_err(failed(&target))? == *hash {
-        return Ok(Moved::Moved);
+        return Ok(MoveResult::Moved);
     }
-    put_back(&place.root, path, name, &target)?;
+    put_back(&inbox.root, path, name, &target)?;
     if reason.is_some() && made_reason {
         let _ = fs::remove_file(with_reason(&target));
     }
-    Ok(Moved::Changed)
+    Ok(MoveResult::Changed)
 }
 
-/// Under its name where that is free, for it was not read yet.
+/// Moves a file that was not read yet back to the inbox, under its own name if that is free.
 fn put_back(root: &Path, path: &Path, name: &str, target: &Path) -> Result<()> {
     let hash = hash_of(target).map_err(failed(target))?;
     let back = match path.exists() {
@@ -276,7 +276,7 @@ fn put_back(root: &Path, path: &Path, name: &str, target: &Path) -> Result<()> {
     fs::rename(target, &back).map_err(failed(&back))
 }
 
-/// The first name that nothing else has. Tells also whether there is no reason next to it yet.
+/// Returns the first free name, and whether there is no reason file next to it yet.
 fn free(folder: &Path, names: &[String], hash: &str, reason: Option<&str>) -> Result<(bool, PathBuf)> {
     for name in names {
         let target = folder.join(name);
@@ -285,9 +285,9 @@ fn free(folder: &Path, names: &[String], hash: &str, reason: Option<&str>) -> Re
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(_) => true,
         };
-        let told = with_reason(&target);
-        let made_reason = !told.exists();
-        let other_reason = reason.is_some() && fs::read(&told).is_ok_and(|there| is_about_another(&there, hash));
+        let reason_path = with_reason(&target);
+        let made_reason = !reason_path.exists();
+        let other_reason = reason.is_some() && fs::read(&reason_path).is_ok_and(|there| is_about_another(&there, hash));
         if !taken && !other_reason {
             if let Some(folder) = target.parent() {
                 fs::create_dir_all(folder).map_err(failed(folder))?;
@@ -298,13 +298,13 @@ fn free(folder: &Path, names: &[String], hash: &str, reason: Option<&str>) -> Re
     Err(InboxError::NoName(names.first().cloned().unwrap_or_default()))
 }
 
-/// A reason that somebody began to write, and was killed, is nobody's.
+/// Returns whether a reason file is about another document. An incomplete reason file of a killed process may be overwritten.
 fn is_about_another(reason: &[u8], hash: &str) -> bool {
     serde_json::from_slice::<serde_json::Value>(reason).is_ok_and(|reason| reason["input_hash"] != hash)
 }
 
 fn with_reason(target: &Path) -> PathBuf {
-    with_suffix(target, &names::reason(""))
+    with_suffix(target, &file_names::reason(""))
 }
 
 fn write_reason(target: &Path, reason: &str) -> Result<()> {

@@ -1,10 +1,9 @@
 //! Clients of S3, Azure and Google storage.
 //!
-//! What a client repeats on its own, without asking: requests that were answered by 429 or 5xx, and those whose connection broke
-//! before an answer came, up to [`RETRIES`] times. A put-if-absent is among them, so it may have landed and then be refused by
-//! what it wrote itself (412, or 409 on Azure and from S3 when two come at once). Only a time-out of one is never repeated. On
-//! Google it is repeated only while nothing stands there: [`google`] says why. So none
-//! of these answers says whether a commit stands; `Table::commit` looks which commit is there, by its id, after every error.
+//! A client retries requests after 429, 5xx or a broken connection, up to [`MAX_RETRIES`] times. A put-if-absent is retried too: it
+//! may have succeeded and then be refused because of its own file (412, or 409 on Azure and from S3 when two come at once). Only a
+//! put-if-absent that timed out is never retried. On Google it is retried only while the file does not exist: see [`google`].
+//! So no error says whether a commit is stored: after every error `Table::commit` reads the commit and compares its id.
 
 mod azure;
 mod google;
@@ -22,51 +21,51 @@ use url::Url;
 
 use super::{
     LakeError, Result,
-    location::{Account, EXAMPLES, Location},
+    location::{StorageAccount, EXAMPLES, Location},
 };
 use crate::domain::host::is_local;
-use azure::Container;
-use google::Bucket;
+use azure::AzureStore;
+use google::GoogleStore;
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long an answer may take, its body included, when the caller gives no time-out: a merged file of 32 MiB has to pass.
-const ANSWER: Duration = Duration::from_secs(30);
-/// How often a client sends a request again, and until when. Few and short: what is worth more patience is tried again above.
-const RETRIES: usize = 5;
-const RETRYING: Duration = Duration::from_secs(20);
-/// The pause before the first of them, as a rule, and the longest.
-const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The time-out of a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The default time-out of a request, including the body of the response, which may be a merged file of 32 MiB.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The client's retries of a request, and the time after which it stops. Both are small: callers retry important requests.
+const MAX_RETRIES: usize = 5;
+const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The pause before the first retry, and the longest pause.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
-/// An account of Google: its file, or its content.
+/// Variables with a Google service account: the path of its file, or its content.
 const GOOGLE_FILES: [&str; 2] = ["GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH"];
 const GOOGLE_KEY: &str = "GOOGLE_SERVICE_ACCOUNT_KEY";
 
-/// Names and values of environment variables that clients of object stores know. Never printed.
+/// Names and values of environment variables for clients of object stores. Values are never printed.
 #[derive(Clone, Default)]
-pub struct Variables(BTreeMap<String, String>);
+pub struct StoreVariables(BTreeMap<String, String>);
 
-impl fmt::Debug for Variables {
+impl fmt::Debug for StoreVariables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-impl FromIterator<(String, String)> for Variables {
-    /// Keeps what concerns object stores. An empty value is none.
+impl FromIterator<(String, String)> for StoreVariables {
+    /// Keeps the variables of object stores. An empty value counts as not set.
     fn from_iter<T: IntoIterator<Item = (String, String)>>(all: T) -> Self {
         let known = |name: &str| ["AWS_", "AZURE_", "GOOGLE_"].iter().any(|prefix| name.starts_with(prefix));
         Self(all.into_iter().filter(|(name, value)| known(name) && !value.trim().is_empty()).collect())
     }
 }
 
-impl Variables {
+impl StoreVariables {
     fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The storage account of locations that name none.
+    /// Returns the storage account of locations that name none.
     pub fn azure_account(&self) -> Option<&str> {
         self.get("AZURE_STORAGE_ACCOUNT_NAME")
     }
@@ -75,13 +74,13 @@ impl Variables {
         names.iter().any(|name| self.0.contains_key(*name))
     }
 
-    /// What a builder knows by the name of a variable; what it does not know is for somebody else.
+    /// Returns the variables that a builder supports. Other variables are ignored.
     fn settings<K: FromStr>(&self, prefix: &str) -> impl Iterator<Item = (K, &str)> {
         let own = self.0.iter().filter(move |(name, _)| name.starts_with(prefix));
         own.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.as_str())))
     }
 
-    /// Without what says who somebody is: for credentials that come from elsewhere.
+    /// Returns the variables without credentials, for credentials from another source.
     fn without_credentials(&self) -> Self {
         const WHERE: [&str; 8] = [
             "AWS_ENDPOINT",
@@ -103,87 +102,87 @@ impl Variables {
     }
 }
 
-/// Who asks, when it is not the environment that says so.
+/// Credentials that do not come from the environment.
 #[derive(Debug, Clone)]
-pub enum Credentials {
+pub enum StoreCredentials {
     Aws(AwsCredentialProvider),
     Azure(AzureCredentialProvider),
     Google(GcpCredentialProvider),
 }
 
-/// A client of the store that holds `location`, rooted at its bucket or container. Makes no request.
-/// An answer may take as long as `timeout`, or 30 s.
+/// Returns a client of the store that holds `location`, rooted at its bucket or container. Makes no request. `timeout` is the
+/// time-out of a request, by default 30 s.
 ///
 /// # Errors
-/// [`LakeError::BadSetting`] says which variable to set.
+/// [`LakeError::BadSetting`], which names the variable to set.
 pub fn open(
     location: &Location,
-    variables: &Variables,
-    given: Option<&Credentials>,
+    variables: &StoreVariables,
+    credentials: Option<&StoreCredentials>,
     timeout: Option<Duration>,
 ) -> Result<Arc<dyn ObjectStore>> {
-    let opening = Opening {
+    let opening = StoreBuilder {
         location,
-        variables: given.map_or_else(|| variables.clone(), |_| variables.without_credentials()),
-        given,
-        timeout: timeout.unwrap_or(ANSWER),
+        variables: credentials.map_or_else(|| variables.clone(), |_| variables.without_credentials()),
+        credentials,
+        timeout: timeout.unwrap_or(REQUEST_TIMEOUT),
     };
     match location {
         Location::S3 { bucket, r2, .. } => opening.s3(bucket, r2.as_deref()),
         Location::Azure { account, container, .. } => opening.azure(account, container),
         Location::Google { bucket, .. } => opening.google(bucket),
-        Location::Folder(_) | Location::Catalog(_) => Err(opening.refused("it is not in an object store", EXAMPLES)),
+        Location::Folder(_) | Location::Catalog(_) => Err(opening.bad_setting("it is not in an object store", EXAMPLES)),
     }
 }
 
-/// Whether the environment says in which region a bucket is, or at which address.
-pub fn says_region(variables: &Variables) -> bool {
+/// Returns whether the environment sets the region or the address of a bucket.
+pub fn has_region(variables: &StoreVariables) -> bool {
     variables.any(&["AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 }
 
-/// `variables` with a region.
-pub fn with_region(variables: &Variables, region: String) -> Variables {
+/// Returns `variables` with a region.
+pub fn with_region(variables: &StoreVariables, region: String) -> StoreVariables {
     let mut variables = variables.clone();
     variables.0.insert("AWS_REGION".into(), region);
     variables
 }
 
-/// Time-outs, and http:// only where it was allowed.
+/// Returns client options with time-outs. `allow_http` allows http:// addresses.
 pub fn client(allow_http: bool) -> ClientOptions {
-    ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(ANSWER).with_allow_http(allow_http)
+    ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(REQUEST_TIMEOUT).with_allow_http(allow_http)
 }
 
-/// No pause is shorter than `first`.
+/// Returns a retry configuration whose first pause is `first`.
 fn retry(first: Duration) -> RetryConfig {
     RetryConfig {
-        backoff: BackoffConfig { init_backoff: first, max_backoff: LONGEST_PAUSE, base: 2.0 },
-        max_retries: RETRIES,
-        retry_timeout: RETRYING,
+        backoff: BackoffConfig { init_backoff: first, max_backoff: MAX_BACKOFF, base: 2.0 },
+        max_retries: MAX_RETRIES,
+        retry_timeout: RETRY_TIMEOUT,
     }
 }
 
-struct Opening<'a> {
+struct StoreBuilder<'a> {
     location: &'a Location,
-    variables: Variables,
-    given: Option<&'a Credentials>,
+    variables: StoreVariables,
+    credentials: Option<&'a StoreCredentials>,
     timeout: Duration,
 }
 
-impl Opening<'_> {
+impl StoreBuilder<'_> {
     fn client(&self, allow_http: bool) -> ClientOptions {
         client(allow_http).with_timeout(self.timeout)
     }
 
-    fn refused(&self, reason: impl Into<String>, hint: impl Into<String>) -> LakeError {
-        LakeError::BadSetting { place: self.location.to_string(), reason: reason.into(), hint: hint.into() }
+    fn bad_setting(&self, reason: impl Into<String>, hint: impl Into<String>) -> LakeError {
+        LakeError::BadSetting { location: self.location.to_string(), reason: reason.into(), hint: hint.into() }
     }
 
-    /// A builder's own words; what it is given by name is checked before, so that no value gets into them.
+    /// Returns the error of a builder. Variables are checked before, so its message contains no value.
     fn unusable(&self, error: &object_store::Error, hint: &str) -> LakeError {
-        self.refused(error.to_string(), hint)
+        self.bad_setting(error.to_string(), hint)
     }
 
-    /// Whether one of the variables names an address without encryption; on this machine that is fine.
+    /// Returns whether a variable names an http:// address, which is allowed on this machine only.
     fn allows_http(&self, names: &[&str]) -> Result<bool> {
         let mut allowed = false;
         for name in names {
@@ -196,33 +195,33 @@ impl Opening<'_> {
 
     fn is_allowed(&self, name: &str, address: &str) -> Result<bool> {
         let url = Url::parse(address)
-            .map_err(|error| self.refused(format!("{name} is not a URL: {error}"), format!("correct {name}")))?;
+            .map_err(|error| self.bad_setting(format!("{name} is not a URL: {error}"), format!("correct {name}")))?;
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
             return Err(
-                self.refused(format!("{name} holds more than an address"), format!("give the address alone in {name}"))
+                self.bad_setting(format!("{name} contains more than an address"), format!("set {name} to an address only"))
             );
         }
         match url.scheme() {
             "https" => Ok(false),
             "http" if url.host().is_some_and(|host| is_local(&host)) => Ok(true),
-            _ => Err(self.refused(
+            _ => Err(self.bad_setting(
                 format!("{name} is not encrypted"),
-                format!("give an https:// address in {name}; http:// is for this machine only"),
+                format!("set {name} to an https:// address; http:// is allowed on this machine only"),
             )),
         }
     }
 
-    /// Accounts for emulators name an address of their own.
+    /// As [`Self::allows_http`], for the address in a service account of an emulator.
     fn account_allows_http(&self) -> Result<bool> {
         let key = self.variables.get(GOOGLE_KEY).map(|key| (GOOGLE_KEY.to_owned(), key.to_owned()));
-        // What cannot be read is told by the builder.
+        // The builder reports files that cannot be read.
         let read = |name: &&str| fs::read_to_string(self.variables.get(name)?).ok();
         let files = GOOGLE_FILES.iter().filter_map(|name| Some((format!("the file of {name}"), read(name)?)));
         let mut allowed = false;
-        for (place, account) in files.chain(key) {
+        for (location, account) in files.chain(key) {
             let account = serde_json::from_str::<serde_json::Value>(&account).unwrap_or_default();
             if let Some(address) = account["gcs_base_url"].as_str() {
-                allowed |= self.is_allowed(&format!("gcs_base_url in {place}"), address)?;
+                allowed |= self.is_allowed(&format!("gcs_base_url in {location}"), address)?;
             }
         }
         Ok(allowed)
@@ -234,12 +233,12 @@ impl Opening<'_> {
         for (key, value) in self.variables.settings::<AmazonS3ConfigKey>("AWS_") {
             builder = builder.with_config(key, value);
         }
-        if let Some(host) = r2.filter(|_| !says_region(&self.variables)) {
+        if let Some(host) = r2.filter(|_| !has_region(&self.variables)) {
             builder = builder.with_endpoint(format!("https://{host}")).with_region("auto");
         }
-        builder = match self.given {
-            Some(Credentials::Aws(provider)) => builder.with_credentials(Arc::clone(provider)),
-            Some(_) => return Err(self.other_kind()),
+        builder = match self.credentials {
+            Some(StoreCredentials::Aws(provider)) => builder.with_credentials(Arc::clone(provider)),
+            Some(_) => return Err(self.wrong_credential_kind()),
             None => {
                 self.check_aws()?;
                 builder
@@ -249,9 +248,9 @@ impl Opening<'_> {
             .with_bucket_name(bucket)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_client_options(self.client(http))
-            .with_retry(retry(PAUSE))
+            .with_retry(retry(FIRST_BACKOFF))
             .build();
-        Ok(Arc::new(built.map_err(|error| self.unusable(&error, "look at the AWS_… variables of the environment"))?))
+        Ok(Arc::new(built.map_err(|error| self.unusable(&error, "check the AWS_… variables of the environment"))?))
     }
 
     fn check_aws(&self) -> Result<()> {
@@ -259,7 +258,7 @@ impl Opening<'_> {
         let has = |name: &str| self.variables.get(name).is_some();
         for (there, missing) in [(id, key), (key, id)] {
             if has(there) && !has(missing) {
-                return Err(self.refused(format!("{there} is set and {missing} is not"), format!("set {missing} too")));
+                return Err(self.bad_setting(format!("{there} is set and {missing} is not"), format!("set {missing} too")));
             }
         }
         let others = [
@@ -269,19 +268,19 @@ impl Opening<'_> {
             "AWS_SKIP_SIGNATURE",
         ];
         if has("AWS_PROFILE") && !has(id) && !self.variables.any(&others) {
-            return Err(self.refused(
-                "AWS_PROFILE is set, and profiles are not read here",
+            return Err(self.bad_setting(
+                "AWS_PROFILE is set, and this program does not read AWS profiles",
                 "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, as `aws configure export-credentials --format env` prints them; or unset AWS_PROFILE",
             ));
         }
         Ok(())
     }
 
-    fn azure(&self, account: &Account, container: &str) -> Result<Arc<dyn ObjectStore>> {
+    fn azure(&self, account: &StorageAccount, container: &str) -> Result<Arc<dyn ObjectStore>> {
         let addresses = ["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"];
         if self.variables.any(&["AZURE_STORAGE_USE_EMULATOR"]) {
-            return Err(self.refused(
-                "AZURE_STORAGE_USE_EMULATOR is set, which also takes addresses that are not checked here",
+            return Err(self.bad_setting(
+                "AZURE_STORAGE_USE_EMULATOR is set, which is not supported",
                 "unset it, and set AZURE_STORAGE_ENDPOINT to the emulator's address, such as http://127.0.0.1:10000/devstoreaccount1",
             ));
         }
@@ -291,19 +290,19 @@ impl Opening<'_> {
             builder = builder.with_config(key, value);
         }
         let (name, domain) = match account {
-            Account::Named { name, domain } => (name, domain),
-            Account::Configured => {
-                return Err(self.refused(
-                    "it does not say in which storage account the container is",
+            StorageAccount::Named { name, domain } => (name, domain),
+            StorageAccount::Configured => {
+                return Err(self.bad_setting(
+                    "it does not name the storage account of the container",
                     format!(
                         "set AZURE_STORAGE_ACCOUNT_NAME, or give abfss://{container}@account.dfs.core.windows.net/prefix"
                     ),
                 ));
             }
         };
-        builder = match self.given {
-            Some(Credentials::Azure(provider)) => builder.with_credentials(Arc::clone(provider)),
-            Some(_) => return Err(self.other_kind()),
+        builder = match self.credentials {
+            Some(StoreCredentials::Azure(provider)) => builder.with_credentials(Arc::clone(provider)),
+            Some(_) => return Err(self.wrong_credential_kind()),
             None => builder,
         };
         let address = addresses.into_iter().find_map(|name| self.variables.get(name)).map(str::to_owned);
@@ -313,21 +312,21 @@ impl Opening<'_> {
             .with_endpoint(address.clone())
             .with_container_name(container)
             .with_client_options(self.client(http))
-            .with_retry(retry(PAUSE))
+            .with_retry(retry(FIRST_BACKOFF))
             .build();
-        let unusable = |error| self.unusable(&error, "look at the AZURE_… variables of the environment");
+        let unusable = |error| self.unusable(&error, "check the AZURE_… variables of the environment");
         let built = built.map_err(unusable)?;
         let http = ReqwestConnector::default().connect(&self.client(http)).map_err(unusable)?;
         let url = Url::parse(&format!("{}/{container}", address.trim_end_matches('/')))
-            .map_err(|error| self.refused(format!("its address is not a URL: {error}"), EXAMPLES))?;
-        Ok(Arc::new(Container::new(built, name.clone(), url, http)))
+            .map_err(|error| self.bad_setting(format!("its address is not a URL: {error}"), EXAMPLES))?;
+        Ok(Arc::new(AzureStore::new(built, name.clone(), url, http)))
     }
 
     fn google(&self, bucket: &str) -> Result<Arc<dyn ObjectStore>> {
         let http = self.allows_http(&["GOOGLE_BASE_URL"])?;
         let http = self.account_allows_http()? || http;
         if self.variables.any(&GOOGLE_FILES) && self.variables.any(&[GOOGLE_KEY]) {
-            return Err(self.refused(
+            return Err(self.bad_setting(
                 "GOOGLE_SERVICE_ACCOUNT and GOOGLE_SERVICE_ACCOUNT_KEY are both set",
                 "unset one of them: a file's path, or its content",
             ));
@@ -336,9 +335,9 @@ impl Opening<'_> {
         for (key, value) in self.variables.settings::<GoogleConfigKey>("GOOGLE_") {
             builder = builder.with_config(key, value);
         }
-        builder = match self.given {
-            Some(Credentials::Google(provider)) => builder.with_credentials(Arc::clone(provider)),
-            Some(_) => return Err(self.other_kind()),
+        builder = match self.credentials {
+            Some(StoreCredentials::Google(provider)) => builder.with_credentials(Arc::clone(provider)),
+            Some(_) => return Err(self.wrong_credential_kind()),
             None => builder,
         };
         let builder = builder.with_bucket_name(bucket).with_client_options(self.client(http));
@@ -346,53 +345,53 @@ impl Opening<'_> {
         let build = |builder: GoogleCloudStorageBuilder, retry| {
             builder.with_retry(retry).build().map_err(|error| self.unusable(&error, hint))
         };
-        let reading = build(builder.clone(), retry(PAUSE))?;
-        // They share what credentials there are.
+        let reading = build(builder.clone(), retry(FIRST_BACKOFF))?;
+        // All three clients share the credentials.
         let builder = builder.with_credentials(Arc::clone(reading.credentials()));
-        let writing = build(builder.clone(), retry(google::WRITE_PAUSE))?;
-        let once = build(builder, RetryConfig { max_retries: 0, ..retry(PAUSE) })?;
-        Ok(Arc::new(Bucket { reading, writing, once }))
+        let writing = build(builder.clone(), retry(google::FIRST_WRITE_BACKOFF))?;
+        let once = build(builder, RetryConfig { max_retries: 0, ..retry(FIRST_BACKOFF) })?;
+        Ok(Arc::new(GoogleStore { reading, writing, once }))
     }
 
-    fn other_kind(&self) -> LakeError {
-        self.refused(
-            "the credentials that were handed out are for another kind of storage",
-            "look at the storage credential of the external location",
+    fn wrong_credential_kind(&self) -> LakeError {
+        self.bad_setting(
+            "the vended credentials are for another kind of storage",
+            "check the storage credential of the external location",
         )
     }
 }
 
-/// Whether a store does not accept the credentials of a request. S3 answers 400 when they have ended. A listing that is refused has
-/// an error of no kind of its own, whose text has the status.
-pub fn refuses_credentials(error: &object_store::Error) -> bool {
+/// Returns whether a store rejects the credentials of a request. S3 returns 400 for expired credentials. The error of a refused
+/// listing is generic, and only its text contains the status.
+pub fn rejects_credentials(error: &object_store::Error) -> bool {
     use object_store::Error;
     const SIGNS: [&str; 4] = ["ExpiredToken", "TokenRefreshRequired", "status code: 401", "status code: 403"];
     let has_ended = |text: &str| SIGNS.iter().any(|sign| text.contains(sign));
     match error {
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => true,
-        Error::Generic { .. } => has_ended(&chain(error)),
+        Error::Generic { .. } => has_ended(&error_chain(error)),
         _ => false,
     }
 }
 
-/// What to do about an error of a store, where that can be told.
+/// Returns what to do about an error of a store, if its cause is known.
 pub fn hint(error: &object_store::Error) -> Option<String> {
     use object_store::Error;
-    let told = chain(error);
-    let has = |code: &str| told.contains(code);
+    let text = error_chain(error);
+    let has = |code: &str| text.contains(code);
     let local = |path: &str| path.starts_with('/');
     let text = match error {
         Error::PermissionDenied { path, .. } if local(path) => {
-            "check who owns the folder and whether it may be written"
+            "check the owner and the permissions of the folder"
         }
-        _ if has("NoSuchBucket") => "make the bucket first, or correct --lake, or AWS_REGION on S3",
-        _ if has("ContainerNotFound") => "make the container first, or correct --lake and AZURE_STORAGE_ACCOUNT_NAME",
+        _ if has("NoSuchBucket") => "create the bucket first, or correct --lake, or AWS_REGION on S3",
+        _ if has("ContainerNotFound") => "create the container first, or correct --lake and AZURE_STORAGE_ACCOUNT_NAME",
         _ if has("BareRedirect") || has("PermanentRedirect") || has("redirect without LOCATION") => {
             "the bucket is in another region: set AWS_REGION"
         }
         _ if has("RequestTimeTooSkewed") => "this machine's clock is wrong: set it",
         _ if has("ExpiredToken") || has("TokenRefreshRequired") => {
-            "the credentials have expired: set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN anew"
+            "the credentials have expired: set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN to new ones"
         }
         _ if has("InvalidAccessKeyId") || has("SignatureDoesNotMatch") => {
             "correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -402,29 +401,29 @@ pub fn hint(error: &object_store::Error) -> Option<String> {
              AZURE_STORAGE_SAS_TOKEN or AZURE_CLIENT_ID, AZURE_CLIENT_SECRET and AZURE_TENANT_ID, or GOOGLE_APPLICATION_CREDENTIALS"
         }
         Error::PermissionDenied { .. } => {
-            "the credentials need to read, write, list and delete there; on S3 s3:ListBucket too, without which what is not there \
-             is answered as forbidden. `ops-runbook doctor` says what is missing"
+            "the credentials need permission to read, write, list and delete; on S3 also s3:ListBucket, without which S3 reports \
+             missing objects as forbidden. `ops-runbook doctor` shows which permission is missing"
         }
         Error::Unauthenticated { .. } => {
-            "the store does not accept the credentials: look at the AWS_…, AZURE_… or GOOGLE_… variables"
+            "the store does not accept the credentials: check the AWS_…, AZURE_… or GOOGLE_… variables"
         }
         Error::NotFound { path, .. } if !local(path) => {
-            "look whether the bucket or container exists; it is not made here"
+            "check that the bucket or container exists; this program does not create it"
         }
         _ => return None,
     };
     Some(text.into())
 }
 
-/// An error and all its causes, as text.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
+/// Returns an error and all its causes as text.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        told.push_str(&cause.to_string());
+        text.push_str(&cause.to_string());
         source = cause.source();
     }
-    told
+    text
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! delta-rs's view of the tables: what DataFusion reads, and what checkpoints and vacuum are made from.
+//! Tables of delta-rs. DataFusion reads them; checkpoints and vacuum use them.
 
 use std::{num::NonZero, sync::Arc};
 
@@ -20,16 +20,16 @@ use uuid::Uuid;
 use super::{Lake, LakeError, Result};
 use crate::tables::TableDef;
 
-/// Files of a log that are read at once, and rows of one that are held. For each file delta-rs sets memory aside as for so
-/// many rows; of its own accord it begins a thousand files and a thousand rows of each, a gigabyte for a log of a thousand commits.
-const FILES_AT_ONCE: NonZero<usize> = NonZero::new(16).unwrap();
-const ROWS_AT_ONCE: NonZero<usize> = NonZero::new(256).unwrap();
+/// Log files that delta-rs reads concurrently, and rows that it buffers per file. It reserves memory for all these rows. Its
+/// defaults of 1000 files and 1000 rows take a gigabyte for a log of a thousand commits.
+const BUFFERED_FILES: NonZero<usize> = NonZero::new(16).unwrap();
+const BATCH_ROWS: NonZero<usize> = NonZero::new(256).unwrap();
 
 impl Lake {
-    /// A table, with nothing read yet.
+    /// Returns a table whose log is not read yet.
     pub(super) fn delta_table(&self, def: &TableDef) -> Result<DeltaTable> {
         let mut location = self.url.clone();
-        // delta-rs takes the path of the URL for the place in the root store. That of a lake in Unity Catalog begins where it is.
+        // delta-rs takes the path of the URL as the path in the root store. In Unity Catalog the root store begins at the lake.
         if self.catalog.is_some() {
             location.set_path("/");
         }
@@ -38,16 +38,16 @@ impl Lake {
             .map_err(|error| LakeError::BadLocation { text: self.url.to_string(), reason: error.to_string() })?;
         let (store, root) = (self.store(def.name), Arc::clone(&self.root));
         let logs = default_logstore(store, root, &location, &StorageConfig::default());
-        Ok(DeltaTable::new(Arc::new(Sparing(logs))))
+        Ok(DeltaTable::new(Arc::new(LowMemoryLogStore(logs))))
     }
 
-    /// A table as it was at `version` or later. What this process has read of its log before is not read again.
+    /// Returns a table at `version` or later. Reads only commits that this process has not read yet.
     pub(crate) async fn delta_table_since(&self, def: &'static TableDef, version: u64) -> Result<DeltaTable> {
-        let known = self.known.table(def);
-        let mut held = known.delta.lock().await;
+        let cache = self.cache.table(def);
+        let mut held = cache.delta.lock().await;
         if let Some(mut table) = held.take() {
             let is_new_enough = table.version().is_some_and(|held| held >= version);
-            // It may rest on a part of the log that was removed meanwhile.
+            // The update fails if cleanup has removed the commits that it needs.
             if is_new_enough || table.update_incremental(Some(version)).await.is_ok() {
                 return Ok(held.insert(table).clone());
             }
@@ -58,15 +58,15 @@ impl Lake {
     }
 }
 
-/// delta-rs's own log store, with an engine that takes less memory.
-struct Sparing(LogStoreRef);
+/// The log store of delta-rs with an engine that uses less memory.
+struct LowMemoryLogStore(LogStoreRef);
 
 #[async_trait::async_trait]
-impl LogStore for Sparing {
+impl LogStore for LowMemoryLogStore {
     fn engine(&self, operation_id: Option<Uuid>) -> Arc<dyn Engine> {
         let engine = DefaultEngineBuilder::new(self.0.root_object_store(operation_id))
-            .with_buffer_size(FILES_AT_ONCE)
-            .with_batch_size(ROWS_AT_ONCE);
+            .with_buffer_size(BUFFERED_FILES)
+            .with_batch_size(BATCH_ROWS);
         let runtime = Handle::current();
         match runtime.runtime_flavor() {
             RuntimeFlavor::MultiThread => {

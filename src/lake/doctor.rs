@@ -1,9 +1,9 @@
-//! Whether a place is fit for a lake, found out before anything is recorded there; and whether a lake that is there is well.
+//! Health checks of a location before anything is recorded there, and of an existing lake.
 //!
-//! - [`store`]: does the store keep what it has to promise
-//! - [`tables`]: are the tables as they were made, and their logs whole
+//! - [`store`]: whether the store has the guarantees that a lake needs
+//! - [`tables`]: whether protocol, properties, columns and logs of the tables are as expected
 //!
-//! Files that are written to find out are below a folder of their own, and are removed.
+//! Test files are written below a folder of their own, and removed.
 
 mod store;
 mod tables;
@@ -11,50 +11,50 @@ mod tables;
 use std::{error::Error, fs};
 
 use super::{Lake, LakeError, Result};
-use crate::domain::checkup::{Check, Finding, State};
+use crate::domain::health::{HealthCheck, HealthFinding, HealthState};
 
-/// Where files are written to find out.
+/// The folder of the test files.
 const FOLDER: &str = "_doctor";
 
-/// Everything that can be looked at. What goes wrong is a finding.
-pub async fn examine(lake: &Lake) -> Vec<Finding> {
+/// Runs all checks. An error becomes a finding.
+pub async fn examine(lake: &Lake) -> Vec<HealthFinding> {
     let folder = lake.url().to_file_path().ok();
     let was_there = folder.as_ref().is_none_or(|folder| folder.exists());
     let probes = lake.context.uuid().to_string();
     let mut findings = store::examine(lake, &probes).await;
     if let Some(folder) = folder {
-        // Local disks keep folders that are empty. One that is not empty stays.
+        // Local disks keep empty folders. `remove_dir` removes no folder that holds files.
         let lake_itself = (!was_there).then(|| folder.clone());
         let own = [folder.join(FOLDER).join(&probes), folder.join(FOLDER), folder.join(".staging")];
         for empty in own.into_iter().chain(lake_itself) {
             let _ = fs::remove_dir(empty);
         }
     }
-    match findings.iter().any(|it| it.check == Check::ReadAfterWrite && it.state == State::Ok) {
+    match findings.iter().any(|it| it.check == HealthCheck::ReadAfterWrite && it.state == HealthState::Ok) {
         true => findings.extend(tables::examine(lake).await),
-        false => findings.extend(tables::CHECKS.map(|check| Finding::not_checked(check, "nothing can be read there"))),
+        false => findings.extend(tables::CHECKS.map(|check| HealthFinding::not_checked(check, "the storage cannot be read"))),
     }
     findings
 }
 
-/// Whether the store keeps two writers from writing the same commit, tried once.
+/// Tests once whether the store refuses a second writer of the same file.
 ///
 /// # Errors
-/// The store's.
+/// Errors of the store.
 pub async fn refuses_second_writer(lake: &Lake) -> Result<bool> {
     store::refuses_second_writer(lake, &lake.context.uuid().to_string()).await
 }
 
-/// An error as a finding: what the store says, and what to do.
-fn failed(check: Check, error: &LakeError) -> Finding {
+/// Returns an error as a finding: its message with all causes, and the hint.
+fn failed(check: HealthCheck, error: &LakeError) -> HealthFinding {
     let mut seen = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        let told = cause.to_string();
-        if !seen.contains(&told) {
-            seen = format!("{seen}: {told}");
+        let message = cause.to_string();
+        if !seen.contains(&message) {
+            seen = format!("{seen}: {message}");
         }
         source = cause.source();
     }
-    Finding::failed(check, seen, error.hint())
+    HealthFinding::failed(check, seen, error.hint())
 }

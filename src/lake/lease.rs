@@ -1,7 +1,7 @@
-//! The maintenance lease: one owner at a time, with a fencing epoch, made of nothing but put-if-absent.
+//! The maintenance lease: one owner at a time, with a fencing epoch. It needs only put-if-absent.
 //!
-//! `_lease/<epoch>.json` names the owner and the end of its time. The next epoch may be taken once the last one has ended or
-//! was given back. The epoch goes into every maintenance commit; a commit that meets a newer one gives up.
+//! `_lease/<epoch>.json` names the owner and the expiry. The next epoch may be acquired once the last one has expired or was
+//! released. Every maintenance commit carries the epoch, and fails if the log holds a newer one.
 
 use chrono::TimeDelta;
 use futures::TryStreamExt;
@@ -15,25 +15,25 @@ use std::sync::{
 use super::{Lake, Result, log::get};
 use crate::domain::time::Timestamp;
 
-/// How long an owner that dies keeps others out.
+/// The term of a lease: for so long a crashed owner blocks other processes.
 const TERM_MINUTES: i64 = 10;
-/// How much of a term has to be over before the claim is written anew: every table asks, and stores do not like one name to be
-/// written often (Google: once a second).
+/// The age at which the claim is renewed. Maintenance of every table asks for a renewal, and stores limit writes to one name
+/// (Google: once a second).
 const RENEWED_AFTER_MINUTES: i64 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Claim {
+struct LeaseClaim {
     owner: uuid::Uuid,
     until: Timestamp,
 }
 
-/// A lease that is held.
+/// A held lease.
 #[derive(Debug)]
 pub struct Lease {
-    /// Grows with every owner.
+    /// Greater for each later owner.
     pub epoch: u64,
     owner: uuid::Uuid,
-    /// The end of the term that was claimed last, in microseconds.
+    /// The expiry of the last claim, in microseconds.
     until: AtomicI64,
     store: Arc<dyn ObjectStore>,
 }
@@ -43,11 +43,11 @@ fn claim_path(epoch: u64) -> Path {
 }
 
 impl Lease {
-    /// Takes the lease. `Err` inside `Ok` tells until when somebody else has it.
+    /// Acquires the lease. `Ok(Err(until))`: another process holds it until then.
     ///
     /// # Errors
-    /// The store's.
-    pub async fn take(lake: &Lake) -> Result<std::result::Result<Self, Timestamp>> {
+    /// Errors of the store.
+    pub async fn acquire(lake: &Lake) -> Result<std::result::Result<Self, Timestamp>> {
         let store = lake.store("_lease");
         let now = lake.context.now();
         let epochs: Vec<u64> = store
@@ -60,22 +60,22 @@ impl Lease {
         let newest = epochs.iter().copied().max().unwrap_or(0);
         if newest > 0
             && let Some(bytes) = get(store.as_ref(), &claim_path(newest)).await?
-            && let Ok(claim) = serde_json::from_slice::<Claim>(&bytes)
+            && let Ok(claim) = serde_json::from_slice::<LeaseClaim>(&bytes)
             && claim.until > now
         {
             return Ok(Err(claim.until));
         }
-        let claim = Claim { owner: lake.context.uuid(), until: now.plus(TimeDelta::minutes(TERM_MINUTES)) };
+        let claim = LeaseClaim { owner: lake.context.uuid(), until: now.plus(TimeDelta::minutes(TERM_MINUTES)) };
         let until = AtomicI64::new(claim.until.micros());
         let lease = Self { epoch: newest + 1, owner: claim.owner, until, store };
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let payload = PutPayload::from(serde_json::to_vec(&claim)?);
         let put = lease.store.put_opts(&claim_path(lease.epoch), payload, options).await;
-        // Whatever the answer was, what stands there says whose it is.
-        let standing = get(lease.store.as_ref(), &claim_path(lease.epoch)).await?;
-        match standing.and_then(|bytes| serde_json::from_slice::<Claim>(&bytes).ok()) {
-            Some(standing) if standing.owner == lease.owner => {}
-            Some(standing) => return Ok(Err(standing.until)),
+        // The stored claim decides, whatever the put returned.
+        let stored = get(lease.store.as_ref(), &claim_path(lease.epoch)).await?;
+        match stored.and_then(|bytes| serde_json::from_slice::<LeaseClaim>(&bytes).ok()) {
+            Some(claim) if claim.owner == lease.owner => {}
+            Some(claim) => return Ok(Err(claim.until)),
             None => {
                 put?;
                 return Ok(Err(now));
@@ -87,10 +87,10 @@ impl Lease {
         Ok(Ok(lease))
     }
 
-    /// Still the owner, for most of a term. False when somebody else has taken over.
+    /// Renews the lease for most of a term. Returns false if another process has taken over.
     ///
     /// # Errors
-    /// The store's.
+    /// Errors of the store.
     pub async fn renew(&self, lake: &Lake) -> Result<bool> {
         if get(self.store.as_ref(), &claim_path(self.epoch + 1)).await?.is_some() {
             return Ok(false);
@@ -104,13 +104,13 @@ impl Lease {
         Ok(true)
     }
 
-    /// Gives the lease back.
+    /// Releases the lease.
     pub async fn release(self, lake: &Lake) {
         let _ = self.put(lake.context.now()).await;
     }
 
     async fn put(&self, until: Timestamp) -> Result<()> {
-        let claim = serde_json::to_vec(&Claim { owner: self.owner, until })?;
+        let claim = serde_json::to_vec(&LeaseClaim { owner: self.owner, until })?;
         self.store.put(&claim_path(self.epoch), claim.into()).await?;
         Ok(())
     }

@@ -1,8 +1,7 @@
-//! The ledger: appends to `audit_log`, and nothing is acknowledged before it stands there.
+//! The ledger: appends to `audit_log`. A request is acknowledged only after its commit is stored.
 //!
-//! One committer task per process collects what is waiting into one file and one commit; across processes the
-//! put-if-absent of a commit keeps writers correct. Whoever loses reads the winners, chains again, checks again, tries
-//! again.
+//! One committer task per process collects waiting requests into one file and one commit. Between processes, put-if-absent
+//! orders commits. After a conflict the committer reads the new commits, decides and chains its requests again, and retries.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,8 +26,8 @@ use super::{
     Lake, LakeError, Result,
     log::{AddFile, Commit, CommitNote, LedgerHead, Log},
     maintenance,
-    reader::DataFile,
-    table::{Draft, Put, READ_AT_ONCE, Rows, Table},
+    reader::DataFileReader,
+    table::{CommitDraft, CommitResponse, CONCURRENT_READS, RowSelection, Table},
 };
 use crate::{
     domain::{
@@ -36,54 +35,55 @@ use crate::{
         entry::{ENTRY_VERSION, Entry, Facts, Receipt, Request, canonical},
         ids::{Id, IncidentId, RequestKey, sha256_hex},
         incident::{History, Refusal, opening_facts},
+        interface::Interface,
         redact::Redactions,
         time::Timestamp,
-        words::Interface,
     },
     tables::{catalog::AUDIT_LOG, from_batch, project::audit_row, rows::AuditRow, to_batch},
 };
 
-/// Requests in one commit, at most; what comes together is not split for it.
+/// The maximum number of requests in one commit. Requests that were submitted together are not split.
 const MAX_GROUP: usize = 512;
-/// Bytes of requests in one commit, at most, beyond the first request.
+/// The maximum bytes of requests in one commit, without the first request.
 const MAX_GROUP_BYTES: usize = 16 << 20;
-/// Incidents whose history is kept in memory between commits.
+/// The number of incidents whose history is kept in memory between commits.
 const MAX_HISTORIES: usize = 256;
-/// How often a commit is tried against other writers before the caller is told.
+/// Conflicts in a row after which the commit fails with an error.
 const MAX_CONFLICTS: u32 = 500;
 
-/// Somebody else's row that was seen so lately says that they may be waiting to write another.
-const RIVALS_WAIT: Duration = Duration::from_secs(10);
-/// Whoever writes without a pause, and has seen nobody else, leaves one so often: somebody may have lost all the time.
+/// For so long after a concurrent writer's row was seen, that writer is assumed to be active.
+const CONCURRENT_WRITER_ACTIVE: Duration = Duration::from_secs(10);
+/// A committer that writes without a pause, and has seen no concurrent writer, makes a pause this often: another writer may have
+/// lost every time.
 const PAUSE_EVERY: Duration = Duration::from_secs(8);
-/// Whoever has written leaves up to so many of its own turns to others. These need about three: they have to read who won, and
-/// what, before they can write.
-const TURNS_LEFT: u32 = 6;
-/// A turn longer than this was not spent on a file and a commit.
-const LONGEST_TURN: Duration = Duration::from_secs(1);
+/// The longest fairness delay, in commits of our own. A concurrent writer needs about three: it has to read the new commits before
+/// it can write.
+const FAIRNESS_COMMITS: u32 = 6;
+/// The longest time that counts as one commit. Longer ones include other work than a file and a commit.
+const MAX_COMMIT_TIME: Duration = Duration::from_secs(1);
 
-/// A request that has been parsed and redacted, ready to be recorded.
+/// A parsed and redacted request, ready to be recorded.
 #[derive(Debug, Clone)]
 pub struct Submission {
     pub request_id: Id,
     pub request: Request,
     pub redactions: Redactions,
     pub interface: Interface,
-    /// About how many bytes the request is.
+    /// The approximate size of the request in bytes.
     pub size: usize,
 }
 
-/// How a submission ended.
+/// The result of a submission.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Recorded {
+pub struct SubmissionResult {
     pub receipt: Receipt,
-    /// It had been recorded before; nothing was added.
+    /// True if the request was recorded before. Nothing was added.
     pub known: bool,
-    /// False when it was known with another content, which was left out.
+    /// False if the recorded request has other content. The new content is not recorded.
     pub same_content: bool,
 }
 
-/// The columns a receipt is made of.
+/// The columns of a receipt.
 #[derive(Deserialize)]
 struct ReceiptRow {
     seq: u64,
@@ -111,17 +111,17 @@ impl From<ReceiptRow> for Receipt {
     }
 }
 
-struct Pending {
+struct PendingSubmission {
     submission: Submission,
     key: RequestKey,
     request_hash: String,
-    reply: oneshot::Sender<Answer>,
+    reply: oneshot::Sender<SubmissionReply>,
 }
 
-type Answer = Result<Recorded, Arc<LakeError>>;
+type SubmissionReply = Result<SubmissionResult, Arc<LakeError>>;
 
-impl Pending {
-    fn of(submission: Submission) -> Result<(Self, oneshot::Receiver<Answer>), Arc<LakeError>> {
+impl PendingSubmission {
+    fn of(submission: Submission) -> Result<(Self, oneshot::Receiver<SubmissionReply>), Arc<LakeError>> {
         let (reply, answer) = oneshot::channel();
         let request_hash =
             canonical(&submission.request).map(sha256_hex).map_err(|error| Arc::new(LakeError::from(error)))?;
@@ -130,55 +130,55 @@ impl Pending {
     }
 }
 
-async fn answered(answer: oneshot::Receiver<Answer>) -> Answer {
+async fn answered(answer: oneshot::Receiver<SubmissionReply>) -> SubmissionReply {
     answer.await.map_err(|_| Arc::new(LakeError::Stopped))?
 }
 
-/// A handle on the committer. Clones share it.
+/// A handle on the committer task. Clones share the task.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    /// What comes together goes into one commit, if it fits.
-    sender: mpsc::Sender<Vec<Pending>>,
+    /// Requests that are sent together go into one commit if they fit.
+    sender: mpsc::Sender<Vec<PendingSubmission>>,
 }
 
-/// Ends the committer when every [`Ledger`] is gone.
+/// The committer task. It ends when every [`Ledger`] is dropped.
 #[derive(Debug)]
 pub struct Committer {
     task: JoinHandle<()>,
 }
 
 impl Committer {
-    /// Waits until everything submitted is answered and the tables' upkeep that was begun is done. Drop the ledgers first.
+    /// Waits until all submissions are answered and running maintenance is done. Drop the ledgers first.
     pub async fn finished(self) {
         let _ = self.task.await;
     }
 }
 
 impl Ledger {
-    /// Opens the ledger: reads its log from the last checkpoint on and checks that its end is whole.
+    /// Opens the ledger: reads its log from the last checkpoint on, and checks that the newest data file is complete.
     ///
     /// # Errors
-    /// [`LakeError::NoLake`], [`LakeError::Torn`], [`LakeError::Corrupt`], or the store's.
+    /// [`LakeError::NoLake`], [`LakeError::Torn`], [`LakeError::Corrupt`], or errors of the store.
     pub async fn open(lake: &Lake) -> Result<(Self, Committer)> {
-        let state = State::open(lake).await?;
+        let state = CommitterState::open(lake).await?;
         let (sender, receiver) = mpsc::channel(MAX_GROUP * 2);
         Ok((Self { sender }, Committer { task: tokio::spawn(state.run(receiver)) }))
     }
 
-    /// Records a request, once, whoever sends it however often.
+    /// Records a request once, however often it is sent.
     ///
     /// # Errors
-    /// [`LakeError::Refused`], [`LakeError::NoIncident`] or [`LakeError::Outdated`] when it is not legal as things stand;
-    /// nothing is recorded then. Others are shared by all requests of a commit, hence the [`Arc`]; after one it is safe to
-    /// submit again.
-    pub async fn submit(&self, submission: Submission) -> Result<Recorded, Arc<LakeError>> {
-        let (pending, answer) = Pending::of(submission)?;
+    /// [`LakeError::Refused`], [`LakeError::NoIncident`] or [`LakeError::Stale`] if the request is not allowed in the current
+    /// state; nothing is recorded then. All requests of a commit share other errors, hence the [`Arc`]. After such an error it
+    /// is safe to submit the request again.
+    pub async fn submit(&self, submission: Submission) -> Result<SubmissionResult, Arc<LakeError>> {
+        let (pending, answer) = PendingSubmission::of(submission)?;
         self.sender.send(vec![pending]).await.map_err(|_| Arc::new(LakeError::Stopped))?;
         answered(answer).await
     }
 
-    /// Records requests that belong together, in their order: in one commit, or in as few as hold them. One answer each.
-    pub async fn submit_all(&self, submissions: Vec<Submission>) -> Vec<Result<Recorded, Arc<LakeError>>> {
+    /// Records requests that belong together, in their order, in as few commits as possible. Returns one result for each.
+    pub async fn submit_all(&self, submissions: Vec<Submission>) -> Vec<Result<SubmissionResult, Arc<LakeError>>> {
         let mut answers = Vec::with_capacity(submissions.len());
         let (mut together, mut bytes) = (Vec::new(), 0);
         let mut groups = Vec::new();
@@ -188,7 +188,7 @@ impl Ledger {
                 groups.push(std::mem::take(&mut together));
                 bytes = 0;
             }
-            match Pending::of(submission) {
+            match PendingSubmission::of(submission) {
                 Ok((pending, answer)) => {
                     bytes += size;
                     together.push(pending);
@@ -199,7 +199,7 @@ impl Ledger {
         }
         groups.push(together);
         for group in groups.into_iter().filter(|group| !group.is_empty()) {
-            // Whoever waits for an answer is told that nobody gives one any more.
+            // If the committer has ended, each reply is dropped, and its waiter gets `Stopped`.
             let _ = self.sender.send(group).await;
         }
         let mut recorded = Vec::with_capacity(answers.len());
@@ -213,7 +213,7 @@ impl Ledger {
     }
 }
 
-/// The ledger's newest position, from its log or, where that does not tell, from its rows.
+/// Returns the ledger's newest position, from its log or, if the log does not hold it, from its rows.
 ///
 /// # Errors
 /// As [`Ledger::open`].
@@ -233,7 +233,7 @@ async fn head_from_rows(table: &Table, log: &Log) -> Result<LedgerHead> {
     }
     let mut head = LedgerHead { chain: Head::genesis(), incidents: 0 };
     let files: Vec<&AddFile> = log.files.values().collect();
-    for batch in table.read(&files, &["seq", "entry_hash", "incident_id"], Rows::All).await? {
+    for batch in table.read(&files, &["seq", "entry_hash", "incident_id"], RowSelection::All).await? {
         let rows: Vec<Last> =
             serde_arrow::from_record_batch(&batch).map_err(|error| LakeError::Corrupt(error.to_string()))?;
         for row in rows {
@@ -246,7 +246,7 @@ async fn head_from_rows(table: &Table, log: &Log) -> Result<LedgerHead> {
     Ok(head)
 }
 
-/// The newest data file must be there and whole: a commit may have outlived the data it names.
+/// Checks that the newest data file exists and is complete: a commit may outlive the data that it names.
 ///
 /// # Errors
 /// [`LakeError::Torn`].
@@ -263,57 +263,58 @@ pub async fn check_newest_file(table: &Table, log: &Log) -> Result<()> {
     }
 }
 
-/// Requests as they will stand in the ledger, if nobody else comes first.
+/// Requests as rows of the ledger, valid unless a concurrent writer commits first.
 #[derive(Default)]
-struct Decided {
+struct DecidedGroup {
     rows: Vec<AuditRow>,
-    declined: HashMap<Id, Declined>,
-    /// How many incidents there will be.
+    declined: HashMap<Id, DeclineReason>,
+    /// The number of incidents after the commit.
     incidents: u64,
-    /// Of the incidents that the requests are about, as they will be.
+    /// Histories of the incidents that the requests are about, after the commit.
     histories: HashMap<IncidentId, History>,
 }
 
-/// Why a request was not recorded, though nothing went wrong.
+/// Why a request was not recorded although no error occurred.
 #[derive(Debug, Clone)]
-enum Declined {
+enum DeclineReason {
     Refused(Refusal),
     NoIncident(IncidentId),
-    Outdated,
+    Stale,
 }
 
-impl From<Declined> for LakeError {
-    fn from(declined: Declined) -> Self {
+impl From<DeclineReason> for LakeError {
+    fn from(declined: DeclineReason) -> Self {
         match declined {
-            Declined::Refused(refusal) => Self::Refused(refusal),
-            Declined::NoIncident(id) => Self::NoIncident(id),
-            Declined::Outdated => Self::Outdated,
+            DeclineReason::Refused(refusal) => Self::Refused(refusal),
+            DeclineReason::NoIncident(id) => Self::NoIncident(id),
+            DeclineReason::Stale => Self::Stale,
         }
     }
 }
 
-/// Whether `request` may overtake one of `wanted`.
-fn overtakes(wanted: &[&Pending], request: &Request) -> bool {
-    wanted.iter().any(|pending| pending.submission.request.overtaken_by(request))
+/// Returns whether `request` conflicts with one of `wanted`.
+fn conflicts_with_any(wanted: &[&PendingSubmission], request: &Request) -> bool {
+    wanted.iter().any(|pending| pending.submission.request.conflicts_with(request))
 }
 
-/// Whether what a request was computed from has changed: another scan of the same cause, other aliases, other checks of the
-/// same job, another digest of the same week, another sweep of the same workspace, other deliveries over the same channel.
-fn outdated(request: &Request, recorded: &[Since]) -> bool {
+/// Returns whether the state that a request was computed from has changed. Examples: another scan of the same cause, other
+/// aliases, other checks of the same job, another digest of the same week, another sweep of the same workspace, other
+/// deliveries over the same channel.
+fn is_stale(request: &Request, recorded: &[LaterRequest]) -> bool {
     let Some(based_on) = request.based_on() else { return false };
     let holds_at = match request.after() {
         None => based_on,
-        // What goes before it held when it was recorded.
+        // The request that must come first was valid when it was recorded.
         Some(after) => match recorded.iter().find(|other| other.request_id == *after) {
             Some(before) => before.seq.max(based_on),
             None => return true,
         },
     };
-    recorded.iter().any(|other| other.seq > holds_at && request.overtaken_by(&other.request))
+    recorded.iter().any(|other| other.seq > holds_at && request.conflicts_with(&other.request))
 }
 
-/// A request that was recorded since others were computed.
-struct Since {
+/// A request that was recorded after other requests were computed.
+struct LaterRequest {
     seq: u64,
     request_id: Id,
     request: Request,
@@ -323,30 +324,30 @@ fn parse_entry(row: &AuditRow) -> Result<Entry> {
     Entry::parse(&row.entry).map_err(|error| LakeError::Corrupt(format!("entry {}: {error}", row.seq)))
 }
 
-/// What the committer knows.
-struct State {
+/// The state of the committer task.
+struct CommitterState {
     lake: Lake,
     table: Table,
     log: Log,
     head: LedgerHead,
-    /// Bloom filters over the keys of files from before this process, read when first needed.
+    /// Bloom filters over the keys of files that are older than this process, read on first use.
     filters: HashMap<String, Vec<Sbbf>>,
-    /// Histories of incidents, as of the head. Emptied when somebody else has written.
+    /// Histories of incidents at the head. Cleared when a concurrent writer has committed.
     histories: HashMap<IncidentId, History>,
-    /// After an error nothing in memory is trusted before the log is read again.
+    /// True after an error: the log must be read again before this state is used.
     stale: bool,
-    /// Version of the newest checkpoint that upkeep in this process has made.
+    /// The version of the newest checkpoint that maintenance in this process has written.
     checkpoint: Arc<AtomicU64>,
-    upkeep: Option<JoinHandle<()>>,
-    /// When a row of somebody else was last seen.
-    rival_seen: Option<Instant>,
-    /// When the last commit of our own stood, and how long it took from the decision on.
-    last_turn: Option<(Instant, Duration)>,
-    /// Since when there was no pause in which somebody else could have written.
+    maintenance_task: Option<JoinHandle<()>>,
+    /// When a concurrent writer's row was last seen.
+    concurrent_writer_seen: Option<Instant>,
+    /// When our last commit was stored, and how long it took from the decision on.
+    last_commit: Option<(Instant, Duration)>,
+    /// The end of the last pause in which a concurrent writer could have committed.
     busy_since: Instant,
 }
 
-impl State {
+impl CommitterState {
     async fn open(lake: &Lake) -> Result<Self> {
         let table = lake.table(AUDIT_LOG);
         let Some(log) = table.try_log().await? else {
@@ -364,21 +365,21 @@ impl State {
             histories: HashMap::new(),
             stale: false,
             checkpoint,
-            upkeep: None,
-            rival_seen: None,
-            last_turn: None,
+            maintenance_task: None,
+            concurrent_writer_seen: None,
+            last_commit: None,
             busy_since: Instant::now(),
         })
     }
 
-    async fn run(mut self, mut receiver: mpsc::Receiver<Vec<Pending>>) {
+    async fn run(mut self, mut receiver: mpsc::Receiver<Vec<PendingSubmission>>) {
         while let Some(first) = receiver.recv().await {
-            let courtesy = self.courtesy();
-            if !courtesy.is_zero() {
-                tokio::time::sleep(courtesy).await;
+            let fairness_delay = self.fairness_delay();
+            if !fairness_delay.is_zero() {
+                tokio::time::sleep(fairness_delay).await;
             }
             let mut group = first;
-            // Beyond the first request: one that is large by itself is taken all the same.
+            // The first request does not count: a single large request is accepted.
             let mut bytes: usize = group.iter().skip(1).map(|pending| pending.submission.size).sum();
             while group.len() < MAX_GROUP && bytes < MAX_GROUP_BYTES {
                 let Ok(next) = receiver.try_recv() else { break };
@@ -388,7 +389,7 @@ impl State {
             match self.record(&group).await {
                 Ok(answers) => {
                     for (pending, answer) in group.into_iter().zip(answers) {
-                        // A caller that has gone away was recorded all the same.
+                        // The request is recorded even if its caller no longer waits.
                         let _ = pending.reply.send(answer.map_err(Arc::new));
                     }
                 }
@@ -400,23 +401,24 @@ impl State {
                     }
                 }
             }
-            self.keep_up();
+            self.start_due_maintenance();
         }
-        if let Some(upkeep) = self.upkeep {
-            let _ = upkeep.await;
+        if let Some(maintenance_task) = self.maintenance_task {
+            let _ = maintenance_task.await;
         }
     }
 
-    /// How long to wait so that others get a turn. Whoever has just written knows the head and would always be first again.
-    fn courtesy(&mut self) -> Duration {
-        let Some((stood, took)) = self.last_turn else { return Duration::ZERO };
-        let most = took.min(LONGEST_TURN) * TURNS_LEFT;
+    /// Returns how long to wait so that concurrent writers can commit. The writer of the newest commit knows the head and would
+    /// otherwise always be first.
+    fn fairness_delay(&mut self) -> Duration {
+        let Some((stood, took)) = self.last_commit else { return Duration::ZERO };
+        let most = took.min(MAX_COMMIT_TIME) * FAIRNESS_COMMITS;
         let idle = stood.elapsed();
         if idle >= most {
             self.busy_since = Instant::now();
             return Duration::ZERO;
         }
-        if self.rival_seen.is_some_and(|seen| seen.elapsed() < RIVALS_WAIT) {
+        if self.concurrent_writer_seen.is_some_and(|seen| seen.elapsed() < CONCURRENT_WRITER_ACTIVE) {
             return most.mul_f64(rand::rng().random_range(0.0..1.0)).saturating_sub(idle);
         }
         if self.busy_since.elapsed() < PAUSE_EVERY {
@@ -426,16 +428,16 @@ impl State {
         most.saturating_sub(idle)
     }
 
-    /// Starts checkpoint and compaction beside the committer when they are due.
-    fn keep_up(&mut self) {
+    /// Starts checkpoint and compaction in the background when they are due.
+    fn start_due_maintenance(&mut self) {
         self.log.checkpoint = Some(self.checkpoint.load(Ordering::Relaxed)).filter(|version| *version > 0);
-        if !self.log.checkpoint_due() || self.upkeep.as_ref().is_some_and(|task| !task.is_finished()) {
+        if !self.log.checkpoint_due() || self.maintenance_task.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let (lake, checkpoint) = (self.lake.clone(), Arc::clone(&self.checkpoint));
-        self.upkeep = Some(tokio::spawn(async move {
-            // Upkeep can always be done later, and whoever runs `maintain` is told what is wrong.
-            if let Ok(Some(version)) = maintenance::tend(&lake, AUDIT_LOG).await {
+        self.maintenance_task = Some(tokio::spawn(async move {
+            // Maintenance can run later, and the command `maintain` reports the error.
+            if let Ok(Some(version)) = maintenance::maintain_if_due(&lake, AUDIT_LOG).await {
                 checkpoint.store(version, Ordering::Relaxed);
             }
         }));
@@ -443,36 +445,36 @@ impl State {
 
     async fn refresh(&mut self) -> Result<()> {
         self.table.refresh(&mut self.log).await?;
-        self.take_over_head();
+        self.adopt_head();
         Ok(())
     }
 
-    /// What others have written moves the head.
-    fn take_over_head(&mut self) {
+    /// Adopts the head of the log after commits of concurrent writers.
+    fn adopt_head(&mut self) {
         if let Some(head) = &self.log.head {
             if head.chain != self.head.chain {
                 self.histories.clear();
-                self.rival_seen = Some(Instant::now());
+                self.concurrent_writer_seen = Some(Instant::now());
             }
             self.head = head.clone();
         }
     }
 
-    /// One answer per request, in order.
-    async fn record(&mut self, group: &[Pending]) -> Result<Vec<Result<Recorded>>> {
+    /// Records the requests of a group. Returns one result for each, in order.
+    async fn record(&mut self, group: &[PendingSubmission]) -> Result<Vec<Result<SubmissionResult>>> {
         if self.stale || !self.table.is_fresh(&self.log) {
             self.refresh().await?;
             self.stale = false;
         }
         let mut known: HashMap<&str, Receipt> = HashMap::new();
-        let mut looked_before = None;
-        let mut written: Option<(Decided, AddFile)> = None;
+        let mut searched_before = None;
+        let mut written: Option<(DecidedGroup, AddFile)> = None;
         for conflicts in 0..MAX_CONFLICTS {
             let mut receipts = self.recorded_recently(group, &known).await?;
-            // What lies before the index needs one look only, unless the log had to be read anew.
-            if looked_before != Some(self.log.indexed_from) {
+            // Older files are searched once, and again only after the log was reloaded.
+            if searched_before != Some(self.log.indexed_from) {
                 receipts.extend(self.recorded_earlier(group).await?);
-                looked_before = Some(self.log.indexed_from);
+                searched_before = Some(self.log.indexed_from);
             }
             for pending in group {
                 let id = &pending.submission.request_id;
@@ -481,24 +483,24 @@ impl State {
                 }
             }
             let mut ids = HashSet::new();
-            let wanted: Vec<&Pending> = group
+            let wanted: Vec<&PendingSubmission> = group
                 .iter()
                 .filter(|pending| {
                     let id = pending.submission.request_id.as_str();
                     !known.contains_key(id) && ids.insert(id)
                 })
                 .collect();
-            // Only another row moves the head: after somebody's maintenance what was decided and written still fits.
+            // Only new rows move the head: after concurrent maintenance the written file is still valid.
             let begun = Instant::now();
             let reusable = written
                 .take_if(|(decided, _)| decided.rows.first().is_some_and(|row| row.prev_hash == self.head.chain.hash));
-            // What lost can never be named by a commit.
+            // A file that lost a conflict is never named by a commit.
             let lost = written.take().map(|(_, file)| file).into_iter().collect::<Vec<_>>();
             let (decided, file) = match reusable {
                 Some(reusable) => reusable,
                 None => {
                     let decided = self.decide(&wanted).await?;
-                    // A commit proves that nobody else had written; a refusal proves nothing before the log is read again.
+                    // A commit proves that there was no concurrent writer. A refusal is final only after the log was read again.
                     if !decided.declined.is_empty() {
                         let seen = self.head.chain.clone();
                         self.refresh().await?;
@@ -519,8 +521,8 @@ impl State {
             };
             let commit = self.draft(&decided, file.clone());
             match self.table.commit_or_catch_up(&mut self.log, &commit).await? {
-                Put::Committed => {
-                    self.last_turn = Some((Instant::now(), begun.elapsed()));
+                CommitResponse::Committed => {
+                    self.last_commit = Some((Instant::now(), begun.elapsed()));
                     self.log.apply(&Commit {
                         version: self.log.version + 1,
                         note: Some(commit.note.clone()),
@@ -536,10 +538,10 @@ impl State {
                     self.histories.extend(decided.histories.clone());
                     return Ok(answers(group, &known, decided));
                 }
-                Put::Conflict => {
+                CommitResponse::Conflict => {
                     written = Some((decided, file));
-                    self.take_over_head();
-                    // Whoever keeps losing steps aside, and looks again after that.
+                    self.adopt_head();
+                    // After repeated conflicts, wait a random time and read the log again.
                     if conflicts > 0 {
                         let pause = rand::rng().random_range(0..=u64::from(conflicts.min(8)) * 3);
                         tokio::time::sleep(Duration::from_millis(pause)).await;
@@ -552,11 +554,11 @@ impl State {
         Err(LakeError::TooBusy { table: self.table.name().into(), attempts: MAX_CONFLICTS })
     }
 
-    /// Numbers, decides and chains requests onto the head; what is not legal is refused and takes no number.
-    async fn decide(&self, wanted: &[&Pending]) -> Result<Decided> {
-        let mut decided = Decided { incidents: self.head.incidents, ..Decided::default() };
+    /// Numbers, decides and chains requests onto the head. A refused request gets no number.
+    async fn decide(&self, wanted: &[&PendingSubmission]) -> Result<DecidedGroup> {
+        let mut decided = DecidedGroup { incidents: self.head.incidents, ..DecidedGroup::default() };
         decided.histories = self.gather(wanted).await?;
-        // And those in this commit, of which the later ones have not seen the earlier.
+        // Includes earlier requests of this commit, which the later ones have not seen.
         let mut since = self.recorded_since(wanted).await?;
         let policy = &self.lake.context.policy;
         let mut head = self.head.chain.clone();
@@ -564,15 +566,15 @@ impl State {
             let Submission { request_id, request, redactions, interface, .. } = &pending.submission;
             let (seq, now) = (head.seq + 1, self.lake.context.now());
             let facts = match (request, request.incident_id()) {
-                _ if outdated(request, &since) => Err(Declined::Outdated),
+                _ if is_stale(request, &since) => Err(DeclineReason::Stale),
                 (Request::RecordReport(report) | Request::OpenIncident(report), _) => {
                     let id = IncidentId::from_ordinal(decided.incidents + 1);
                     Ok(opening_facts(report, id, &pending.key, policy, now))
                 }
                 (_, None) => Ok(Facts::default()),
                 (_, Some(id)) => match decided.histories.get(&id) {
-                    Some(history) => history.decide(request, policy, seq, now).map_err(Declined::Refused),
-                    None => Err(Declined::NoIncident(id)),
+                    Some(history) => history.decide(request, policy, seq, now).map_err(DeclineReason::Refused),
+                    None => Err(DeclineReason::NoIncident(id)),
                 },
             };
             let facts = match facts {
@@ -599,15 +601,15 @@ impl State {
             let row = audit_row(&entry, entry.canonical()?, head.hash)?;
             head = Head { seq, hash: row.entry_hash.clone() };
             decided.rows.push(row);
-            if overtakes(wanted, request) {
-                since.push(Since { seq, request_id: request_id.clone(), request: request.clone() });
+            if conflicts_with_any(wanted, request) {
+                since.push(LaterRequest { seq, request_id: request_id.clone(), request: request.clone() });
             }
         }
         Ok(decided)
     }
 
-    /// What was recorded of the incidents that requests are about.
-    async fn gather(&self, wanted: &[&Pending]) -> Result<HashMap<IncidentId, History>> {
+    /// Loads the histories of the incidents that requests are about.
+    async fn gather(&self, wanted: &[&PendingSubmission]) -> Result<HashMap<IncidentId, History>> {
         let mut histories = HashMap::new();
         let mut missing = Vec::new();
         for id in wanted.iter().filter_map(|pending| pending.submission.request.incident_id()) {
@@ -623,7 +625,7 @@ impl State {
         let names: Vec<String> = missing.iter().map(IncidentId::to_string).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let mut entries: HashMap<IncidentId, Vec<Entry>> = HashMap::new();
-        for row in whole_rows(&self.table, &self.log, Rows::Where("incident_id", &names)).await? {
+        for row in whole_rows(&self.table, &self.log, RowSelection::Where("incident_id", &names)).await? {
             let entry = parse_entry(&row)?;
             if let Some(id) = entry.facts.incident_id {
                 entries.entry(id).or_default().push(entry);
@@ -637,22 +639,22 @@ impl State {
         Ok(histories)
     }
 
-    /// Rows of the kinds that requests were computed from, recorded since.
-    async fn recorded_since(&self, wanted: &[&Pending]) -> Result<Vec<Since>> {
+    /// Reads the requests that were recorded after `wanted` were computed, and that conflict with one of them.
+    async fn recorded_since(&self, wanted: &[&PendingSubmission]) -> Result<Vec<LaterRequest>> {
         let Some(since) = wanted.iter().filter_map(|pending| pending.submission.request.based_on()).min() else {
             return Ok(Vec::new());
         };
         let mut recorded = Vec::new();
         for row in rows_between(&self.table, &self.log, since, self.head.chain.seq).await? {
             let entry = parse_entry(&row)?;
-            if overtakes(wanted, &entry.request) {
-                recorded.push(Since { seq: row.seq, request_id: row.request_id, request: entry.request });
+            if conflicts_with_any(wanted, &entry.request) {
+                recorded.push(LaterRequest { seq: row.seq, request_id: row.request_id, request: entry.request });
             }
         }
         Ok(recorded)
     }
 
-    fn draft(&self, decided: &Decided, file: AddFile) -> Draft {
+    fn draft(&self, decided: &DecidedGroup, file: AddFile) -> CommitDraft {
         let last = decided.rows.last().map(|row| Head { seq: row.seq, hash: row.entry_hash.clone() });
         let head = LedgerHead { chain: last.unwrap_or_else(|| self.head.chain.clone()), incidents: decided.incidents };
         let note = CommitNote {
@@ -660,11 +662,11 @@ impl State {
             keys: decided.rows.iter().map(|row| row.request_key.clone()).collect(),
             ..self.table.note()
         };
-        Draft { operation: "WRITE", adds: vec![file], removes: Vec::new(), projected_to: None, note }
+        CommitDraft { operation: "WRITE", adds: vec![file], removes: Vec::new(), projected_to: None, note }
     }
 
-    /// Receipts of requests that are in the part of the log this process has read.
-    async fn recorded_recently(&self, group: &[Pending], known: &HashMap<&str, Receipt>) -> Result<Vec<Receipt>> {
+    /// Returns receipts of requests in the part of the log that this process has read.
+    async fn recorded_recently(&self, group: &[PendingSubmission], known: &HashMap<&str, Receipt>) -> Result<Vec<Receipt>> {
         let found: Vec<(&RequestKey, u64)> = group
             .iter()
             .filter(|pending| !known.contains_key(pending.submission.request_id.as_str()))
@@ -687,8 +689,8 @@ impl State {
         self.receipts(&files, &keys, group).await
     }
 
-    /// Receipts of requests that are in files from before that.
-    async fn recorded_earlier(&mut self, group: &[Pending]) -> Result<Vec<Receipt>> {
+    /// Returns receipts of requests in older files.
+    async fn recorded_earlier(&mut self, group: &[PendingSubmission]) -> Result<Vec<Receipt>> {
         let from = self.log.indexed_from.unwrap_or(u64::MAX);
         let keys: Vec<&str> = group
             .iter()
@@ -710,7 +712,7 @@ impl State {
             .into_iter()
             .map(|file| async { Ok::<_, LakeError>((file.path.clone(), key_filters(&self.table, file).await?)) })
             .collect();
-        let read: Vec<_> = stream::iter(reading).buffered(READ_AT_ONCE).try_collect().await?;
+        let read: Vec<_> = stream::iter(reading).buffered(CONCURRENT_READS).try_collect().await?;
         self.filters.extend(read);
         candidates.retain(|file| {
             let filters = self.filters.get(&file.path).map_or(&[][..], Vec::as_slice);
@@ -719,12 +721,12 @@ impl State {
         self.receipts(&candidates, &keys, group).await
     }
 
-    async fn receipts(&self, files: &[&AddFile], keys: &[&str], group: &[Pending]) -> Result<Vec<Receipt>> {
+    async fn receipts(&self, files: &[&AddFile], keys: &[&str], group: &[PendingSubmission]) -> Result<Vec<Receipt>> {
         let mut receipts = Vec::new();
-        for batch in self.table.read(files, &RECEIPT_COLUMNS, Rows::Where("request_key", keys)).await? {
+        for batch in self.table.read(files, &RECEIPT_COLUMNS, RowSelection::Where("request_key", keys)).await? {
             let rows: Vec<ReceiptRow> =
                 serde_arrow::from_record_batch(&batch).map_err(|error| LakeError::Corrupt(error.to_string()))?;
-            // The key is a digest; the id decides.
+            // The key is a hash; the id decides.
             receipts.extend(
                 rows.into_iter()
                     .filter(|row| {
@@ -739,9 +741,9 @@ impl State {
     }
 }
 
-/// A file's Bloom filters over `request_key`, one per row group; none when a row group has none.
+/// Reads a file's Bloom filters over `request_key`, one per row group. Empty if a row group has none.
 async fn key_filters(table: &Table, file: &AddFile) -> Result<Vec<Sbbf>> {
-    let mut builder = ParquetRecordBatchStreamBuilder::new(DataFile::new(&table.store, file)).await?;
+    let mut builder = ParquetRecordBatchStreamBuilder::new(DataFileReader::new(&table.store, file)).await?;
     let Some(column) = table.def.columns.iter().position(|column| column.name == "request_key") else {
         return Ok(Vec::new());
     };
@@ -768,8 +770,8 @@ impl From<&AuditRow> for Receipt {
     }
 }
 
-/// The first of several requests with one id is the one that was recorded; the others learn that it is known.
-fn answers(group: &[Pending], known: &HashMap<&str, Receipt>, decided: Decided) -> Vec<Result<Recorded>> {
+/// Returns one result for each request. Of several requests with one id the first was recorded; the others are already recorded.
+fn answers(group: &[PendingSubmission], known: &HashMap<&str, Receipt>, decided: DecidedGroup) -> Vec<Result<SubmissionResult>> {
     let new: HashMap<&str, Receipt> =
         decided.rows.iter().map(|row| (row.request_id.as_str(), Receipt::from(row))).collect();
     let mut taken = HashSet::new();
@@ -778,21 +780,21 @@ fn answers(group: &[Pending], known: &HashMap<&str, Receipt>, decided: Decided) 
         let id = &pending.submission.request_id;
         let fresh = taken.insert(id.as_str()) && new.contains_key(id.as_str());
         answers.push(match new.get(id.as_str()).or_else(|| known.get(id.as_str())) {
-            Some(receipt) => Ok(Recorded {
+            Some(receipt) => Ok(SubmissionResult {
                 known: !fresh,
                 same_content: receipt.request_hash == pending.request_hash,
                 receipt: receipt.clone(),
             }),
-            None => Err(decided.declined.get(id).cloned().unwrap_or(Declined::Outdated).into()),
+            None => Err(decided.declined.get(id).cloned().unwrap_or(DeclineReason::Stale).into()),
         });
     }
     answers
 }
 
-/// Entries with `seq` in `after + 1 ..= last`, ascending.
+/// Reads entries with `seq` in `after + 1 ..= last`, ascending.
 ///
 /// # Errors
-/// The store's, and [`LakeError::Corrupt`] when a row cannot be read.
+/// Errors of the store; [`LakeError::Corrupt`] if a row cannot be read.
 pub async fn entries(table: &Table, log: &Log, after: u64, last: u64) -> Result<Vec<(u64, String)>> {
     #[derive(Deserialize)]
     struct SeqEntry {
@@ -801,7 +803,7 @@ pub async fn entries(table: &Table, log: &Log, after: u64, last: u64) -> Result<
     }
     let files: Vec<&AddFile> = log.files.values().collect();
     let mut entries = Vec::new();
-    for batch in table.read(&files, &["seq", "entry"], Rows::Seq { after, last }).await? {
+    for batch in table.read(&files, &["seq", "entry"], RowSelection::Seq { after, last }).await? {
         let rows: Vec<SeqEntry> =
             serde_arrow::from_record_batch(&batch).map_err(|error| LakeError::Corrupt(error.to_string()))?;
         entries.extend(rows.into_iter().map(|row| (row.seq, row.entry)));
@@ -810,23 +812,23 @@ pub async fn entries(table: &Table, log: &Log, after: u64, last: u64) -> Result<
     Ok(entries)
 }
 
-/// Whole ledger rows where `column` is `value`, in order of `seq`.
+/// Reads all columns of the ledger rows where `column` is `value`, in order of `seq`.
 ///
 /// # Errors
 /// As [`entries`].
 pub async fn rows_where(table: &Table, log: &Log, column: &str, value: &str) -> Result<Vec<AuditRow>> {
-    whole_rows(table, log, Rows::Where(column, &[value])).await
+    whole_rows(table, log, RowSelection::Where(column, &[value])).await
 }
 
-/// Whole ledger rows with `seq` in `after + 1 ..= last`, ascending.
+/// Reads all columns of the ledger rows with `seq` in `after + 1 ..= last`, ascending.
 ///
 /// # Errors
 /// As [`entries`].
 pub async fn rows_between(table: &Table, log: &Log, after: u64, last: u64) -> Result<Vec<AuditRow>> {
-    whole_rows(table, log, Rows::Seq { after, last }).await
+    whole_rows(table, log, RowSelection::Seq { after, last }).await
 }
 
-async fn whole_rows(table: &Table, log: &Log, wanted: Rows<'_>) -> Result<Vec<AuditRow>> {
+async fn whole_rows(table: &Table, log: &Log, wanted: RowSelection<'_>) -> Result<Vec<AuditRow>> {
     let columns: Vec<&str> = AUDIT_LOG.columns.iter().map(|column| column.name).collect();
     let files: Vec<&AddFile> = log.files.values().collect();
     let mut rows: Vec<AuditRow> = Vec::new();

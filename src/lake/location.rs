@@ -1,4 +1,4 @@
-//! Where a lake can be: text, checked, to a place. Nothing is asked, read or made here.
+//! Locations of a lake: parses and checks them. Makes no request, and reads and creates nothing.
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -7,23 +7,23 @@ use url::Url;
 
 use super::LakeError;
 
-/// What may be given as a location, as hints say it.
+/// Examples of locations, for hints.
 pub const EXAMPLES: &str = "give a folder, file://, s3://bucket/prefix, abfss://container@account.dfs.core.windows.net/prefix, \
      az://container/prefix, gs://bucket/prefix, uc://catalog.schema/volume or uc://catalog.schema";
 
-/// A place for a lake. Prints as a URL without credentials.
+/// The location of a lake. Prints as a path, or as a URL without credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// Absolute.
     Folder(PathBuf),
     S3 {
         bucket: String,
-        /// The host of a Cloudflare R2 account, which speaks S3 too.
+        /// The host of a Cloudflare R2 account, whose API is S3's.
         r2: Option<String>,
         prefix: Path,
     },
     Azure {
-        account: Account,
+        account: StorageAccount,
         container: String,
         prefix: Path,
     },
@@ -31,20 +31,20 @@ pub enum Location {
         bucket: String,
         prefix: Path,
     },
-    /// In Unity Catalog, which knows where the storage is.
-    Catalog(CatalogPlace),
+    /// In Unity Catalog, which resolves it to a storage URL.
+    Catalog(CatalogLocation),
 }
 
-/// A place in Unity Catalog.
+/// A location in Unity Catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CatalogPlace {
-    /// The schema's own storage, which is below an external location.
+pub enum CatalogLocation {
+    /// The schema's own storage below an external location.
     Schema(SchemaName),
-    /// A folder of a volume, or all of it.
+    /// A volume or a folder in it.
     Volume { volume: VolumeName, folder: Path },
 }
 
-impl CatalogPlace {
+impl CatalogLocation {
     pub fn schema(&self) -> &SchemaName {
         match self {
             Self::Schema(schema) => schema,
@@ -53,7 +53,7 @@ impl CatalogPlace {
     }
 }
 
-impl fmt::Display for CatalogPlace {
+impl fmt::Display for CatalogLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Schema(schema) => write!(f, "uc://{schema}"),
@@ -67,14 +67,14 @@ impl fmt::Display for CatalogPlace {
     }
 }
 
-/// Which storage account of Azure.
+/// A storage account of Azure.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Account {
-    /// The environment says which.
+pub enum StorageAccount {
+    /// The account that the environment names.
     Configured,
     Named {
         name: String,
-        /// `core.windows.net`, or that of another cloud.
+        /// `core.windows.net`, or the domain of another Azure cloud.
         domain: String,
     },
 }
@@ -105,13 +105,13 @@ impl fmt::Display for VolumeName {
     }
 }
 
-/// A folder of a volume as SQL finds it: `/Volumes/catalog/schema/volume/folder`, without a slash at its end. Holds nothing that
-/// engines read differently in a quoted name.
+/// The path of a folder of a volume in SQL: `/Volumes/catalog/schema/volume/folder`, without a slash at its end. Contains no
+/// character that engines escape differently in a quoted name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumePath(String);
 
 impl VolumePath {
-    /// `folder` is below the volume, and may be empty.
+    /// Returns the path of `folder` in a volume. The folder may be empty.
     ///
     /// # Errors
     /// [`LakeError::BadLocation`].
@@ -119,7 +119,7 @@ impl VolumePath {
         format!("/Volumes/{}/{}/{volume}/{folder}", schema.catalog, schema.schema).parse()
     }
 
-    /// The folder of a table, without a slash at its end.
+    /// Returns the folder of a table, without a slash at its end.
     pub fn table(&self, name: &str) -> String {
         format!("{}/{name}", self.0)
     }
@@ -141,17 +141,17 @@ impl FromStr for VolumePath {
             return Err(bad(text, "a volume's path is written /Volumes/catalog/schema/volume"));
         }
         if path.contains(is_odd) {
-            return Err(bad(text, "it has a quote or a backslash, which engines read differently"));
+            return Err(bad(text, "it has a quote or a backslash, which engines escape differently"));
         }
         Ok(Self(path.into()))
     }
 }
 
 impl Location {
-    /// The same as a URL that ends with a slash.
+    /// Returns the location as a URL that ends with a slash.
     ///
     /// # Errors
-    /// [`LakeError::BadLocation`] for a folder that is no absolute path.
+    /// [`LakeError::BadLocation`] for a folder that is not an absolute path.
     pub fn url(&self) -> Result<Url, LakeError> {
         if let Self::Folder(folder) = self {
             let not_absolute = |()| bad(&folder.display().to_string(), "it is not an absolute path");
@@ -161,18 +161,18 @@ impl Location {
         Url::parse(&text).map_err(|error| bad(&text, &error.to_string()))
     }
 
-    /// The same, with the storage account that the environment says where the location does not.
+    /// Returns the location with the environment's storage account if it names none itself.
     pub fn in_account(self, account: Option<&str>) -> Self {
         match (self, account) {
-            (Self::Azure { account: Account::Configured, container, prefix }, Some(name)) => {
-                let account = Account::Named { name: name.to_owned(), domain: "core.windows.net".into() };
+            (Self::Azure { account: StorageAccount::Configured, container, prefix }, Some(name)) => {
+                let account = StorageAccount::Named { name: name.to_owned(), domain: "core.windows.net".into() };
                 Self::Azure { account, container, prefix }
             }
             (location, _) => location,
         }
     }
 
-    /// Another place in the same bucket or container.
+    /// Returns another location in the same bucket or container.
     pub fn with_prefix(mut self, other: Path) -> Self {
         match &mut self {
             Self::S3 { prefix, .. } | Self::Azure { prefix, .. } | Self::Google { prefix, .. } => *prefix = other,
@@ -181,7 +181,7 @@ impl Location {
         self
     }
 
-    /// Where inside its bucket or container the lake is.
+    /// Returns the path inside the bucket or container.
     pub fn prefix(&self) -> Path {
         match self {
             Self::S3 { prefix, .. } | Self::Azure { prefix, .. } | Self::Google { prefix, .. } => prefix.clone(),
@@ -194,12 +194,12 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (root, prefix) = match self {
             Self::Folder(folder) => return write!(f, "{}", folder.display()),
-            Self::Catalog(place) => return write!(f, "{place}"),
+            Self::Catalog(location) => return write!(f, "{location}"),
             Self::S3 { bucket, r2: None, prefix } => (format!("s3://{bucket}"), prefix),
             Self::S3 { bucket, r2: Some(host), prefix } => (format!("r2://{bucket}@{host}"), prefix),
             Self::Google { bucket, prefix } => (format!("gs://{bucket}"), prefix),
-            Self::Azure { account: Account::Configured, container, prefix } => (format!("az://{container}"), prefix),
-            Self::Azure { account: Account::Named { name, domain }, container, prefix } => {
+            Self::Azure { account: StorageAccount::Configured, container, prefix } => (format!("az://{container}"), prefix),
+            Self::Azure { account: StorageAccount::Named { name, domain }, container, prefix } => {
                 (format!("abfss://{container}@{name}.dfs.{domain}"), prefix)
             }
         };
@@ -211,7 +211,7 @@ fn bad(text: &str, reason: &str) -> LakeError {
     LakeError::BadLocation { text: shown(text), reason: reason.into() }
 }
 
-/// A location as it may be repeated: a query or a password in it could be a secret.
+/// Returns a location as it may be printed: without query and password, which could be secrets.
 fn shown(text: &str) -> String {
     let end = text.find(['?', '#']).unwrap_or(text.len());
     let (text, rest) = text.split_at(end);
@@ -234,14 +234,14 @@ impl FromStr for Location {
         }
         let Some((scheme, _)) = text.split_once("://") else { return folder(text, PathBuf::from(text)) };
         if text.contains(['?', '#']) {
-            return Err(bad("it has a query or a fragment; credentials are taken from the environment only"));
+            return Err(bad("it has a query or a fragment; set credentials in the environment only"));
         }
         if scheme == "uc" {
             return catalog(text).map(Self::Catalog);
         }
         let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
         if url.password().is_some() {
-            return Err(bad("it holds a password; credentials are taken from the environment only"));
+            return Err(bad("it has a password; set credentials in the environment only"));
         }
         if scheme == "file" {
             return folder(text, url.to_file_path().map_err(|()| bad("it is not a local path"))?);
@@ -255,7 +255,7 @@ impl FromStr for Location {
                     return Err(bad("it is written abfss://container@account.dfs.core.windows.net/prefix"));
                 };
                 let account =
-                    Account::Named { name: named(text, "account", name)?, domain: named(text, "host", domain)? };
+                    StorageAccount::Named { name: named(text, "account", name)?, domain: named(text, "host", domain)? };
                 Ok(Self::Azure { account, container: named(text, "container", user)?, prefix })
             }
             "r2" => {
@@ -269,7 +269,7 @@ impl FromStr for Location {
             "s3" | "s3a" => Ok(Self::S3 { bucket: named(text, "bucket", host)?, r2: None, prefix }),
             "gs" => Ok(Self::Google { bucket: named(text, "bucket", host)?, prefix }),
             "az" => {
-                Ok(Self::Azure { account: Account::Configured, container: named(text, "container", host)?, prefix })
+                Ok(Self::Azure { account: StorageAccount::Configured, container: named(text, "container", host)?, prefix })
             }
             _ => Err(bad(&format!("the scheme {scheme} is not supported"))),
         }
@@ -284,17 +284,17 @@ fn folder(text: &str, folder: PathBuf) -> Result<Location, LakeError> {
     Ok(Location::Folder(folder))
 }
 
-/// `uc://catalog.schema` or `uc://catalog.schema/volume/folder`. A name that has a dot stands in back quotes, as in SQL.
-fn catalog(text: &str) -> Result<CatalogPlace, LakeError> {
-    let place = text.trim_start_matches("uc://").trim_end_matches('/');
-    let Some((names, path)) = place.split_once('/') else { return schema(text, place).map(CatalogPlace::Schema) };
+/// Parses `uc://catalog.schema` or `uc://catalog.schema/volume/folder`. A name with a dot is in back quotes, as in SQL.
+fn catalog(text: &str) -> Result<CatalogLocation, LakeError> {
+    let location = text.trim_start_matches("uc://").trim_end_matches('/');
+    let Some((names, path)) = location.split_once('/') else { return schema(text, location).map(CatalogLocation::Schema) };
     let schema = schema(text, names)?;
     let (volume, folder) = path.split_once('/').unwrap_or((path, ""));
     if is_no_name(volume) || volume.contains(['.', '`']) {
         return Err(bad(text, &format!("{volume:?} cannot be a volume")));
     }
     let folder = Path::parse(folder).map_err(|error| bad(text, &error.to_string()))?;
-    Ok(CatalogPlace::Volume { volume: VolumeName { schema, volume: volume.into() }, folder })
+    Ok(CatalogLocation::Volume { volume: VolumeName { schema, volume: volume.into() }, folder })
 }
 
 fn is_no_name(name: &str) -> bool {
@@ -317,7 +317,7 @@ fn schema(text: &str, names: &str) -> Result<SchemaName, LakeError> {
     }
 }
 
-/// Buckets, containers, accounts and hosts are letters, digits, dots, hyphens and underscores.
+/// Checks a name of a bucket, container, account or host: letters, digits, dots, hyphens, underscores and dollar signs.
 fn named(text: &str, what: &str, name: &str) -> Result<String, LakeError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '$');
     if name.is_empty() {
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_location_is_read_as_it_is_meant() {
+    fn valid_locations_are_parsed() {
         fn check(text: &str, expected: &str) {
             assert_eq!(read(text), expected, "{text}");
         }
@@ -363,18 +363,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_for_a_lake_is_refused_and_shows_no_secret() {
+    fn invalid_locations_are_refused_without_printing_secrets() {
         fn check(text: &str, expected: &str) {
-            let said = read(text);
-            assert!(said.contains(expected), "{text}: {said}");
-            assert!(!said.contains("hunter2"), "{said}");
+            let error = read(text);
+            assert!(error.contains(expected), "{text}: {error}");
+            assert!(!error.contains("hunter2"), "{error}");
         }
         check("  ", "it is empty");
         check("ftp://host/lake", "the scheme ftp is not supported");
         check("s3:///lake", "it names no bucket");
         check("s3://bucket/lake?X-Amz-Signature=hunter2", "s3://bucket/lake?…: it has a query");
-        check("az://container/lake?sv=2024&sig=hunter2", "credentials are taken from the environment only");
-        check("s3://key:hunter2@bucket/lake", "s3://…@bucket/lake: it holds a password");
+        check("az://container/lake?sv=2024&sig=hunter2", "set credentials in the environment only");
+        check("s3://key:hunter2@bucket/lake", "s3://…@bucket/lake: it has a password");
         check("s3://key@bucket/lake", "it has a user or a port");
         check("s3://buck%20et/lake", "cannot be a bucket");
         check("r2://ops@team.example.com/lake", "it is written r2://bucket@account");

@@ -1,11 +1,11 @@
-//! Reading a Delta log without listing it: the last checkpoint, then commit by commit until there is none.
+//! Reads a Delta log without listing it: the last checkpoint, then one commit after another until there is none.
 //!
-//! - here: commits, and the log that follows from them
-//! - [`checkpoint`]: a log as it was at one version
-//! - [`protocol`]: what a table requires of its readers and writers
+//! - here: commits, and the log that is replayed from them
+//! - [`checkpoint`]: the log at one version
+//! - [`protocol`]: requirements of a table on its readers and writers
 //!
-//! A commit that is empty, torn, or shorter than it says is an error. It is never read as "nothing happened". So is one that
-//! requires what is not done here: a deletion vector that is ignored would bring deleted rows back.
+//! A commit that is empty, torn, or shorter than its own line count is an error, never an empty commit. A commit that requires an
+//! unsupported feature is an error too: ignoring a deletion vector would bring deleted rows back.
 
 mod checkpoint;
 pub mod protocol;
@@ -59,7 +59,7 @@ impl FileStats {
         self.max_values.get(column)?.as_u64()
     }
 
-    /// Cut to milliseconds, as Delta has it: a row may be later by less than one.
+    /// Returns the minimum, truncated to milliseconds as in Delta: a row may be less than a millisecond later.
     pub fn min_time(&self, column: &str) -> Option<Timestamp> {
         self.min_values.get(column)?.as_str()?.parse().ok()
     }
@@ -69,7 +69,7 @@ impl FileStats {
         self.max_values.get(column)?.as_str()?.parse().ok()
     }
 
-    /// False only when no row of the file can have `text` in `column`.
+    /// Returns false only if no row of the file can have `text` in `column`.
     pub fn may_hold(&self, column: &str, text: &str) -> bool {
         let below = self.min_values.get(column).and_then(|min| min.as_str()).is_some_and(|min| text < min);
         let above = self.max_values.get(column).and_then(|max| max.as_str()).is_some_and(|max| text > max);
@@ -78,7 +78,7 @@ impl FileStats {
 }
 
 impl AddFile {
-    /// Nothing is known of a file without statistics, or with some that cannot be read.
+    /// Returns the file's statistics. They are empty if the file has none, or if they cannot be parsed.
     pub fn parse_stats(&self) -> FileStats {
         self.stats.as_deref().and_then(|stats| serde_json::from_str(stats).ok()).unwrap_or_default()
     }
@@ -98,35 +98,35 @@ pub struct RemoveFile {
     pub size: Option<i64>,
 }
 
-/// What our own commits say about themselves, in `commitInfo.opsRunbook`.
+/// The metadata that this program writes to its commits, in `commitInfo.opsRunbook`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CommitNote {
-    /// Tells whether a commit is ours when a put's answer was lost.
+    /// Identifies our commit after the response of a put was lost.
     pub commit_id: Uuid,
-    /// Lines in the commit, this one included. Fewer means torn.
+    /// The number of lines in the commit, including this one. A commit with fewer lines is torn.
     pub actions: usize,
-    /// `audit_log` only: the chain's head after this commit.
+    /// `audit_log` only: the head of the chain after this commit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<LedgerHead>,
-    /// `audit_log` only: the keys of the requests this commit recorded, in order of `seq`.
+    /// `audit_log` only: the keys of the requests in this commit, in order of `seq`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<RequestKey>,
-    /// Maintenance only: the fencing epoch of the lease it ran under.
+    /// Maintenance only: the fencing epoch of its lease.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
 }
 
-/// Where the ledger stands.
+/// The newest position of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerHead {
     #[serde(flatten)]
     pub chain: Head,
-    /// How many incidents have been opened.
+    /// The number of incidents that have been opened.
     pub incidents: u64,
 }
 
-/// One commit, as far as it matters here.
+/// The parts of a commit that this program uses.
 #[derive(Debug, Clone, Default)]
 pub struct Commit {
     pub version: u64,
@@ -134,7 +134,7 @@ pub struct Commit {
     pub adds: Vec<AddFile>,
     pub removes: Vec<RemoveFile>,
     pub projected_to: Option<i64>,
-    /// Whether this program may write the table from here on. `None`: as before.
+    /// Whether this program may write the table from this commit on. `None`: unchanged.
     pub may_write: Option<Result<(), Unsupported>>,
 }
 
@@ -185,13 +185,13 @@ pub fn last_checkpoint_path() -> Path {
 
 impl Commit {
     /// # Errors
-    /// [`LakeError::Torn`] when the bytes are not a whole commit; [`LakeError::Unsupported`] when it requires of readers what
-    /// is not done here.
+    /// [`LakeError::Torn`] if the bytes are not a complete commit; [`LakeError::Unsupported`] if the commit requires an
+    /// unsupported reader feature.
     pub fn parse(table: &str, version: u64, bytes: &[u8]) -> Result<Self> {
         let file = LogFile { table, version, path: &commit_path(version) };
         let torn = |detail: String| file.torn(detail);
         if bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0) {
-            return Err(torn(format!("it holds nothing ({} bytes)", bytes.len())));
+            return Err(torn(format!("it is empty ({} bytes)", bytes.len())));
         }
         let mut commit = Self { version, ..Self::default() };
         let mut lines = 0;
@@ -224,25 +224,25 @@ impl Commit {
     }
 }
 
-/// A table's log, replayed as far as this process has read it.
+/// A table's log up to the newest version that this process has read.
 #[derive(Debug, Clone)]
 pub struct Log {
     pub version: u64,
-    /// The id of the commit it ends with: another table in the same place has another.
+    /// The id of its last commit. It differs if the table was created again at the same location.
     pub commit_id: Option<Uuid>,
-    /// When it was last known to be the newest.
+    /// When this version was last known to be the newest.
     pub read_at: Option<Timestamp>,
     pub checkpoint: Option<u64>,
     pub files: BTreeMap<String, AddFile>,
     /// The last `seq` projected into this table.
     pub projected_to: i64,
-    /// The newest head any commit read here has told.
+    /// The newest head in the commits that were read.
     pub head: Option<LedgerHead>,
-    /// The requests recorded since [`Log::indexed_from`].
+    /// The `seq` of each request that was recorded since [`Log::indexed_from`].
     pub recent: HashMap<RequestKey, u64>,
-    /// Every row from this `seq` on is in `recent`.
+    /// `recent` holds every row from this `seq` on.
     pub indexed_from: Option<u64>,
-    /// The newest maintenance epoch that was seen.
+    /// The newest maintenance epoch in the log.
     pub epoch: u64,
     /// Whether this program may write the table.
     pub may_write: Result<(), Unsupported>,
@@ -265,7 +265,7 @@ impl Log {
         }
     }
 
-    /// Takes over the next commit.
+    /// Applies the next commit.
     pub fn apply(&mut self, commit: &Commit) {
         self.version = commit.version;
         self.commit_id = commit.note.as_ref().map(|note| note.commit_id);
@@ -297,8 +297,8 @@ impl Log {
     /// Reads a table's log from its last checkpoint on. `None`: there is no table.
     ///
     /// # Errors
-    /// The store's errors, [`LakeError::Torn`] for a commit or checkpoint that is not whole, and [`LakeError::Unsupported`] for
-    /// one that requires of readers what is not done here.
+    /// Errors of the store; [`LakeError::Torn`] for an incomplete commit or checkpoint; [`LakeError::Unsupported`] for an
+    /// unsupported reader feature.
     pub async fn load(store: &dyn ObjectStore, table: &str) -> Result<Option<Self>> {
         let mut log = match checkpoint::last(store, table).await? {
             Some(version) => checkpoint::read(store, table, version).await?,
@@ -315,7 +315,7 @@ impl Log {
         Ok(Some(log))
     }
 
-    /// Reads what others have committed since.
+    /// Reads newer commits.
     ///
     /// # Errors
     /// As [`Log::load`].
@@ -335,14 +335,14 @@ impl Log {
             match end {
                 None => window = (window * 2).min(64),
                 Some(end) if commits.iter().skip(end).all(Option::is_none) => return Ok(()),
-                // A later one was there when this one was looked for: it came meanwhile, or it is gone.
+                // A later commit exists: this one was written in the meantime, or it was removed.
                 Some(_) => {
                     let missing = self.version + 1;
                     if read_commit(store, table, missing).await?.is_none() {
                         return Err(LakeError::Torn {
                             table: table.into(),
                             file: commit_path(missing).to_string(),
-                            detail: "it is missing, though later commits are there".into(),
+                            detail: "it is missing, although later commits exist".into(),
                         });
                     }
                 }
@@ -350,22 +350,22 @@ impl Log {
         }
     }
 
-    /// What only the ledger asks for.
+    /// Clears the index of requests, which only the ledger needs.
     pub fn forget_requests(&mut self) {
         self.recent = HashMap::new();
         self.indexed_from = None;
     }
 
-    /// Whether a checkpoint is due.
+    /// Returns whether a checkpoint is due.
     pub fn checkpoint_due(&self) -> bool {
         self.version - self.checkpoint.unwrap_or(0) >= crate::tables::CHECKPOINT_INTERVAL
     }
 }
 
-/// `None`: there is no such commit.
+/// Reads a commit. `None`: there is no such commit.
 ///
 /// # Errors
-/// The store's errors, and those of [`Commit::parse`].
+/// Errors of the store and of [`Commit::parse`].
 pub async fn read_commit(store: &dyn ObjectStore, table: &str, version: u64) -> Result<Option<Commit>> {
     match get(store, &commit_path(version)).await? {
         Some(bytes) => Commit::parse(table, version, &bytes).map(Some),
@@ -373,10 +373,10 @@ pub async fn read_commit(store: &dyn ObjectStore, table: &str, version: u64) -> 
     }
 }
 
-/// `None`: there is no such object. Passing faults are tried again.
+/// Reads an object. `None`: there is no such object. Retries after transient errors.
 ///
 /// # Errors
-/// The store's error when it persists.
+/// Errors of the store that persist.
 pub async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<Bytes>> {
     let mut pause = super::Backoff::new();
     loop {
@@ -387,7 +387,7 @@ pub async fn get(store: &dyn ObjectStore, path: &Path) -> Result<Option<Bytes>> 
         match outcome {
             Ok(bytes) => return Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => pause.again_or(error).await?,
+            Err(error) => pause.retry_or_fail(error).await?,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Upkeep: compaction, checkpoints, log cleanup, vacuum. Under the lease; never needed for correctness.
+//! Maintenance: compaction, checkpoints, log cleanup, vacuum. It runs under the lease, and correctness does not depend on it.
 
 use chrono::TimeDelta;
 use deltalake::operations::vacuum::VacuumMode;
@@ -10,51 +10,51 @@ use super::{
     Lake, LakeError, Result,
     lease::Lease,
     log::{AddFile, CommitNote, Log, RemoveFile, checkpoint_path, last_checkpoint_path},
-    merge::Merge,
-    table::{Draft, Put, Table},
+    merge::FileMerge,
+    table::{CommitDraft, CommitResponse, Table},
 };
 use crate::{
     domain::time::Timestamp,
     tables::{TableDef, catalog},
 };
 
-/// Files of one size class that are merged into one. Each row is so rewritten about once per power of ten.
+/// Files of one size class that are merged into one. So each row is rewritten about once per power of ten.
 const FANOUT: usize = 10;
-/// A merge takes in no more than this many bytes, and leaves files beyond half of it alone: what it makes is in memory.
+/// The maximum bytes of the input of a merge, whose output is in memory. Files larger than half of it are not merged.
 const MAX_MERGE_BYTES: i64 = 32 << 20;
-/// Staged files of writers that died are removed after this long.
+/// The age at which staged files of crashed writers are removed.
 const STAGING_HOURS: i64 = 1;
-/// Retention may not be shorter: a slow reader or writer may still be using a file.
+/// The shortest retention: a slow reader or writer may still use a file.
 pub const MIN_RETENTION_HOURS: u32 = 1;
 
-/// What was done to one table.
+/// The maintenance that was done on one table.
 #[derive(Debug, Default, Serialize)]
-pub struct Upkeep {
+pub struct TableMaintenance {
     pub table: &'static str,
     pub files_before: usize,
     pub files_after: usize,
-    /// Version of the checkpoint that was written.
+    /// The version of the checkpoint that was written.
     pub checkpoint: Option<u64>,
     pub log_files_removed: usize,
     pub data_files_removed: usize,
 }
 
-/// How a round of maintenance ended.
+/// The result of a maintenance run.
 #[derive(Debug)]
-pub enum Round {
-    Done(Vec<Upkeep>),
-    /// Somebody else has the lease until then.
-    Busy(Timestamp),
+pub enum MaintenanceResult {
+    Done(Vec<TableMaintenance>),
+    /// Another process holds the lease until then.
+    LeaseHeld(Timestamp),
 }
 
-/// Everything, on every table. Files that went out of use longer than `retention` ago are removed.
+/// Runs all maintenance on every table. Removes files that have been unused for longer than `retention`.
 ///
 /// # Errors
-/// The store's and delta-rs's.
-pub async fn maintain(lake: &Lake, retention: TimeDelta, progress: impl Fn(&str)) -> Result<Round> {
-    let lease = match Lease::take(lake).await? {
+/// Errors of the store and of delta-rs.
+pub async fn maintain(lake: &Lake, retention: TimeDelta, progress: impl Fn(&str)) -> Result<MaintenanceResult> {
+    let lease = match Lease::acquire(lake).await? {
         Ok(lease) => lease,
-        Err(until) => return Ok(Round::Busy(until)),
+        Err(until) => return Ok(MaintenanceResult::LeaseHeld(until)),
     };
     let outcome = async {
         let mut done = Vec::new();
@@ -67,41 +67,42 @@ pub async fn maintain(lake: &Lake, retention: TimeDelta, progress: impl Fn(&str)
         for meta in list(staging.as_ref()).await?.iter().filter(|meta| meta.last_modified < cutoff.utc()) {
             let _ = staging.delete(&meta.location).await;
         }
-        Ok(Round::Done(done))
+        Ok(MaintenanceResult::Done(done))
     }
     .await;
     lease.release(lake).await;
     outcome
 }
 
-async fn maintain_table(lake: &Lake, lease: &Lease, def: &'static TableDef, retention: TimeDelta) -> Result<Upkeep> {
+async fn maintain_table(lake: &Lake, lease: &Lease, def: &'static TableDef, retention: TimeDelta) -> Result<TableMaintenance> {
     if !lease.renew(lake).await? {
-        return Err(LakeError::Fenced(lake.display()));
+        return Err(LakeError::LeaseLost(lake.display()));
     }
     let table = lake.table(def);
     let files_before = table.log().await?.files.len();
     let log = compact(lake, &table, lease, 2).await?;
-    let mut upkeep = Upkeep { table: def.name, files_before, files_after: log.files.len(), ..Upkeep::default() };
+    let mut maintained = TableMaintenance { table: def.name, files_before, files_after: log.files.len(), ..TableMaintenance::default() };
     if log.version > log.checkpoint.unwrap_or(0) {
         checkpoint(lake, &table, &log).await?;
-        upkeep.checkpoint = Some(log.version);
+        maintained.checkpoint = Some(log.version);
     }
     let cutoff = lake.context.now().plus(-retention);
-    upkeep.log_files_removed = clean_log(&table, log.version, cutoff).await?;
-    upkeep.data_files_removed = vacuum(lake, &table, retention).await?;
-    Ok(upkeep)
+    maintained.log_files_removed = clean_log(&table, log.version, cutoff).await?;
+    maintained.data_files_removed = vacuum(lake, &table, retention).await?;
+    Ok(maintained)
 }
 
-/// Compaction and a checkpoint for one table, if a checkpoint is due and nobody else is at it. Returns its version.
+/// Compacts one table and writes a checkpoint, if a checkpoint is due and no other process holds the lease. Returns the
+/// checkpoint's version.
 ///
 /// # Errors
-/// The store's and delta-rs's.
-pub async fn tend(lake: &Lake, def: &'static TableDef) -> Result<Option<u64>> {
+/// Errors of the store and of delta-rs.
+pub async fn maintain_if_due(lake: &Lake, def: &'static TableDef) -> Result<Option<u64>> {
     let table = lake.table(def);
     if !table.log().await?.checkpoint_due() {
         return Ok(None);
     }
-    let Ok(lease) = Lease::take(lake).await? else { return Ok(None) };
+    let Ok(lease) = Lease::acquire(lake).await? else { return Ok(None) };
     let outcome = async {
         let log = compact(lake, &table, &lease, FANOUT).await?;
         checkpoint(lake, &table, &log).await?;
@@ -112,16 +113,16 @@ pub async fn tend(lake: &Lake, def: &'static TableDef) -> Result<Option<u64>> {
     outcome
 }
 
-/// [`tend`] for every table.
+/// [`maintain_if_due`] for every table.
 ///
 /// # Errors
-/// As [`tend`].
-pub async fn tend_all(lake: &Lake) -> Result<()> {
+/// As [`maintain_if_due`].
+pub async fn maintain_due_tables(lake: &Lake) -> Result<()> {
     let due =
         catalog::all().map(|def| async move { Ok::<_, LakeError>((def, lake.table(def).checkpoint_due().await?)) });
     for (def, due) in futures::future::try_join_all(due.collect::<Vec<_>>()).await? {
         if due {
-            tend(lake, def).await?;
+            maintain_if_due(lake, def).await?;
         }
     }
     Ok(())
@@ -130,17 +131,17 @@ pub async fn tend_all(lake: &Lake) -> Result<()> {
 /// Merges small files of a size class as soon as there are `fanout` of them, smallest class first.
 async fn compact(lake: &Lake, table: &Table, lease: &Lease, fanout: usize) -> Result<Log> {
     let mut log = table.log().await?;
-    // Checkpoints and the removal of files follow, which are up to writers too.
+    // Checkpoints and removals follow: they need write access too.
     log.may_write.clone()?;
     while let Some(inputs) = next_merge(&log, fanout) {
         if !merge_files(lake, table, lease, &mut log, &inputs).await? {
-            return Err(LakeError::Fenced(lake.display()));
+            return Err(LakeError::LeaseLost(lake.display()));
         }
     }
     Ok(log)
 }
 
-/// The files to merge next, if any.
+/// Returns the files to merge next, if any.
 fn next_merge(log: &Log, fanout: usize) -> Option<Vec<AddFile>> {
     let mut classes: Vec<(u32, i64, AddFile)> = log
         .files
@@ -173,19 +174,19 @@ fn next_merge(log: &Log, fanout: usize) -> Option<Vec<AddFile>> {
     })
 }
 
-/// One merge: the same rows in one file. False when the lease was lost or an input is no longer live.
+/// Merges files into one with the same rows. Returns false if the lease was lost or an input is no longer live.
 async fn merge_files(lake: &Lake, table: &Table, lease: &Lease, log: &mut Log, inputs: &[AddFile]) -> Result<bool> {
-    let told: u64 = inputs.iter().filter_map(|file| file.parse_stats().num_records).sum();
-    let mut merge = Merge::new(table, inputs)?;
-    let mut merged = table.new_file(told)?;
+    let expected: u64 = inputs.iter().filter_map(|file| file.parse_stats().num_records).sum();
+    let mut merge = FileMerge::new(table, inputs)?;
+    let mut merged = table.new_file(expected)?;
     while let Some(rows) = merge.next().await? {
         merged.write(&rows)?;
     }
-    if merged.rows() != told {
+    if merged.rows() != expected {
         return Err(LakeError::Torn {
             table: table.name().into(),
             file: inputs.first().map_or_else(String::new, |file| file.path.clone()),
-            detail: format!("{} files hold {} rows, but the log says {told}", inputs.len(), merged.rows()),
+            detail: format!("{} files hold {} rows, but the log has {expected}", inputs.len(), merged.rows()),
         });
     }
     let output = table.put_file(merged, false).await?;
@@ -209,7 +210,7 @@ async fn merge_files(lake: &Lake, table: &Table, lease: &Lease, log: &mut Log, i
             return Ok(false);
         }
         let note = CommitNote { head: log.head.clone(), epoch: Some(lease.epoch), ..CommitNote::new(commit_id, 0) };
-        let draft = Draft {
+        let draft = CommitDraft {
             operation: "OPTIMIZE",
             adds: vec![output.clone()],
             removes: removes.clone(),
@@ -218,13 +219,13 @@ async fn merge_files(lake: &Lake, table: &Table, lease: &Lease, log: &mut Log, i
         };
         let put = table.commit(log, &draft).await?;
         table.refresh(log).await?;
-        if put == Put::Committed {
+        if put == CommitResponse::Committed {
             return Ok(true);
         }
     }
 }
 
-/// Writes a checkpoint of exactly the version that was read and found whole, and reads it back.
+/// Writes a checkpoint of exactly the version of `log`, and reads it back.
 async fn checkpoint(lake: &Lake, table: &Table, log: &Log) -> Result<()> {
     let mut delta = lake.delta_table(table.def)?;
     delta.load_version(log.version).await?;
@@ -234,12 +235,12 @@ async fn checkpoint(lake: &Lake, table: &Table, log: &Log) -> Result<()> {
     match written {
         Ok(read) if same(&read) && read.checkpoint == Some(log.version) => Ok(()),
         outcome => {
-            // Without the hint readers go on from the commits, which are all still there.
+            // Without the hint, readers use the commits, none of which is removed yet.
             let _ = table.store.delete(&last_checkpoint_path()).await;
             let _ = table.store.delete(&checkpoint_path(log.version)).await;
             let detail = match outcome {
                 Err(error) => error.to_string(),
-                Ok(_) => "it did not name the files it was made from, and was removed again".into(),
+                Ok(_) => "it did not list the files of its version, and was removed".into(),
             };
             Err(LakeError::Torn { table: table.name().into(), file: checkpoint_path(log.version).to_string(), detail })
         }
@@ -254,7 +255,7 @@ async fn list(store: &dyn ObjectStore) -> Result<Vec<ObjectMeta>> {
     }
 }
 
-/// Removes commits and checkpoints from before `checkpoint`, oldest first, as long as they are older than `cutoff`.
+/// Removes commits and checkpoints before `checkpoint` that are older than `cutoff`, oldest first.
 async fn clean_log(table: &Table, checkpoint: u64, cutoff: Timestamp) -> Result<usize> {
     let metas: Vec<ObjectMeta> = table.store.list(Some(&Path::from("_delta_log"))).try_collect().await?;
     let mut old: Vec<(u64, ObjectMeta)> = metas
@@ -273,7 +274,7 @@ async fn clean_log(table: &Table, checkpoint: u64, cutoff: Timestamp) -> Result<
     Ok(removed)
 }
 
-/// Removes data files that no version within the retention needs. delta-rs finds them.
+/// Removes data files that no version within the retention needs. delta-rs lists them.
 async fn vacuum(lake: &Lake, table: &Table, retention: TimeDelta) -> Result<usize> {
     let mut delta = lake.delta_table(table.def)?;
     delta.load().await?;

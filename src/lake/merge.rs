@@ -1,7 +1,7 @@
-//! Merges data files in the order of their table, a few rows in memory at a time however many there are.
+//! Merges data files in the sort order of their table, with a few rows in memory at a time.
 //!
-//! Writers leave each file in that order, and files hardly overlap: as a rule one file is read, and the beginning of the next.
-//! Where a file is not in order its rows come all the same, only not in order either.
+//! Writers sort each file, and files hardly overlap: usually one file is open, and the beginning of the next. If a file is not
+//! sorted, the output has all of its rows, and is not sorted either.
 
 use std::collections::VecDeque;
 
@@ -12,36 +12,36 @@ use arrow::{
 use futures::TryStreamExt;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, async_reader::ParquetRecordBatchStream};
 
-use super::{LakeError, Result, log::AddFile, reader::DataFile, table::Table};
+use super::{LakeError, Result, log::AddFile, reader::DataFileReader, table::Table};
 use crate::tables::TableDef;
 
-/// About as many bytes of a file are in memory as rows at a time.
+/// The approximate bytes of a file that are in memory as one batch of rows.
 const BATCH_BYTES: i64 = 1 << 20;
 const MAX_BATCH_ROWS: i64 = 1_024;
 
-/// Files on their way into one.
-pub struct Merge<'a> {
+/// A merge of several data files into one sequence of batches.
+pub struct FileMerge<'a> {
     table: &'a Table,
-    /// Not opened yet, in the order of their lowest seq.
-    waiting: VecDeque<&'a AddFile>,
-    /// In the order in which they were opened.
-    open: Vec<Source>,
+    /// Files that are not opened yet, by lowest `seq`.
+    unopened: VecDeque<&'a AddFile>,
+    /// Open files, in the order in which they were opened.
+    open: Vec<MergeInput>,
     keys: RowConverter,
 }
 
 /// A file that is being read.
-struct Source {
-    stream: ParquetRecordBatchStream<DataFile>,
+struct MergeInput {
+    stream: ParquetRecordBatchStream<DataFileReader>,
     batch: RecordBatch,
-    /// What the rows of the batch are sorted by.
+    /// Sort keys of the rows of the batch.
     order: Rows,
-    /// Rows of the batch that are done; there is one more at least.
+    /// Rows of the batch that were returned. At least one row is left.
     done: usize,
 }
 
-impl<'a> Merge<'a> {
+impl<'a> FileMerge<'a> {
     /// # Errors
-    /// None that a table's definition can lead to.
+    /// None for a valid table definition.
     pub fn new(table: &'a Table, files: &'a [AddFile]) -> Result<Self> {
         let lowest = |file: &AddFile| file.parse_stats().min_u64("seq").unwrap_or(u64::MAX);
         let mut files: Vec<&AddFile> = files.iter().collect();
@@ -50,24 +50,24 @@ impl<'a> Merge<'a> {
         let fields =
             table.def.sort.iter().map(|name| Ok(SortField::new(schema.field_with_name(name)?.data_type().clone())));
         let keys = RowConverter::new(fields.collect::<Result<_>>()?)?;
-        Ok(Self { table, waiting: files.into(), open: Vec::new(), keys })
+        Ok(Self { table, unopened: files.into(), open: Vec::new(), keys })
     }
 
-    /// The next rows. `None` at the end.
+    /// Returns the next rows. `None` at the end.
     ///
     /// # Errors
-    /// The store's and Parquet's.
+    /// Errors of the store and of Parquet.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
         let first = loop {
             let first = (0..self.open.len()).min_by_key(|at| self.open[*at].head());
-            // Whatever waits begins no earlier than the file that was opened last.
+            // Unopened files begin no earlier than the file that was opened last.
             if self.open.len() > 1 && first.is_some_and(|first| first + 1 < self.open.len()) {
                 break first;
             }
-            match self.waiting.pop_front() {
+            match self.unopened.pop_front() {
                 None => break first,
                 Some(file) => {
-                    let opened = Source::open(self.table, &self.keys, file).await?;
+                    let opened = MergeInput::open(self.table, &self.keys, file).await?;
                     self.open.extend(opened);
                 }
             }
@@ -85,10 +85,10 @@ impl<'a> Merge<'a> {
     }
 }
 
-impl Source {
-    /// `None`: there are no rows in it.
+impl MergeInput {
+    /// Opens a file. `None`: it has no rows.
     async fn open(table: &Table, keys: &RowConverter, file: &AddFile) -> Result<Option<Self>> {
-        let builder = ParquetRecordBatchStreamBuilder::new(DataFile::new(&table.store, file)).await?;
+        let builder = ParquetRecordBatchStreamBuilder::new(DataFileReader::new(&table.store, file)).await?;
         let groups = builder.metadata().row_groups();
         let (bytes, rows) = groups
             .iter()
@@ -101,19 +101,19 @@ impl Source {
         Ok(source.advance(keys, table.def).await?.then_some(source))
     }
 
-    /// What the next row is sorted by.
+    /// Returns the sort key of the next row.
     fn head(&self) -> OwnedRow {
         self.order.row(self.done).owned()
     }
 
-    /// Where the rows end that come no later than `limit`, one at least.
+    /// Returns the end of the rows that come no later than `limit`. At least one row is included.
     fn up_to(&self, limit: Option<&OwnedRow>) -> usize {
         let rows = self.batch.num_rows();
         let is_later = |at: &usize| limit.is_some_and(|limit| self.order.row(*at) > limit.row());
         (self.done + 1..rows).find(is_later).unwrap_or(rows)
     }
 
-    /// Takes the next batch that has rows. False at the end of the file.
+    /// Reads the next batch that has rows. Returns false at the end of the file.
     async fn advance(&mut self, keys: &RowConverter, def: &TableDef) -> Result<bool> {
         loop {
             let Some(batch) = self.stream.try_next().await? else { return Ok(false) };
@@ -149,7 +149,7 @@ mod tests {
         }
     }
 
-    /// The seqs and ordinals of the rows as they come, and how many files were open at most.
+    /// Returns seqs and ordinals of the merged rows, and the maximum number of open files.
     async fn merged(files: &[Vec<(u64, i32)>]) -> (Vec<(u64, i32)>, usize) {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::at(folder.path().to_str().unwrap(), Context::system()).unwrap();
@@ -159,7 +159,7 @@ mod tests {
             let rows: Vec<CauseAlias> = rows.iter().map(|(seq, ordinal)| alias(*seq, *ordinal)).collect();
             written.push(table.write_file(&to_batch(&rows).unwrap(), true).await.unwrap());
         }
-        let mut merge = Merge::new(&table, &written).unwrap();
+        let mut merge = FileMerge::new(&table, &written).unwrap();
         let (mut found, mut open) = (Vec::new(), 0);
         while let Some(batch) = merge.next().await.unwrap() {
             assert!(batch.num_rows() > 0 && batch.num_rows() <= MAX_BATCH_ROWS as usize);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn files_that_overlap_come_in_order() {
+    async fn overlapping_files_are_merged_in_order() {
         let files = [
             vec![(3, 1), (3, 2), (9, 1), (10, 1), (30, 1)],
             vec![(1, 1), (2, 1), (40, 1)],
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_files_that_follow_each_other_two_are_open_at_most() {
+    async fn at_most_two_files_that_do_not_overlap_are_open() {
         let files: Vec<Vec<(u64, i32)>> =
             (0..6).map(|n| (n * 2_000..(n + 1) * 2_000).map(|seq| (seq, 1)).collect()).collect();
         let mut shuffled = files.clone();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_in_order_is_there_all_the_same() {
+    async fn unsorted_files_lose_no_rows() {
         let files = [vec![(9, 1), (1, 1), (5, 1)], vec![(4, 1), (2, 1)]];
         let (mut found, _) = merged(&files).await;
         found.sort_unstable();

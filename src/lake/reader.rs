@@ -1,4 +1,4 @@
-//! Parquet's view of a data file in the object store.
+//! Reads a Parquet data file from the object store.
 
 use std::{ops::Range, sync::Arc};
 
@@ -13,21 +13,21 @@ use parquet::{
 
 use super::log::AddFile;
 
-/// Up to this size a file is fetched whole, in one request; footer, filters and pages then cost no more.
+/// Files up to this size are fetched in one request, which includes footer, filters and pages.
 const WHOLE_BYTES: u64 = 256 << 10;
-/// What is read from the end of a larger file first: its footer, page index and Bloom filters, as a rule.
+/// The bytes that are read first from the end of a larger file: usually its footer, page index and Bloom filters.
 const TAIL_BYTES: usize = 64 << 10;
 
-/// A data file whose size the log has told.
+/// A data file whose size is known from the log.
 #[derive(Debug)]
-pub struct DataFile {
+pub struct DataFileReader {
     store: Arc<dyn ObjectStore>,
     path: Path,
     size: u64,
     whole: Option<Bytes>,
 }
 
-impl DataFile {
+impl DataFileReader {
     pub fn new(store: &Arc<dyn ObjectStore>, file: &AddFile) -> Self {
         let size = u64::try_from(file.size).unwrap_or(0);
         Self { store: Arc::clone(store), path: Path::from(file.path.as_str()), size, whole: None }
@@ -56,7 +56,7 @@ fn external(error: object_store::Error) -> ParquetError {
     ParquetError::External(Box::new(error))
 }
 
-impl AsyncFileReader for DataFile {
+impl AsyncFileReader for DataFileReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
         self.fetch(range).boxed()
     }

@@ -1,4 +1,4 @@
-//! Makes the projected tables anew from the ledger, and tells what stood there instead.
+//! Recomputes the projected tables from the ledger, and reports differences.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +15,7 @@ use super::{
     ledger::{self, entries},
     log::{AddFile, CommitNote, Log, RemoveFile},
     projector::{self, parse},
-    table::{Draft, Put, Rows, Table},
+    table::{CommitDraft, CommitResponse, RowSelection, Table},
 };
 use crate::tables::{
     TableDef,
@@ -23,45 +23,45 @@ use crate::tables::{
     project::Projections,
 };
 
-/// Entries held in memory at a time.
+/// Entries in memory at a time.
 const CHUNK: u64 = 2_000;
-/// How many differing positions are named.
-const NAMED: usize = 20;
+/// The maximum number of differing positions that are listed.
+const MAX_LISTED_SEQS: usize = 20;
 const MAX_CONFLICTS: u32 = 20;
 
-/// A projected table beside what the ledger says it should be.
+/// A comparison of a projected table with the rows that follow from the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Comparison {
+pub struct TableComparison {
     pub table: &'static str,
     pub rows_expected: u64,
     pub rows_found: u64,
-    /// Ledger positions whose rows differ, the first twenty.
+    /// The first twenty ledger positions whose rows differ.
     pub differing_seqs: Vec<u64>,
     pub differing: u64,
 }
 
-impl Comparison {
+impl TableComparison {
     pub fn equal(&self) -> bool {
         self.differing == 0
     }
 }
 
-/// What became of a table.
+/// The result of the rebuild of one table.
 #[derive(Debug, Serialize)]
-pub struct Rebuilt {
+pub struct RebuildResult {
     #[serde(flatten)]
-    pub comparison: Comparison,
-    /// The table was missing altogether.
+    pub comparison: TableComparison,
+    /// The table did not exist.
     pub missing: bool,
     /// Its rows were replaced.
     pub replaced: bool,
 }
 
-/// Rows of one table by ledger position: how many, and the sum of their digests, which no order changes.
+/// One table's rows by ledger position: their number, and the sum of their hashes, which does not depend on their order.
 #[derive(Debug, Default, PartialEq)]
-struct Content(HashMap<u64, (u64, u128)>);
+struct RowDigests(HashMap<u64, (u64, u128)>);
 
-impl Content {
+impl RowDigests {
     fn add(&mut self, batch: &RecordBatch, converter: &RowConverter) -> Result<()> {
         let Some(seqs) = batch.column_by_name("seq").and_then(|column| column.as_primitive_opt::<Int64Type>()) else {
             return Err(LakeError::Corrupt("a projected table has no column seq".into()));
@@ -86,14 +86,14 @@ fn converter(schema: &SchemaRef) -> Result<RowConverter> {
     Ok(RowConverter::new(schema.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect())?)
 }
 
-/// Compares every projected table, up to the ledger position `head`, with what the ledger says.
+/// Compares every projected table, up to the ledger position `head`, with the rows that follow from the ledger.
 ///
 /// # Errors
-/// The store's; [`LakeError::Corrupt`] when an entry cannot be read.
-pub async fn compare(lake: &Lake, head: u64, progress: impl Fn(u64, u64)) -> Result<Vec<Comparison>> {
-    let mut expected: BTreeMap<&str, (Content, RowConverter)> = BTreeMap::new();
+/// Errors of the store; [`LakeError::Corrupt`] if an entry cannot be read.
+pub async fn compare(lake: &Lake, head: u64, progress: impl Fn(u64, u64)) -> Result<Vec<TableComparison>> {
+    let mut expected: BTreeMap<&str, (RowDigests, RowConverter)> = BTreeMap::new();
     for def in PROJECTIONS {
-        expected.insert(def.name, (Content::default(), converter(&def.arrow_schema())?));
+        expected.insert(def.name, (RowDigests::default(), converter(&def.arrow_schema())?));
     }
     let audit = lake.table(AUDIT_LOG);
     let audit_log = audit.log().await?;
@@ -126,20 +126,20 @@ async fn projections(audit: &Table, log: &Log, after: u64, last: u64) -> Result<
     Ok(projections)
 }
 
-async fn content(lake: &Lake, def: &'static TableDef, head: u64, converter: &RowConverter) -> Result<Content> {
+async fn content(lake: &Lake, def: &'static TableDef, head: u64, converter: &RowConverter) -> Result<RowDigests> {
     let table = lake.table(def);
-    let Some(log) = table.try_log().await? else { return Ok(Content::default()) };
+    let Some(log) = table.try_log().await? else { return Ok(RowDigests::default()) };
     let columns: Vec<&str> = def.columns.iter().map(|column| column.name).collect();
-    let mut content = Content::default();
+    let mut content = RowDigests::default();
     for file in log.files.values() {
-        for batch in table.read(&[file], &columns, Rows::Seq { after: 0, last: head }).await? {
+        for batch in table.read(&[file], &columns, RowSelection::Seq { after: 0, last: head }).await? {
             content.add(&batch, converter)?;
         }
     }
     Ok(content)
 }
 
-fn difference(def: &TableDef, expected: &Content, found: &Content) -> Comparison {
+fn difference(def: &TableDef, expected: &RowDigests, found: &RowDigests) -> TableComparison {
     let mut differing: Vec<u64> = expected
         .0
         .iter()
@@ -148,21 +148,21 @@ fn difference(def: &TableDef, expected: &Content, found: &Content) -> Comparison
         .chain(found.0.keys().filter(|seq| !expected.0.contains_key(seq)).copied())
         .collect();
     differing.sort_unstable();
-    Comparison {
+    TableComparison {
         table: def.name,
         rows_expected: expected.rows(),
         rows_found: found.rows(),
         differing: differing.len() as u64,
-        differing_seqs: differing.into_iter().take(NAMED).collect(),
+        differing_seqs: differing.into_iter().take(MAX_LISTED_SEQS).collect(),
     }
 }
 
-/// Makes missing tables, brings all up to date, compares them with the ledger, and replaces those that differ, each in one
-/// commit. A table that is right is not touched.
+/// Creates missing tables, projects all entries, compares the tables with the ledger, and replaces the rows of those that differ,
+/// each in one commit. Correct tables are not changed.
 ///
 /// # Errors
 /// As [`compare`].
-pub async fn rebuild(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Vec<Rebuilt>> {
+pub async fn rebuild(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Vec<RebuildResult>> {
     let audit = lake.table(AUDIT_LOG);
     audit.log().await?;
     let mut missing = Vec::new();
@@ -178,33 +178,33 @@ pub async fn rebuild(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Vec<Reb
         if replace {
             replace_rows(lake, def).await?;
         }
-        rebuilt.push(Rebuilt { comparison, missing: missing.contains(&def.name), replaced: replace });
+        rebuilt.push(RebuildResult { comparison, missing: missing.contains(&def.name), replaced: replace });
     }
     Ok(rebuilt)
 }
 
-/// The log of a projected table. One that is missing is made from the ledger: a version of this program before it knew no such
-/// table, or somebody removed it.
+/// Returns the log of a projected table. A missing table is rebuilt from the ledger: an earlier version of this program did not
+/// have it, or it was removed.
 ///
 /// # Errors
-/// The store's; [`LakeError::NoLake`] where there is no audit log either.
-pub async fn restored(lake: &Lake, def: &'static TableDef) -> Result<Log> {
+/// Errors of the store; [`LakeError::NoLake`] if there is no audit log either.
+pub async fn log_or_rebuild(lake: &Lake, def: &'static TableDef) -> Result<Log> {
     let table = lake.table(def);
-    if let Some(log) = table.try_newest().await? {
+    if let Some(log) = table.try_newest_log().await? {
         return Ok(log);
     }
-    lake.table(AUDIT_LOG).newest().await?;
+    lake.table(AUDIT_LOG).newest_log().await?;
     if table.create().await? {
         replace_rows(lake, def).await?;
     }
-    table.newest().await
+    table.newest_log().await
 }
 
-/// One commit that takes out every row and puts in what the ledger says.
+/// Replaces all rows by those that follow from the ledger, in one commit.
 async fn replace_rows(lake: &Lake, def: &'static TableDef) -> Result<()> {
     let (audit, table) = (lake.table(AUDIT_LOG), lake.table(def));
     for _ in 0..MAX_CONFLICTS {
-        // The table first: whatever others project into it before the commit makes the commit fail.
+        // The table's log is read first: a projection by another process before the commit then makes the commit fail.
         let log = table.log().await?;
         let audit_log = audit.log().await?;
         let head = ledger::head(&audit, &audit_log).await?.chain.seq;
@@ -233,10 +233,10 @@ async fn replace_rows(lake: &Lake, def: &'static TableDef) -> Result<()> {
             })
             .collect();
         let note = CommitNote::new(lake.context.uuid(), 0);
-        let draft = Draft { operation: "REBUILD", adds, removes, projected_to: Some(last), note };
+        let draft = CommitDraft { operation: "REBUILD", adds, removes, projected_to: Some(last), note };
         match table.commit(&log, &draft).await? {
-            Put::Committed => return Ok(()),
-            Put::Conflict => table.discard(&draft.adds),
+            CommitResponse::Committed => return Ok(()),
+            CommitResponse::Conflict => table.discard(&draft.adds),
         }
     }
     Err(LakeError::TooBusy { table: def.name.into(), attempts: MAX_CONFLICTS })

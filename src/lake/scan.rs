@@ -1,4 +1,4 @@
-//! Walks the audit log row by row, a few rows in memory at a time however long it is.
+//! Reads the audit log with a few rows in memory at a time, however long it is.
 
 use super::{
     Lake, Result, ledger,
@@ -10,22 +10,22 @@ use crate::{
     tables::{catalog::AUDIT_LOG, rows::AuditRow},
 };
 
-/// At most so many rows at a time.
+/// The maximum number of rows at a time.
 const MAX_ROWS: u64 = 4_096;
-/// About as many bytes as the rows of one step may have in a file, compressed.
+/// The approximate compressed bytes of the rows of one step.
 const STEP_BYTES: u64 = 2 << 20;
 /// Statistics of the Delta log are cut to milliseconds.
 const STATS_MICROS: i64 = 1_000;
 
-/// Which rows are wanted. What is `None` is not asked for.
+/// A filter of audit rows. A condition that is `None` matches every row.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// Recorded at this moment or later.
+    /// Recorded at this time or later.
     pub since: Option<Timestamp>,
-    /// Recorded before this moment.
+    /// Recorded before this time.
     pub until: Option<Timestamp>,
     pub actor: Option<String>,
-    /// An element of the column `resources`, `job_id=360515640572923`, or only the id in it.
+    /// An element of the column `resources`, such as `job_id=360515640572923`, or only its id.
     pub resource: Option<String>,
     pub incident: Option<IncidentId>,
 }
@@ -39,7 +39,7 @@ impl AuditFilter {
             && self.resource.as_deref().is_none_or(|wanted| row.resources.as_deref().is_some_and(|r| names(r, wanted)))
     }
 
-    /// False only when no row of the file can match.
+    /// Returns false only if no row of the file can match.
     fn may_match(&self, stats: &FileStats) -> bool {
         let (earliest, latest) = (stats.min_time("recorded_at"), stats.max_time("recorded_at"));
         let too_early = self.since.zip(latest).is_some_and(|(since, at)| at.micros() + STATS_MICROS < since.micros());
@@ -49,22 +49,22 @@ impl AuditFilter {
     }
 }
 
-/// Ids may hold any character, also those that part them. What can be read in two ways is found in both.
+/// Returns whether `resources` names `wanted`. Ids may contain any character, including separators: both readings match.
 fn names(resources: &str, wanted: &str) -> bool {
     let resources = format!(", {resources}, ");
     resources.contains(&format!(", {wanted}, ")) || resources.contains(&format!("_id={wanted}, "))
 }
 
-/// Which end to begin at.
+/// The order of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum ScanOrder {
     OldestFirst,
     NewestFirst,
 }
 
-/// A file and the rows it holds.
+/// A file and the range of rows in it.
 #[derive(Debug)]
-struct Span {
+struct FileRange {
     first: u64,
     last: u64,
     row_bytes: u64,
@@ -72,25 +72,25 @@ struct Span {
     file: AddFile,
 }
 
-/// A walk under way.
+/// A running scan of the audit log.
 #[derive(Debug)]
-pub struct Scan {
+pub struct AuditScan {
     table: Table,
     log: Log,
-    spans: Vec<Span>,
+    spans: Vec<FileRange>,
     filter: AuditFilter,
-    order: Order,
-    /// What is still to be looked at: rows `after + 1 ..= last`.
+    order: ScanOrder,
+    /// The rows that are not read yet are `after + 1 ..= last`.
     after: u64,
     last: u64,
 }
 
-impl Scan {
-    /// A walk over the log as it stands now.
+impl AuditScan {
+    /// Begins a scan of the log at its current version.
     ///
     /// # Errors
     /// As [`ledger::head`].
-    pub async fn begin(lake: &Lake, filter: AuditFilter, order: Order) -> Result<Self> {
+    pub async fn begin(lake: &Lake, filter: AuditFilter, order: ScanOrder) -> Result<Self> {
         let table = lake.table(AUDIT_LOG);
         let mut log = table.log().await?;
         let last = ledger::head(&table, &log).await?.chain.seq;
@@ -98,46 +98,46 @@ impl Scan {
         Ok(Self { table, log, spans, filter, order, after: 0, last })
     }
 
-    /// Rows that are still to be looked at.
+    /// Returns the number of rows that are not read yet.
     pub fn left(&self) -> u64 {
         self.last - self.after
     }
 
-    /// The next few rows that match, maybe none. `None`: that was all.
+    /// Returns the next few rows that match, maybe none. `None` at the end.
     ///
     /// # Errors
-    /// The store's, and [`super::LakeError::Corrupt`] when a row cannot be read.
+    /// Errors of the store; [`super::LakeError::Corrupt`] if a row cannot be read.
     pub async fn next(&mut self) -> Result<Option<Vec<AuditRow>>> {
         if self.left() == 0 {
             return Ok(None);
         }
         let (after, last) = self.step();
         match self.order {
-            Order::OldestFirst => self.after = last,
-            Order::NewestFirst => self.last = after,
+            ScanOrder::OldestFirst => self.after = last,
+            ScanOrder::NewestFirst => self.last = after,
         }
         let near = self.spans.iter().filter(|span| span.wanted && span.first <= last && span.last > after);
         self.log.files = near.map(|span| (span.file.path.clone(), span.file.clone())).collect();
         let mut rows = ledger::rows_between(&self.table, &self.log, after, last).await?;
         rows.retain(|row| self.filter.matches(row));
-        if self.order == Order::NewestFirst {
+        if self.order == ScanOrder::NewestFirst {
             rows.reverse();
         }
         Ok(Some(rows))
     }
 
-    /// The next rows to look at: fewer where they are large, many at once where no file can hold a wanted one.
+    /// Returns the next range of rows to read: fewer if rows are large, many if no file can hold a matching row.
     fn step(&self) -> (u64, u64) {
         let wanted = self.spans.iter().filter(|span| span.wanted);
         match self.order {
-            Order::OldestFirst => {
+            ScanOrder::OldestFirst => {
                 let here = self.after + 1;
                 let row_bytes = wanted.clone().filter(|s| s.first <= here && here <= s.last).map(|s| s.row_bytes).max();
                 let ahead = wanted.map(|span| span.first).filter(|first| *first > here).min().unwrap_or(self.last + 1);
                 let step = row_bytes.map_or(ahead - here, |bytes| rows_of(bytes).min(ahead - here));
                 (self.after, (self.after + step.max(1)).min(self.last))
             }
-            Order::NewestFirst => {
+            ScanOrder::NewestFirst => {
                 let here = self.last;
                 let row_bytes = wanted.clone().filter(|s| s.first <= here && here <= s.last).map(|s| s.row_bytes).max();
                 let behind = wanted.map(|span| span.last).filter(|last| *last < here).max().unwrap_or(0);
@@ -152,11 +152,11 @@ fn rows_of(row_bytes: u64) -> u64 {
     (STEP_BYTES / row_bytes.max(1)).clamp(8, MAX_ROWS)
 }
 
-/// A file without statistics may hold anything.
-fn span(file: AddFile, filter: &AuditFilter) -> Span {
+/// Returns the range of rows in a file. A file without statistics may hold any row.
+fn span(file: AddFile, filter: &AuditFilter) -> FileRange {
     let stats = file.parse_stats();
     let size = u64::try_from(file.size).unwrap_or(0);
-    Span {
+    FileRange {
         first: stats.min_u64("seq").unwrap_or(0),
         last: stats.max_u64("seq").unwrap_or(u64::MAX),
         row_bytes: size / stats.num_records.unwrap_or(1).max(1),
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_resource_is_found_by_its_id_or_with_its_kind() {
+    fn a_resource_matches_by_its_id_or_by_kind_and_id() {
         fn check(resources: &str, wanted: &str, found: bool) {
             assert_eq!(names(resources, wanted), found, "{wanted} in {resources}");
         }

@@ -1,7 +1,7 @@
-//! Local disks, made durable.
+//! A durable store on local disks.
 //!
-//! object_store never calls fsync. Here a file is staged outside every table, synced, linked into place, and its folder
-//! synced, before a put is answered. So data stands before the commit that names it, and a commit is never torn.
+//! object_store never calls fsync. This store stages a file outside every table, syncs it, links it into place and syncs its folder
+//! before a put returns. So data is stored before the commit that names it, and a commit is never torn.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ use object_store::{
     path::Path,
 };
 
-/// A [`LocalFileSystem`] whose puts are on the disk when they are answered.
+/// A [`LocalFileSystem`] whose puts are on the disk when they return.
 #[derive(Debug, Clone)]
 pub struct DurableLocal {
     inner: Arc<LocalFileSystem>,
@@ -28,13 +28,13 @@ pub struct DurableLocal {
 }
 
 impl DurableLocal {
-    /// Paths are absolute; `staging` is a folder on the same file system, made when it is first needed.
+    /// Returns a store with absolute paths. `staging` is a folder on the same file system, created on first use.
     pub fn new(staging: PathBuf) -> Self {
         Self { inner: Arc::new(LocalFileSystem::new()), staging }
     }
 
     fn stage(&self) -> PathBuf {
-        // Process ids are not enough: containers share folders, and a crash leaves its files behind.
+        // Process ids are not unique: containers share folders, and a crash leaves files behind.
         self.staging.join(format!("{:032x}", rand::random::<u128>()))
     }
 }
@@ -61,7 +61,7 @@ fn sync_folder(folder: &FsPath) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(generic(folder))
 }
 
-/// Makes a folder and whatever is missing above it, each entry synced into its parent.
+/// Creates a folder and its missing parents, and syncs each parent.
 fn make_folders(folder: &FsPath) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -92,8 +92,8 @@ fn write_synced(staged: &FsPath, payload: &PutPayload) -> Result<()> {
     }
 }
 
-/// Links or renames into place; a missing folder is made and the move tried once more.
-fn place(staged: &FsPath, path: &FsPath, mode: &PutMode) -> Result<()> {
+/// Links or renames a staged file into place. Creates a missing folder and tries once more.
+fn move_into_place(staged: &FsPath, path: &FsPath, mode: &PutMode) -> Result<()> {
     let attempt = || match mode {
         PutMode::Create => fs::hard_link(staged, path),
         _ => fs::rename(staged, path),
@@ -124,8 +124,8 @@ impl ObjectStore for DurableLocal {
         let path = self.inner.path_to_filesystem(location)?;
         let staged = self.stage();
         blocking(move || {
-            let outcome = write_synced(&staged, &payload).and_then(|()| place(&staged, &path, &options.mode));
-            // After a rename there is nothing left to remove.
+            let outcome = write_synced(&staged, &payload).and_then(|()| move_into_place(&staged, &path, &options.mode));
+                // After a rename there is nothing left to remove.
             let _ = fs::remove_file(&staged);
             outcome?;
             path.parent().map_or(Ok(()), sync_folder)?;

@@ -1,4 +1,4 @@
-//! One Delta table: create it, write a data file, put a commit if nobody else did, read rows back.
+//! One Delta table: creates it, writes data files, puts commits with put-if-absent, reads rows.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -28,64 +28,64 @@ use uuid::Uuid;
 
 use super::{
     Backoff, Context, Lake, LakeError, Result,
-    known::KnownTable,
+    cache::CachedTable,
     log::{AddFile, Commit, CommitNote, Log, PROJECTION_APP_ID, RemoveFile, commit_path, read_commit},
     maintenance::MIN_RETENTION_HOURS,
-    reader::DataFile,
+    reader::DataFileReader,
 };
 use crate::{
     domain::time::Timestamp,
     tables::{Kind, TableDef, ddl},
 };
 
-/// Rows in a row group: what a look-up reads at most, and what a writer holds in memory.
+/// Rows in a row group. A look-up reads at most one group, and a writer holds one in memory.
 const ROW_GROUP_ROWS: usize = 16_384;
 
-/// Half of the shortest retention that `maintain` takes.
+/// The maximum age of a log at a commit: half of the shortest retention.
 const MAX_LOG_AGE_SECONDS: f64 = MIN_RETENTION_HOURS as f64 * 1_800.0;
 
-/// Data files that are read at the same time: of an object store, each is a round trip or more.
-pub(super) const READ_AT_ONCE: usize = 16;
+/// Data files that are read concurrently: each takes at least one round trip to an object store.
+pub(super) const CONCURRENT_READS: usize = 16;
 
-/// Said in every commit and every data file.
+/// The name of this program in every commit and data file.
 pub const ENGINE: &str = concat!("ops-runbook/", env!("CARGO_PKG_VERSION"));
 
-/// How a put-if-absent ended. A conflict is an outcome, not an error.
+/// The result of a commit. A conflict is not an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Put {
+pub enum CommitResponse {
     Committed,
-    /// Somebody else has that version.
+    /// A concurrent writer committed this version.
     Conflict,
 }
 
-/// Commits that are read to find out whose one of them is.
-const LOOKED_AT: usize = 2;
+/// Commits that are read after a failed put: the one of this version, and the next.
+const COMMITS_READ_AFTER_ERROR: usize = 2;
 
-/// Whose commit stands under a version.
+/// The writer of the commit that is stored for a version.
 #[derive(Debug)]
-enum Found {
-    Ours,
-    /// The one that came first, and the next where there is one.
-    Others(Vec<Commit>),
+enum CommitOwner {
+    Own,
+    /// The commit of a concurrent writer, and the next commit if there is one.
+    Other(Vec<Commit>),
 }
 
-impl Found {
-    fn outcome(&self) -> Put {
+impl CommitOwner {
+    fn outcome(&self) -> CommitResponse {
         match self {
-            Self::Ours => Put::Committed,
-            Self::Others(_) => Put::Conflict,
+            Self::Own => CommitResponse::Committed,
+            Self::Other(_) => CommitResponse::Conflict,
         }
     }
 }
 
-/// What goes into a commit.
+/// The content of a commit.
 #[derive(Debug, Clone)]
-pub struct Draft {
+pub struct CommitDraft {
     pub operation: &'static str,
     pub adds: Vec<AddFile>,
     pub removes: Vec<RemoveFile>,
     pub projected_to: Option<u64>,
-    /// `actions` is filled in.
+    /// `actions` is set when the commit is written.
     pub note: CommitNote,
 }
 
@@ -95,20 +95,20 @@ pub struct Table {
     pub def: &'static TableDef,
     pub store: Arc<dyn ObjectStore>,
     context: Context,
-    known: Arc<KnownTable>,
+    cache: Arc<CachedTable>,
 }
 
 impl Table {
     pub fn new(def: &'static TableDef, lake: &Lake) -> Self {
-        Self { def, store: lake.store(def.name), context: lake.context.of(def.name), known: lake.known.table(def) }
+        Self { def, store: lake.store(def.name), context: lake.context.for_table(def.name), cache: lake.cache.table(def) }
     }
 
-    /// A handle on the same definition in another folder of the lake.
+    /// Returns a handle on a table with this definition in another folder of the lake.
     pub fn in_folder(def: &'static TableDef, lake: &Lake, folder: &str) -> Self {
-        Self { def, store: lake.store(folder), context: lake.context.of(def.name), known: Arc::default() }
+        Self { def, store: lake.store(folder), context: lake.context.for_table(def.name), cache: Arc::default() }
     }
 
-    /// The note of a commit yet to be made.
+    /// Returns the note for a new commit.
     pub fn note(&self) -> CommitNote {
         CommitNote::new(self.context.uuid(), 0)
     }
@@ -117,12 +117,12 @@ impl Table {
         self.def.name
     }
 
-    /// Commit 0: protocol, schema, comments, properties. False when the table is there already.
+    /// Writes commit 0: protocol, schema, comments, properties. Returns false if the table exists.
     ///
     /// # Errors
-    /// The store's.
+    /// Errors of the store.
     pub async fn create(&self) -> Result<bool> {
-        // Looking first keeps a second `init` from writing anything at all.
+        // With this check a second `init` writes nothing.
         if self.exists().await? {
             return Ok(false);
         }
@@ -144,11 +144,13 @@ impl Table {
                 "createdTime": now.utc().timestamp_millis(),
             }}),
         ];
-        Ok(self.put_commit(0, join_lines(&lines), commit_id).await?.outcome() == Put::Committed)
+        Ok(self.put_commit(0, join_lines(&lines), commit_id).await?.outcome() == CommitResponse::Committed)
     }
 
+    /// Returns whether the table exists.
+    ///
     /// # Errors
-    /// The store's.
+    /// Errors of the store.
     pub async fn exists(&self) -> Result<bool> {
         let get = |path| async move { super::log::get(self.store.as_ref(), &path).await };
         let (first, checkpoint) = tokio::try_join!(get(commit_path(0)), get(super::log::last_checkpoint_path()))?;
@@ -166,13 +168,15 @@ impl Table {
         }})
     }
 
+    /// Reads the whole log.
+    ///
     /// # Errors
-    /// As [`Log::load`]; [`LakeError::NoLake`] when there is no such table.
+    /// As [`Log::load`]; [`LakeError::NoLake`] if there is no such table.
     pub async fn log(&self) -> Result<Log> {
         self.try_log().await?.ok_or_else(|| self.missing())
     }
 
-    /// `None`: there is no such table.
+    /// As [`Self::log`]. `None`: there is no such table.
     ///
     /// # Errors
     /// As [`Log::load`].
@@ -182,27 +186,27 @@ impl Table {
         Ok(log.map(|log| Log { read_at: Some(read_at), ..log }))
     }
 
-    /// The log as it stands, of which this process reads only what it has not read yet. What rests on what nobody may have
-    /// changed behind its back, such as a proof, reads [`Self::log`].
+    /// Returns the current log. Reads only commits that this process has not read yet. A caller that must not rely on this
+    /// cache, such as a verification, uses [`Self::log`].
     ///
     /// # Errors
     /// As [`Self::log`].
-    pub async fn newest(&self) -> Result<Log> {
-        self.try_newest().await?.ok_or_else(|| self.missing())
+    pub async fn newest_log(&self) -> Result<Log> {
+        self.try_newest_log().await?.ok_or_else(|| self.missing())
     }
 
-    /// As [`Self::newest`]. `None`: there is no such table.
+    /// As [`Self::newest_log`]. `None`: there is no such table.
     ///
     /// # Errors
     /// As [`Log::load`].
-    pub async fn try_newest(&self) -> Result<Option<Log>> {
+    pub async fn try_newest_log(&self) -> Result<Option<Log>> {
         let asked = Instant::now();
-        let mut known = self.known.log.lock().await;
+        let mut known = self.cache.log.lock().await;
         let begun = Instant::now();
         let mut newest = match known.take() {
-            // Somebody began to read after we had asked: whatever stood then is in it.
+            // Another call began to read after this one started: its log is new enough.
             Some((read, log)) if read >= asked => return Ok(Some(known.insert((read, log)).1.clone())),
-            // By now somebody may have made the checkpoint that was due.
+            // Another process may have written the due checkpoint in the meantime.
             Some((_, log)) if log.checkpoint_due() => self.try_log().await?,
             Some((_, mut log)) => {
                 let (version, id) = (log.version, log.commit_id);
@@ -211,9 +215,9 @@ impl Table {
                     (Ok(Some(last)), Ok(())) if id.is_some() && id == last.note.as_ref().map(|note| note.commit_id) => {
                         Some(log)
                     }
-                    // The commit it ended with is not there: it was cleaned away, or the table was made anew.
+                    // The last known commit is missing: cleanup removed it, or the table was created again.
                     _ => {
-                        *self.known.delta.lock().await = None;
+                        *self.cache.delta.lock().await = None;
                         self.try_log().await?
                     }
                 }
@@ -227,15 +231,16 @@ impl Table {
         Ok(newest)
     }
 
-    /// Whether this process has last seen the table without a checkpoint that is due. Reads only what it has never seen.
+    /// Returns whether a checkpoint is due, from the last log that this process has read. Reads the log if it is not cached, or if
+    /// the cached one says that a checkpoint is due.
     ///
     /// # Errors
-    /// As [`Self::newest`].
+    /// As [`Self::newest_log`].
     pub async fn checkpoint_due(&self) -> Result<bool> {
-        let seen = self.known.log.lock().await.as_ref().map(|(_, log)| log.checkpoint_due());
+        let seen = self.cache.log.lock().await.as_ref().map(|(_, log)| log.checkpoint_due());
         match seen {
             Some(false) => Ok(false),
-            _ => Ok(self.newest().await?.checkpoint_due()),
+            _ => Ok(self.newest_log().await?.checkpoint_due()),
         }
     }
 
@@ -243,14 +248,14 @@ impl Table {
         LakeError::NoLake(format!("{} (table {})", self.store, self.name()))
     }
 
-    /// Whether a log may be committed to. Cleanup removes commits that are older than any retention allows; to whoever has
-    /// not looked since, the first of them would look like a version that is still free.
+    /// Returns whether a commit may be based on `log`. Cleanup removes old commits: with an outdated log, the version of a removed
+    /// commit would look free.
     pub fn is_fresh(&self, log: &Log) -> bool {
         let now = self.context.now();
         log.read_at.is_some_and(|read_at| (0.0..MAX_LOG_AGE_SECONDS).contains(&now.seconds_since(read_at)))
     }
 
-    /// Reads what others have committed since; everything anew when that was too long ago.
+    /// Reads newer commits; reads the whole log if it was read too long ago.
     ///
     /// # Errors
     /// As [`Log::load`].
@@ -265,39 +270,39 @@ impl Table {
         Ok(())
     }
 
-    /// Writes a batch as one data file and tells how it would be added. It counts only once a commit adds it.
+    /// Writes a batch as one data file, and returns its `add` action. The file has no effect until a commit adds it.
     ///
     /// # Errors
-    /// The store's and Parquet's.
+    /// Errors of the store and of Parquet.
     pub async fn write_file(&self, batch: &RecordBatch, data_change: bool) -> Result<AddFile> {
         let mut file = self.new_file(batch.num_rows() as u64)?;
         file.write(batch)?;
         self.put_file(file, data_change).await
     }
 
-    /// A data file of about so many rows, yet to be written.
+    /// Returns the writer of a new data file of about `rows` rows.
     ///
     /// # Errors
-    /// Parquet's.
-    pub(super) fn new_file(&self, rows: u64) -> Result<NewFile> {
+    /// Errors of Parquet.
+    pub(super) fn new_file(&self, rows: u64) -> Result<DataFileWriter> {
         let writer = ArrowWriter::try_new(Vec::new(), self.def.arrow_schema(), Some(properties(self.def, rows)?))?;
-        Ok(NewFile { writer, def: self.def, tally: Tally::default() })
+        Ok(DataFileWriter { writer, def: self.def, tally: StatsCollector::default() })
     }
 
-    /// As [`Self::write_file`].
+    /// Finishes a data file and stores it.
     ///
     /// # Errors
     /// As [`Self::write_file`].
-    pub(super) async fn put_file(&self, file: NewFile, data_change: bool) -> Result<AddFile> {
-        let NewFile { writer, tally, .. } = file;
+    pub(super) async fn put_file(&self, file: DataFileWriter, data_change: bool) -> Result<AddFile> {
+        let DataFileWriter { writer, tally, .. } = file;
         let bytes = writer.into_inner()?;
         let path = format!("part-{}.zstd.parquet", self.context.uuid());
         let size = bytes.len() as i64;
         let payload = PutPayload::from(bytes);
         let mut pause = Backoff::new();
-        // The name is new each time, so that a put that landed without an answer may simply be repeated.
+        // The name is new, so a put may be retried even if it succeeded without a response.
         while let Err(error) = self.store.put(&Path::from(path.as_str()), payload.clone()).await {
-            pause.again_or(error).await?;
+            pause.retry_or_fail(error).await?;
         }
         Ok(AddFile {
             path,
@@ -309,8 +314,8 @@ impl Table {
         })
     }
 
-    /// Removes data files that no commit names, and lets nobody wait for it: on Google, what was written just now cannot be
-    /// removed before a second is over. Failing to is harmless: vacuum finds them.
+    /// Removes data files that no commit names, in the background: Google removes a new file only after a second. A failure is
+    /// harmless, because vacuum removes the files later.
     pub fn discard(&self, files: &[AddFile]) {
         for file in files {
             let (store, path) = (Arc::clone(&self.store), Path::from(file.path.as_str()));
@@ -321,41 +326,41 @@ impl Table {
     /// Tries to commit a draft as the version after `log`. A log that was read too long ago counts as a conflict: refresh it.
     ///
     /// # Errors
-    /// The store's; [`LakeError::Unsupported`] when the table requires of writers what is not done here;
-    /// [`LakeError::OutcomeUnknown`] when it stays unknown whether the commit landed.
-    pub async fn commit(&self, log: &Log, draft: &Draft) -> Result<Put> {
+    /// Errors of the store; [`LakeError::Unsupported`] if the table requires an unsupported writer feature;
+    /// [`LakeError::OutcomeUnknown`] if it remains unknown whether the commit was stored.
+    pub async fn commit(&self, log: &Log, draft: &CommitDraft) -> Result<CommitResponse> {
         if !self.is_fresh(log) {
-            return Ok(Put::Conflict);
+            return Ok(CommitResponse::Conflict);
         }
         Ok(self.put(log, draft).await?.outcome())
     }
 
-    /// As [`Self::commit`]. After a conflict `log` has taken over whoever came first: finding out whose commit stands there
-    /// reads the next one too, so that losing costs one more round trip, not two.
+    /// As [`Self::commit`]. After a conflict `log` includes the concurrent writers' commits. The check of a failed put reads this
+    /// version and the next together, so a conflict takes one more round trip, not two.
     ///
     /// # Errors
     /// As [`Self::commit`].
-    pub async fn commit_or_catch_up(&self, log: &mut Log, draft: &Draft) -> Result<Put> {
+    pub async fn commit_or_catch_up(&self, log: &mut Log, draft: &CommitDraft) -> Result<CommitResponse> {
         if !self.is_fresh(log) {
             self.refresh(log).await?;
-            return Ok(Put::Conflict);
+            return Ok(CommitResponse::Conflict);
         }
         let read_at = self.context.now();
         match self.put(log, draft).await? {
-            Found::Ours => Ok(Put::Committed),
-            Found::Others(commits) => {
+            CommitOwner::Own => Ok(CommitResponse::Committed),
+            CommitOwner::Other(commits) => {
                 commits.iter().for_each(|commit| log.apply(commit));
-                if commits.len() < LOOKED_AT {
+                if commits.len() < COMMITS_READ_AFTER_ERROR {
                     log.read_at = Some(read_at);
                 } else {
                     self.refresh(log).await?;
                 }
-                Ok(Put::Conflict)
+                Ok(CommitResponse::Conflict)
             }
         }
     }
 
-    async fn put(&self, log: &Log, draft: &Draft) -> Result<Found> {
+    async fn put(&self, log: &Log, draft: &CommitDraft) -> Result<CommitOwner> {
         log.may_write.clone()?;
         let mut lines = Vec::with_capacity(2 + draft.adds.len() + draft.removes.len());
         if let Some(projected_to) = draft.projected_to {
@@ -372,48 +377,48 @@ impl Table {
         self.put_commit(log.version + 1, join_lines(&lines), note.commit_id).await
     }
 
-    /// Puts the same bytes under the same version until it is certain whether they stand there. Only a version that somebody
-    /// else holds is a conflict: as long as it is free, an earlier attempt could still land.
-    async fn put_commit(&self, version: u64, bytes: Vec<u8>, commit_id: Uuid) -> Result<Found> {
+    /// Puts the same bytes under the same version until it is certain whether they are stored. Only a version that another writer
+    /// has committed is a conflict: as long as it is free, an earlier attempt could still succeed.
+    async fn put_commit(&self, version: u64, bytes: Vec<u8>, commit_id: Uuid) -> Result<CommitOwner> {
         let payload = PutPayload::from(bytes);
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let mut pause = Backoff::new();
         loop {
             let outcome = self.store.put_opts(&commit_path(version), payload.clone(), options.clone()).await;
-            let Err(error) = outcome else { return Ok(Found::Ours) };
-            let (standing, next) = tokio::join!(
+            let Err(error) = outcome else { return Ok(CommitOwner::Own) };
+            let (stored, next) = tokio::join!(
                 read_commit(self.store.as_ref(), self.name(), version),
                 read_commit(self.store.as_ref(), self.name(), version + 1),
             );
-            match standing {
+            match stored {
                 Ok(Some(commit)) => {
                     let ours = commit.note.as_ref().is_some_and(|note| note.commit_id == commit_id);
-                    let others = || Found::Others([Some(commit), next.ok().flatten()].into_iter().flatten().collect());
-                    return Ok(if ours { Found::Ours } else { others() });
+                    let others = || CommitOwner::Other([Some(commit), next.ok().flatten()].into_iter().flatten().collect());
+                    return Ok(if ours { CommitOwner::Own } else { others() });
                 }
                 Err(error @ (LakeError::Torn { .. } | LakeError::Unsupported(_))) => return Err(error),
                 Ok(None) | Err(_) if pause.exhausted() => {
                     return Err(LakeError::OutcomeUnknown { table: self.name().into(), version });
                 }
-                Ok(None) if !LakeError::passing(&error) && !already_there(&error) => return Err(error.into()),
+                Ok(None) if !LakeError::is_transient(&error) && !already_there(&error) => return Err(error.into()),
                 Ok(None) | Err(_) => pause.pause().await,
             }
         }
     }
 
-    /// Rows of `files`, only `columns`. Files, row groups and pages that cannot hold any of the wanted ones are not read.
+    /// Reads `columns` of the selected rows of `files`. Skips files, row groups and pages that cannot hold a selected row.
     ///
     /// # Errors
-    /// The store's and Parquet's.
-    pub async fn read(&self, files: &[&AddFile], columns: &[&str], rows: Rows<'_>) -> Result<Vec<RecordBatch>> {
+    /// Errors of the store and of Parquet.
+    pub async fn read(&self, files: &[&AddFile], columns: &[&str], rows: RowSelection<'_>) -> Result<Vec<RecordBatch>> {
         let files = files.iter().filter(|file| rows.may_be_in(file));
         let reading: Vec<_> = files.map(|file| self.read_file(file, columns, rows)).collect();
-        let read: Vec<Vec<RecordBatch>> = stream::iter(reading).buffered(READ_AT_ONCE).try_collect().await?;
+        let read: Vec<Vec<RecordBatch>> = stream::iter(reading).buffered(CONCURRENT_READS).try_collect().await?;
         Ok(read.into_iter().flatten().collect())
     }
 
-    async fn read_file(&self, file: &AddFile, columns: &[&str], rows: Rows<'_>) -> Result<Vec<RecordBatch>> {
-        let mut builder = ParquetRecordBatchStreamBuilder::new(DataFile::new(&self.store, file)).await?;
+    async fn read_file(&self, file: &AddFile, columns: &[&str], rows: RowSelection<'_>) -> Result<Vec<RecordBatch>> {
+        let mut builder = ParquetRecordBatchStreamBuilder::new(DataFileReader::new(&self.store, file)).await?;
         let groups = rows.row_groups(self.def, &mut builder).await?;
         if groups.is_empty() {
             return Ok(Vec::new());
@@ -426,19 +431,19 @@ impl Table {
     }
 }
 
-/// Where a table's files are, in a lake at `lake`, without a slash at its end.
+/// Returns the URL of a table's folder in the lake at `lake`, without a slash at its end.
 pub fn folder_url(lake: &Url, def: &TableDef) -> String {
     format!("{}/{}", lake.as_str().trim_end_matches('/'), def.name)
 }
 
-/// A put-if-absent was refused: by what somebody wrote, or by what an earlier attempt of its own did.
+/// Returns whether a put-if-absent was refused because the file exists, from another writer or from an earlier attempt.
 pub(super) fn already_there(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })
 }
 
-/// Which rows to read.
+/// A selection of rows to read.
 #[derive(Debug, Clone, Copy)]
-pub enum Rows<'a> {
+pub enum RowSelection<'a> {
     All,
     /// The text column is one of the values.
     Where(&'a str, &'a [&'a str]),
@@ -449,9 +454,9 @@ pub enum Rows<'a> {
     },
 }
 
-type Builder = ParquetRecordBatchStreamBuilder<DataFile>;
+type Builder = ParquetRecordBatchStreamBuilder<DataFileReader>;
 
-impl Rows<'_> {
+impl RowSelection<'_> {
     fn may_be_in(&self, file: &AddFile) -> bool {
         match self {
             Self::All => true,
@@ -467,7 +472,7 @@ impl Rows<'_> {
         }
     }
 
-    /// The row groups that statistics and Bloom filters do not exclude.
+    /// Returns the row groups that statistics and Bloom filters do not exclude.
     async fn row_groups(&self, def: &TableDef, builder: &mut Builder) -> Result<Vec<usize>> {
         let all = 0..builder.metadata().num_row_groups();
         let position = |name: &str| def.columns.iter().position(|column| column.name == name);
@@ -540,29 +545,31 @@ fn join_lines(lines: &[Value]) -> Vec<u8> {
     bytes
 }
 
-/// A data file that is being written, in memory.
-pub(super) struct NewFile {
+/// The writer of a data file, in memory.
+pub(super) struct DataFileWriter {
     writer: ArrowWriter<Vec<u8>>,
     def: &'static TableDef,
-    tally: Tally,
+    tally: StatsCollector,
 }
 
-impl NewFile {
+impl DataFileWriter {
+    /// Adds rows.
+    ///
     /// # Errors
-    /// Parquet's.
+    /// Errors of Parquet.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.writer.write(batch)?;
         self.tally.add(self.def, batch);
         Ok(())
     }
 
-    /// How many rows are in it.
+    /// Returns the number of rows that were written.
     pub fn rows(&self) -> u64 {
         self.tally.rows
     }
 }
 
-/// How a data file of about so many rows is written: zstd, Bloom filters on ids, pages small enough to skip.
+/// Returns the Parquet properties of a data file of about `rows` rows: zstd, Bloom filters on ids, pages small enough to skip.
 fn properties(def: &TableDef, rows: u64) -> Result<WriterProperties> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
@@ -581,16 +588,16 @@ fn properties(def: &TableDef, rows: u64) -> Result<WriterProperties> {
     Ok(properties.build())
 }
 
-/// Delta's per-file statistics: rows, and minimum, maximum and nulls of the columns that are worth it.
+/// Collects Delta's per-file statistics: rows, and minimum, maximum and nulls of the columns that have statistics.
 #[derive(Debug, Default)]
-struct Tally {
+struct StatsCollector {
     rows: u64,
     mins: Map<String, Value>,
     maxs: Map<String, Value>,
     nulls: BTreeMap<&'static str, usize>,
 }
 
-impl Tally {
+impl StatsCollector {
     fn add(&mut self, def: &'static TableDef, batch: &RecordBatch) {
         self.rows += batch.num_rows() as u64;
         for column in def.columns.iter().filter(|column| def.stats.contains(&column.name)) {
@@ -608,14 +615,14 @@ impl Tally {
     }
 }
 
-/// Takes over a value that is better than the known one.
+/// Replaces the known value by a better one.
 fn keep(known: &mut Map<String, Value>, name: &str, value: Value, is_better: fn(&Value, &Value) -> bool) {
     if known.get(name).is_none_or(|known| is_better(&value, known)) {
         known.insert(name.into(), value);
     }
 }
 
-/// Of two values that [`range`] makes of one column.
+/// Compares two values that [`range`] returned for one column.
 fn is_less(a: &Value, b: &Value) -> bool {
     match (a.as_i64().zip(b.as_i64()), a.as_str().zip(b.as_str())) {
         (Some((a, b)), _) => a < b,
@@ -624,7 +631,7 @@ fn is_less(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Timestamps to the millisecond as the protocol asks: the minimum cut down, the maximum cut up.
+/// Returns minimum and maximum. Timestamps have milliseconds as the protocol requires: the minimum rounded down, the maximum up.
 fn range(kind: Kind, array: &dyn Array) -> Option<(Value, Value)> {
     match kind {
         Kind::Long => {

@@ -1,12 +1,12 @@
-//! A lake in Unity Catalog, in a volume or in a schema's own storage: asked for when it is first needed, with credentials that
-//! are replaced before they end, and when the store does not accept them.
+//! A lake in Unity Catalog, in a volume or in a schema's own storage. Its storage is resolved on first use. Vended credentials are
+//! replaced before they expire, and when the store rejects them.
 //!
-//! - here: the store, and where it is
-//! - [`lending`]: credentials for a while
-//! - [`grants`]: what has to be granted for them
+//! - here: the store, and the resolution of its location
+//! - [`vended_credentials`]: temporary credentials
+//! - [`grants`]: the privileges that they require
 
 mod grants;
-mod lending;
+mod vended_credentials;
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -21,25 +21,25 @@ use tokio::sync::OnceCell;
 
 use super::{
     LakeError,
-    cloud::{self, Variables},
-    location::{CatalogPlace, Location, SchemaName, VolumeName},
+    cloud::{self, StoreVariables},
+    location::{CatalogLocation, Location, SchemaName, VolumeName},
 };
 use crate::databricks::{Client, error::ApiError, storage::StorageScope};
-use lending::Lending;
+use vended_credentials::CredentialVendor;
 
-/// Managed tables live below a folder of this name; nobody else may.
+/// The folder of managed tables. Other files are not allowed below it.
 const MANAGED: &str = "__unitystorage";
 
-/// What keeps a schema or a volume from being a place for a lake.
+/// An error of a location in Unity Catalog.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
     #[error("the schema {0} has no storage of its own for external tables")]
     NoStorage(SchemaName),
-    #[error("{} cannot be looked up", kind_and_name(.place))]
-    LookUp { place: CatalogPlace, advice: Option<String>, source: ApiError },
-    #[error("the workspace gives no credentials for {storage}")]
+    #[error("{} cannot be looked up", kind_and_name(.location))]
+    LookUp { location: CatalogLocation, advice: Option<String>, source: ApiError },
+    #[error("the workspace vends no credentials for {storage}")]
     NoCredentials { storage: String, advice: Option<String>, source: ApiError },
-    #[error("the region of the bucket {bucket} is not known")]
+    #[error("the region of the bucket {bucket} cannot be found")]
     NoRegion { bucket: String, source: Error },
     #[error(transparent)]
     Place(#[from] Box<LakeError>),
@@ -49,7 +49,7 @@ impl CatalogError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::NoStorage(_) => {
-                "give --catalog-root (or OPS_RUNBOOK_CATALOG_ROOT), a path below an external location".into()
+                "set --catalog-root (or OPS_RUNBOOK_CATALOG_ROOT) to a path below an external location".into()
             }
             Self::LookUp { advice, source, .. } | Self::NoCredentials { advice, source, .. } => {
                 return advice.clone().or_else(|| source.hint());
@@ -59,30 +59,30 @@ impl CatalogError {
         })
     }
 
-    fn passing(&self) -> bool {
+    fn is_transient(&self) -> bool {
         let (Self::LookUp { source, .. } | Self::NoCredentials { source, .. }) = self else { return false };
         matches!(source, ApiError::Throttled(_) | ApiError::Unreachable(_))
     }
 }
 
-fn kind_and_name(place: &CatalogPlace) -> String {
-    match place {
-        CatalogPlace::Schema(schema) => format!("the schema {schema}"),
-        CatalogPlace::Volume { volume, .. } => format!("the volume {volume}"),
+fn kind_and_name(location: &CatalogLocation) -> String {
+    match location {
+        CatalogLocation::Schema(schema) => format!("the schema {schema}"),
+        CatalogLocation::Volume { volume, .. } => format!("the volume {volume}"),
     }
 }
 
-/// What to do about an error of a store that came from the catalog.
+/// Returns what to do about a store's error that came from the catalog.
 pub fn hint(error: &Error) -> Option<String> {
     from_catalog(error)?.hint()
 }
 
-/// The catalog's error in an error of a store, however deep it is in there.
+/// Returns the catalog's error among the causes of a store's error.
 fn from_catalog(error: &Error) -> Option<&CatalogError> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref::<CatalogError>() {
-            return Some(found);
+        if let Some(resolved) = error.downcast_ref::<CatalogError>() {
+            return Some(resolved);
         }
         cause = error.source();
     }
@@ -90,99 +90,99 @@ fn from_catalog(error: &Error) -> Option<&CatalogError> {
 }
 
 impl From<CatalogError> for Error {
-    /// What another attempt would not change must not look as if it would.
+    /// Maps permanent errors to a kind that callers do not retry.
     fn from(error: CatalogError) -> Self {
-        let passing = error.passing();
+        let is_transient = error.is_transient();
         let (path, source) = (String::new(), Box::new(error));
-        if passing { Self::Generic { store: "Unity Catalog", source } } else { Self::Unauthenticated { path, source } }
+        if is_transient { Self::Generic { store: "Unity Catalog", source } } else { Self::Unauthenticated { path, source } }
     }
 }
 
-/// What was found out about a place.
+/// The storage of a location in Unity Catalog.
 #[derive(Debug)]
-struct Found {
-    place: Location,
+struct ResolvedStorage {
+    location: Location,
     store: Arc<dyn ObjectStore>,
-    lending: Arc<Lending>,
+    vendor: Arc<CredentialVendor>,
 }
 
-/// The storage of a place in Unity Catalog, rooted at the lake. Makes no request before it is used.
+/// The store of a location in Unity Catalog, rooted at the lake. Makes no request before first use.
 #[derive(Debug)]
 pub struct CatalogStore {
-    place: CatalogPlace,
+    location: CatalogLocation,
     workspace: Client,
-    variables: Variables,
-    /// Where the lake is instead of in the schema's own storage.
+    variables: StoreVariables,
+    /// The URL of the lake, instead of the schema's own storage.
     root: Option<String>,
-    found: OnceCell<Found>,
+    resolved: OnceCell<ResolvedStorage>,
 }
 
 impl CatalogStore {
     /// # Errors
-    /// [`LakeError::BadSetting`] when there is a `root` for a volume, which has its own.
+    /// [`LakeError::BadSetting`] if `root` is set for a volume, which has its own storage.
     pub fn new(
-        place: CatalogPlace,
+        location: CatalogLocation,
         workspace: Client,
-        variables: Variables,
+        variables: StoreVariables,
         root: Option<String>,
     ) -> Result<Self, LakeError> {
-        if root.is_some() && matches!(place, CatalogPlace::Volume { .. }) {
+        if root.is_some() && matches!(location, CatalogLocation::Volume { .. }) {
             return Err(LakeError::BadSetting {
-                place: place.to_string(),
-                reason: "a volume has its own storage, and --catalog-root is given".into(),
-                hint: "leave out --catalog-root and OPS_RUNBOOK_CATALOG_ROOT, or give uc://catalog.schema".into(),
+                location: location.to_string(),
+                reason: "a volume has its own storage, and --catalog-root is set".into(),
+                hint: "unset --catalog-root and OPS_RUNBOOK_CATALOG_ROOT, or use uc://catalog.schema".into(),
             });
         }
-        Ok(Self { place, workspace, variables, root, found: OnceCell::new() })
+        Ok(Self { location, workspace, variables, root, resolved: OnceCell::new() })
     }
 
-    /// Where in storage the lake is.
+    /// Returns the location of the lake in storage.
     ///
     /// # Errors
-    /// [`CatalogError`], inside the store's error.
-    pub async fn place(&self) -> Result<&Location> {
-        Ok(&self.found().await?.place)
+    /// [`CatalogError`], as the cause of a store's error.
+    pub async fn location(&self) -> Result<&Location> {
+        Ok(&self.resolved().await?.location)
     }
 
-    async fn found(&self) -> Result<&Found> {
-        Ok(self.found.get_or_try_init(|| self.find()).await?)
+    async fn resolved(&self) -> Result<&ResolvedStorage> {
+        Ok(self.resolved.get_or_try_init(|| self.resolve()).await?)
     }
 
-    async fn find(&self) -> Result<Found, CatalogError> {
-        let (place, scope) = self.storage().await?;
-        let variables = match &place {
-            Location::S3 { bucket, r2: None, .. } if !cloud::says_region(&self.variables) => {
+    async fn resolve(&self) -> Result<ResolvedStorage, CatalogError> {
+        let (location, scope) = self.storage().await?;
+        let variables = match &location {
+            Location::S3 { bucket, r2: None, .. } if !cloud::has_region(&self.variables) => {
                 let region = resolve_bucket_region(bucket, &cloud::client(false)).await;
                 let unknown = |source| CatalogError::NoRegion { bucket: bucket.clone(), source };
                 cloud::with_region(&self.variables, region.map_err(unknown)?)
             }
             _ => self.variables.clone(),
         };
-        let lending = Arc::new(Lending::new(self.workspace.clone(), self.place.clone(), scope));
-        let credentials = Arc::clone(&lending).credentials().await?;
-        let store = cloud::open(&place, &variables, Some(&credentials), None).map_err(Box::new)?;
-        Ok(Found { store: Arc::new(PrefixStore::new(store, place.prefix())), place, lending })
+        let vendor = Arc::new(CredentialVendor::new(self.workspace.clone(), self.location.clone(), scope));
+        let credentials = Arc::clone(&vendor).credentials().await?;
+        let store = cloud::open(&location, &variables, Some(&credentials), None).map_err(Box::new)?;
+        Ok(ResolvedStorage { store: Arc::new(PrefixStore::new(store, location.prefix())), location, vendor })
     }
 
-    /// Where the lake is, and what credentials for it are asked for.
+    /// Returns the location of the lake in storage, and the scope of the credentials to request.
     async fn storage(&self) -> Result<(Location, StorageScope), CatalogError> {
         let parse = |url: &str| url.parse::<Location>().map_err(Box::new);
-        Ok(match (&self.place, &self.root) {
-            (CatalogPlace::Schema(_), Some(root)) => {
-                let place = parse(root)?;
-                let scope = StorageScope::Path(place.to_string());
-                (place, scope)
+        Ok(match (&self.location, &self.root) {
+            (CatalogLocation::Schema(_), Some(root)) => {
+                let location = parse(root)?;
+                let scope = StorageScope::Path(location.to_string());
+                (location, scope)
             }
-            (CatalogPlace::Schema(schema), None) => {
-                let place = parse(&self.own_storage(schema).await?)?;
-                let scope = StorageScope::Path(place.to_string());
-                (place, scope)
+            (CatalogLocation::Schema(schema), None) => {
+                let location = parse(&self.own_storage(schema).await?)?;
+                let scope = StorageScope::Path(location.to_string());
+                (location, scope)
             }
-            (CatalogPlace::Volume { volume: VolumeName { schema, volume }, folder }, _) => {
+            (CatalogLocation::Volume { volume: VolumeName { schema, volume }, folder }, _) => {
                 let SchemaName { catalog, schema } = schema;
                 let storage = match self.workspace.volume_storage(catalog, schema, volume).await {
                     Ok(storage) => storage,
-                    Err(source) => return Err(self.unknown(source).await),
+                    Err(source) => return Err(self.lookup_error(source).await),
                 };
                 let url = storage.storage_location.trim_end_matches('/');
                 (parse(&format!("{url}/{folder}"))?, StorageScope::Volume(storage.volume_id))
@@ -193,7 +193,7 @@ impl CatalogStore {
     async fn own_storage(&self, name: &SchemaName) -> Result<String, CatalogError> {
         let storage = match self.workspace.schema_storage(&name.catalog, &name.schema).await {
             Ok(storage) => storage,
-            Err(source) => return Err(self.unknown(source).await),
+            Err(source) => return Err(self.lookup_error(source).await),
         };
         [storage.storage_location, storage.storage_root]
             .into_iter()
@@ -202,66 +202,66 @@ impl CatalogStore {
             .ok_or_else(|| CatalogError::NoStorage(name.clone()))
     }
 
-    async fn unknown(&self, source: ApiError) -> CatalogError {
-        let advice = grants::advice_for(&self.workspace, &self.place, &source).await;
-        CatalogError::LookUp { place: self.place.clone(), advice, source }
+    async fn lookup_error(&self, source: ApiError) -> CatalogError {
+        let advice = grants::advice_for(&self.workspace, &self.location, &source).await;
+        CatalogError::LookUp { location: self.location.clone(), advice, source }
     }
 
-    /// Does `work`, and once more with other credentials when the store does not accept those that it was done with: they may
-    /// have ended sooner than was said, or without a word about it.
-    async fn accepted<T, W: Future<Output = Result<T>>>(&self, work: impl Fn(Arc<dyn ObjectStore>) -> W) -> Result<T> {
-        let Found { store, lending, .. } = self.found().await?;
-        let generation = lending.generation();
+    /// Does `work`, and repeats it once with new credentials if the store rejects the current ones: credentials may expire earlier
+    /// than announced, or without an announced expiry.
+    async fn with_credential_retry<T, W: Future<Output = Result<T>>>(&self, work: impl Fn(Arc<dyn ObjectStore>) -> W) -> Result<T> {
+        let ResolvedStorage { store, vendor, .. } = self.resolved().await?;
+        let generation = vendor.generation();
         match work(Arc::clone(store)).await {
-            Err(error) if cloud::refuses_credentials(&error) && from_catalog(&error).is_none() => {
-                lending.give_up(generation).await;
+            Err(error) if cloud::rejects_credentials(&error) && from_catalog(&error).is_none() => {
+                vendor.discard(generation).await;
                 work(Arc::clone(store)).await
             }
             outcome => outcome,
         }
     }
 
-    /// As [`Self::accepted`]: the first page says whether the credentials are.
-    async fn listed(
+    /// As [`Self::with_credential_retry`]. The first page shows whether the credentials are accepted.
+    async fn list_with_credential_retry(
         &self,
         list: impl Fn(&dyn ObjectStore) -> BoxStream<'static, Result<ObjectMeta>>,
     ) -> Result<BoxStream<'static, Result<ObjectMeta>>> {
         let begin = |store: Arc<dyn ObjectStore>| {
-            // A listing without a first entry has ended, and may not be asked for more.
+            // A listing without a first entry has ended, and must not be polled again.
             let mut listing = list(store.as_ref()).fuse();
             async move {
                 let first = listing.next().await.transpose()?;
                 Ok::<_, Error>(futures::stream::iter(first.map(Ok)).chain(listing).boxed())
             }
         };
-        self.accepted(begin).await
+        self.with_credential_retry(begin).await
     }
 }
 
 impl fmt::Display for CatalogStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.place)
+        write!(f, "{}", self.location)
     }
 }
 
-/// As [`ObjectStore`], by the store that the place turns out to be in.
+/// An [`ObjectStore`] that resolves its storage on first use.
 #[derive(Debug, Clone)]
-pub struct Shared(pub Arc<CatalogStore>);
+pub struct CatalogObjectStore(pub Arc<CatalogStore>);
 
-impl fmt::Display for Shared {
+impl fmt::Display for CatalogObjectStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
 #[async_trait::async_trait]
-impl ObjectStore for Shared {
+impl ObjectStore for CatalogObjectStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let put = |store: Arc<dyn ObjectStore>| {
             let (payload, options) = (payload.clone(), options.clone());
             async move { store.put_opts(location, payload, options).await }
         };
-        self.0.accepted(put).await
+        self.0.with_credential_retry(put).await
     }
 
     async fn put_multipart_opts(
@@ -273,7 +273,7 @@ impl ObjectStore for Shared {
             let options = options.clone();
             async move { store.put_multipart_opts(location, options).await }
         };
-        self.0.accepted(begin).await
+        self.0.with_credential_retry(begin).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -281,34 +281,34 @@ impl ObjectStore for Shared {
             let options = options.clone();
             async move { store.get_opts(location, options).await }
         };
-        self.0.accepted(get).await
+        self.0.with_credential_retry(get).await
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.0.accepted(|store| async move { store.get_ranges(location, ranges).await }).await
+        self.0.with_credential_retry(|store| async move { store.get_ranges(location, ranges).await }).await
     }
 
-    /// What is to be removed comes as a stream, which cannot be had twice: it is not done again with other credentials.
+    /// Removals are not repeated with new credentials: their stream can be read only once.
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let catalog = Arc::clone(&self.0);
-        let deleting = async move { Ok::<_, Error>(catalog.found().await?.store.delete_stream(locations)) };
+        let deleting = async move { Ok::<_, Error>(catalog.resolved().await?.store.delete_stream(locations)) };
         futures::stream::once(deleting).try_flatten().boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         let (catalog, prefix) = (Arc::clone(&self.0), prefix.cloned());
-        let listing = async move { catalog.listed(|store| store.list(prefix.as_ref())).await };
+        let listing = async move { catalog.list_with_credential_retry(|store| store.list(prefix.as_ref())).await };
         futures::stream::once(listing).try_flatten().boxed()
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
         let (catalog, prefix, offset) = (Arc::clone(&self.0), prefix.cloned(), offset.clone());
-        let listing = async move { catalog.listed(|store| store.list_with_offset(prefix.as_ref(), &offset)).await };
+        let listing = async move { catalog.list_with_credential_retry(|store| store.list_with_offset(prefix.as_ref(), &offset)).await };
         futures::stream::once(listing).try_flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.0.accepted(|store| async move { store.list_with_delimiter(prefix).await }).await
+        self.0.with_credential_retry(|store| async move { store.list_with_delimiter(prefix).await }).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
@@ -316,7 +316,7 @@ impl ObjectStore for Shared {
             let options = options.clone();
             async move { store.copy_opts(from, to, options).await }
         };
-        self.0.accepted(copy).await
+        self.0.with_credential_retry(copy).await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
@@ -324,6 +324,6 @@ impl ObjectStore for Shared {
             let options = options.clone();
             async move { store.rename_opts(from, to, options).await }
         };
-        self.0.accepted(rename).await
+        self.0.with_credential_retry(rename).await
     }
 }

@@ -1,4 +1,4 @@
-//! Proof that the audit log and everything computed from it say what was recorded.
+//! Verifies that the audit log and the tables computed from it were not changed.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use super::{
     Lake, LakeError, Result,
     log::{AddFile, FileStats, Log},
     projector,
-    rebuild::{Comparison, compare},
-    table::{Rows, Table},
+    rebuild::{TableComparison, compare},
+    table::{RowSelection, Table},
 };
 use crate::{
     domain::{
@@ -21,49 +21,49 @@ use crate::{
     tables::{catalog::AUDIT_LOG, from_batch, project::audit_row, rows::AuditRow},
 };
 
-/// Something that no honest writer could have left behind.
+/// Evidence that the audit log or a projected table was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "problem", rename_all = "kebab-case")]
 pub enum Tampering {
-    /// The hash of a row does not fit its content.
+    /// The hash of a row does not match its content.
     Altered { seq: u64 },
-    /// A typed column does not say what the entry says.
+    /// A typed column does not match the entry.
     ColumnAltered { seq: u64, columns: Vec<String> },
     /// The entry was written for another position.
     Moved { seq: u64, entry_seq: u64 },
-    /// The entry cannot be read at all.
+    /// The entry cannot be parsed.
     Unreadable { seq: u64, reason: String },
     /// Rows are missing.
     Missing { from: u64, to: u64 },
-    /// Two different rows stand at one position: the chain has two ends, or a row was put in.
+    /// Two different rows have the same position: the chain has two ends, or a row was inserted.
     Fork { seq: u64 },
-    /// The same row stands there more than once.
+    /// The same row exists more than once.
     Duplicate { seq: u64 },
     /// A row does not follow the row before it.
     BrokenLink { seq: u64 },
-    /// The log ends before a head that somebody remembers.
-    TailCut { remembered: u64, found: u64, witness: Witness },
-    /// The row at a remembered head is another one.
-    Rewritten { seq: u64, witness: Witness },
-    /// The checkpoint was not signed by the trusted key, or was changed since.
+    /// The log ends before a head that was remembered elsewhere.
+    TailCut { remembered: u64, found: u64, witness: HeadSource },
+    /// The row at a remembered head is another row.
+    Rewritten { seq: u64, witness: HeadSource },
+    /// The checkpoint was not signed by the trusted key, or was changed after signing.
     Checkpoint { reason: String },
-    /// A projected table does not say what the ledger says.
-    Projection(Comparison),
-    /// A table in a catalog says what the lake does not say.
+    /// A projected table does not match the ledger.
+    Projection(TableComparison),
+    /// A table in a catalog does not match the lake.
     CatalogTable(CopyComparison),
     /// An audit of `sql/audits` returned rows on the tables in a catalog.
     CatalogAudit { audit: &'static str, rows: u64 },
 }
 
-/// Who remembers a head.
+/// Where a remembered head comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Witness {
+pub enum HeadSource {
     /// The user, with `--head`.
     Given,
-    /// A checkpoint whose signature was verified.
+    /// A checkpoint with a verified signature.
     Checkpoint,
-    /// The digest before.
+    /// The previous digest.
     Digest,
     /// The commits of the table itself.
     DeltaLog,
@@ -72,9 +72,9 @@ pub enum Witness {
 impl fmt::Display for Tampering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Altered { seq } => write!(f, "row {seq} was altered: its hash does not fit prev_hash and entry"),
+            Self::Altered { seq } => write!(f, "row {seq} was altered: its hash does not match prev_hash and entry"),
             Self::ColumnAltered { seq, columns } => {
-                write!(f, "row {seq} was altered: {} does not say what its entry says", columns.join(", "))
+                write!(f, "row {seq} was altered: {} does not match its entry", columns.join(", "))
             }
             Self::Moved { seq, entry_seq } => {
                 write!(f, "row {seq} was moved or swapped: its entry was written as row {entry_seq}")
@@ -82,21 +82,21 @@ impl fmt::Display for Tampering {
             Self::Unreadable { seq, reason } => write!(f, "row {seq} was altered: its entry cannot be read ({reason})"),
             Self::Missing { from, to } if from == to => write!(f, "row {from} is missing"),
             Self::Missing { from, to } => write!(f, "rows {from} to {to} are missing"),
-            Self::Fork { seq } => write!(f, "the chain forks at row {seq}: different rows stand there"),
-            Self::Duplicate { seq } => write!(f, "row {seq} stands there more than once"),
+            Self::Fork { seq } => write!(f, "the chain forks at row {seq}: different rows have this seq"),
+            Self::Duplicate { seq } => write!(f, "row {seq} exists more than once"),
             Self::BrokenLink { seq } => {
-                write!(f, "row {seq} does not follow the row before it: its prev_hash is another")
+                write!(f, "row {seq} does not follow the row before it: its prev_hash differs")
             }
             Self::TailCut { remembered, found, witness } => {
-                write!(f, "the end was cut off: {witness} knows of row {remembered}, the log ends at row {found}")
+                write!(f, "the end was cut off: {witness} names row {remembered}, the log ends at row {found}")
             }
-            Self::Rewritten { seq, witness } => write!(f, "row {seq} is not the row that {witness} remembers"),
+            Self::Rewritten { seq, witness } => write!(f, "row {seq} is not the row that {witness} names"),
             Self::Checkpoint { reason } => write!(f, "the checkpoint proves nothing: {reason}"),
             Self::Projection(comparison) => {
                 let seqs: Vec<String> = comparison.differing_seqs.iter().map(u64::to_string).collect();
                 write!(
                     f,
-                    "table {} does not say what the ledger says: {} rows for {} expected, differing at ledger rows {}{}",
+                    "table {} does not match the ledger: {} rows for {} expected, differing at ledger rows {}{}",
                     comparison.table,
                     comparison.rows_found,
                     comparison.rows_expected,
@@ -112,63 +112,63 @@ impl fmt::Display for Tampering {
     }
 }
 
-impl fmt::Display for Witness {
+impl fmt::Display for HeadSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Given => "the given head",
             Self::Checkpoint => "the signed checkpoint",
-            Self::Digest => "the digest before",
+            Self::Digest => "the previous digest",
             Self::DeltaLog => "the table's own commit log",
         })
     }
 }
 
-/// What `audit verify` found.
+/// The result of `audit verify`.
 #[derive(Debug, Serialize)]
-pub struct Verification {
-    /// Rows read.
+pub struct AuditVerification {
+    /// The number of rows that were read.
     pub rows: u64,
-    /// The last row as it stands.
+    /// The last row.
     pub head: Head,
-    /// Projected tables that were compared, when the log itself is intact.
-    pub projections: Vec<Comparison>,
+    /// Comparisons of the projected tables. Empty if the log is not intact.
+    pub projections: Vec<TableComparison>,
     pub tampering: Vec<Tampering>,
 }
 
-impl Verification {
+impl AuditVerification {
     pub fn intact(&self) -> bool {
         self.tampering.is_empty()
     }
 }
 
-/// What the chain needs of a row.
-struct Link {
+/// The fields of a row that form the hash chain.
+struct ChainLink {
     seq: u64,
     prev_hash: String,
     entry_hash: String,
 }
 
-impl Link {
+impl ChainLink {
     fn head(&self) -> Head {
         Head { seq: self.seq, hash: self.entry_hash.clone() }
     }
 }
 
-/// Reads the whole log, and every projected table if the log is intact. `remembered` are heads from earlier days.
+/// Verifies the whole log, and every projected table if the log is intact. `remembered` are heads that were stored elsewhere.
 ///
 /// # Errors
-/// The store's. Damage is a finding, not an error.
+/// Errors of the store. Damage is a finding, not an error.
 pub async fn verify(
     lake: &Lake,
-    remembered: impl IntoIterator<Item = (Head, Witness)>,
+    remembered: impl IntoIterator<Item = (Head, HeadSource)>,
     progress: impl Fn(u64, u64),
-) -> Result<Verification> {
+) -> Result<AuditVerification> {
     let table = lake.table(AUDIT_LOG);
     let log = table.log().await?;
     let (links, mut tampering) = read(&table, &log, 0, &progress).await?;
     tampering.extend(check_chain(&links, &Head::genesis()));
-    let head = links.last().map_or_else(Head::genesis, Link::head);
-    let in_log = log.head.as_ref().map(|head| (head.chain.clone(), Witness::DeltaLog));
+    let head = links.last().map_or_else(Head::genesis, ChainLink::head);
+    let in_log = log.head.as_ref().map(|head| (head.chain.clone(), HeadSource::DeltaLog));
     for (remembered, witness) in in_log.into_iter().chain(remembered) {
         tampering.extend(check_head(&links, &remembered, witness));
     }
@@ -178,34 +178,33 @@ pub async fn verify(
         projections = compare(lake, head.seq, progress).await?;
         tampering.extend(projections.iter().filter(|table| !table.equal()).cloned().map(Tampering::Projection));
     }
-    Ok(Verification { rows: links.len() as u64, head, projections, tampering })
+    Ok(AuditVerification { rows: links.len() as u64, head, projections, tampering })
 }
 
-/// Reads the log from a trusted head on: that its row still stands there, and every row after it. Projected tables are not
-/// compared.
+/// Verifies the log from a trusted head on: the head's row and every row after it. Does not compare projected tables.
 ///
 /// # Errors
-/// The store's. Damage is a finding, not an error.
-pub async fn verify_after(lake: &Lake, trusted: &Head, witness: Witness) -> Result<Verification> {
+/// Errors of the store. Damage is a finding, not an error.
+pub async fn verify_after(lake: &Lake, trusted: &Head, witness: HeadSource) -> Result<AuditVerification> {
     let table = lake.table(AUDIT_LOG);
     let log = table.log().await?;
     let (mut links, mut tampering) = read(&table, &log, trusted.seq, &|_, _| {}).await?;
     tampering.extend(check_head(&links, trusted, witness));
     let in_log = log.head.as_ref().map(|head| head.chain.clone());
-    tampering.extend(in_log.and_then(|head| check_head(&links, &head, Witness::DeltaLog)));
-    let head = links.last().map_or_else(|| trusted.clone(), Link::head);
+    tampering.extend(in_log.and_then(|head| check_head(&links, &head, HeadSource::DeltaLog)));
+    let head = links.last().map_or_else(|| trusted.clone(), ChainLink::head);
     links.retain(|link| link.seq > trusted.seq);
     tampering.extend(check_chain(&links, trusted));
-    Ok(Verification { rows: links.len() as u64, head, projections: Vec::new(), tampering })
+    Ok(AuditVerification { rows: links.len() as u64, head, projections: Vec::new(), tampering })
 }
 
-/// The links of the rows from `from` on, in order, and what is wrong with the rows themselves.
+/// Reads the chain links of the rows from `from` on, in order, and checks each row.
 async fn read(
     table: &Table,
     log: &Log,
     from: u64,
     progress: &impl Fn(u64, u64),
-) -> Result<(Vec<Link>, Vec<Tampering>)> {
+) -> Result<(Vec<ChainLink>, Vec<Tampering>)> {
     let columns: Vec<&str> = AUDIT_LOG.columns.iter().map(|column| column.name).collect();
     let mut files: Vec<(&AddFile, FileStats)> = log.files.values().map(|file| (file, file.parse_stats())).collect();
     files.retain(|(_, stats)| stats.max_u64("seq").is_none_or(|last| last >= from));
@@ -214,14 +213,14 @@ async fn read(
     let mut tampering = Vec::new();
     let mut links = Vec::new();
     for (file, _) in files {
-        for batch in table.read(&[file], &columns, Rows::All).await? {
-            // Row by row where a column holds what its type does not allow, so that the row can be named.
+        for batch in table.read(&[file], &columns, RowSelection::All).await? {
+            // Row by row, so that an error names the row.
             for row in 0..batch.num_rows() {
                 match from_batch::<AuditRow>(&batch.slice(row, 1)).map(|mut rows| rows.pop()) {
                     Ok(Some(row)) if row.seq < from => {}
                     Ok(Some(row)) => {
                         tampering.extend(check_row(&row));
-                        links.push(Link { seq: row.seq, prev_hash: row.prev_hash, entry_hash: row.entry_hash });
+                        links.push(ChainLink { seq: row.seq, prev_hash: row.prev_hash, entry_hash: row.entry_hash });
                     }
                     Ok(None) => {}
                     Err(error) => {
@@ -270,7 +269,7 @@ fn check_row(row: &AuditRow) -> Vec<Tampering> {
     found
 }
 
-/// Columns that do not say what the entry says. The hashes are checked by the chain.
+/// Returns the columns that do not match the entry. The chain checks the hashes.
 fn columns_differing(row: &AuditRow, entry: &Entry) -> Result<Vec<String>, LakeError> {
     let expected = audit_row(entry, row.entry.clone(), row.prev_hash.clone())?;
     let (Value::Object(found), Value::Object(expected)) = (serde_json::to_value(row)?, serde_json::to_value(expected)?)
@@ -284,10 +283,10 @@ fn columns_differing(row: &AuditRow, entry: &Entry) -> Result<Vec<String>, LakeE
         .collect())
 }
 
-/// `links` must follow `start` without gaps.
-fn check_chain(links: &[Link], start: &Head) -> Vec<Tampering> {
+/// Checks that `links` follow `start` without gaps.
+fn check_chain(links: &[ChainLink], start: &Head) -> Vec<Tampering> {
     let mut found = Vec::new();
-    let mut before: Option<&Link> = None;
+    let mut before: Option<&ChainLink> = None;
     for link in links {
         let (expected_seq, expected_hash) =
             before.map_or((start.seq + 1, start.hash.as_str()), |b| (b.seq + 1, b.entry_hash.as_str()));
@@ -306,7 +305,7 @@ fn check_chain(links: &[Link], start: &Head) -> Vec<Tampering> {
     found
 }
 
-fn check_head(links: &[Link], remembered: &Head, witness: Witness) -> Option<Tampering> {
+fn check_head(links: &[ChainLink], remembered: &Head, witness: HeadSource) -> Option<Tampering> {
     if remembered.seq == 0 {
         return None;
     }

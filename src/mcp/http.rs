@@ -1,5 +1,5 @@
-//! The way in over HTTP: streamable HTTP at `/mcp`, behind a bearer token; `/pagerduty` for what comes back from there, signed;
-//! `/healthz` says that the server is up.
+//! The HTTP server: `/mcp` is streamable HTTP with a bearer token, `/pagerduty` takes signed webhooks, `/healthz` is the health
+//! check.
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
@@ -20,31 +20,33 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PATIENCE,
-    pagerduty::{self, Door},
+    SHUTDOWN_TIMEOUT,
+    pagerduty::{self, WebhookReceiver},
     server::Server,
 };
-use crate::{delivery::Secret, domain::report::MAX_REPORT_BYTES};
+use crate::{channels::Secret, domain::report::MAX_REPORT_BYTES};
 
-/// The largest report, and what surrounds it in a call.
+/// Maximum size of a request body, in bytes: the largest report, and the call around it.
 pub const MAX_BODY_BYTES: usize = MAX_REPORT_BYTES + (256 << 10);
-/// A shorter token could be guessed.
+/// Minimum length of a token, in characters. A shorter one could be guessed.
 pub const MIN_TOKEN_CHARACTERS: usize = 16;
 
-/// What a client must know to come in. Keeps a digest only, so that nothing can print it.
+/// The token that clients must send. Holds only its SHA-256, so it cannot be printed.
 #[derive(Clone)]
-pub struct Token([u8; 32]);
+pub struct ServerToken([u8; 32]);
 
-impl Token {
+impl ServerToken {
+    /// Checks a token.
+    ///
     /// # Errors
-    /// Says what is wrong with it.
+    /// The reason why the token is not accepted.
     pub fn new(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.chars().count() < MIN_TOKEN_CHARACTERS {
             return Err(format!("it has fewer than {MIN_TOKEN_CHARACTERS} characters"));
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("it has characters that no header takes".into());
+            return Err("it has characters that are not allowed in a header".into());
         }
         Ok(Self::digest(text))
     }
@@ -53,39 +55,39 @@ impl Token {
         Self(Sha256::digest(text.as_bytes()).into())
     }
 
-    /// Takes as long whatever differs.
+    /// Compares in constant time.
     fn is(&self, given: &str) -> bool {
         self.0.ct_eq(&Self::digest(given).0).into()
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for ServerToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token")
     }
 }
 
-/// Who may come in.
+/// The authentication of the HTTP server.
 #[derive(Debug, Clone)]
-pub struct Doors {
-    /// `None`: something in front of the server knows who may.
-    pub token: Option<Token>,
-    /// Names that the server is called by, with or without port; empty: any.
+pub struct HttpAuthConfig {
+    /// `None`: a proxy authenticates the clients.
+    pub token: Option<ServerToken>,
+    /// Accepted hosts, with or without port; empty: all.
     pub hosts: Vec<String>,
-    /// Browser origins that may call. Requests without an origin do not come from a browser.
+    /// Accepted browser origins. Requests without an origin do not come from a browser.
     pub origins: Vec<String>,
-    /// What PagerDuty signs with; empty: it does not call.
+    /// The webhook secrets of PagerDuty; empty: the endpoint does not exist.
     pub pagerduty: Vec<Secret>,
 }
 
-/// Serves clients until `stop` says so; then nobody else is let in, and what is under way may end.
+/// Serves clients until `stop` is cancelled. Then new requests are refused, and running calls finish.
 ///
 /// # Errors
-/// The listener's.
+/// An error of the listener.
 pub async fn serve(
     server: Server,
     listener: TcpListener,
-    doors: Doors,
+    auth: HttpAuthConfig,
     stop: CancellationToken,
 ) -> Result<(), std::io::Error> {
     let ended = CancellationToken::new();
@@ -96,26 +98,26 @@ pub async fn serve(
         },
         Arc::new(LocalSessionManager::default()),
         StreamableHttpServerConfig::default()
-            .with_allowed_hosts(doors.hosts)
-            .with_allowed_origins(doors.origins)
+            .with_allowed_hosts(auth.hosts)
+            .with_allowed_origins(auth.origins)
             .enforce_origin_validation()
             .with_max_request_body_bytes(MAX_BODY_BYTES)
             .with_cancellation_token(ended.clone()),
     );
-    let gate = Gate { token: doors.token, stop: stop.clone() };
-    let mut router = Router::new().route_service("/mcp", service).layer(middleware::from_fn_with_state(gate, admit));
-    if !doors.pagerduty.is_empty() {
-        let door = Door { server: server.clone(), secrets: Arc::new(doors.pagerduty) };
+    let check = TokenCheck { token: auth.token, stop: stop.clone() };
+    let mut router = Router::new().route_service("/mcp", service).layer(middleware::from_fn_with_state(check, admit));
+    if !auth.pagerduty.is_empty() {
+        let webhook = WebhookReceiver { server: server.clone(), secrets: Arc::new(auth.pagerduty) };
         let limit = DefaultBodyLimit::max(pagerduty::MAX_BODY_BYTES);
-        router = router.route("/pagerduty", post(pagerduty::take).with_state(door).layer(limit));
+        router = router.route("/pagerduty", post(pagerduty::take).with_state(webhook).layer(limit));
     }
     let router = router.route("/healthz", get(|| async { "ok\n" }));
     let closing = {
         let (stop, ended) = (stop.clone(), ended.clone());
         async move {
             stop.cancelled().await;
-            server.settled(PATIENCE).await;
-            // Answers that were given are on their way.
+            server.settled(SHUTDOWN_TIMEOUT).await;
+            // Lets the last responses leave.
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             ended.cancel();
         }
@@ -129,17 +131,17 @@ pub async fn serve(
 }
 
 #[derive(Clone)]
-struct Gate {
-    token: Option<Token>,
+struct TokenCheck {
+    token: Option<ServerToken>,
     stop: CancellationToken,
 }
 
-async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    if gate.stop.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "the server is stopping; try again\n")
+async fn admit(State(check): State<TokenCheck>, request: Request, next: Next) -> Response {
+    if check.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "the server is stopping; retry later\n")
             .into_response();
     }
-    if let Some(token) = &gate.token
+    if let Some(token) = &check.token
         && !bearer(request.headers()).is_some_and(|given| token.is(given))
     {
         let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"ops-runbook\"")];
@@ -149,7 +151,7 @@ async fn admit(State(gate): State<Gate>, request: Request, next: Next) -> Respon
     next.run(request).await
 }
 
-/// The one token that a request gives. Several headers are none: nobody knows which one counts.
+/// Returns the bearer token of a request. Several authorization headers count as none.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(only), None) = (given.next(), given.next()) else { return None };
@@ -157,10 +159,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Where to listen: an address, or a port of this machine only.
+/// Parses a listen address. A port alone means this machine only.
 ///
 /// # Errors
-/// Says what it should be.
+/// The expected format.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text);
     if let Ok(port) = port.parse::<u16>() {
@@ -175,9 +177,9 @@ mod tests {
 
     #[test]
     fn a_token_is_long_and_fits_into_a_header() {
-        assert!(Token::new("short").is_err());
-        assert!(Token::new("0123456789abcde\u{e4}").is_err());
-        let token = Token::new(" 0123456789abcdef\n").unwrap();
+        assert!(ServerToken::new("short").is_err());
+        assert!(ServerToken::new("0123456789abcde\u{e4}").is_err());
+        let token = ServerToken::new(" 0123456789abcdef\n").unwrap();
         assert!(token.is("0123456789abcdef"));
         assert!(!token.is("0123456789abcdeF") && !token.is("") && !token.is("0123456789abcdef0"));
         assert_eq!(format!("{token:?}"), "Token");

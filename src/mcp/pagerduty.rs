@@ -1,7 +1,7 @@
-//! What people do in PagerDuty comes back: whoever acknowledges or resolves an incident there has dealt with our alert.
+//! Webhooks from PagerDuty: an incident that is acknowledged or resolved there acknowledges or resolves the alert here.
 //!
-//! A webhook of version 3 at `/pagerduty`, signed with a secret that the configuration refers to. Told again, it is recorded
-//! once. What is not about an alert of this lake is accepted and left alone, so that PagerDuty does not send it for ever.
+//! The endpoint `/pagerduty` accepts webhooks of version 3, signed with a secret of the configuration. A repeated webhook is
+//! recorded once. A webhook about no alert of this lake is answered with success, or PagerDuty would repeat it.
 
 use std::sync::Arc;
 
@@ -13,59 +13,60 @@ use axum::{
 
 use super::server::Server;
 use crate::{
-    delivery::{
+    channels::{
         Secret,
-        incoming::{Incoming, SIGNATURE, verify},
+        pagerduty_webhook::{PagerDutyWebhook, SIGNATURE, verify_signature},
     },
     domain::{
-        delivery::alert_key,
         entry::Request,
         ids::{AlertRef, Id},
+        interface::Interface,
+        notification::alert_key,
         problems::cut,
         steps::{AcknowledgeEscalation, ResolveEscalation},
-        words::Interface,
     },
     lake::{LakeError, ledger::Submission},
     ops::{self, OpsError},
 };
 
-/// Bytes of a webhook, at most.
+/// Maximum size of a webhook body, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
-/// Characters of the name of whoever did it.
+/// Maximum length of a person's name, in characters.
 const MAX_NAME: usize = 200;
 
-type Answer = (StatusCode, &'static str);
+type WebhookResponse = (StatusCode, &'static str);
 
-/// What is signed with one of these secrets comes from PagerDuty.
+/// The state of the endpoint: the server, and the secrets that PagerDuty signs with.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct WebhookReceiver {
     pub server: Server,
     pub secrets: Arc<Vec<Secret>>,
 }
 
-pub async fn take(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> Answer {
+pub async fn take(State(receiver): State<WebhookReceiver>, headers: HeaderMap, body: Bytes) -> WebhookResponse {
     let signatures: Vec<&str> = headers.get_all(SIGNATURE).iter().filter_map(|value| value.to_str().ok()).collect();
-    // Each is looked at: how long it takes tells nothing.
-    let signed = door.secrets.iter().flat_map(|secret| signatures.iter().map(|header| verify(header, &body, secret)));
-    if !signed.fold(false, |found, is| found | is) {
-        return (StatusCode::UNAUTHORIZED, "the signature is of no secret that is known here\n");
+    // All signatures are checked: the duration does not depend on the valid one.
+    let signed =
+        receiver.secrets.iter().flat_map(|secret| signatures.iter().map(|header| verify_signature(header, &body, secret)));
+    if !signed.fold(false, |any_valid, is_valid| any_valid | is_valid) {
+        return (StatusCode::UNAUTHORIZED, "the signature matches no configured secret\n");
     }
-    let Ok(incoming) = Incoming::parse(&body) else {
-        return (StatusCode::BAD_REQUEST, "this is no webhook of version 3\n");
+    let Ok(webhook) = PagerDutyWebhook::parse(&body) else {
+        return (StatusCode::BAD_REQUEST, "the body is not a PagerDuty webhook of version 3\n");
     };
-    match record(&door.server, &incoming).await {
+    match record(&receiver.server, &webhook).await {
         Ok(answer) => answer,
         Err(error) => match refusal(&error) {
             Some(answer) => answer,
-            None => (StatusCode::SERVICE_UNAVAILABLE, "it could not be recorded; send it again\n"),
+            None => (StatusCode::SERVICE_UNAVAILABLE, "the event could not be recorded; send it again\n"),
         },
     }
 }
 
-async fn record(server: &Server, incoming: &Incoming) -> Result<Answer, OpsError> {
-    const NOTHING: Answer = (StatusCode::OK, "nothing to record\n");
-    let Some((key, alert)) = incoming.incident_key.as_deref().and_then(alert_of) else { return Ok(NOTHING) };
-    // Every lake has an INC-1001: only the whole key says that it is ours.
+async fn record(server: &Server, webhook: &PagerDutyWebhook) -> Result<WebhookResponse, OpsError> {
+    const NOTHING: WebhookResponse = (StatusCode::OK, "nothing to record\n");
+    let Some((key, alert)) = webhook.incident_key.as_deref().and_then(alert_of) else { return Ok(NOTHING) };
+    // Incident ids repeat across lakes. The complete key identifies an alert of this lake.
     let (_, projections) = match ops::incident(server.lake(), alert.incident_id).await {
         Err(OpsError::NoIncident(_)) => return Ok(NOTHING),
         found => found?,
@@ -73,31 +74,31 @@ async fn record(server: &Server, incoming: &Incoming) -> Result<Answer, OpsError
     if !projections.escalation_events.iter().any(|event| event.dedup_key == key) {
         return Ok(NOTHING);
     }
-    let Some(submission) = submission(server, incoming, alert)? else { return Ok(NOTHING) };
-    let (ledger, follower) = server.writer().await?;
+    let Some(submission) = submission(server, webhook, alert)? else { return Ok(NOTHING) };
+    let (ledger, tracker) = server.writer().await?;
     let recorded = ledger.submit(submission).await?;
     if !recorded.known {
-        // Whoever waits for the answer does not wait for what comes of it.
-        tokio::spawn(async move { follower.of(recorded.receipt.seq).await });
+        // The response does not wait for projection and escalation.
+        tokio::spawn(async move { tracker.of(recorded.receipt.seq).await });
     }
     Ok((StatusCode::OK, "recorded\n"))
 }
 
-/// Of a key under which an alert was told later, that of the alert.
+/// Returns the alert of a dedup key. Keys of repeated notifications are mapped to the key of the alert.
 fn alert_of(key: &str) -> Option<(&str, AlertRef)> {
     let key = alert_key(key);
     Some((key, key.parse().ok()?))
 }
 
-fn submission(server: &Server, incoming: &Incoming, alert: AlertRef) -> Result<Option<Submission>, OpsError> {
-    let who = incoming.agent.as_deref().unwrap_or("somebody");
+fn submission(server: &Server, webhook: &PagerDutyWebhook, alert: AlertRef) -> Result<Option<Submission>, OpsError> {
+    let who = webhook.agent.as_deref().unwrap_or("unknown");
     let id = |text: String| Id::new(text).map_err(|why| LakeError::Corrupt(format!("a webhook's id {why}")));
     let actor = id(format!("pagerduty:{}", cut(who, MAX_NAME)))?;
-    let request_id = Some(id(format!("pagerduty-{}", cut(&incoming.event_id, MAX_NAME)))?);
+    let request_id = Some(id(format!("pagerduty-{}", cut(&webhook.event_id, MAX_NAME)))?);
     let now = server.lake().context.now();
-    // Its clock is not ours.
-    let at = Some(incoming.occurred_at.min(now));
-    let prepared = match incoming.event_type.as_str() {
+    // PagerDuty's clock may be ahead of ours.
+    let at = Some(webhook.occurred_at.min(now));
+    let prepared = match webhook.event_type.as_str() {
         "incident.acknowledged" => prepare(server, AcknowledgeEscalation { alert, actor, at, request_id }),
         "incident.resolved" => prepare(server, ResolveEscalation { alert, actor, at, request_id }),
         _ => return Ok(None),
@@ -114,13 +115,13 @@ where
         .map_err(|problems| LakeError::Corrupt(format!("a webhook makes no request: {problems:?}")).into())
 }
 
-/// Somebody was faster, or it cannot be: nothing that another attempt would change.
-fn refusal(error: &OpsError) -> Option<Answer> {
+/// Returns the response to an error that a retry would not change, such as a status that does not allow the event.
+fn refusal(error: &OpsError) -> Option<WebhookResponse> {
     let error = match error {
         OpsError::Commit(error) => error.as_ref(),
         OpsError::Lake(error) => error,
         _ => return None,
     };
     matches!(error, LakeError::Refused(_) | LakeError::NoIncident(_) | LakeError::Corrupt(_))
-        .then_some((StatusCode::OK, "nothing to record: the alert does not stand so\n"))
+        .then_some((StatusCode::OK, "nothing to record: the status of the alert does not allow it\n"))
 }

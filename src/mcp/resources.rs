@@ -1,9 +1,9 @@
-//! What clients can browse: incidents, runbooks, digests.
+//! Resources that clients can browse: incidents, runbooks, digests.
 
 use rmcp::model::{ReadResourceResult, Resource, ResourceContents, ResourceTemplate};
 use serde::Deserialize;
 
-use super::answer::Wrong;
+use super::tool_output::ToolError;
 use crate::{
     analytics::engine::Engine,
     domain::{
@@ -13,8 +13,8 @@ use crate::{
     lake::{Lake, LakeError},
     ops::{
         self, OpsError,
-        artefacts::record,
-        digest::Standing,
+        artifacts::record,
+        digest::DigestStatus,
         reading::{SearchIncidents, incidents, newest_runbook},
     },
     render::{self, digest::markdown::markdown, plain, timeline},
@@ -23,7 +23,7 @@ use crate::{
 const INCIDENTS: &str = "ops-runbook:///incidents/";
 const RUNBOOKS: &str = "ops-runbook:///runbooks/";
 const DIGESTS: &str = "ops-runbook:///digests/";
-/// Of each kind, the latest.
+/// Maximum number of listed resources of each kind.
 const LISTED: u64 = 50;
 
 pub fn templates() -> Vec<ResourceTemplate> {
@@ -39,13 +39,13 @@ pub fn templates() -> Vec<ResourceTemplate> {
     ]
 }
 
-/// The latest incidents, their runbooks, and the recorded digests. A lake that is not there yet holds nothing.
+/// Lists the latest incidents, runbooks and recorded digests. A lake that does not exist has none.
 ///
 /// # Errors
-/// The lake's.
-pub async fn list(lake: &Lake) -> Result<Vec<Resource>, Wrong> {
+/// An error of the lake.
+pub async fn list(lake: &Lake) -> Result<Vec<Resource>, ToolError> {
     #[derive(Deserialize)]
-    struct Named {
+    struct NamedResource {
         name: String,
     }
     let ask = SearchIncidents { status: None, incident_type: None, text: None, limit: LISTED };
@@ -64,7 +64,7 @@ pub async fn list(lake: &Lake) -> Result<Vec<Resource>, Wrong> {
     let sql = format!(
         "SELECT incident_id AS name FROM runbooks GROUP BY incident_id ORDER BY max(seq) DESC NULLS LAST LIMIT {LISTED}"
     );
-    for Named { name } in ops::rows::<Named>(lake, &sql).await? {
+    for NamedResource { name } in ops::rows::<NamedResource>(lake, &sql).await? {
         let title = format!("Runbook of {name}");
         resources.push(
             Resource::new(format!("{RUNBOOKS}{name}"), format!("{name} runbook"))
@@ -78,7 +78,7 @@ pub async fn list(lake: &Lake) -> Result<Vec<Resource>, Wrong> {
         "SELECT week AS name FROM digests WHERE time_zone = '{}' GROUP BY week ORDER BY week DESC NULLS LAST LIMIT {LISTED}",
         zone.name()
     );
-    for Named { name } in ops::rows::<Named>(lake, &sql).await? {
+    for NamedResource { name } in ops::rows::<NamedResource>(lake, &sql).await? {
         let title = format!("Digest of {name}");
         resources.push(
             Resource::new(format!("{DIGESTS}{name}"), format!("{name} digest"))
@@ -89,11 +89,13 @@ pub async fn list(lake: &Lake) -> Result<Vec<Resource>, Wrong> {
     Ok(resources)
 }
 
+/// Reads a resource.
+///
 /// # Errors
-/// [`Wrong`] when there is no such thing.
-pub async fn read(lake: &Lake, uri: &str) -> Result<ReadResourceResult, Wrong> {
+/// [`ToolError::Input`] for an unknown resource, or an error of the lake.
+pub async fn read(lake: &Lake, uri: &str) -> Result<ReadResourceResult, ToolError> {
     let wrong = |message: String| {
-        Wrong::with("/uri", message, "resources/list and resources/templates/list tell which there are")
+        ToolError::with("/uri", message, "resources/list and resources/templates/list list the resources")
     };
     let (text, kind) = if let Some(id) = uri.strip_prefix(INCIDENTS) {
         let (rows, projections) = ops::incident(lake, id.parse().map_err(wrong)?).await?;
@@ -108,11 +110,11 @@ pub async fn read(lake: &Lake, uri: &str) -> Result<ReadResourceResult, Wrong> {
         let number: WeekNumber = week.parse().map_err(wrong)?;
         ops::existing_lake(lake).await?;
         let week = Week::new(number, lake.context.policy.digest.time_zone);
-        let made = ops::digest::read(lake, Engine::Local(lake), week).await?;
-        if made.standing == Standing::Preview {
+        let result = ops::digest::read(lake, Engine::Local(lake), week).await?;
+        if result.status == DigestStatus::Preview {
             return Err(wrong(format!("no digest of {number} is recorded")));
         }
-        (markdown(&made.digest), "text/markdown")
+        (markdown(&result.digest), "text/markdown")
     } else {
         return Err(wrong("is not a resource of this server".into()));
     };

@@ -1,66 +1,66 @@
-//! The tools: names, hints, schemas, and what each calls.
+//! The tools: names, annotations, schemas and handlers.
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use rmcp::model::{JsonObject, Tool as Described, ToolAnnotations};
+use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use super::{
-    answer::{Said, Wrong},
-    reading::{self, GetDigest, GetIncident, VerifyAudit},
-    recording::{self, ReportRecorded, StepRecorded},
-    server::{Call, Server},
+    tool_output::{ToolOutput, ToolError},
+    read_tools::{self, GetDigest, GetIncident, VerifyAudit},
+    record_tools::{self, ReportRecorded, StepRecorded},
+    server::{ToolCall, Server},
 };
 use crate::{
     domain::{
         problems::report_schema,
-        similar::Similar,
+        similar::SimilarIncidents,
         steps::{
             AcknowledgeEscalation, CloseIncident, LogEvent, OpenIncident, RecordRemediation, RecordRootCause,
             RecordVerification,
         },
     },
     ops::{
-        artefacts::Artefacts,
-        question::RunQuery,
+        artifacts::Artifacts,
+        named_query::RunQuery,
         reading::{GetRunbook, ListEscalations, ListRecurring, SearchIncidents},
-        similar::SimilarIncidents,
+        similar::FindSimilarIncidents,
     },
 };
 
-/// A tool.
+/// The definition of a tool.
 #[derive(Debug)]
-pub struct Tool {
+pub struct ToolDefinition {
     pub name: &'static str,
     title: &'static str,
-    /// What the schema does not say of itself.
+    /// Text after the description of the input schema.
     more: &'static str,
-    does: Does,
+    effect: ToolEffect,
     input: fn() -> Value,
     output: fn() -> Value,
-    pub call: for<'a> fn(&'a Server, Value, &'a Call) -> BoxFuture<'a, Result<Said, Wrong>>,
+    pub call: for<'a> fn(&'a Server, Value, &'a ToolCall) -> BoxFuture<'a, Result<ToolOutput, ToolError>>,
 }
 
-/// What a call changes.
+/// The effect of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Does {
+enum ToolEffect {
     /// Nothing is recorded.
     Reads,
-    /// Something is added to the audit log, once however often it is called. Nothing is ever changed or removed.
+    /// Records a report. A repeated call records nothing more. Nothing is changed or removed.
     RecordsReport,
-    /// The same, of a request that carries an id and an actor.
+    /// Records a step, whose request has an id and an actor. A repeated call records nothing more.
     RecordsStep,
 }
 
 macro_rules! tool {
-    ($name:literal, $title:literal, $does:ident, $Input:ty => $Output:ty, $call:expr, $more:literal) => {
-        Tool {
+    ($name:literal, $title:literal, $effect:ident, $Input:ty => $Output:ty, $call:expr, $more:literal) => {
+        ToolDefinition {
             name: $name,
             title: $title,
             more: $more,
-            does: Does::$does,
+            effect: ToolEffect::$effect,
             input: schema::<$Input>,
             output: schema::<$Output>,
             call: |server, arguments, call| Box::pin($call(server, arguments, call)),
@@ -68,77 +68,77 @@ macro_rules! tool {
     };
 }
 
-static TOOLS: [Tool; 17] = [
-    Tool {
+static TOOLS: [ToolDefinition; 17] = [
+    ToolDefinition {
         name: "record_report",
         title: "Record an analysis",
         more: "Call it once, when the analysis is done and before you answer, with everything you found. Returns timeline, \
                runbook, escalation alerts, audit log entry and recurring issues: show the texts unaltered. Give a report_id \
-               to be able to send it again; it is recorded once.",
-        does: Does::RecordsReport,
+               to be able to repeat the call; the report is recorded once.",
+        effect: ToolEffect::RecordsReport,
         input: || report_schema().clone(),
         output: schema::<ReportRecorded>,
-        call: |server, arguments, call| Box::pin(recording::report(server, arguments, call)),
+        call: |server, arguments, call| Box::pin(record_tools::report(server, arguments, call)),
     },
-    tool!("open_incident", "Open an incident", RecordsStep, OpenIncident => StepRecorded, recording::open,
+    tool!("open_incident", "Open an incident", RecordsStep, OpenIncident => StepRecorded, record_tools::open,
           "For an incident that you log while you work on it. Returns its id."),
-    tool!("log_event", "Log an event", RecordsStep, LogEvent => StepRecorded, recording::step::<LogEvent>,
+    tool!("log_event", "Log an event", RecordsStep, LogEvent => StepRecorded, record_tools::step::<LogEvent>,
           "Call it after each discovery, each tool call that fetched evidence, each conclusion."),
     tool!("record_root_cause", "Record the root cause", RecordsStep, RecordRootCause => StepRecorded,
-          recording::step::<RecordRootCause>,
-          "Say in missing_evidence what could not be read: the confidence is then LOW, and somebody is told."),
+          record_tools::step::<RecordRootCause>,
+          "List in missing_evidence what could not be read: the confidence is then LOW, and an alert is sent."),
     tool!("record_remediation", "Record a remediation step", RecordsStep, RecordRemediation => StepRecorded,
-          recording::step::<RecordRemediation>,
-          "It becomes part of the runbook. Give captured_settings as they were read before the change: they make the \
-           rollback."),
+          record_tools::step::<RecordRemediation>,
+          "It becomes part of the runbook. Give captured_settings as they were read before the change: the rollback \
+           restores them."),
     tool!("record_verification", "Record a verification", RecordsStep, RecordVerification => StepRecorded,
-          recording::step::<RecordVerification>, ""),
-    tool!("close_incident", "Close an incident", RecordsStep, CloseIncident => ReportRecorded, recording::close,
+          record_tools::step::<RecordVerification>, ""),
+    tool!("close_incident", "Close an incident", RecordsStep, CloseIncident => ReportRecorded, record_tools::close,
           "Returns timeline, runbook, escalation alerts, audit log entry and recurring issues: show the texts unaltered."),
-    tool!("get_incident", "Get an incident", Reads, GetIncident => Artefacts, reading::incident, ""),
-    tool!("search_incidents", "Search incidents", Reads, SearchIncidents => reading::Incidents, reading::search, ""),
-    tool!("similar_incidents", "Find similar incidents", Reads, SimilarIncidents => Similar, reading::similar,
-          "Give incident_id or cause. Ask it before you propose a fix."),
-    tool!("get_runbook", "Get a runbook", Reads, GetRunbook => reading::RunbookShown, reading::runbook,
+    tool!("get_incident", "Get an incident", Reads, GetIncident => Artifacts, read_tools::incident, ""),
+    tool!("search_incidents", "Search incidents", Reads, SearchIncidents => read_tools::IncidentList, read_tools::search, ""),
+    tool!("similar_incidents", "Find similar incidents", Reads, FindSimilarIncidents => SimilarIncidents, read_tools::similar,
+          "Give incident_id or cause. Call it before you propose a fix."),
+    tool!("get_runbook", "Get a runbook", Reads, GetRunbook => read_tools::RunbookOutput, read_tools::runbook,
           "Show the text unaltered: it is quoted for the shell."),
-    tool!("list_escalations", "List escalations", Reads, ListEscalations => reading::Escalations, reading::escalations, ""),
+    tool!("list_escalations", "List escalations", Reads, ListEscalations => read_tools::EscalationList, read_tools::escalations, ""),
     tool!("acknowledge_escalation", "Acknowledge an escalation", RecordsStep, AcknowledgeEscalation => StepRecorded,
-          recording::step::<AcknowledgeEscalation>, ""),
-    tool!("list_recurring", "List recurring issues", Reads, ListRecurring => reading::Recurring, reading::recurring, ""),
-    tool!("get_digest", "Get a weekly digest", Reads, GetDigest => reading::DigestShown, reading::digest, ""),
-    tool!("verify_audit", "Verify the audit log", Reads, VerifyAudit => reading::Verified, reading::verify, ""),
-    tool!("run_query", "Run a named query", Reads, RunQuery => reading::Rows, reading::query,
+          record_tools::step::<AcknowledgeEscalation>, ""),
+    tool!("list_recurring", "List recurring issues", Reads, ListRecurring => read_tools::RecurringIssues, read_tools::recurring, ""),
+    tool!("get_digest", "Get a weekly digest", Reads, GetDigest => read_tools::DigestOutput, read_tools::digest, ""),
+    tool!("verify_audit", "Verify the audit log", Reads, VerifyAudit => read_tools::VerificationReport, read_tools::verify, ""),
+    tool!("run_query", "Run a named query", Reads, RunQuery => read_tools::QueryRows, read_tools::query,
           "Such as cause_ranking, weekly_counts, repeat_offenders, durations, open_incidents_ageing, escalation_outcomes, or \
            the views incidents, timeline, checks."),
 ];
 
-pub fn all() -> &'static [Tool] {
+pub fn all() -> &'static [ToolDefinition] {
     &TOOLS
 }
 
-impl Tool {
-    /// As clients are told. With `has_actor` the server knows who acts when a call does not say.
-    pub fn described(&self, has_actor: bool) -> Described {
+impl ToolDefinition {
+    /// Returns the tool as clients see it. With `has_actor` the server has a default actor, so `actor` is optional.
+    pub fn descriptor(&self, has_actor: bool) -> Tool {
         let mut input = (self.input)();
         without_formats(&mut input);
         let mut input = object(input);
         let own = input.remove("description");
         let own = own.as_ref().and_then(Value::as_str).unwrap_or_default();
         let description = [own, self.more].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" ");
-        if self.does == Does::RecordsStep {
+        if self.effect == ToolEffect::RecordsStep {
             requires(&mut input, "request_id", true);
             requires(&mut input, "actor", !has_actor);
         }
         let mut output = (self.output)();
         without_formats(&mut output);
         without_descriptions(&mut output);
-        let reads = self.does == Does::Reads;
+        let reads = self.effect == ToolEffect::Reads;
         let annotations = ToolAnnotations::with_title(self.title)
             .read_only(reads)
             .destructive(false)
             .idempotent(true)
             .open_world(false);
-        Described::new(self.name, description, Arc::new(input))
+        Tool::new(self.name, description, Arc::new(input))
             .with_title(self.title)
             .with_raw_output_schema(Arc::new(object(output)))
             .with_annotations(annotations)
@@ -160,7 +160,7 @@ fn object(schema: Value) -> JsonObject {
     object
 }
 
-/// Whether a property must be given.
+/// Makes a property required or optional.
 fn requires(schema: &mut JsonObject, name: &str, required: bool) {
     let Some(names) = schema.entry("required").or_insert_with(|| Value::Array(Vec::new())).as_array_mut() else {
         return;
@@ -168,7 +168,7 @@ fn requires(schema: &mut JsonObject, name: &str, required: bool) {
     names.retain(|known| known != name);
     if required {
         names.push(name.into());
-        // What must be there is not null.
+        // A required property cannot be null.
         if let Some(property) = schema.get_mut("properties").and_then(|properties| properties.get_mut(name))
             && let Some(types) = property.get_mut("type")
             && types.is_array()
@@ -178,7 +178,7 @@ fn requires(schema: &mut JsonObject, name: &str, required: bool) {
     }
 }
 
-/// Names of Rust's numbers mean nothing to others, and some warn of them.
+/// Removes the formats of Rust's number types. Clients do not know them, and some warn about them.
 fn without_formats(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
@@ -195,7 +195,7 @@ fn without_formats(schema: &mut Value) {
     }
 }
 
-/// What an answer means is told by its text; every word of a schema costs the agent's attention.
+/// Removes the descriptions of an output schema: the text content explains the output, and descriptions cost context.
 fn without_descriptions(schema: &mut Value) {
     match schema {
         Value::Object(object) => {

@@ -1,11 +1,11 @@
 //! The bundle as a folder that the Databricks CLI deploys, without a clone of this repository.
 //!
-//! - here: [`init`] writes the folder, or upgrades one
-//! - [`template`]: the files as this version has them
-//! - [`folder`]: which of them are written, and which were changed by people
-//! - [`binaries`]: the binary for the processors of Databricks compute, in parts
-//! - [`variables`]: what differs from workspace to workspace
-//! - [`grants`]: whether an identity may do what the jobs do in Unity Catalog
+//! - here: [`init`] writes or upgrades the folder
+//! - [`template`]: the files of this version
+//! - [`folder`]: decides which files are written, and keeps files that people changed
+//! - [`binaries`]: the binary for each processor of Databricks compute, split into parts
+//! - [`variables`]: the values that differ between workspaces
+//! - [`grants`]: checks the privileges that the jobs need in Unity Catalog
 
 pub mod binaries;
 pub mod folder;
@@ -22,16 +22,16 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use binaries::Binary;
-use folder::{Folder, Planned};
+use folder::{BundleFolder, PlannedFile};
 
-/// Why a bundle folder cannot be written or read.
+/// An error while a bundle folder is read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     #[error("{path} cannot be read")]
     Read { path: String, source: io::Error },
     #[error("{path} cannot be written")]
     Write { path: String, source: io::Error },
-    /// A file that this program or a person wrote has another shape than expected.
+    /// A file has an unexpected shape.
     #[error("{path} cannot be used: {reason}")]
     Shape { path: String, reason: String },
 }
@@ -50,35 +50,35 @@ impl BundleError {
     }
 }
 
-/// What is written, and where.
+/// The parameters of [`init`].
 #[derive(Debug)]
 pub struct BundleRequest<'a> {
     pub folder: &'a Path,
-    /// The running binary, for its own processor. Parts for others may be beside it.
+    /// The running binary, used for its own processor. Parts for other processors may be in the same folder.
     pub program: &'a Path,
-    pub target: variables::Target,
-    /// Values for variables of the target, by name. Others that the file of variables has stay.
+    pub target: variables::BundleTarget,
+    /// Values for variables of the target, by name. Other variables in the file stay as they are.
     pub variables: &'a Map<String, Value>,
     /// Whether files that people changed are replaced.
     pub is_forced: bool,
 }
 
-/// What was written.
+/// The result of [`init`].
 #[derive(Debug, Serialize)]
 pub struct BundleResult {
     pub version: &'static str,
-    pub files: Vec<Planned>,
+    pub files: Vec<PlannedFile>,
     pub binaries: Vec<Binary>,
-    /// The file of variables of the target.
+    /// The file with the variables of the target.
     pub variables_file: PathBuf,
 }
 
-/// Writes a bundle folder, or upgrades the files in it that are unchanged.
+/// Writes a bundle folder, or upgrades the files that people did not change.
 ///
 /// # Errors
 /// [`BundleError`]. A second call completes what a failed one began.
 pub fn init(request: &BundleRequest<'_>) -> Result<BundleResult, BundleError> {
-    let folder = Folder::read(request.folder)?;
+    let folder = BundleFolder::read(request.folder)?;
     let variables = variables::merged(request.folder, request.target, request.variables)?;
     let files = folder.plan(request.is_forced)?;
     let binaries = binaries::place(request.program, request.folder, folder.is_of(template::VERSION))?;
@@ -87,13 +87,13 @@ pub fn init(request: &BundleRequest<'_>) -> Result<BundleResult, BundleError> {
     Ok(BundleResult { version: template::VERSION, files, binaries, variables_file })
 }
 
-/// Writes a file and the folders above it.
+/// Writes a file and creates its parent folders.
 fn write_file(path: &Path, content: &[u8]) -> Result<(), BundleError> {
     let parent = path.parent().map_or(Ok(()), std::fs::create_dir_all);
     parent.and_then(|()| std::fs::write(path, content)).map_err(|source| BundleError::write(path, source))
 }
 
-/// The content of a file, or `None` where there is none.
+/// Returns the content of a file, or `None` if it does not exist.
 fn content_of(path: &Path) -> Result<Option<Vec<u8>>, BundleError> {
     match std::fs::read(path) {
         Ok(content) => Ok(Some(content)),

@@ -1,94 +1,95 @@
-//! Reading the live settings that the steps of a runbook change, and recording them where none were captured.
+//! Captures the live settings that the steps of a runbook change, and compares captured settings with live ones.
 
 use std::collections::{BTreeMap, btree_map::Entry as Slot};
 
 use serde_json::{Map, Value};
 
-use super::{OpsError, comply, consequences, incident, prepare_step};
+use super::{OpsError, compliance, consequences, incident, prepare_step};
 use crate::{
     databricks::Client,
     domain::{
         entry::canonical,
         ids::{Id, IncidentId, sha256_hex},
+        interface::Interface,
         problems::is_exact,
         redact::Redactor,
+        remediation::RemediationKind,
         report::{MAX_REPORT_BYTES, Resource},
-        steps::{RecordRemediation, Settings},
-        words::{Interface, RemediationKind},
+        steps::{RecordRemediation, SettingValues},
     },
     lake::{Lake, LakeError, ledger::Ledger},
     render::runbook::{
-        drift::{Outcome, Seen, Standing, standing},
-        standing_steps,
+        current_steps,
+        drift::{CaptureResult, DriftState, StepCapture, drift_state},
     },
     tables::rows::RunbookStep,
 };
 
-/// Settings as they are now, and as the steps so far leave them.
-struct Live {
+/// The current settings of a resource, and the settings after the steps so far.
+struct LiveSettings {
     now: Map<String, Value>,
     after: Map<String, Value>,
 }
 
-/// Reads what the steps of an incident change, captures what was not captured, and says what has drifted. With `anew`, what has
-/// drifted is captured as it is now.
+/// Reads the settings that the steps of an incident change. Captures the ones that are not captured yet and compares the
+/// others. With `recapture`, drifted settings are captured again.
 ///
 /// # Errors
-/// [`OpsError`]; what was recorded until then stays.
+/// [`OpsError`]; steps that were recorded before the error stay recorded.
 pub async fn capture(
     lake: &Lake,
     client: &Client,
     ledger: &Ledger,
     id: IncidentId,
     actor: &Id,
-    anew: bool,
+    recapture: bool,
     redactor: &Redactor,
-) -> Result<Vec<Seen>, OpsError> {
+) -> Result<Vec<StepCapture>, OpsError> {
     let (_, projections) = incident(lake, id).await?;
     let state = projections.incident_states.iter().max_by_key(|state| state.seq);
-    comply::workspace(client, state.map(|state| &state.workspace_id)).await?;
-    let mut live: BTreeMap<(RemediationKind, Id), Result<Live, String>> = BTreeMap::new();
-    let (mut seen, mut new) = (Vec::new(), Vec::new());
-    for (number, step) in (1..).zip(standing_steps(&projections.runbooks)) {
+    compliance::workspace(client, state.map(|state| &state.workspace_id)).await?;
+    let mut live: BTreeMap<(RemediationKind, Id), Result<LiveSettings, String>> = BTreeMap::new();
+    let (mut captures, mut new) = (Vec::new(), Vec::new());
+    for (number, step) in (1..).zip(current_steps(&projections.runbooks)) {
         let outcome = match &step.resource_id {
             Some(resource) if !step.applied && changes_settings(step.kind) => {
                 let settings = match live.entry((step.kind, resource.clone())) {
                     Slot::Occupied(known) => known.into_mut(),
                     Slot::Vacant(slot) => {
                         let read = read(client, step.kind, resource, redactor).await?;
-                        slot.insert(read.map(|now| Live { after: now.clone(), now }))
+                        slot.insert(read.map(|now| LiveSettings { after: now.clone(), now }))
                     }
                 };
                 match settings {
-                    Err(reason) => Outcome::Unread { reason: reason.clone() },
-                    Ok(Live { now, after }) => {
-                        // A step may have been captured as things are, or as the steps before leave them.
-                        let (found, left) = standing(&step, after);
-                        let found = found.closer(standing(&step, now).0);
-                        // What comes later is captured as this step leaves it: the steps are done in their order.
+                    Err(reason) => CaptureResult::Unread { reason: reason.clone() },
+                    Ok(LiveSettings { now, after }) => {
+                        // The captured settings may be the current ones, or the ones after the earlier steps.
+                        let (found, left) = drift_state(&step, after);
+                        let found = found.nearer(drift_state(&step, now).0);
+                        // Later steps are captured with the settings after this step: steps are applied in order.
                         let before = std::mem::replace(after, left);
-                        let drifted = matches!(found, Standing::Drifted { .. });
-                        if found == Standing::NotCaptured || (drifted && anew) {
+                        let drifted = matches!(found, DriftState::Drifted { .. });
+                        if found == DriftState::NotCaptured || (drifted && recapture) {
                             match recorded(lake, ledger, id, actor, &step, before, redactor).await? {
                                 Ok(Some(seq)) => {
                                     new.push(seq);
-                                    Outcome::Captured
+                                    CaptureResult::Captured
                                 }
-                                Ok(None) => Outcome::Captured,
-                                Err(reason) => Outcome::Unread { reason },
+                                Ok(None) => CaptureResult::Captured,
+                                Err(reason) => CaptureResult::Unread { reason },
                             }
                         } else {
-                            Outcome::Compared(found)
+                            CaptureResult::Compared(found)
                         }
                     }
                 }
             }
-            _ => Outcome::Skipped,
+            _ => CaptureResult::Skipped,
         };
-        seen.push(Seen { number, title: step.title.clone(), outcome });
+        captures.push(StepCapture { number, title: step.title.clone(), outcome });
     }
     consequences(lake, ledger, &new).await?;
-    Ok(seen)
+    Ok(captures)
 }
 
 fn changes_settings(kind: RemediationKind) -> bool {
@@ -98,14 +99,14 @@ fn changes_settings(kind: RemediationKind) -> bool {
     }
 }
 
-/// Live settings, redacted; or why they could not be read.
+/// LiveSettings settings, redacted; or why they could not be read.
 async fn read(
     client: &Client,
     kind: RemediationKind,
     id: &Id,
     redactor: &Redactor,
 ) -> Result<Result<Map<String, Value>, String>, OpsError> {
-    let answer = match kind {
+    let settings = match kind {
         RemediationKind::JobSettings => match id.as_str().parse() {
             Ok(job) => client.job(job).await.map(|job| job.settings),
             Err(_) => return Ok(Err(format!("{id} is not the id of a job"))),
@@ -113,14 +114,14 @@ async fn read(
         RemediationKind::ClusterSettings => client.cluster(id.as_str()).await,
         _ => client.warehouse(id.as_str()).await,
     };
-    match answer {
-        Ok(settings) => Ok(Ok(comply::redacted(settings, redactor))),
+    match settings {
+        Ok(settings) => Ok(Ok(compliance::redacted(settings, redactor))),
         Err(error) if error.concerns_every_request() => Err(error.into()),
         Err(error) => Ok(Err(redactor.text(&error.to_string()).into_owned())),
     }
 }
 
-/// Records the step again, with what was captured: its row, unless it was recorded before.
+/// Records the step again with the captured settings. Returns its row, unless it was recorded before.
 async fn recorded(
     lake: &Lake,
     ledger: &Ledger,
@@ -134,14 +135,14 @@ async fn recorded(
     let text = canonical(&settings).map_err(LakeError::from)?;
     if !is_exact(&settings) {
         return Ok(Err(
-            "a number in the settings is too large to be kept exactly; the runbook captures them itself".into()
+            "a number in the settings is too large to be stored exactly; the runbook captures the settings when it runs".into()
         ));
     }
     if text.len() > MAX_REPORT_BYTES {
-        return Ok(Err("the settings are too large to be recorded; the runbook captures them itself".into()));
+        return Ok(Err("the settings are too large to be recorded; the runbook captures them when it runs".into()));
     }
-    let named = (incident_id, step.kind, &step.resource_id, &step.task_keys, &step.changes, &text);
-    let digest = sha256_hex(canonical(&named).map_err(LakeError::from)?);
+    let content = (incident_id, step.kind, &step.resource_id, &step.task_keys, &step.changes, &text);
+    let digest = sha256_hex(canonical(&content).map_err(LakeError::from)?);
     let request_id = Id::new(format!("capture-{}", &digest[..32])).map_err(LakeError::Corrupt)?;
     let column = |text: &Option<String>| text.as_deref().map(serde_json::from_str::<Value>).transpose();
     let (changes, task_keys) =
@@ -159,8 +160,8 @@ async fn recorded(
         kind: step.kind,
         resource,
         task_keys: task_keys.map(serde_json::from_value).transpose().map_err(LakeError::from)?.unwrap_or_default(),
-        changes: object(changes).map(Settings),
-        captured_settings: object(Some(settings)).map(Settings),
+        changes: object(changes).map(SettingValues),
+        captured_settings: object(Some(settings)).map(SettingValues),
         statement: None,
         command: None,
         applied: false,
@@ -172,11 +173,11 @@ async fn recorded(
     match prepare_step(request, redactor, lake.context.now(), Interface::Cli) {
         Err(problems) => {
             let first = problems.first().map_or_else(String::new, ToString::to_string);
-            Ok(Err(format!("what was read cannot be recorded: {first}")))
+            Ok(Err(format!("the settings cannot be recorded: {first}")))
         }
         Ok(submission) => {
-            let answer = ledger.submit(submission).await?;
-            Ok(Ok((!answer.known).then_some(answer.receipt.seq)))
+            let recorded = ledger.submit(submission).await?;
+            Ok(Ok((!recorded.known).then_some(recorded.receipt.seq)))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Causes as people see them: which there are, which count as one, and why.
+//! Known root causes: lists them, merges and splits them, and explains whether two match.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,66 +9,66 @@ use crate::{
     analytics::{self, engine::Engine},
     domain::{
         cause,
-        entry::{Alias, AliasCauses, Request},
+        entry::{CauseAlias, AliasCauses, Request},
         ids::{Id, IncidentId},
         incident::Refusal,
+        interface::Interface,
         redact::Redactor,
         time::Timestamp,
-        words::Interface,
     },
     lake::{
-        Lake, LakeError, ledger,
-        ledger::{Recorded, Submission},
+        Lake, LakeError,
+        ledger::{self, SubmissionResult, Submission},
     },
     tables::catalog::AUDIT_LOG,
 };
 
-/// How often aliases are looked up anew because somebody else changed them first.
+/// How often a request is computed again after a conflict with a concurrent writer.
 const MAX_ROUNDS: u32 = 50;
 
-/// A cause that some finding named.
+/// A cause that at least one finding names.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KnownCause {
     pub cause_fingerprint: String,
     pub cause_normalised: Option<String>,
-    /// In the words of a report.
+    /// The wording of the latest finding.
     pub root_cause: String,
     pub cause_code: Option<String>,
 }
 
-/// What is to be done with causes.
+/// A change to the aliases of causes.
 #[derive(Debug, Clone)]
-pub enum Change {
-    /// The first ones count as the last from now on.
+pub enum CauseChange {
+    /// From now on `causes` count as `into`.
     Merge { causes: Vec<String>, into: String },
-    /// It counts as itself again.
+    /// From now on `cause` counts as itself again.
     Split { cause: String },
 }
 
-/// Declares causes to be one, or splits one off again, and looks at their recurrence anew.
+/// Merges causes, or splits one off again, and recomputes their recurrence.
 ///
 /// # Errors
 /// [`OpsError::NoCause`], [`OpsError::Refused`], or the lake's.
 pub async fn change(
     lake: &Lake,
-    change: &Change,
+    change: &CauseChange,
     actor: &Id,
     reason: Option<&str>,
     redactor: &Redactor,
     interface: Interface,
-) -> Result<(Recorded, Consequences), OpsError> {
+) -> Result<(SubmissionResult, Consequences), OpsError> {
     existing_lake(lake).await?;
     let (ledger, committer) = open_ledger(lake).await?;
     let at = lake.context.now();
     for _ in 0..MAX_ROUNDS {
         let (request, touched) = request(lake, change, actor, reason, at).await?;
-        let submission = prepared(request, redactor, interface)?;
+        let submission = redacted_submission(request, redactor, interface)?;
         let recorded = match ledger.submit(submission).await {
-            Err(error) if matches!(*error, LakeError::Outdated) => continue,
+            Err(error) if matches!(*error, LakeError::Stale) => continue,
             answer => answer?,
         };
         settle(lake).await?;
-        let consequences = recurrence::follow(lake, &ledger, &touched, None).await?;
+        let consequences = recurrence::scan_causes(lake, &ledger, &touched, None).await?;
         drop(ledger);
         committer.finished().await;
         return Ok((recorded, consequences));
@@ -76,7 +76,7 @@ pub async fn change(
     Err(LakeError::TooBusy { table: AUDIT_LOG.name.into(), attempts: MAX_ROUNDS }.into())
 }
 
-fn prepared(request: AliasCauses, redactor: &Redactor, interface: Interface) -> Result<Submission, OpsError> {
+fn redacted_submission(request: AliasCauses, redactor: &Redactor, interface: Interface) -> Result<Submission, OpsError> {
     let mut value = serde_json::to_value(&request).map_err(LakeError::from)?;
     let redactions = redactor.value(&mut value);
     let request: AliasCauses = serde_json::from_value(value).map_err(LakeError::from)?;
@@ -85,25 +85,25 @@ fn prepared(request: AliasCauses, redactor: &Redactor, interface: Interface) -> 
     Ok(Submission { request_id, request, redactions, interface, size: 1024 })
 }
 
-/// The request, and the causes that may recur or not because of it: what a cause was, and what it is from now on.
+/// Returns the request, and the causes whose recurrence it can change: the causes before and after it.
 async fn request(
     lake: &Lake,
-    change: &Change,
+    change: &CauseChange,
     actor: &Id,
     reason: Option<&str>,
     at: Timestamp,
 ) -> Result<(AliasCauses, Vec<String>), OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let based_on = ledger::head(&table, &table.newest().await?).await?.chain.seq;
+    let based_on = ledger::head(&table, &table.newest_log().await?).await?.chain.seq;
     let known: BTreeSet<String> = known(lake).await?.into_iter().map(|cause| cause.cause_fingerprint).collect();
     let declared = analytics::recurrence::aliases(Engine::Local(lake)).await?;
     let current = crate::domain::recurrence::current_aliases(&declared);
     let now = |cause: &str| current.get(cause).map_or_else(|| cause.to_owned(), |now| (*now).to_owned());
     let exists = |cause: &String| if known.contains(cause) { Ok(()) } else { Err(OpsError::NoCause(cause.clone())) };
-    let alias = |cause: &str, counts_as: &str| Alias { cause: cause.into(), counts_as: counts_as.into() };
+    let alias = |cause: &str, counts_as: &str| CauseAlias { cause: cause.into(), counts_as: counts_as.into() };
     let mut aliases = BTreeSet::new();
     match change {
-        Change::Merge { causes, into } => {
+        CauseChange::Merge { causes, into } => {
             exists(into)?;
             let target = now(into);
             for cause in causes {
@@ -111,26 +111,26 @@ async fn request(
                 let root = now(cause);
                 if root == target {
                     return Err(refused(
-                        format!("{cause} and {into} count as one cause already"),
-                        "`ops-runbook causes list` shows what counts as what",
+                        format!("{cause} and {into} already count as one cause"),
+                        "`ops-runbook cause list` shows which causes count as one",
                     ));
                 }
-                // Whatever counted as it moves along: nothing counts as something that is an alias itself.
+                // Aliases of the cause move along: an alias never points to another alias.
                 let followers = known.iter().filter(|other| now(other) == root);
                 aliases.extend(followers.map(|other| alias(other, &target)));
                 aliases.insert(alias(&root, &target));
             }
         }
-        Change::Split { cause } => {
+        CauseChange::Split { cause } => {
             exists(cause)?;
             if now(cause) == *cause {
                 let others: Vec<&String> =
                     known.iter().filter(|other| *other != cause && now(other) == *cause).collect();
                 let hint = match others.first() {
-                    None => "`ops-runbook causes list` shows what counts as what".into(),
-                    Some(other) => format!("split off what counts as it: `causes split {other}`"),
+                    None => "`ops-runbook cause list` shows which causes count as one".into(),
+                    Some(other) => format!("split off a cause that counts as it: `ops-runbook cause split {other}`"),
                 };
-                return Err(refused(format!("{cause} counts as itself already"), &hint));
+                return Err(refused(format!("{cause} already counts as itself"), &hint));
             }
             aliases.insert(alias(cause, cause));
         }
@@ -151,7 +151,7 @@ fn refused(message: String, hint: &str) -> OpsError {
     OpsError::Refused(Refusal { message, hint: hint.to_owned() })
 }
 
-/// Every cause that some finding named, once, in the words of its latest finding.
+/// Returns every known cause once, with the wording of its latest finding.
 ///
 /// # Errors
 /// The query's.
@@ -165,7 +165,7 @@ pub async fn known(lake: &Lake) -> Result<Vec<KnownCause>, OpsError> {
     .await
 }
 
-/// Why two causes count as the same or not. Each is given as an incident, a fingerprint, or words.
+/// Explains why two causes match or not. Each is given as an incident id, a fingerprint or a wording.
 ///
 /// # Errors
 /// [`OpsError::NoIncident`], [`OpsError::NoCause`], or the lake's.
@@ -177,8 +177,8 @@ pub async fn explain(lake: &Lake, first: &str, second: &str) -> Result<String, O
     let current = crate::domain::recurrence::current_aliases(&declared);
     let mut text = match (&first.1, &second.1) {
         (Some(one), Some(other)) if one.starts_with("code:") || other.starts_with("code:") => match one == other {
-            true => format!("They match: both carry the code {:?}, which wins over the words.", &one["code:".len()..]),
-            false => format!("They do not match: {one} and {other}. A code wins over the words."),
+            true => format!("They match: both have the code {:?}, which takes precedence over the wording.", &one["code:".len()..]),
+            false => format!("They do not match: {one} and {other}. A code takes precedence over the wording."),
         },
         _ => cause::explain(&first.0, &second.0),
     };
@@ -188,15 +188,15 @@ pub async fn explain(lake: &Lake, first: &str, second: &str) -> Result<String, O
     if let (Some(one), Some(other)) = (now(&first.1), now(&second.1)) {
         let declared = (Some(&one), Some(&other)) != (first.1.as_ref(), second.1.as_ref());
         text.push_str(&match (one == other, declared) {
-            (true, true) => format!("\nPeople declared them to be one: both count as {one}."),
-            (false, true) => format!("\nAfter what people declared they count as {one} and {other}."),
+            (true, true) => format!("\nThey were merged: both count as {one}."),
+            (false, true) => format!("\nAfter the recorded merges they count as {one} and {other}."),
             (_, false) => String::new(),
         });
     }
     Ok(text)
 }
 
-/// The words and the fingerprint of a cause that is given as an incident, a fingerprint, or words.
+/// Returns the wording and the fingerprint of a cause, given as an incident id, a fingerprint or a wording.
 ///
 /// # Errors
 /// As [`explain`].

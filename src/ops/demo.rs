@@ -1,4 +1,5 @@
-//! The demo: a lake with six weeks of invented history, six real-shaped reports and the digest of the last week. The same bytes every time.
+//! The demo: a lake with six weeks of invented history, six example reports and the digest of the last week.
+//! Reproducible byte for byte.
 
 pub mod history;
 
@@ -16,17 +17,20 @@ use crate::{
     domain::{
         digest::Digest,
         entry::{Entry, Request},
+        interface::Interface,
         problems::Problem,
         redact::Redactor,
         time::Timestamp,
         week::Week,
-        words::Interface,
     },
-    lake::{Context, Lake, LakeError, ledger, ledger::Recorded},
+    lake::{
+        Context, Lake, LakeError,
+        ledger::{self, SubmissionResult},
+    },
     tables::catalog::AUDIT_LOG,
 };
 
-/// The reports every demo ends with.
+/// The example reports that every demo contains.
 const EXAMPLES: [&str; 6] = [
     include_str!("../../tests/examples/01-daily-etl-no-retries.json"),
     include_str!("../../tests/examples/02-hourly-sync-no-retries.json"),
@@ -36,15 +40,15 @@ const EXAMPLES: [&str; 6] = [
     include_str!("../../tests/examples/06-hostile-names-and-secrets.json"),
 ];
 
-/// The day the demo plays on unless another is asked for.
+/// The default time at which the demo ends.
 pub const AS_OF: &str = "2026-02-20T12:00:00Z";
 
-/// Why there was no demo.
+/// Why the demo could not be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    #[error("{lake} holds records that are not the demo's; they are left alone")]
+    #[error("{lake} contains records that are not of the demo; nothing was changed")]
     NotADemo { lake: String },
-    #[error("a demo report is not a report: {0:?}")]
+    #[error("a report of the demo is invalid: {0:?}")]
     Report(Vec<Problem>),
     #[error(transparent)]
     Ops(#[from] OpsError),
@@ -56,27 +60,27 @@ impl From<LakeError> for DemoError {
     }
 }
 
-/// How often the demo's schedule looks for recurring issues.
-const SCANS: TimeDelta = TimeDelta::days(7);
+/// The interval of the demo's recurrence scans.
+const SCAN_INTERVAL: TimeDelta = TimeDelta::days(7);
 
-/// How long after the end of a week the demo's schedule makes its digest.
+/// The time between the end of a week and its digest.
 const DIGEST_AFTER: TimeDelta = TimeDelta::hours(7);
 
-/// What a demo made.
+/// The result of recording the demo.
 #[derive(Debug)]
-pub struct Demo {
+pub struct DemoResult {
     pub lake: Lake,
-    /// Every report, in the order they were made.
-    pub recorded: Vec<Recorded>,
-    /// Of the week the demo plays in.
+    /// Every report, in the order in which it was recorded.
+    pub recorded: Vec<SubmissionResult>,
+    /// The digest of the week of `as_of`.
     pub digest: Digest,
 }
 
-/// A clock that stands where it was put.
+/// A clock that is set explicitly and does not advance.
 #[derive(Debug, Clone)]
-struct StageClock(Arc<AtomicI64>);
+struct ManualClock(Arc<AtomicI64>);
 
-impl StageClock {
+impl ManualClock {
     fn set(&self, moment: Timestamp) {
         self.0.store(moment.micros(), Ordering::Relaxed);
     }
@@ -86,7 +90,7 @@ impl StageClock {
     }
 }
 
-/// Makes the demo in the lake that `open` opens, report by report in the order they were made. Recording it again adds nothing.
+/// Records the demo in the lake that `open` opens, in the order of the reports. Recording it again adds nothing.
 ///
 /// # Errors
 /// [`DemoError`].
@@ -96,8 +100,8 @@ pub async fn make(
     seed: u64,
     redactor: &Redactor,
     progress: impl Fn(usize, usize),
-) -> Result<Demo, DemoError> {
-    let clock = StageClock(Arc::new(AtomicI64::new(as_of.micros())));
+) -> Result<DemoResult, DemoError> {
+    let clock = ManualClock(Arc::new(AtomicI64::new(as_of.micros())));
     let reading = clock.clone();
     let now = move || reading.now(as_of);
     let lake = open(Context::new(Arc::new(now), seed))?;
@@ -107,7 +111,7 @@ pub async fn make(
     let examples = EXAMPLES.iter().map(|text| serde_json::from_str::<Value>(text));
     for document in history::history(as_of, seed).into_iter().map(Ok).chain(examples) {
         let bytes = document.and_then(|document| serde_json::to_vec(&document)).map_err(LakeError::from)?;
-        // An example may be from after --as-of; it is a document all the same.
+        // An example may be dated after --as-of. It is recorded too.
         let submission = prepare(&bytes, redactor, as_of.plus(TimeDelta::days(3650)), Interface::Demo);
         let submission = submission.map_err(DemoError::Report)?;
         let Request::RecordReport(report) = &submission.request else { continue };
@@ -121,31 +125,31 @@ pub async fn make(
     let total = documents.len();
     let mut next_scan = None;
     for (done, (reported_at, submission)) in (1..).zip(documents) {
-        // Agents hand in their report a few minutes later.
+        // Agents send their report some minutes after the incident was reported.
         let now = reported_at.plus(TimeDelta::minutes(25));
         while let Some(due) = next_scan.filter(|due| *due <= now) {
             clock.set(due);
             recurrence::scan(&lake, Engine::Local(&lake), &ledger, Some(due), None).await?;
-            next_scan = Some(due.plus(SCANS));
+            next_scan = Some(due.plus(SCAN_INTERVAL));
         }
         clock.set(now);
         recorded.push(ledger.submit(submission).await.map_err(OpsError::from)?);
-        next_scan = next_scan.or(Some(now.plus(SCANS)));
+        next_scan = next_scan.or(Some(now.plus(SCAN_INTERVAL)));
         progress(done, total);
     }
     clock.set(clock.now(as_of).max(as_of));
     recurrence::scan(&lake, Engine::Local(&lake), &ledger, None, None).await?;
     settle(&lake).await?;
-    // On Monday morning the week is summed up.
+    // The digest is made on Monday morning.
     let week = Week::of(clock.now(as_of), lake.context.policy.digest.time_zone);
     clock.set(week.end().plus(DIGEST_AFTER));
     let made = digest::make(&lake, Engine::Local(&lake), &ledger, week).await?;
     drop(ledger);
     committer.finished().await;
-    Ok(Demo { lake, recorded, digest: made.digest })
+    Ok(DemoResult { lake, recorded, digest: made.digest })
 }
 
-/// Invented incidents have no place among real ones.
+/// Refuses a lake with records that are not of the demo: invented incidents must not mix with real ones.
 async fn refuse_foreign(lake: &Lake) -> Result<(), DemoError> {
     let table = lake.table(AUDIT_LOG);
     let log = match table.log().await {

@@ -1,5 +1,5 @@
-//! Making the digest of a week, and recording it. The queries say what happened, the domain makes sentences of it, the ledger
-//! takes every version once.
+//! Makes the digest of a week and records it. Queries compute the figures, the domain writes the sentences, the ledger
+//! records every revision once.
 
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -7,114 +7,114 @@ use serde::Deserialize;
 use super::{OpsError, settle, warehouse};
 use crate::{
     analytics::{
-        engine::{Engine, Value},
+        engine::{Engine, ParameterValue},
         weekly::{self, WeekParameters},
     },
     domain::{
         chain::Head,
         digest::{
             AuditProof, DIGEST_VERSION, Digest, Figures, Freshness, Revised, WeekSpan,
-            open::OpenBase,
+            open::EarlierOpenIncidents,
             revision::differences,
             summary::{changed, decisions},
         },
         entry::{RecordDigest, Request, canonical},
         ids::{Id, sha256_hex},
+        interface::Interface,
         redact::Redactions,
         time::Timestamp,
         week::Week,
-        words::Interface,
     },
     lake::{
         Lake, LakeError,
         ledger::{self, Ledger, Submission},
-        verify::{self, Witness},
+        verify::{self, HeadSource},
     },
     tables::{Row, catalog::AUDIT_LOG, rows::IncidentState},
 };
 
-/// How often a digest is made anew because somebody else recorded one of the same week first.
+/// How often a digest is computed again after a conflict with a concurrent run.
 const MAX_ROUNDS: u32 = 10;
-/// Who makes digests.
+/// The actor of digests.
 const ACTOR: &str = "system:digest";
-/// How far ahead of the ledger's clock an incident may say that it was closed. What the digest before knew of incidents that
-/// were recorded earlier than this before its end holds for good.
+/// How far ahead of the ledger's clock the closing time of an incident may be. The previous digest is final about incidents
+/// that were recorded earlier than this before its end.
 const MAX_AHEAD: TimeDelta = TimeDelta::hours(25);
-/// Up to so many rows the whole audit log is verified for a digest; of a longer one what came after the digest before.
+/// Up to this number of rows, a digest verifies the whole audit log; in a longer one only the rows after the previous digest.
 const WHOLE_LOG_ROWS: u64 = 100_000;
 
-/// A digest, and how it stands in the ledger.
+/// A digest and its status in the ledger.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Made {
+pub struct DigestResult {
     pub digest: Digest,
-    pub standing: Standing,
+    pub status: DigestStatus,
 }
 
-/// How a digest stands in the ledger.
+/// The status of a digest in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum DigestStatus {
     /// Recorded now, in this row.
     Recorded(u64),
-    /// It had been recorded before, in this row, and nothing has changed since.
+    /// Recorded before, in this row, and unchanged since.
     Known(u64),
-    /// The week is not over: nothing was recorded.
+    /// Not recorded, because the week has not ended.
     Preview,
 }
 
-/// The digest of `week`, recorded unless it says what the last recorded one says. Of a week that is not over only a preview
-/// is made.
+/// Makes the digest of `week`. Records it, unless its figures equal the last revision. A week that has not ended gets a
+/// preview.
 ///
 /// # Errors
 /// [`OpsError`]; nothing is recorded then.
-pub async fn make(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, week: Week) -> Result<Made, OpsError> {
-    warehouse::agree(lake, engine).await?;
+pub async fn make(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, week: Week) -> Result<DigestResult, OpsError> {
+    warehouse::check_same_lake(lake, engine).await?;
     for _ in 0..MAX_ROUNDS {
         let now = lake.context.now();
         settle(lake).await?;
-        let recorded = Recorded::of(lake, week).await?;
+        let recorded = RecordedDigests::of(lake, week).await?;
         let audit = proof(lake, recorded.base.as_ref().map(|(_, digest)| digest)).await?;
         let figures = figures(lake, engine, week, &recorded).await?;
         let last = match recorded.last {
             Some((seq, last)) if last.figures == figures => {
-                return Ok(Made { digest: last, standing: Standing::Known(seq) });
+                return Ok(DigestResult { digest: last, status: DigestStatus::Known(seq) });
             }
             last => last.map(|(_, digest)| digest),
         };
         let freshness = freshness(lake, week).await?;
         let digest = compose(week, now, last.as_ref(), figures, audit, freshness);
         if now < week.end() {
-            return Ok(Made { digest, standing: Standing::Preview });
+            return Ok(DigestResult { digest, status: DigestStatus::Preview });
         }
         match ledger.submit(submission(&digest)?).await {
             Ok(answer) if !answer.known => {
                 settle(lake).await?;
-                return Ok(Made { digest, standing: Standing::Recorded(answer.receipt.seq) });
+                return Ok(DigestResult { digest, status: DigestStatus::Recorded(answer.receipt.seq) });
             }
-            // Somebody else found the same, or something else, at the same time: theirs is the digest.
+            // A concurrent run recorded a digest first. It is read in the next round.
             Ok(_) => {}
-            Err(error) if matches!(*error, LakeError::Outdated) => {}
+            Err(error) if matches!(*error, LakeError::Stale) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Err(LakeError::TooBusy { table: AUDIT_LOG.name.into(), attempts: MAX_ROUNDS }.into())
 }
 
-/// The last recorded digest of `week`, or where there is none a preview as of now. Records nothing.
+/// Reads the last revision of the digest of `week`, or makes a preview if there is none. Records nothing.
 ///
 /// # Errors
 /// [`OpsError`].
-pub async fn read(lake: &Lake, engine: Engine<'_>, week: Week) -> Result<Made, OpsError> {
-    warehouse::agree(lake, engine).await?;
+pub async fn read(lake: &Lake, engine: Engine<'_>, week: Week) -> Result<DigestResult, OpsError> {
+    warehouse::check_same_lake(lake, engine).await?;
     settle(lake).await?;
-    let recorded = Recorded::of(lake, week).await?;
+    let recorded = RecordedDigests::of(lake, week).await?;
     if let Some((seq, digest)) = recorded.last {
-        return Ok(Made { digest, standing: Standing::Known(seq) });
+        return Ok(DigestResult { digest, status: DigestStatus::Known(seq) });
     }
     let audit = proof(lake, recorded.base.as_ref().map(|(_, digest)| digest)).await?;
     let figures = figures(lake, engine, week, &recorded).await?;
     let freshness = freshness(lake, week).await?;
     let digest = compose(week, lake.context.now(), None, figures, audit, freshness);
-    Ok(Made { digest, standing: Standing::Preview })
+    Ok(DigestResult { digest, status: DigestStatus::Preview })
 }
 
 fn compose(
@@ -150,7 +150,7 @@ fn compose(
     }
 }
 
-/// The id follows from the week, the revision and the figures: whoever finds the same sends the same.
+/// Returns the request. Its id is derived from the week, the revision and the figures, so that concurrent runs send the same.
 fn submission(digest: &Digest) -> Result<Submission, OpsError> {
     let found = (&digest.week, digest.revision, &digest.figures);
     let text = canonical(&found).map_err(LakeError::from)?;
@@ -170,33 +170,33 @@ fn id(text: &str) -> Result<Id, LakeError> {
     Id::new(text).map_err(|why| LakeError::Corrupt(format!("{text:?} {why}")))
 }
 
-/// What was recorded before, with the rows of the audit log.
+/// The recorded digests that a new one refers to, each with its row of the audit log.
 #[derive(Debug)]
-struct Recorded {
+struct RecordedDigests {
     /// The last revision of this week.
     last: Option<(u64, Digest)>,
-    /// The latest digest, in any zone, of a week that was over when this one began.
+    /// The latest digest, in any time zone, of a week that ended before this one began.
     base: Option<(u64, Digest)>,
 }
 
-impl Recorded {
+impl RecordedDigests {
     async fn of(lake: &Lake, week: Week) -> Result<Self, OpsError> {
         #[derive(Deserialize)]
-        struct Found {
+        struct DigestRow {
             seq: u64,
             content: String,
         }
         let engine = Engine::Local(lake);
-        let one = async |sql: &str, parameters: &[(String, Value)]| -> Result<Option<(u64, Digest)>, OpsError> {
-            let found = engine.rows::<Found>(sql, parameters).await?.pop();
-            let read = |found: Found| -> Result<(u64, Digest), LakeError> {
+        let one = async |sql: &str, parameters: &[(String, ParameterValue)]| -> Result<Option<(u64, Digest)>, OpsError> {
+            let found = engine.rows::<DigestRow>(sql, parameters).await?.pop();
+            let read = |found: DigestRow| -> Result<(u64, Digest), LakeError> {
                 let damaged = |error| LakeError::Corrupt(format!("the digest in row {}: {error}", found.seq));
                 Ok((found.seq, serde_json::from_str(&found.content).map_err(damaged)?))
             };
             Ok(found.map(read).transpose()?)
         };
-        let name = Value::from(week.to_string().as_str());
-        let zone = Value::from(week.zone().name());
+        let name = ParameterValue::from(week.to_string().as_str());
+        let zone = ParameterValue::from(week.zone().name());
         let last = one(LAST, &[("week".into(), name), ("time_zone".into(), zone)]).await?;
         let base = one(BASE, &[("week_start".into(), week.start().into())]).await?;
         Ok(Self { last, base })
@@ -208,15 +208,15 @@ const LAST: &str = "SELECT seq, content FROM digests WHERE week = :week AND time
 const BASE: &str = "SELECT seq, content FROM digests WHERE week_end <= :week_start \
                     ORDER BY week_end DESC NULLS LAST, seq DESC NULLS LAST LIMIT 1";
 
-/// Verifies the audit log: all of it, or when it is long what came after the digest before.
+/// Verifies the audit log: all rows, or in a long log the rows after the previous digest.
 async fn proof(lake: &Lake, before: Option<&Digest>) -> Result<AuditProof, OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = table.newest().await?;
+    let log = table.newest_log().await?;
     let rows: u64 = log.files.values().filter_map(|file| file.parse_stats().num_records).sum();
     let trusted = before
         .filter(|before| rows > WHOLE_LOG_ROWS && before.audit.intact)
         .map_or_else(Head::genesis, |before| Head { seq: before.audit.head_seq, hash: before.audit.head_hash.clone() });
-    let found = verify::verify_after(lake, &trusted, Witness::Digest).await?;
+    let found = verify::verify_after(lake, &trusted, HeadSource::Digest).await?;
     Ok(AuditProof {
         head_seq: found.head.seq,
         head_hash: found.head.hash.clone(),
@@ -226,11 +226,11 @@ async fn proof(lake: &Lake, before: Option<&Digest>) -> Result<AuditProof, OpsEr
     })
 }
 
-async fn figures(lake: &Lake, engine: Engine<'_>, week: Week, recorded: &Recorded) -> Result<Figures, OpsError> {
+async fn figures(lake: &Lake, engine: Engine<'_>, week: Week, recorded: &RecordedDigests) -> Result<Figures, OpsError> {
     let known_from = known_from(lake).await?.unwrap_or(week.end());
     let parameters = WeekParameters { week, known_from };
     let base = match &recorded.base {
-        Some((_, digest)) => Some(OpenBase {
+        Some((_, digest)) => Some(EarlierOpenIncidents {
             open: digest.figures.open.clone(),
             until: digest.week.end,
             seq: last_recorded_before(lake, digest.week.end.plus(-MAX_AHEAD)).await?,
@@ -240,40 +240,40 @@ async fn figures(lake: &Lake, engine: Engine<'_>, week: Week, recorded: &Recorde
     Ok(weekly::figures(engine, &parameters, base.as_ref()).await?)
 }
 
-/// The last row of the ledger from before `at`.
+/// Returns the last row of the ledger before `at`.
 async fn last_recorded_before(lake: &Lake, at: Timestamp) -> Result<u64, OpsError> {
     #[derive(Deserialize)]
-    struct First {
+    struct FirstRow {
         seq: Option<u64>,
     }
-    let first: Vec<First> = Engine::Local(lake).rows(FIRST_SINCE, &[("at".into(), at.into())]).await?;
+    let first: Vec<FirstRow> = Engine::Local(lake).rows(FIRST_SINCE, &[("at".into(), at.into())]).await?;
     match first.into_iter().find_map(|first| first.seq) {
         Some(seq) => Ok(seq - 1),
-        None => Ok(ledger::head(&lake.table(AUDIT_LOG), &lake.table(AUDIT_LOG).newest().await?).await?.chain.seq),
+        None => Ok(ledger::head(&lake.table(AUDIT_LOG), &lake.table(AUDIT_LOG).newest_log().await?).await?.chain.seq),
     }
 }
 
 const FIRST_SINCE: &str = "SELECT min(seq) AS seq FROM audit_log WHERE recorded_at >= :at";
 
-/// The earliest report, from the statistics of the data files. `None` in a lake without incidents.
+/// Returns the time of the earliest report, from the statistics of the data files. `None` without incidents.
 ///
 /// # Errors
 /// The lake's.
 pub async fn known_from(lake: &Lake) -> Result<Option<Timestamp>, LakeError> {
-    let log = lake.table(IncidentState::TABLE).newest().await?;
+    let log = lake.table(IncidentState::TABLE).newest_log().await?;
     Ok(log.files.values().filter_map(|file| file.parse_stats().min_time("reported_at")).min())
 }
 
 async fn freshness(lake: &Lake, week: Week) -> Result<Freshness, OpsError> {
     #[derive(Deserialize)]
-    struct Latest {
+    struct LatestReport {
         at: Option<Timestamp>,
     }
-    let log = lake.table(AUDIT_LOG).newest().await?;
-    // Statistics are cut to milliseconds: close enough for "how fresh".
+    let log = lake.table(AUDIT_LOG).newest_log().await?;
+    // Statistics are truncated to milliseconds, which is exact enough for the freshness.
     let last_recorded_at = log.files.values().filter_map(|file| file.parse_stats().max_time("recorded_at")).max();
     let parameters = [("from".into(), week.earlier(4).start().into()), ("until".into(), week.end().into())];
-    let latest: Vec<Latest> = Engine::Local(lake).rows(LATEST, &parameters).await?;
+    let latest: Vec<LatestReport> = Engine::Local(lake).rows(LATEST, &parameters).await?;
     Ok(Freshness { last_recorded_at, last_reported_at: latest.into_iter().find_map(|latest| latest.at) })
 }
 

@@ -1,4 +1,4 @@
-//! Evaluating escalation triggers when nobody handed in anything new.
+//! Evaluates escalation triggers without a new report, and replays them with other rules.
 
 use futures::TryStreamExt;
 
@@ -10,22 +10,22 @@ use crate::{
     analytics::engine::Engine,
     domain::{
         entry::Entry,
-        escalation::replay::{Replay, Replayed},
+        escalation::replay::{EscalationReplay, ReplayResult},
         ids::{Id, IncidentId},
+        interface::Interface,
         policy::Policy,
         redact::Redactor,
         steps::EvaluateEscalations,
         time::Timestamp,
-        words::Interface,
     },
     lake::{Lake, LakeError, ledger},
     tables::catalog::AUDIT_LOG,
 };
 
-/// Evaluates the triggers of `incidents`, or of all that are not resolved, and the recurrence of every cause.
+/// Evaluates the triggers of `incidents` (all unresolved ones if empty) and the recurrence of every cause.
 ///
 /// # Errors
-/// [`OpsError`]; what was recorded until then stays.
+/// [`OpsError`]; evaluations that were recorded before the error stay recorded.
 pub async fn evaluate(
     lake: &Lake,
     incidents: &[IncidentId],
@@ -35,34 +35,34 @@ pub async fn evaluate(
     progress: impl Fn(u64, u64),
 ) -> Result<Consequences, OpsError> {
     #[derive(serde::Deserialize)]
-    struct Open {
+    struct OpenIncidentRow {
         incident_id: IncidentId,
     }
     existing_lake(lake).await?;
-    let wanted = if incidents.is_empty() {
-        let open: Vec<Open> = super::rows(lake, "SELECT incident_id FROM open_incidents ORDER BY seq").await?;
+    let incident_ids = if incidents.is_empty() {
+        let open: Vec<OpenIncidentRow> = super::rows(lake, "SELECT incident_id FROM open_incidents ORDER BY seq").await?;
         open.into_iter().map(|open| open.incident_id).collect()
     } else {
         incidents.to_vec()
     };
     let now = lake.context.now();
-    let submissions = wanted
+    let submissions = incident_ids
         .iter()
         .map(|incident_id| {
             let (incident_id, actor) = (*incident_id, actor.clone());
             let step = EvaluateEscalations { incident_id, actor, at: None, request_id: None };
             prepare_step(step, redactor, now, interface)
-                .map_err(|problems| LakeError::Corrupt(format!("an evaluation cannot be asked for: {problems:?}")))
+                .map_err(|problems| LakeError::Corrupt(format!("an evaluation cannot be requested: {problems:?}")))
         })
         .collect::<Result<Vec<_>, _>>()?;
     let (ledger, committer) = open_ledger(lake).await?;
-    let mut answers = Box::pin(record(&ledger, submissions));
+    let mut results = Box::pin(record(&ledger, submissions));
     let mut new = Vec::new();
-    while let Some(recorded) = answers.try_next().await? {
+    while let Some(recorded) = results.try_next().await? {
         new.push(recorded.receipt.seq);
-        progress(new.len() as u64, wanted.len() as u64);
+        progress(new.len() as u64, incident_ids.len() as u64);
     }
-    drop(answers);
+    drop(results);
     new.sort_unstable();
     settle(lake).await?;
     let recorded = projections_of(lake, &new).await?;
@@ -74,7 +74,7 @@ pub async fn evaluate(
     Ok(consequences)
 }
 
-/// What `rules` would have told people since a moment, against what was told. Records nothing.
+/// Compares the notifications that `rules` would have caused since a moment with the ones that were sent. Records nothing.
 ///
 /// # Errors
 /// The lake's.
@@ -83,11 +83,11 @@ pub async fn replay(
     rules: Policy,
     since: Timestamp,
     progress: impl Fn(u64, u64),
-) -> Result<Replayed, OpsError> {
+) -> Result<ReplayResult, OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = existing(lake, table.newest().await)?;
+    let log = existing(lake, table.newest_log().await)?;
     let head = ledger::head(&table, &log).await?.chain.seq;
-    let mut replay = Replay::new(rules, since);
+    let mut replay = EscalationReplay::new(rules, since);
     for after in (0..head).step_by(CHUNK) {
         for (seq, text) in ledger::entries(&table, &log, after, after + CHUNK as u64).await? {
             let entry = Entry::parse(&text).map_err(|error| LakeError::Corrupt(format!("entry {seq}: {error}")))?;

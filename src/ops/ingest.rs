@@ -1,13 +1,13 @@
-//! Taking what anybody dropped into an inbox: each document becomes a record, or is put aside with the reason.
+//! Ingests the files of an inbox: each document is recorded, or rejected with a reason.
 //!
-//! The order is what loses nothing: a document is recorded and that is acknowledged, then the reason is written where there is
-//! one, then the file is moved. Killed anywhere in between, the next ingest finds the file where it was, learns from the ledger what
-//! is known, and goes on. Two at once do the same work twice and record it once.
+//! The order of the steps loses no document: first its record is acknowledged, then the reason of a rejection is written, then the
+//! file is moved. If a run is killed in between, the next one finds the file again, and the ledger detects the duplicates.
+//! Concurrent runs repeat work, but record it once.
 //!
-//! - here: batch by batch, and what follows from what was recorded
-//! - [`reading`] makes requests of a file as its bytes come
+//! - here: processes the inbox in batches, and runs the consequences of what was recorded
+//! - [`file_reader`] splits a file into documents and prepares their requests
 
-mod reading;
+mod file_reader;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,216 +25,219 @@ use crate::{
     domain::{
         decide,
         entry::{RejectInput, Request, canonical},
+        escalation::status::AlertEvent,
         ids::Id,
-        inbox::{ACTOR, Ingested, Rejection, other_content, rejection_id},
+        inbox::{ACTOR, IngestResult, Rejection, other_content, rejection_id},
+        interface::Interface,
         problems::Problem,
         redact::{Redactions, Redactor},
         time::Timestamp,
-        words::{AlertEvent, Interface},
     },
-    inbox::{Entry, Found, Inbox, InboxError, Moved, Read, Seen, names::Folder},
+    inbox::{InboxFile, ListedItem, Inbox, InboxError, MoveResult, ReadResult, FileVersion, file_names::ResultFolder},
     lake::{
         Lake, LakeError,
-        ledger::{Ledger, Recorded, Submission},
+        ledger::{Ledger, SubmissionResult, Submission},
     },
 };
-use reading::{Prepared, Reading};
+use file_reader::{FileReader, PreparedDocument};
 
 /// Files between one projection and the next.
 const BATCH: usize = 2_000;
-/// Files that are opened, read and checked at once.
+/// Files that are read concurrently.
 const READ_AT_ONCE: usize = 32;
-/// Files that are moved at once.
+/// Files that are moved concurrently.
 const MOVED_AT_ONCE: usize = 32;
-/// KiB of documents in memory at once, before they are parsed.
-const BUDGET: usize = 24 << 10;
-/// Documents after which it is looked for what recurs, before the end, and
-const FOLLOWED_AFTER: u64 = 20_000;
-/// after so many times as long as the last look took: a look at a long history must not be most of the work.
-const LOOKS_APART: u32 = 5;
-/// How often the inbox is listed anew for what came meanwhile, or was left out of a list that changed.
-const MAX_PASSES: u32 = 8;
-/// Alerts that are kept to be told one by one; the rest is counted.
-const TOLD: usize = 20;
+/// Memory for documents before they are parsed, in KiB.
+const MEMORY_BUDGET_KIB: usize = 24 << 10;
+/// Documents after which recurrence is scanned before the end of the run, and
+const SCAN_AFTER_DOCUMENTS: u64 = 20_000;
+/// the pause after a scan, as a multiple of its duration: scans of a long history must not dominate the run.
+const SCAN_INTERVAL_FACTOR: u32 = 5;
+/// Maximum number of listings of the inbox. New files may arrive, and a listing may miss files while the inbox changes.
+const MAX_LISTINGS: u32 = 8;
+/// Alerts that are returned one by one; further ones are counted.
+const MAX_ALERTS: usize = 20;
 
-/// How long a file is given to be written.
+/// How long to wait for a file that may still be written.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// A file that changed within so long is left alone.
+pub struct IngestTiming {
+    /// A file that changed more recently is skipped.
     pub settle: TimeDelta,
-    /// One that ends in the middle of a document, too, within so long.
+    /// A file that ends within a document and changed more recently is skipped too.
     pub wait: TimeDelta,
 }
 
-/// What there is to say while it goes on.
+/// An event during a run.
 #[derive(Debug)]
-pub enum News<'a> {
-    Progress(&'a Ingested),
+pub enum IngestProgress<'a> {
+    Counts(&'a IngestResult),
     Rejected(&'a Rejection),
     Unreadable { source: &'a str, reason: &'a str },
 }
 
-/// Is told what there is to say.
-pub type Told<'a> = &'a (dyn Fn(News<'_>) + Sync);
+/// Receives the events of a run.
+pub type IngestObserver<'a> = &'a (dyn Fn(IngestProgress<'_>) + Sync);
 
-/// What came of it.
+/// The result of a run.
 #[derive(Debug, Default)]
-pub struct Outcome {
-    pub ingested: Ingested,
-    /// The first alerts that people are to be told of, and every change of a recurring issue.
+pub struct IngestSummary {
+    pub ingested: IngestResult,
+    /// The first alerts that fired, and every change of a recurring issue.
     pub consequences: Consequences,
+    /// The number of further alerts that fired.
     pub more_alerts: u64,
 }
 
-/// Takes everything that is in the inbox.
+/// Ingests all files of the inbox.
 ///
 /// # Errors
-/// [`OpsError`]: what was recorded until then stays, and another ingest goes on from there.
+/// [`OpsError`]. Documents that were recorded before the error stay recorded; the next run continues from there.
 pub async fn ingest(
     lake: &Lake,
     ledger: &Ledger,
     inbox: &Inbox,
-    patience: Patience,
+    timing: IngestTiming,
     redactor: &Redactor,
-    told: Told<'_>,
-) -> Result<Outcome, OpsError> {
+    observer: IngestObserver<'_>,
+) -> Result<IngestSummary, OpsError> {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let display = redactor.text(&inbox.display()).into_owned();
     let results = |folder| redactor.text(&inbox.display_of(folder)).into_owned();
-    let (done_in, rejected_in) = (results(Folder::Done), results(Folder::Rejected));
-    let run = Run {
+    let (done_in, rejected_in) = (results(ResultFolder::Done), results(ResultFolder::Rejected));
+    let run = IngestRun {
         lake,
         ledger,
         inbox,
-        patience,
+        timing,
         redactor,
-        told,
-        counted: Mutex::new(Ingested { inbox: display.clone(), done_in, rejected_in, ..Ingested::default() }),
+        observer,
+        counted: Mutex::new(IngestResult { inbox: display.clone(), done_in, rejected_in, ..IngestResult::default() }),
         display,
-        memory: Arc::new(Semaphore::new(BUDGET)),
+        memory: Arc::new(Semaphore::new(MEMORY_BUDGET_KIB)),
         cores: Arc::new(Semaphore::new(cores)),
     };
-    let mut outcome = Outcome::default();
-    let mut causes = Causes::default();
+    let mut outcome = IngestSummary::default();
+    let mut causes = RecordedCauses::default();
     let mut left = BTreeSet::new();
     let mut waited = false;
-    let mut young = 0;
-    for _ in 0..MAX_PASSES {
-        let pass = run.pass(&mut outcome, &mut causes, &mut left).await?;
-        young = pass.young;
-        if young > 0 && !waited {
-            // Long enough for what was young to be settled, if nobody goes on writing.
-            tokio::time::sleep(run.patience.settle.to_std().unwrap_or(Duration::ZERO)).await;
+    let mut settling = 0;
+    for _ in 0..MAX_LISTINGS {
+        let listed = run.ingest_listing(&mut outcome, &mut causes, &mut left).await?;
+        settling = listed.settling;
+        if settling > 0 && !waited {
+            // Long enough for recently changed files to settle, unless they are still being written.
+            tokio::time::sleep(run.timing.settle.to_std().unwrap_or(Duration::ZERO)).await;
             waited = true;
-        } else if pass.taken == 0 {
+        } else if listed.moved == 0 {
             break;
         }
     }
-    run.count(|counted| counted.waiting += young);
-    run.follow(&mut outcome, &mut causes).await?;
+    run.count(|counted| counted.waiting += settling);
+    run.scan_recurrence(&mut outcome, &mut causes).await?;
     outcome.ingested = run.counted.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(outcome)
 }
 
-/// What all of it shares.
-struct Run<'a> {
+/// The shared state of a run.
+struct IngestRun<'a> {
     lake: &'a Lake,
     ledger: &'a Ledger,
     inbox: &'a Inbox,
-    patience: Patience,
+    timing: IngestTiming,
     redactor: &'a Redactor,
-    told: Told<'a>,
-    counted: Mutex<Ingested>,
+    observer: IngestObserver<'a>,
+    counted: Mutex<IngestResult>,
     display: String,
-    /// Of documents that are held, in KiB.
+    /// Memory for documents, in KiB.
     memory: Arc<Semaphore>,
-    /// Checking a document is work for one of these.
+    /// Limits the number of documents that are checked in parallel.
     cores: Arc<Semaphore>,
 }
 
-/// What one list of the inbox led to.
+/// The result of one listing of the inbox.
 #[derive(Debug, Default)]
-struct Pass {
-    taken: u64,
-    /// Files that were left alone because they had just changed.
-    young: u64,
+struct ListingResult {
+    moved: u64,
+    /// Files that were skipped because they had just changed.
+    settling: u64,
 }
 
-/// Causes of what was recorded, each with the earliest moment at which it was found.
+/// The causes in the recorded documents, each with the earliest time at which it was found.
 #[derive(Debug, Default)]
-struct Causes {
+struct RecordedCauses {
     found: BTreeMap<String, Timestamp>,
     documents: u64,
-    /// When the last look for what recurs ended, and how long it took.
-    looked: Option<(Instant, Duration)>,
+    /// The end and the duration of the last recurrence scan.
+    last_scan: Option<(Instant, Duration)>,
 }
 
-/// A file, and what is still to be done about it.
-struct Took {
-    entry: Entry,
-    fate: Fate,
+/// A file whose documents were submitted, and what to do with it.
+struct ProcessedFile {
+    entry: InboxFile,
+    disposition: FileDisposition,
     /// Rows of the ledger that are new.
     new: Vec<u64>,
-    causes: Causes,
+    causes: RecordedCauses,
 }
 
-enum Fate {
-    /// To be moved; a single document that was rejected has its reason.
-    Take {
-        seen: Seen,
+enum FileDisposition {
+    /// All documents are recorded: the file is to be moved. `reason`: why its only document was rejected.
+    Complete {
+        seen: FileVersion,
         hash: String,
         reason: Option<String>,
     },
-    /// It had just changed.
-    Young,
-    /// It seems to be cut short, and is not old.
-    Waits,
+    /// It changed too recently: a writer may still be writing it.
+    Settling,
+    /// It ends within a document and changed recently: the rest may follow.
+    Incomplete,
+    /// It was removed or replaced.
     Gone,
     Unreadable(String),
 }
 
-/// What became of a document.
-enum Document {
+/// The result of submitting a document.
+enum DocumentResult {
     Recorded {
         seq: u64,
         known: bool,
         cause: Option<(String, Timestamp)>,
     },
     Rejected(Rejection),
-    /// It may go on.
-    Waits,
+    /// It is cut short, and the rest may follow.
+    Incomplete,
 }
 
-impl Run<'_> {
-    fn count(&self, change: impl FnOnce(&mut Ingested)) {
+impl IngestRun<'_> {
+    fn count(&self, change: impl FnOnce(&mut IngestResult)) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut counted);
-        (self.told)(News::Progress(&counted));
+        (self.observer)(IngestProgress::Counts(&counted));
     }
 
-    /// Everything that a list of the inbox names, batch by batch, but what was `left` before.
-    async fn pass(
+    /// Ingests the files of one listing of the inbox in batches, without the ones that were `left` before.
+    async fn ingest_listing(
         &self,
-        outcome: &mut Outcome,
-        causes: &mut Causes,
+        outcome: &mut IngestSummary,
+        causes: &mut RecordedCauses,
         left: &mut BTreeSet<String>,
-    ) -> Result<Pass, OpsError> {
-        let mut pass = Pass::default();
+    ) -> Result<ListingResult, OpsError> {
+        let mut listed = ListingResult::default();
         let mut listing = self.inbox.list().await?;
         loop {
             let found = listing.next(BATCH).await?;
             if found.is_empty() {
-                return Ok(pass);
+                return Ok(listed);
             }
             let mut entries = Vec::new();
             for found in found {
                 match found {
-                    Found::Entry(entry) if left.contains(&entry.name) => {}
-                    Found::Entry(entry) => entries.push(entry),
-                    Found::Unreadable { name, reason } => self.cannot_read(left, name, &reason),
+                    ListedItem::File(entry) if left.contains(&entry.name) => {}
+                    ListedItem::File(entry) => entries.push(entry),
+                    ListedItem::Unreadable { name, reason } => self.report_unreadable(left, name, &reason),
                 }
             }
-            let mut took: Vec<Took> = stream::iter(entries)
+            let mut files: Vec<ProcessedFile> = stream::iter(entries)
                 .map(|entry| self.open(entry))
                 .buffer_unordered(READ_AT_ONCE)
                 .map(|opened| async move { self.record(opened?).await })
@@ -242,47 +245,47 @@ impl Run<'_> {
                 .try_collect()
                 .await?;
             settle(self.lake).await?;
-            let new: Vec<u64> = took.iter().flat_map(|took| took.new.iter().copied()).collect();
-            self.alerts(outcome, &new).await?;
-            for took in &mut took {
-                causes.merge(std::mem::take(&mut took.causes));
+            let new: Vec<u64> = files.iter().flat_map(|file| file.new.iter().copied()).collect();
+            self.collect_alerts(outcome, &new).await?;
+            for file in &mut files {
+                causes.merge(std::mem::take(&mut file.causes));
             }
-            if causes.look_is_due() {
-                self.follow(outcome, causes).await?;
+            if causes.scan_is_due() {
+                self.scan_recurrence(outcome, causes).await?;
             }
             let mut moves =
-                std::pin::pin!(stream::iter(took).map(|took| self.take(took)).buffer_unordered(MOVED_AT_ONCE));
+                std::pin::pin!(stream::iter(files).map(|file| self.move_file(file)).buffer_unordered(MOVED_AT_ONCE));
             while let Some(moved) = moves.next().await {
                 match moved? {
-                    Ending::Taken => {
-                        pass.taken += 1;
+                    MoveOutcome::Moved => {
+                        listed.moved += 1;
                         self.count(|counted| counted.taken += 1);
                     }
-                    Ending::Young => pass.young += 1,
-                    Ending::Waits(name) => {
+                    MoveOutcome::Settling => listed.settling += 1,
+                    MoveOutcome::Incomplete(name) => {
                         left.insert(name);
                         self.count(|counted| counted.waiting += 1);
                     }
-                    Ending::Unreadable(name, reason) => self.cannot_read(left, name, &reason),
-                    Ending::NotOurs => {}
+                    MoveOutcome::Unreadable(name, reason) => self.report_unreadable(left, name, &reason),
+                    MoveOutcome::Superseded => {}
                 }
             }
         }
     }
 
-    fn cannot_read(&self, left: &mut BTreeSet<String>, name: String, reason: &str) {
+    fn report_unreadable(&self, left: &mut BTreeSet<String>, name: String, reason: &str) {
         if !left.contains(&name) {
-            (self.told)(News::Unreadable { source: &self.source(&name), reason });
+            (self.observer)(IngestProgress::Unreadable { source: &self.source(&name), reason });
             self.count(|counted| counted.unreadable += 1);
             left.insert(name);
         }
     }
 
-    /// What people are to be told of rows that were just projected.
-    async fn alerts(&self, outcome: &mut Outcome, new: &[u64]) -> Result<(), OpsError> {
+    /// Collects the alerts that fired in rows that were just projected.
+    async fn collect_alerts(&self, outcome: &mut IngestSummary, new: &[u64]) -> Result<(), OpsError> {
         let recorded = projections_of(self.lake, new).await?;
         for event in recorded.escalation_events.into_iter().filter(|event| event.event == AlertEvent::Fired) {
-            if outcome.consequences.alerts.len() < TOLD {
+            if outcome.consequences.alerts.len() < MAX_ALERTS {
                 outcome.consequences.alerts.push(event);
             } else {
                 outcome.more_alerts += 1;
@@ -291,121 +294,121 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Looks for what recurs.
-    async fn follow(&self, outcome: &mut Outcome, causes: &mut Causes) -> Result<(), OpsError> {
-        let begun = Instant::now();
+    /// Scans the recurrence of the causes recorded so far.
+    async fn scan_recurrence(&self, outcome: &mut IngestSummary, causes: &mut RecordedCauses) -> Result<(), OpsError> {
+        let started = Instant::now();
         let found = std::mem::take(&mut causes.found);
         let earliest = found.values().min().copied();
         let fingerprints: Vec<String> = found.into_keys().collect();
         if !fingerprints.is_empty() {
-            let followed = recurrence::follow(self.lake, self.ledger, &fingerprints, earliest).await?;
+            let followed = recurrence::scan_causes(self.lake, self.ledger, &fingerprints, earliest).await?;
             outcome.consequences.alerts.extend(followed.alerts);
             outcome.consequences.recurring.extend(followed.recurring);
         }
         causes.documents = 0;
-        causes.looked = Some((Instant::now(), begun.elapsed()));
+        causes.last_scan = Some((Instant::now(), started.elapsed()));
         Ok(())
     }
 
-    /// Where a file is, as it may be told.
+    /// Returns the path of a file, redacted.
     fn source(&self, name: &str) -> String {
         format!("{}/{}", self.display, self.redactor.text(name))
     }
 
-    fn is_younger(&self, seen: &Seen, than: TimeDelta) -> bool {
+    fn is_younger(&self, seen: &FileVersion, than: TimeDelta) -> bool {
         let age = self.lake.context.now().micros() - seen.modified.micros();
-        // Clocks differ: a file can come from the future.
+        // Clocks differ: the time of a file may be in the future.
         self.inbox.shows_unfinished() && age.abs() < than.num_microseconds().unwrap_or(i64::MAX)
     }
 
-    /// The beginning of a file, checked.
-    async fn open(&self, entry: Entry) -> Result<(Entry, Result<(Reading, Vec<Prepared>), Fate>), OpsError> {
+    /// Opens a file and prepares the documents at its beginning.
+    async fn open(&self, entry: InboxFile) -> Result<(InboxFile, Result<(FileReader, Vec<PreparedDocument>), FileDisposition>), OpsError> {
         let opened = match self.inbox.read(&entry).await? {
-            Read::Opened(opened) if self.is_younger(&opened.seen, self.patience.settle) => Err(Fate::Young),
-            Read::Opened(opened) => Ok(opened),
-            Read::Gone => Err(Fate::Gone),
-            Read::Unreadable(reason) => Err(Fate::Unreadable(reason)),
+            ReadResult::Opened(opened) if self.is_younger(&opened.seen, self.timing.settle) => Err(FileDisposition::Settling),
+            ReadResult::Opened(opened) => Ok(opened),
+            ReadResult::Gone => Err(FileDisposition::Gone),
+            ReadResult::Unreadable(reason) => Err(FileDisposition::Unreadable(reason)),
         };
         let opened = match opened {
             Ok(opened) => opened,
-            Err(fate) => return Ok((entry, Err(fate))),
+            Err(disposition) => return Ok((entry, Err(disposition))),
         };
         let now = self.lake.context.now();
         let (memory, cores) = (Arc::clone(&self.memory), Arc::clone(&self.cores));
-        let mut reading = Reading::new(&entry.name, opened, self.redactor.clone(), now, memory, cores).await;
-        let first = reading.next().await;
-        Ok((entry, or_unreadable(first)?.map(|first| (reading, first))))
+        let mut reader = FileReader::new(&entry.name, opened, self.redactor.clone(), now, memory, cores).await;
+        let first = reader.next().await;
+        Ok((entry, or_skipped(first)?.map(|first| (reader, first))))
     }
 
-    /// Records what is in a file, to its end.
-    async fn record(&self, (entry, opened): (Entry, Result<(Reading, Vec<Prepared>), Fate>)) -> Result<Took, OpsError> {
-        let mut took = Took { entry, fate: Fate::Gone, new: Vec::new(), causes: Causes::default() };
-        let (mut reading, mut prepared) = match opened {
+    /// Submits all documents of a file.
+    async fn record(&self, (entry, opened): (InboxFile, Result<(FileReader, Vec<PreparedDocument>), FileDisposition>)) -> Result<ProcessedFile, OpsError> {
+        let mut file = ProcessedFile { entry, disposition: FileDisposition::Gone, new: Vec::new(), causes: RecordedCauses::default() };
+        let (mut reader, mut prepared) = match opened {
             Ok(opened) => opened,
-            Err(fate) => return Ok(Took { fate, ..took }),
+            Err(disposition) => return Ok(ProcessedFile { disposition, ..file }),
         };
-        let may_go_on = self.is_younger(reading.seen(), self.patience.wait);
-        let mut waits = false;
+        let may_go_on = self.is_younger(reader.seen(), self.timing.wait);
+        let mut is_incomplete = false;
         let mut reason = None;
         loop {
-            let submitted = stream::iter(prepared).map(|document| self.settle_one(&took.entry, document, may_go_on));
+            let submitted = stream::iter(prepared).map(|document| self.record_document(&file.entry, document, may_go_on));
             let mut submitted = submitted.buffered(IN_FLIGHT).boxed();
             while let Some(document) = submitted.next().await {
                 match document? {
-                    Document::Recorded { seq, known, cause } => {
-                        took.causes.add(cause);
-                        took.new.extend((!known).then_some(seq));
+                    DocumentResult::Recorded { seq, known, cause } => {
+                        file.causes.add(cause);
+                        file.new.extend((!known).then_some(seq));
                     }
-                    Document::Rejected(only) if only.line.is_none() => {
+                    DocumentResult::Rejected(only) if only.line.is_none() => {
                         reason = Some(only.text().map_err(LakeError::from)?);
                     }
-                    Document::Rejected(_) => {}
-                    Document::Waits => waits = true,
+                    DocumentResult::Rejected(_) => {}
+                    DocumentResult::Incomplete => is_incomplete = true,
                 }
             }
             drop(submitted);
-            if reading.is_over() {
+            if reader.is_over() {
                 break;
             }
-            prepared = match or_unreadable(reading.next().await)? {
+            prepared = match or_skipped(reader.next().await)? {
                 Ok(more) => more,
-                Err(fate) => return Ok(Took { fate, ..took }),
+                Err(disposition) => return Ok(ProcessedFile { disposition, ..file }),
             };
         }
-        let (seen, hash) = reading.end();
-        took.fate = if waits { Fate::Waits } else { Fate::Take { seen, hash, reason } };
-        Ok(took)
+        let (seen, hash) = reader.end();
+        file.disposition = if is_incomplete { FileDisposition::Incomplete } else { FileDisposition::Complete { seen, hash, reason } };
+        Ok(file)
     }
 
-    /// One document, recorded or rejected.
-    async fn settle_one(&self, entry: &Entry, document: Prepared, may_go_on: bool) -> Result<Document, OpsError> {
-        let Prepared { line, bytes, hash, is_cut_short, outcome } = document;
+    /// Records or rejects one document.
+    async fn record_document(&self, entry: &InboxFile, document: PreparedDocument, may_go_on: bool) -> Result<DocumentResult, OpsError> {
+        let PreparedDocument { line, bytes, hash, is_cut_short, outcome } = document;
         let problems = match outcome {
             Ok(submission) => {
                 let cause = cause(&submission.request);
                 match self.ledger.submit(submission).await? {
-                    Recorded { receipt, known: true, same_content: false } => vec![other_content(receipt.seq)],
-                    Recorded { receipt, known, .. } => {
+                    SubmissionResult { receipt, known: true, same_content: false } => vec![other_content(receipt.seq)],
+                    SubmissionResult { receipt, known, .. } => {
                         self.count(|counted| *(if known { &mut counted.known } else { &mut counted.recorded }) += 1);
-                        return Ok(Document::Recorded { seq: receipt.seq, known, cause });
+                        return Ok(DocumentResult::Recorded { seq: receipt.seq, known, cause });
                     }
                 }
             }
-            Err(_) if is_cut_short && may_go_on => return Ok(Document::Waits),
+            Err(_) if is_cut_short && may_go_on => return Ok(DocumentResult::Incomplete),
             Err(problems) => problems,
         };
         let rejection = self.reject(self.source(&entry.name), line, hash, problems).await?;
         if let Some(line) = line {
             let reason = rejection.text().map_err(LakeError::from)?;
             let bytes = bytes.map(Bytes::from);
-            self.inbox.put_aside(entry, line, &rejection.input_hash, bytes, reason).await?;
+            self.inbox.reject_line(entry, line, &rejection.input_hash, bytes, reason).await?;
         }
-        (self.told)(News::Rejected(&rejection));
+        (self.observer)(IngestProgress::Rejected(&rejection));
         self.count(|counted| counted.rejected += 1);
-        Ok(Document::Rejected(rejection))
+        Ok(DocumentResult::Rejected(rejection))
     }
 
-    /// Records that an input was rejected, and why.
+    /// Records the rejection of a document.
     async fn reject(
         &self,
         source: String,
@@ -434,37 +437,37 @@ impl Run<'_> {
         Ok(Rejection { source, line, problems, input_hash, audit_seq: receipt.seq, recorded_at: receipt.recorded_at })
     }
 
-    /// Moves a file of which everything is recorded.
-    async fn take(&self, took: Took) -> Result<Ending, OpsError> {
-        let (seen, hash, reason) = match took.fate {
-            Fate::Take { seen, hash, reason } => (seen, hash, reason),
-            Fate::Young => return Ok(Ending::Young),
-            Fate::Waits => return Ok(Ending::Waits(took.entry.name)),
-            Fate::Unreadable(reason) => return Ok(Ending::Unreadable(took.entry.name, reason)),
-            Fate::Gone => return Ok(Ending::NotOurs),
+    /// Moves a file whose documents are all recorded.
+    async fn move_file(&self, file: ProcessedFile) -> Result<MoveOutcome, OpsError> {
+        let (seen, hash, reason) = match file.disposition {
+            FileDisposition::Complete { seen, hash, reason } => (seen, hash, reason),
+            FileDisposition::Settling => return Ok(MoveOutcome::Settling),
+            FileDisposition::Incomplete => return Ok(MoveOutcome::Incomplete(file.entry.name)),
+            FileDisposition::Unreadable(reason) => return Ok(MoveOutcome::Unreadable(file.entry.name, reason)),
+            FileDisposition::Gone => return Ok(MoveOutcome::Superseded),
         };
-        let into = if reason.is_some() { Folder::Rejected } else { Folder::Done };
-        Ok(match self.inbox.take(&took.entry, &seen, &hash, into, reason).await? {
-            Moved::Moved => Ending::Taken,
-            Moved::Gone | Moved::Changed => Ending::NotOurs,
+        let into = if reason.is_some() { ResultFolder::Rejected } else { ResultFolder::Done };
+        Ok(match self.inbox.move_file(&file.entry, &seen, &hash, into, reason).await? {
+            MoveResult::Moved => MoveOutcome::Moved,
+            MoveResult::Gone | MoveResult::Changed => MoveOutcome::Superseded,
         })
     }
 }
 
-/// Where a file ended up.
-enum Ending {
-    Taken,
-    Young,
-    Waits(String),
+/// The result of moving a file.
+enum MoveOutcome {
+    Moved,
+    Settling,
+    Incomplete(String),
     Unreadable(String, String),
-    /// Somebody else moved it, or put another in its place.
-    NotOurs,
+    /// A concurrent run moved it, or a writer replaced it.
+    Superseded,
 }
 
-impl Causes {
-    fn look_is_due(&self) -> bool {
-        let is_over = |(ended, took): (Instant, Duration)| ended.elapsed() >= took * LOOKS_APART;
-        self.documents >= FOLLOWED_AFTER && self.looked.is_none_or(is_over)
+impl RecordedCauses {
+    fn scan_is_due(&self) -> bool {
+        let pause_elapsed = |(ended, took): (Instant, Duration)| ended.elapsed() >= took * SCAN_INTERVAL_FACTOR;
+        self.documents >= SCAN_AFTER_DOCUMENTS && self.last_scan.is_none_or(pause_elapsed)
     }
 
     fn add(&mut self, cause: Option<(String, Timestamp)>) {
@@ -482,27 +485,27 @@ impl Causes {
     }
 }
 
-/// The cause that a report names, and when it was found, as the ledger decides it.
+/// Returns the fingerprint of the cause in a report and when it was found, as the ledger decides it.
 fn cause(request: &Request) -> Option<(String, Timestamp)> {
     let Request::RecordReport(report) = request else { return None };
     let cause = decide::finding(report.rca.as_ref()?).cause?;
     Some((cause.fingerprint, report.incident.reported_at))
 }
 
-/// What concerns one file only leaves the others alone.
-fn or_unreadable<T>(outcome: Result<T, InboxError>) -> Result<Result<T, Fate>, OpsError> {
+/// Turns an error that concerns only one file into its disposition.
+fn or_skipped<T>(outcome: Result<T, InboxError>) -> Result<Result<T, FileDisposition>, OpsError> {
     match outcome {
         Ok(value) => Ok(Ok(value)),
-        Err(InboxError::File { source, .. }) => Ok(Err(Fate::Unreadable(source.to_string()))),
+        Err(InboxError::File { source, .. }) => Ok(Err(FileDisposition::Unreadable(source.to_string()))),
         // The object was replaced or removed while it was read.
         Err(InboxError::Store(object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. })) => {
-            Ok(Err(Fate::Gone))
+            Ok(Err(FileDisposition::Gone))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// What is wrong may quote what is wrong.
+/// Redacts a problem, because its message may quote the document.
 fn redacted(problem: Problem, redactor: &Redactor) -> Problem {
     let text = |text: String| redactor.text(&text).into_owned();
     Problem { pointer: text(problem.pointer), message: text(problem.message), hint: problem.hint.map(text) }

@@ -1,5 +1,4 @@
-//! Questions about what is recorded. One struct per question, which is its command line, its JSON and its JSON Schema at
-//! once.
+//! Reads incidents, alerts, recurring issues and runbooks. Each request is one struct: its command line, JSON and JSON Schema.
 
 use clap::Args;
 use schemars::JsonSchema;
@@ -7,15 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{OpsError, existing_lake, incident};
 use crate::{
-    analytics::engine::{Engine, Parameters, Value},
+    analytics::engine::{Engine, Parameters, ParameterValue},
     domain::{
+        escalation::{status::AlertStatus, trigger::Trigger},
         ids::IncidentId,
-        words::{AlertStatus, IncidentType, Status, Trigger},
+        incident::classification::{IncidentType, Status},
     },
     lake::Lake,
     render::{
         listing::IncidentLine,
-        runbook::{self, Runbook, Sources, Tool},
+        runbook::{self, Runbook, RunbookRows, RunbookTool},
     },
     tables::{
         project::Projections,
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// Rows of a list, unless told otherwise.
+/// The default number of rows of a list.
 const LIMIT: u64 = 50;
 
 fn limit() -> u64 {
@@ -34,14 +34,14 @@ fn limit() -> u64 {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(deny_unknown_fields)]
 pub struct SearchIncidents {
-    /// Only those of this status
+    /// Only incidents of this status
     #[arg(long)]
     pub status: Option<Status>,
-    /// Only those of this type
+    /// Only incidents of this type
     #[arg(long = "type")]
     #[serde(rename = "type")]
     pub incident_type: Option<IncidentType>,
-    /// Only those with this text, in upper or lower case, in the title, the root cause, or the name or id of what is affected
+    /// Only incidents with this text (any case) in the title, the root cause, or the name or id of a resource
     #[arg(long)]
     pub text: Option<String>,
     /// At most this many
@@ -50,17 +50,17 @@ pub struct SearchIncidents {
     pub limit: u64,
 }
 
-/// List alerts as they stand, the newest first.
+/// List alerts in their current state, the newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(deny_unknown_fields)]
 pub struct ListEscalations {
-    /// Only those of this status; open, acknowledged and suppressed ones unless given
+    /// Only alerts of this status; default: open, acknowledged and suppressed ones
     #[arg(long)]
     pub status: Option<AlertStatus>,
-    /// Only those of this trigger
+    /// Only alerts of this trigger
     #[arg(long)]
     pub trigger: Option<Trigger>,
-    /// Resolved ones too
+    /// Include resolved alerts
     #[arg(long, conflicts_with = "status")]
     #[serde(default)]
     pub all: bool,
@@ -74,7 +74,7 @@ pub struct ListEscalations {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(deny_unknown_fields)]
 pub struct ListRecurring {
-    /// Closed ones too
+    /// Include closed issues
     #[arg(long)]
     #[serde(default)]
     pub all: bool,
@@ -94,23 +94,25 @@ pub struct GetRunbook {
     /// An earlier version; without it, the latest
     #[arg(long, value_name = "N")]
     pub version: Option<u32>,
-    /// With which program the blocks reach the workspace
+    /// Program that the blocks use to call the workspace
     #[arg(long, value_name = "TOOL", default_value = "cli")]
     #[serde(default)]
-    pub with: Tool,
+    pub with: RunbookTool,
 }
 
+/// Finds incidents, the newest report first.
+///
 /// # Errors
 /// [`LakeError::NoLake`](crate::lake::LakeError::NoLake) inside, or the query's.
-pub async fn incidents(lake: &Lake, ask: &SearchIncidents) -> Result<Vec<IncidentLine>, OpsError> {
+pub async fn incidents(lake: &Lake, request: &SearchIncidents) -> Result<Vec<IncidentLine>, OpsError> {
     existing_lake(lake).await?;
-    // Only our own words and a number stand in this text.
-    let status = ask.status.map_or_else(String::new, |status| format!(" AND status = '{status}'"));
-    let kind = ask.incident_type.map_or_else(String::new, |kind| format!(" AND incident_type = '{kind}'"));
+    // Safe to format: only values of our own enums and a number.
+    let status = request.status.map_or_else(String::new, |status| format!(" AND status = '{status}'"));
+    let kind = request.incident_type.map_or_else(String::new, |kind| format!(" AND incident_type = '{kind}'"));
     let mut parameters = Parameters::new();
     let mut text = String::new();
-    if let Some(wanted) = &ask.text {
-        parameters.push(("wanted".into(), Value::Text(wanted.to_lowercase())));
+    if let Some(wanted) = &request.text {
+        parameters.push(("wanted".into(), ParameterValue::Text(wanted.to_lowercase())));
         let columns = ["title", "root_cause", "resource_name", "resource_id"];
         let found = columns.map(|column| format!("strpos(lower(coalesce({column}, '')), :wanted) > 0"));
         text = format!(" AND ({})", found.join(" OR "));
@@ -118,29 +120,29 @@ pub async fn incidents(lake: &Lake, ask: &SearchIncidents) -> Result<Vec<Inciden
     let sql = format!(
         "SELECT incident_id, reported_at, incident_type, status, title, resource_name, confidence, time_to_resolve_s \
          FROM incidents WHERE true{status}{kind}{text} ORDER BY reported_at DESC NULLS LAST, seq DESC NULLS LAST LIMIT {}",
-        ask.limit
+        request.limit
     );
     Ok(Engine::Local(lake).rows(&sql, &parameters).await?)
 }
 
-/// Alerts: the latest event of each, the newest first.
+/// Lists alerts: the latest event of each, the newest first.
 ///
 /// # Errors
 /// As [`incidents`].
-pub async fn alerts(lake: &Lake, ask: &ListEscalations) -> Result<Vec<EscalationEvent>, OpsError> {
-    super::rows(lake, &format!("SELECT * {}", latest(ask))).await
+pub async fn alerts(lake: &Lake, request: &ListEscalations) -> Result<Vec<EscalationEvent>, OpsError> {
+    super::rows(lake, &format!("SELECT * {}", latest(request))).await
 }
 
-/// All events of the alerts that [`alerts`] finds: since when one stands as it does takes them.
+/// Returns all events of the alerts that [`alerts`] returns, to show since when each has its status.
 ///
 /// # Errors
 /// As [`incidents`].
-pub async fn events_of_alerts(lake: &Lake, ask: &ListEscalations) -> Result<Vec<EscalationEvent>, OpsError> {
-    let keys = format!("SELECT dedup_key {}", latest(ask));
+pub async fn events_of_alerts(lake: &Lake, request: &ListEscalations) -> Result<Vec<EscalationEvent>, OpsError> {
+    let keys = format!("SELECT dedup_key {}", latest(request));
     super::rows(lake, &format!("SELECT * FROM escalation_events WHERE dedup_key IN ({keys})")).await
 }
 
-/// What people were told of an alert, and what came of it, in the order in which it happened.
+/// Returns the deliveries of an alert's notifications, in order.
 ///
 /// # Errors
 /// As [`incidents`].
@@ -149,53 +151,55 @@ pub async fn deliveries(lake: &Lake, dedup_key: &str) -> Result<Vec<Delivery>, O
     Ok(Engine::Local(lake).rows(DELIVERIES, &parameters).await?)
 }
 
-/// What was told later stands in lanes of its own, and so does that nobody could be told.
+/// Delayed notifications of an alert and failure notifications about it have their own streams.
 const DELIVERIES: &str = "SELECT * FROM deliveries WHERE lane = :dedup_key OR lane LIKE concat(:dedup_key, '/after-%') \
                           OR lane LIKE concat('undelivered/%/', :dedup_key) ORDER BY seq, ordinal";
 
-fn latest(ask: &ListEscalations) -> String {
-    // Only our own words and a number stand in this text.
-    let status = match ask.status {
+fn latest(request: &ListEscalations) -> String {
+    // Safe to format: only values of our own enums and a number.
+    let status = match request.status {
         Some(status) => format!("status = '{status}'"),
-        None if ask.all => "true".into(),
+        None if request.all => "true".into(),
         None => format!("status <> '{}'", AlertStatus::Resolved),
     };
-    let trigger = ask.trigger.map_or_else(String::new, |trigger| format!(" AND trigger = '{trigger}'"));
+    let trigger = request.trigger.map_or_else(String::new, |trigger| format!(" AND trigger = '{trigger}'"));
     format!(
         "FROM escalations WHERE {status}{trigger} ORDER BY occurred_at DESC NULLS LAST, seq DESC NULLS LAST, \
          ordinal DESC NULLS LAST LIMIT {}",
-        ask.limit
+        request.limit
     )
 }
 
-/// Recurring issues: the latest event of each episode, the latest occurrence first.
+/// Lists recurring issues: the latest event of each episode, the latest occurrence first.
 ///
 /// # Errors
 /// As [`incidents`].
-pub async fn recurring(lake: &Lake, ask: &ListRecurring) -> Result<Vec<RecurrenceEvent>, OpsError> {
-    let open = if ask.all { "" } else { "WHERE event <> 'closed' " };
+pub async fn recurring(lake: &Lake, request: &ListRecurring) -> Result<Vec<RecurrenceEvent>, OpsError> {
+    let open = if request.all { "" } else { "WHERE event <> 'closed' " };
     let sql = format!(
         "SELECT * FROM recurring_issues {open}ORDER BY last_at DESC NULLS LAST, seq DESC NULLS LAST LIMIT {}",
-        ask.limit
+        request.limit
     );
     super::rows(lake, &sql).await
 }
 
+/// Returns a version of the runbook of an incident.
+///
 /// # Errors
-/// [`OpsError::NoIncident`], [`OpsError::NoVersion`], or the lake's.
-pub async fn runbook(lake: &Lake, ask: &GetRunbook) -> Result<Runbook, OpsError> {
-    let (_, projections) = incident(lake, ask.incident_id).await?;
-    Ok(runbook::runbook(ask.incident_id, sources(&projections), ask.version, ask.with)?)
+/// [`OpsError::NoIncident`], [`OpsError::UnknownVersion`], or the lake's.
+pub async fn runbook(lake: &Lake, request: &GetRunbook) -> Result<Runbook, OpsError> {
+    let (_, projections) = incident(lake, request.incident_id).await?;
+    Ok(runbook::runbook(request.incident_id, sources(&projections), request.version, request.with)?)
 }
 
-/// The newest version; `None` when there are no steps.
+/// Returns the newest version of a runbook. `None` if the incident has no remediation steps.
 pub fn newest_runbook(id: IncidentId, projections: &Projections) -> Option<Runbook> {
     if projections.runbooks.is_empty() {
         return None;
     }
-    runbook::runbook(id, sources(projections), None, Tool::default()).ok()
+    runbook::runbook(id, sources(projections), None, RunbookTool::default()).ok()
 }
 
-fn sources(projections: &Projections) -> Sources<'_> {
-    Sources { steps: &projections.runbooks, states: &projections.incident_states, causes: &projections.root_causes }
+fn sources(projections: &Projections) -> RunbookRows<'_> {
+    RunbookRows { steps: &projections.runbooks, states: &projections.incident_states, causes: &projections.root_causes }
 }

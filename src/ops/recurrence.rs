@@ -1,5 +1,5 @@
-//! Looking for recurring issues, and recording what was found. The SQL finds, the domain decides what is new, the ledger
-//! takes each change once, whoever finds it first.
+//! Scans for recurring issues and records changes. SQL finds the episodes, the domain decides what is new, the ledger records
+//! each change once, also if several scans run concurrently.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,54 +12,55 @@ use crate::{
         entry::{EpisodeChange, EvaluateRecurrence, PreventionChange, Request, canonical},
         ids::{Id, IncidentId, sha256_hex},
         incident::Refusal,
-        prevention::{self, Step},
+        interface::Interface,
+        prevention::{self, PreventionStep, state::PreventionState},
         recurrence::{
-            Alias, Episode, Occurrence, Rule,
-            changes::{Change, QuietOver, RecordedEpisode, changes, quiet_over},
-            current_aliases, fullest_window,
+            CauseMapping, Episode, Occurrence, RecurrenceRule,
+            changes::{EpisodeTransition, ExpiredSuppression, RecordedEpisode, changes, reevaluations},
+            current_aliases,
+            event::EpisodeEvent,
+            fullest_window,
             issue::{Impact, Issue, Member, members_of},
             pattern::{FoundResource, others},
-            stretch::{Reach, Stretch, beginning, least},
+            time_range::{CauseRanges, TimeRange, beginning, minimum_range},
         },
         redact::Redactions,
         time::Timestamp,
-        words::{EpisodeEvent, Interface, PreventionState},
     },
     lake::{
-        Lake, LakeError, ledger,
-        ledger::{Ledger, Submission},
+        Lake, LakeError,
+        ledger::{self, Ledger, Submission},
     },
     tables::{Row, catalog::AUDIT_LOG, rows::RootCause},
 };
 
-/// How often a scan is made anew because somebody else recorded a change first, or the same.
+/// How often a scan is computed again after a conflict with a concurrent scan.
 const MAX_ROUNDS: u32 = 50;
-/// Changes that are recorded of one look, at most: the next one finds the rest.
+/// Maximum number of changes that one round records. The next round finds the rest.
 const MAX_CHANGES: usize = 2_000;
-/// Changes of which everything that is told is held in memory at once.
-const TOLD_AT_ONCE: usize = 64;
-/// Who finds recurring issues.
+/// Changes whose issue details are held in memory at once.
+const DETAILS_CHUNK: usize = 64;
+/// The actor of recurrence scans.
 const ACTOR: &str = "system:recurrence";
-/// What an alert says about the incidents of an episode, and against other incidents, rests on those found within so many
-/// days, or
-const TOLD_DAYS: i64 = 91;
-/// within so many windows if that is longer, before its last occurrence.
-const TOLD_WINDOWS: i32 = 12;
+/// The details of an alert cover incidents of this number of days before the last occurrence, or
+const DETAILS_DAYS: i64 = 91;
+/// of this number of windows, if that is longer.
+const DETAILS_WINDOWS: i32 = 12;
 
-/// What is looked at.
+/// The causes that a scan covers.
 #[derive(Debug, Clone, Copy)]
-enum Scope<'a> {
-    /// Every cause, up to a moment. With `since`, what was over before is left alone.
+enum ScanScope<'a> {
+    /// Every cause, up to `as_of`. With `since`, episodes that ended earlier are skipped.
     All { since: Option<Timestamp>, as_of: Timestamp },
-    /// Causes of what was just recorded, each up to the last time it occurred: what is late is judged where it falls. With
-    /// `since`, the earliest of it, what was over long before is left alone.
+    /// The causes of new records, each up to its last occurrence: late reports are judged at their own time. With `since`,
+    /// episodes that ended earlier are skipped.
     Causes { fingerprints: &'a [String], since: Option<Timestamp> },
-    /// Causes whose alerts are quiet no more, each up to now.
-    Alerts { over: &'a [QuietOver], since: Timestamp, as_of: Timestamp },
+    /// The causes of alerts whose snooze expired, each up to now.
+    Alerts { expired: &'a [ExpiredSuppression], since: Timestamp, as_of: Timestamp },
 }
 
-impl Scope<'_> {
-    /// What the look is for.
+impl ScanScope<'_> {
+    /// Returns the interface that the requests are recorded with.
     fn interface(self) -> Interface {
         match self {
             Self::All { .. } | Self::Causes { .. } => Interface::Scan,
@@ -68,14 +69,14 @@ impl Scope<'_> {
     }
 }
 
-/// Looks at every cause up to `as_of`, or up to now, as `engine` sees it, and records what changed. With `trailing`, only at
-/// what was found so long before, and at what goes on since then: open episodes are closed and others changed as by a
-/// look at everything, but an episode that was over before is not found any more. Incidents about one job run that were
-/// reported more than a window apart, and on both sides of that moment, count at the later.
+/// Scans every cause up to `as_of` (default: now) and records changes. With `trailing`, scans only findings of that time
+/// and episodes that continue in it. The result is the same as of a full scan, with two exceptions: episodes that ended
+/// earlier are not found, and incidents about one job run that were reported more than a window apart, before and after
+/// the start of the time range, count at the later time.
 ///
 /// # Errors
-/// [`OpsError`]; what was recorded until then stays, and another scan goes on from there. [`OpsError::Refused`] when
-/// `trailing` is too short.
+/// [`OpsError`]. Changes that were recorded before the error stay recorded; the next scan continues from there.
+/// [`OpsError::Refused`] if `trailing` is too short.
 pub async fn scan(
     lake: &Lake,
     engine: Engine<'_>,
@@ -83,78 +84,78 @@ pub async fn scan(
     as_of: Option<Timestamp>,
     trailing: Option<TimeDelta>,
 ) -> Result<Consequences, OpsError> {
-    warehouse::agree(lake, engine).await?;
-    let least = least(rule(lake));
-    if trailing.is_some_and(|trailing| trailing < least) {
+    warehouse::check_same_lake(lake, engine).await?;
+    let minimum = minimum_range(rule(lake));
+    if trailing.is_some_and(|trailing| trailing < minimum) {
         return Err(OpsError::Refused(Refusal {
-            message: "so short a stretch of time says too little about what recurs".into(),
-            hint: format!("look at {} h at least, four times the window", least.num_hours()),
+            message: "the time range is too short to find recurring issues".into(),
+            hint: format!("scan at least {} h, four times the window", minimum.num_hours()),
         }));
     }
     let as_of = as_of.unwrap_or_else(|| lake.context.now());
     let since = trailing.map(|trailing| as_of.plus(-trailing));
-    run(lake, engine, ledger, Scope::All { since, as_of }).await
+    run_scan(lake, engine, ledger, ScanScope::All { since, as_of }).await
 }
 
-/// Looks at causes, given by their fingerprints before merges: at all that is known of them, or, when what was just recorded
-/// about them was found at `found` or later, no further back than that takes.
+/// Scans causes, given by their fingerprints before merges. With `found`, the earliest time of the new findings about them,
+/// the scan goes back only as far as these findings require.
 ///
 /// # Errors
 /// As [`scan`].
-pub async fn follow(
+pub async fn scan_causes(
     lake: &Lake,
     ledger: &Ledger,
     fingerprints: &[String],
     found: Option<Timestamp>,
 ) -> Result<Consequences, OpsError> {
-    let since = found.map(|found| found.plus(-least(rule(lake))));
-    run(lake, Engine::Local(lake), ledger, Scope::Causes { fingerprints, since }).await
+    let since = found.map(|found| found.plus(-minimum_range(rule(lake))));
+    run_scan(lake, Engine::Local(lake), ledger, ScanScope::Causes { fingerprints, since }).await
 }
 
-/// Looks at the causes of alerts whose quiet time is over, so that each fires again if its issue still recurs, and is over if
-/// not. Of an alert that somebody evaluated since nothing is recorded.
+/// Scans the causes of alerts whose snooze expired: an alert fires again if its issue still recurs, else it is resolved. An
+/// alert that was evaluated since then is skipped.
 ///
 /// # Errors
 /// As [`scan`].
-pub async fn after_quiet(lake: &Lake, ledger: &Ledger, over: &[QuietOver]) -> Result<(), OpsError> {
+pub async fn scan_expired_snoozes(lake: &Lake, ledger: &Ledger, expired: &[ExpiredSuppression]) -> Result<(), OpsError> {
     settle(lake).await?;
     let as_of = lake.context.now();
-    let since = as_of.plus(-least(rule(lake)));
-    run(lake, Engine::Local(lake), ledger, Scope::Alerts { over, since, as_of }).await?;
+    let since = as_of.plus(-minimum_range(rule(lake)));
+    run_scan(lake, Engine::Local(lake), ledger, ScanScope::Alerts { expired, since, as_of }).await?;
     Ok(())
 }
 
-async fn run(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, scope: Scope<'_>) -> Result<Consequences, OpsError> {
+async fn run_scan(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, scope: ScanScope<'_>) -> Result<Consequences, OpsError> {
     let mut new = BTreeSet::new();
-    let mut in_vain = 0;
-    while in_vain < MAX_ROUNDS {
-        let Evaluations { requests, more } = evaluations(lake, engine, scope).await?;
+    let mut conflicts = 0;
+    while conflicts < MAX_ROUNDS {
+        let ScanPlan { requests, more } = plan_scan(lake, engine, scope).await?;
         let interface = scope.interface();
         let submissions =
             requests.into_iter().map(|request| submission(request, interface)).collect::<Result<Vec<_>, _>>()?;
-        let (before, mut outdated) = (new.len(), false);
+        let (before, mut stale) = (new.len(), false);
         for answer in ledger.submit_all(submissions).await {
             match answer {
                 Ok(recorded) if !recorded.known => drop(new.insert(recorded.receipt.seq)),
                 Ok(_) => {}
-                Err(error) if matches!(*error, LakeError::Outdated) => outdated = true,
+                Err(error) if matches!(*error, LakeError::Stale) => stale = true,
                 Err(error) => return Err(error.into()),
             }
         }
         settle(lake).await?;
-        if !outdated && !more {
+        if !stale && !more {
             let new: Vec<u64> = new.into_iter().collect();
             let recorded = projections_of(lake, &new).await?;
             return Ok(Consequences { alerts: recorded.escalation_events, recurring: recorded.recurrence_events });
         }
-        if outdated || new.len() == before {
-            in_vain += 1;
+        if stale || new.len() == before {
+            conflicts += 1;
         }
     }
     Err(LakeError::TooBusy { table: AUDIT_LOG.name.into(), attempts: MAX_ROUNDS }.into())
 }
 
-/// The id follows from what was found and what stood there before: whoever finds the same sends the same.
+/// Derives the id from the findings and the state before, so that concurrent scans send the same id for the same change.
 fn request_id(request: &EvaluateRecurrence) -> Result<Id, LakeError> {
     let found = (
         &request.cause,
@@ -183,27 +184,27 @@ fn submission(request: EvaluateRecurrence, interface: Interface) -> Result<Submi
     })
 }
 
-/// When a cause counts as recurring, as the configuration says.
-pub fn rule(lake: &Lake) -> Rule {
+/// Returns the configured rule for when a cause counts as recurring.
+pub fn rule(lake: &Lake) -> RecurrenceRule {
     let policy = lake.context.policy.recurring;
     let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-    Rule { threshold: whole(policy.threshold), window_hours: whole(policy.window_hours) }
+    RecurrenceRule { threshold: whole(policy.threshold), window_hours: whole(policy.window_hours) }
 }
 
-/// What there is to record, of one look.
-struct Evaluations {
-    /// In the order in which they are to be recorded: of several about one cause each names the one before.
+/// The requests of one round of a scan.
+struct ScanPlan {
+    /// In the order in which they are recorded: several requests about one cause refer to the one before.
     requests: Vec<EvaluateRecurrence>,
-    /// There are other changes.
+    /// There are more changes than one round records.
     more: bool,
 }
 
-async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Result<Evaluations, OpsError> {
+async fn plan_scan(lake: &Lake, engine: Engine<'_>, scope: ScanScope<'_>) -> Result<ScanPlan, OpsError> {
     let policy = lake.context.policy.recurring;
     let rule = rule(lake);
-    // Before the queries: what is recorded while they run makes the requests outdated.
+    // Read before the queries: a concurrent change during the queries makes the requests stale.
     let table = lake.table(AUDIT_LOG);
-    let based_on = ledger::head(&table, &table.newest().await?).await?.chain.seq;
+    let based_on = ledger::head(&table, &table.newest_log().await?).await?.chain.seq;
     let snapshot;
     let engine = match engine {
         Engine::Local(lake) => {
@@ -212,62 +213,62 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
         }
         engine => engine,
     };
-    let aliases: Vec<Alias> = analytics::recurrence::aliases(engine).await?;
+    let aliases: Vec<CauseMapping> = analytics::recurrence::aliases(engine).await?;
     let recorded = analytics::recurrence::recorded(engine).await?;
     let all_steps = analytics::recurrence::prevention_steps(engine).await?;
     let current = current_aliases(&aliases);
     let now = |cause: &str| current.get(cause).map_or_else(|| cause.to_owned(), |now| (*now).to_owned());
     let horizon = match scope {
-        Scope::All { as_of, .. } => as_of,
-        // A report may be a little ahead of our clock.
-        Scope::Causes { .. } | Scope::Alerts { .. } => lake.context.now().plus(TimeDelta::hours(24)),
+        ScanScope::All { as_of, .. } => as_of,
+        // The time of a report may be ahead of our clock.
+        ScanScope::Causes { .. } | ScanScope::Alerts { .. } => lake.context.now().plus(TimeDelta::hours(24)),
     };
     let wanted: Option<Vec<String>> = match scope {
-        Scope::All { .. } => None,
-        Scope::Causes { fingerprints, .. } => {
+        ScanScope::All { .. } => None,
+        ScanScope::Causes { fingerprints, .. } => {
             let causes: BTreeSet<String> = fingerprints.iter().map(|cause| now(cause)).collect();
             Some(causes.into_iter().collect())
         }
-        Scope::Alerts { over, .. } => {
-            let is_meant = |known: &&RecordedEpisode| over.iter().any(|alert| alert.incident_id == known.incident_id);
-            let causes: BTreeSet<String> = recorded.iter().filter(is_meant).map(|known| now(&known.cause)).collect();
+        ScanScope::Alerts { expired, .. } => {
+            let is_expired = |known: &&RecordedEpisode| expired.iter().any(|alert| alert.incident_id == known.incident_id);
+            let causes: BTreeSet<String> = recorded.iter().filter(is_expired).map(|known| now(&known.cause)).collect();
             Some(causes.into_iter().collect())
         }
     };
     let wanted = wanted.as_deref();
-    let looked_at = |cause: &String| wanted.is_none_or(|wanted| wanted.contains(cause));
+    let is_scanned = |cause: &String| wanted.is_none_or(|wanted| wanted.contains(cause));
     let since = match scope {
-        Scope::All { since, .. } | Scope::Causes { since, .. } => since,
-        Scope::Alerts { since, .. } => Some(since),
+        ScanScope::All { since, .. } | ScanScope::Causes { since, .. } => since,
+        ScanScope::Alerts { since, .. } => Some(since),
     };
-    let reach = match since {
-        None => Reach::back_to(beginning(), wanted, []),
+    let ranges = match since {
+        None => CauseRanges::starting_at(beginning(), wanted, []),
         Some(since) => {
             let causes_now: Vec<String> = recorded.iter().map(|known| now(&known.cause)).collect();
-            Reach::back_to(since, wanted, causes_now.iter().map(String::as_str).zip(&recorded))
+            CauseRanges::starting_at(since, wanted, causes_now.iter().map(String::as_str).zip(&recorded))
         }
     };
     let earliest = earliest_found(lake).await?.unwrap_or(horizon);
     let mut episodes: Vec<Episode> =
-        analytics::recurrence::trailing::episodes_within(engine, horizon, rule, &reach, earliest).await?;
+        analytics::recurrence::trailing::episodes_within(engine, horizon, rule, &ranges, earliest).await?;
     let mut adopted: BTreeMap<String, Timestamp> = BTreeMap::new();
-    for cause in all_steps.iter().map(|step| now(&step.cause)).filter(looked_at).collect::<BTreeSet<_>>() {
+    for cause in all_steps.iter().map(|step| now(&step.cause)).filter(is_scanned).collect::<BTreeSet<_>>() {
         if let Some(at) = prevention::first_adoption(&prevention::steps_against(&cause, &all_steps, &aliases)) {
             adopted.insert(cause, at);
         }
     }
     let causes: Vec<String> = wanted.map_or_else(|| adopted.keys().cloned().collect(), <[String]>::to_vec);
-    // Whether an action worked is told by what came since it was adopted; the incident that says so is the last before.
+    // An action is judged by the occurrences since its adoption; the result is recorded with the last incident before it.
     let last_known =
         recorded.iter().filter(|known| adopted.contains_key(&now(&known.cause))).map(|known| known.last_at);
-    let looked_back_to = match scope {
-        Scope::All { since: None, .. } => Some(beginning()),
-        Scope::All { .. } => adopted.values().copied().chain(last_known).min(),
-        Scope::Causes { .. } | Scope::Alerts { .. } => reach.of.values().chain(adopted.values()).copied().min(),
+    let earliest_occurrence = match scope {
+        ScanScope::All { since: None, .. } => Some(beginning()),
+        ScanScope::All { .. } => adopted.values().copied().chain(last_known).min(),
+        ScanScope::Causes { .. } | ScanScope::Alerts { .. } => ranges.by_cause.values().chain(adopted.values()).copied().min(),
     };
-    let stretch = Stretch { since: looked_back_to.unwrap_or(horizon), as_of: horizon };
+    let time_range = TimeRange { since: earliest_occurrence.unwrap_or(horizon), as_of: horizon };
     let mut occurrences: BTreeMap<String, Vec<Occurrence>> = BTreeMap::new();
-    for one in analytics::recurrence::occurrences(engine, stretch, &causes).await? {
+    for one in analytics::recurrence::occurrences(engine, time_range, &causes).await? {
         occurrences.entry(one.cause.clone()).or_default().push(one);
     }
     let of = |cause: &str| occurrences.get(cause).map_or(&[][..], Vec::as_slice);
@@ -276,21 +277,21 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
         recorded_of.entry(now(&episode.cause)).or_default().push(episode.clone());
     }
     let known = |cause: &str| recorded_of.get(cause).map_or(&[][..], Vec::as_slice);
-    // Each cause up to the last time it occurred, or was looked at.
+    // Each cause is judged up to its last occurrence or its last scan.
     let last_moment = |cause: &str| {
-        let looked = known(cause).iter().map(|known| known.occurred_at).max();
+        let scanned = known(cause).iter().map(|known| known.occurred_at).max();
         let occurred = of(cause).last().map(|last| last.occurred_at);
-        looked.max(occurred)
+        scanned.max(occurred)
     };
     let as_of = |cause: &str| match scope {
-        Scope::All { as_of, .. } => as_of,
-        Scope::Causes { .. } => last_moment(cause).unwrap_or_else(|| lake.context.now()),
-        Scope::Alerts { as_of, .. } => last_moment(cause).map_or(as_of, |last| last.max(as_of)),
+        ScanScope::All { as_of, .. } => as_of,
+        ScanScope::Causes { .. } => last_moment(cause).unwrap_or_else(|| lake.context.now()),
+        ScanScope::Alerts { as_of, .. } => last_moment(cause).map_or(as_of, |last| last.max(as_of)),
     };
     for episode in &mut episodes {
         episode.is_open = rule.spans(episode.last_at, as_of(&episode.cause));
     }
-    let mut changed: Vec<Change> = match wanted {
+    let mut changed: Vec<EpisodeTransition> = match wanted {
         None => changes(&episodes, &recorded, &aliases, horizon, rule),
         Some(wanted) => {
             let of_cause = |cause: &String| {
@@ -325,37 +326,37 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
             advanced.entry(cause.clone()).or_default().push(change);
         }
     }
-    // An open episode says itself that an action did not keep the cause away.
-    let silent: Vec<&String> =
+    // An open episode shows that an action did not prevent the cause.
+    let without_change: Vec<&String> =
         advanced.keys().filter(|cause| !changed.iter().any(|change| change.cause == **cause)).collect();
-    for cause in silent {
+    for cause in without_change {
         let open = episodes.iter().find(|episode| episode.cause == *cause && episode.is_open);
-        let told = open.and_then(|open| known(cause).iter().find(|known| known.last_at == open.last_at));
-        changed.extend(told.zip(open).map(|(told, open)| Change::again(told, open)));
+        let recorded_open = open.and_then(|open| known(cause).iter().find(|known| known.last_at == open.last_at));
+        changed.extend(recorded_open.zip(open).map(|(recorded, open)| EpisodeTransition::prevention_changed(recorded, open)));
     }
-    if let Scope::Alerts { over, .. } = scope {
+    if let ScanScope::Alerts { expired, .. } = scope {
         let found_open = |known: &RecordedEpisode| {
             let cause = now(&known.cause);
             episodes.iter().find(|found| found.cause == cause && found.is_open && found.last_at == known.last_at)
         };
-        changed.extend(quiet_over(over, &recorded, &changed, found_open));
+        changed.extend(reevaluations(expired, &recorded, &changed, found_open));
     }
     let changing: BTreeSet<&str> = changed.iter().map(|change| change.cause.as_str()).collect();
     let more = changed.len() > MAX_CHANGES;
     let changes = &changed[..changed.len().min(MAX_CHANGES)];
-    // What stands against each cause, and the last request about it, once the changes before are recorded.
-    let mut steps_of: BTreeMap<&str, Vec<Step>> =
+    // The preventive steps against each cause and the last request about it, as of the earlier changes.
+    let mut steps_of: BTreeMap<&str, Vec<PreventionStep>> =
         changing.iter().map(|cause| (*cause, prevention::steps_against(cause, &all_steps, &aliases))).collect();
     let mut last_of: BTreeMap<&str, Id> = BTreeMap::new();
-    let look = |change| Look { change, since: told_since(change, &steps_of[change.cause.as_str()], rule) };
-    let looks: Vec<Look<'_>> = changes.iter().map(look).collect();
-    let resources = resources(engine, &looks, horizon).await?;
-    for looks in looks.chunks(TOLD_AT_ONCE) {
-        let told = Told::of(engine, looks, horizon, rule).await?;
-        for look in looks {
-            let (change, cause) = (look.change, look.change.cause.as_str());
+    let context = |change| TransitionContext { change, since: details_since(change, &steps_of[change.cause.as_str()], rule) };
+    let contexts: Vec<TransitionContext<'_>> = changes.iter().map(context).collect();
+    let resources = resources(engine, &contexts, horizon).await?;
+    for contexts in contexts.chunks(DETAILS_CHUNK) {
+        let details = IssueDetails::of(engine, contexts, horizon, rule).await?;
+        for context in contexts {
+            let (change, cause) = (context.change, context.change.cause.as_str());
             let steps = steps_of.entry(cause).or_default();
-            let issue = told.issue(look, rule, &resources, steps)?;
+            let issue = details.issue(context, rule, &resources, steps)?;
             let mut prevention = advanced.remove(cause).unwrap_or_default();
             prevention.extend(proposals(&issue, steps, change)?);
             let follows = recorded.iter().find(|known| known.episode_id == change.episode_id).map(|known| known.seq);
@@ -371,109 +372,109 @@ async fn evaluations(lake: &Lake, engine: Engine<'_>, scope: Scope<'_>) -> Resul
             requests.push(request);
         }
     }
-    // What did not fire is recorded too, for the causes that were asked about.
-    let asked = wanted.filter(|_| matches!(scope, Scope::Causes { .. })).unwrap_or_default();
-    let quiet = asked.iter().filter(|cause| {
+    // For the requested causes, a scan without a change is recorded too.
+    let requested = wanted.filter(|_| matches!(scope, ScanScope::Causes { .. })).unwrap_or_default();
+    let unchanged = requested.iter().filter(|cause| {
         !changing.contains(cause.as_str())
             && !episodes.iter().any(|episode| episode.cause == **cause && episode.is_open)
     });
-    let causes: BTreeSet<String> = quiet.cloned().chain(advanced.keys().cloned()).collect();
+    let causes: BTreeSet<String> = unchanged.cloned().chain(advanced.keys().cloned()).collect();
     for cause in causes.into_iter().filter(|cause| !changing.contains(cause.as_str())) {
         if let Some(last) = of(&cause).last() {
             let prevention = advanced.remove(&cause).unwrap_or_default();
             requests.push(EvaluateRecurrence { prevention, ..base(&cause, last.incident_id)? });
         }
     }
-    Ok(Evaluations { requests, more })
+    Ok(ScanPlan { requests, more })
 }
 
 fn id(text: &str) -> Result<Id, LakeError> {
     Id::new(text).map_err(|why| LakeError::Corrupt(format!("{text:?} {why}")))
 }
 
-/// When the earliest finding was found, or a little before. `None` when there is none.
+/// Returns the time of the earliest finding, or shortly before it. `None` without findings.
 async fn earliest_found(lake: &Lake) -> Result<Option<Timestamp>, LakeError> {
-    let log = lake.table(RootCause::TABLE).newest().await?;
+    let log = lake.table(RootCause::TABLE).newest_log().await?;
     let found = log.files.values().map(|file| file.parse_stats().min_time("found_at").unwrap_or_else(beginning));
     Ok(found.min())
 }
 
-/// From when on the incidents count that an alert tells of: those since an action was adopted in any case.
-fn told_since(change: &Change, steps: &[Step], rule: Rule) -> Timestamp {
-    let back = TimeDelta::days(TOLD_DAYS).max(rule.window() * TOLD_WINDOWS);
+/// Returns the start of the time range that an alert's details cover. It includes the first adopted action.
+fn details_since(change: &EpisodeTransition, steps: &[PreventionStep], rule: RecurrenceRule) -> Timestamp {
+    let back = TimeDelta::days(DETAILS_DAYS).max(rule.window() * DETAILS_WINDOWS);
     let recent = change.last_at.plus(-back);
     prevention::first_adoption(steps).map_or(recent, |adopted| adopted.min(recent))
 }
 
-/// A change, and from when on the incidents count that its alert tells of.
+/// A change, and the start of the time range that its alert's details cover.
 #[derive(Clone, Copy)]
-struct Look<'a> {
-    change: &'a Change,
+struct TransitionContext<'a> {
+    change: &'a EpisodeTransition,
     since: Timestamp,
 }
 
-impl Look<'_> {
-    /// About an episode that is still found.
+impl TransitionContext<'_> {
+    /// Returns whether the queries still find the episode.
     fn is_found(&self) -> bool {
         self.change.found.is_some()
     }
 }
 
-/// What the resources with the causes of changes are compared with, and when each had which of these causes.
+/// Reads the resources that the affected ones are compared with, and when each had one of the changes' causes.
 async fn resources(
     engine: Engine<'_>,
-    looks: &[Look<'_>],
+    contexts: &[TransitionContext<'_>],
     as_of: Timestamp,
 ) -> Result<Vec<FoundResource>, analytics::QueryError> {
-    let found = || looks.iter().filter(|look| look.is_found());
-    let causes: BTreeSet<String> = found().map(|look| look.change.cause.clone()).collect();
-    let since = found().map(|look| look.since).min().unwrap_or(as_of);
+    let found = || contexts.iter().filter(|context| context.is_found());
+    let causes: BTreeSet<String> = found().map(|context| context.change.cause.clone()).collect();
+    let since = found().map(|context| context.since).min().unwrap_or(as_of);
     let causes: Vec<String> = causes.into_iter().collect();
-    analytics::recurrence::resources(engine, Stretch { since, as_of }, &causes).await
+    analytics::recurrence::resources(engine, TimeRange { since, as_of }, &causes).await
 }
 
-/// What else the alerts of some changes tell, as the queries know it.
-struct Told {
+/// The details in the alerts of some changes, as read by the queries.
+struct IssueDetails {
     members: Vec<Member>,
     impacts: BTreeMap<(String, Timestamp), Impact>,
-    /// What was told last of episodes that are not found any more, by id.
+    /// The last recorded details of episodes that are not found any more, by episode id.
     before: BTreeMap<String, String>,
 }
 
-impl Told {
+impl IssueDetails {
     async fn of(
         engine: Engine<'_>,
-        looks: &[Look<'_>],
+        contexts: &[TransitionContext<'_>],
         as_of: Timestamp,
-        rule: Rule,
+        rule: RecurrenceRule,
     ) -> Result<Self, analytics::QueryError> {
-        let (found, lost): (Vec<&Look<'_>>, Vec<_>) = looks.iter().partition(|look| look.is_found());
-        let impacts = found.iter().map(|look| (look.change.cause.clone(), look.since)).collect();
-        let causes: BTreeSet<String> = found.iter().map(|look| look.change.cause.clone()).collect();
+        let (found, lost): (Vec<&TransitionContext<'_>>, Vec<_>) = contexts.iter().partition(|context| context.is_found());
+        let impacts = found.iter().map(|context| (context.change.cause.clone(), context.since)).collect();
+        let causes: BTreeSet<String> = found.iter().map(|context| context.change.cause.clone()).collect();
         let causes: Vec<String> = causes.into_iter().collect();
-        // An episode is the same from its first occurrence on; incidents about one job run may be a little older.
-        let since = found.iter().map(|look| look.change.first_at.plus(-rule.window())).min().unwrap_or(as_of);
-        let found_since = found.iter().map(|look| look.since).min().unwrap_or(as_of);
-        let stretch = Stretch { since, as_of };
-        let lost: Vec<String> = lost.iter().map(|look| look.change.episode_id.clone()).collect();
+        // Read from the first occurrence on. Incidents about one job run may be up to a window older.
+        let since = found.iter().map(|context| context.change.first_at.plus(-rule.window())).min().unwrap_or(as_of);
+        let found_since = found.iter().map(|context| context.since).min().unwrap_or(as_of);
+        let time_range = TimeRange { since, as_of };
+        let lost: Vec<String> = lost.iter().map(|context| context.change.episode_id.clone()).collect();
         Ok(Self {
-            members: analytics::recurrence::members(engine, stretch, rule, &causes, found_since).await?,
+            members: analytics::recurrence::members(engine, time_range, rule, &causes, found_since).await?,
             impacts: analytics::recurrence::impacts(engine, &impacts, as_of).await?,
             before: analytics::recurrence::details(engine, &lost).await?,
         })
     }
 
-    /// Everything the alert of a change shows; of what is not found any more, what it showed last.
+    /// Returns the issue that the alert of a change shows; for an episode that is not found any more, the last recorded one.
     fn issue(
         &self,
-        look: &Look<'_>,
-        rule: Rule,
+        context: &TransitionContext<'_>,
+        rule: RecurrenceRule,
         resources: &[FoundResource],
-        steps: &[Step],
+        steps: &[PreventionStep],
     ) -> Result<Issue, LakeError> {
-        let Look { change, since } = look;
+        let TransitionContext { change, since } = context;
         let Some(episode) = &change.found else {
-            let lost = || LakeError::Corrupt(format!("nothing was told of episode {}", change.episode_id));
+            let lost = || LakeError::Corrupt(format!("no details of episode {} are recorded", change.episode_id));
             return Ok(serde_json::from_str(self.before.get(&change.episode_id).ok_or_else(lost)?)?);
         };
         let own: Vec<Member> =
@@ -483,10 +484,10 @@ impl Told {
     }
 }
 
-/// The steps that a request brings, behind those that are known.
-fn steps_in(request: &EvaluateRecurrence, known: &[Step]) -> Vec<Step> {
+/// Returns the preventive steps that a request adds to the known ones.
+fn steps_in(request: &EvaluateRecurrence, known: &[PreventionStep]) -> Vec<PreventionStep> {
     let seq = known.iter().map(|step| step.seq).max().map_or(1, |last| last + 1);
-    let steps = (1..).zip(&request.prevention).map(|(ordinal, change)| Step {
+    let steps = (1..).zip(&request.prevention).map(|(ordinal, change)| PreventionStep {
         cause: request.cause.clone(),
         seq,
         ordinal,
@@ -497,8 +498,8 @@ fn steps_in(request: &EvaluateRecurrence, known: &[Step]) -> Vec<Step> {
     steps.collect()
 }
 
-/// What an opened episode recommends and nobody recommended before.
-fn proposals(issue: &Issue, steps: &[Step], change: &Change) -> Result<Vec<PreventionChange>, LakeError> {
+/// Returns the actions that an episode recommends for the first time.
+fn proposals(issue: &Issue, steps: &[PreventionStep], change: &EpisodeTransition) -> Result<Vec<PreventionChange>, LakeError> {
     if change.event == EpisodeEvent::Closed {
         return Ok(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! Incidents of the same kind: the same cause or a near one, what fixed them, how often that held.
+//! Finds similar incidents: the same cause or a similar one, the fixes, and how often they held.
 
 use std::collections::BTreeMap;
 
@@ -17,22 +17,22 @@ use crate::{
         incident::Refusal,
         recurrence::current_aliases,
         redact::Redactor,
-        similar::{Case, Done, Like, NEAR, Similar, fixes, likeness},
+        similar::{IncidentWithCause, RemediationDone, SimilarIncident, NEAR, SimilarIncidents, fixes, likeness},
     },
     lake::Lake,
 };
 
-/// Near causes that are looked at, the nearest first.
+/// Maximum number of similar causes, the most similar first.
 const MAX_NEAR: usize = 20;
 
-/// Find incidents with the same cause or a near one, what fixed them, and how often that held.
+/// Find incidents with the same or a similar cause, their fixes, and how often the fixes held.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Args)]
 #[serde(deny_unknown_fields)]
-pub struct SimilarIncidents {
-    /// Like that of this incident, such as INC-1042; or give --cause
+pub struct FindSimilarIncidents {
+    /// Similar to the cause of this incident, such as INC-1042; or give --cause
     #[arg(value_name = "INC", required_unless_present = "cause", conflicts_with = "cause")]
     pub incident_id: Option<IncidentId>,
-    /// Like this cause: words, a fingerprint as causes are listed with, or code:NAME
+    /// Similar to this cause: a wording, a fingerprint from `cause list`, or code:NAME
     #[arg(long, value_name = "CAUSE")]
     pub cause: Option<String>,
     /// At most this many incidents
@@ -45,18 +45,20 @@ fn limit() -> usize {
     10
 }
 
+/// Finds incidents with the same or a similar cause.
+///
 /// # Errors
-/// [`OpsError::Refused`] when nothing, or too much, is looked for; [`OpsError::NoIncident`], [`OpsError::NoCause`], or the
-/// lake's.
-pub async fn find(lake: &Lake, ask: &SimilarIncidents, redactor: &Redactor) -> Result<Similar, OpsError> {
+/// [`OpsError::Refused`] unless exactly one of incident and cause is given; [`OpsError::NoIncident`], [`OpsError::NoCause`],
+/// or the lake's.
+pub async fn find(lake: &Lake, request: &FindSimilarIncidents, redactor: &Redactor) -> Result<SimilarIncidents, OpsError> {
     existing_lake(lake).await?;
-    let wanted = match (&ask.incident_id, &ask.cause) {
+    let wanted = match (&request.incident_id, &request.cause) {
         (Some(id), None) => id.to_string(),
         (None, Some(cause)) => redactor.text(cause).into_owned(),
         _ => {
             return Err(OpsError::Refused(Refusal {
-                message: "either an incident or a cause is looked for".into(),
-                hint: "give one of the two".into(),
+                message: "similar incidents need an incident or a cause".into(),
+                hint: "give either an incident id or a cause".into(),
             }));
         }
     };
@@ -67,7 +69,7 @@ pub async fn find(lake: &Lake, ask: &SimilarIncidents, redactor: &Redactor) -> R
     let current = current_aliases(&aliases);
     let now = |cause: &str| current.get(cause).map_or_else(|| cause.to_owned(), |now| (*now).to_owned());
     let cause = fingerprint.as_deref().map(now);
-    // Of what counts as one cause the words that are nearest.
+    // Merged causes get the highest similarity of their wordings.
     let mut near: BTreeMap<String, f64> = BTreeMap::new();
     for other in &known {
         let counts_as = now(&other.cause_fingerprint);
@@ -83,22 +85,22 @@ pub async fn find(lake: &Lake, ask: &SimilarIncidents, redactor: &Redactor) -> R
     ranked.truncate(MAX_NEAR);
     let (mut cases, mut done) = cases(lake, &ranked).await?;
     let rule = recurrence::rule(lake);
-    // What was done in the incident that asks says nothing yet; but that it is there may say that an earlier fix did not hold.
-    done.retain(|step| Some(step.incident_id) != ask.incident_id);
+    // The requested incident's own fix is not judged yet. The incident itself counts: an earlier fix may not have held.
+    done.retain(|step| Some(step.incident_id) != request.incident_id);
     let fixes = fixes(&cases, &done, rule.window(), lake.context.now());
-    cases.retain(|case| Some(case.incident_id) != ask.incident_id);
+    cases.retain(|case| Some(case.incident_id) != request.incident_id);
     let found = cases.len() as u64;
     let mut incidents = Vec::new();
     for (of, likeness) in &ranked {
         let own = cases.iter().filter(|case| case.cause == *of);
-        incidents.extend(own.map(|case| Like { is_same: is_same(of), likeness: *likeness, case: case.clone() }));
+        incidents.extend(own.map(|case| SimilarIncident { is_same: is_same(of), likeness: *likeness, case: case.clone() }));
     }
-    incidents.truncate(ask.limit);
-    Ok(Similar { cause, root_cause, incidents, found, fixes, window_hours: rule.window_hours })
+    incidents.truncate(request.limit);
+    Ok(SimilarIncidents { cause, root_cause, incidents, found, fixes, window_hours: rule.window_hours })
 }
 
-/// The incidents of which the finding that counts is one of `causes`, the latest first, and what was done in them.
-async fn cases(lake: &Lake, causes: &[(String, f64)]) -> Result<(Vec<Case>, Vec<Done>), OpsError> {
+/// Reads the incidents whose current finding is one of `causes`, the latest first, and their applied steps.
+async fn cases(lake: &Lake, causes: &[(String, f64)]) -> Result<(Vec<IncidentWithCause>, Vec<RemediationDone>), OpsError> {
     if causes.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }

@@ -1,5 +1,5 @@
-//! Looking for failed runs in a workspace. What was found is gathered first, decided by the domain, and then recorded: incidents,
-//! what is added to them, and last the runs, so that whoever comes after a crash finds the same things to do.
+//! Sweeps a workspace for failed job runs. Runs are gathered, the domain decides, then the results are recorded: incidents,
+//! additions to them, and the runs last, so that a sweep after a crash repeats the missing steps.
 
 mod gather;
 
@@ -12,96 +12,98 @@ use serde::Deserialize;
 use super::{Consequences, OpsError, consequences, opening, prepare, prepare_step, settle};
 use crate::{
     analytics::engine::Engine,
-    databricks::{Client, runs::Runs},
+    databricks::{Client, runs::RunSelection},
     domain::{
         entry::{Entry, RecordJobRuns, Request, canonical},
+        escalation::trigger::Trigger,
         ids::{Id, IncidentId, sha256_hex},
-        incident::Refusal,
+        incident::{Refusal, timeline::LogKind},
+        interface::Interface,
         problems::Problem,
         redact::{Redactions, Redactor},
+        remediation::RemediationResult,
         report::Workspace,
         run::Run,
         steps::{LogEvent, RecordVerification},
         sweep::{
-            self, ACTOR, Added, Cases, Decided, Found, Known, Left, Note, Opening, Place, RecordedRun, SeenRun, Swept,
-            Told,
+            self, ACTOR, AddedNote, Cases, SweepPlan, SweptIncident, SweepContext, SkippedRun, IncidentNote, NewIncident, NoteTarget, RecordedRun, EndedRun, SweepResult,
+            OutputAccessAlert,
         },
         time::{Since, Timestamp},
-        words::{Interface, LogKind, RemediationResult, Trigger},
     },
     lake::{
         Lake, LakeError,
-        ledger::{self, Ledger, Recorded, Submission},
+        ledger::{self, Ledger, SubmissionResult, Submission},
     },
     tables::catalog::AUDIT_LOG,
 };
-use gather::Gathered;
+use gather::GatheredRuns;
 
-/// How far the first sweep of a workspace looks back.
-pub const FIRST_LOOK_BACK: TimeDelta = TimeDelta::days(7);
-/// How far before the end of the last one a sweep begins: clocks differ, and a list may be late.
+/// The time range of the first sweep of a workspace.
+pub const FIRST_SWEEP_RANGE: TimeDelta = TimeDelta::days(7);
+/// The overlap with the previous sweep: clocks differ, and a list may be delayed.
 pub const OVERLAP: TimeDelta = TimeDelta::hours(1);
-/// A run that did not succeed is asked about for so long, because it may be repaired.
-pub const REPAIRED_WITHIN: TimeDelta = TimeDelta::hours(48);
-/// So many of those in one sweep, the last ended first.
-const MAX_WATCHED: usize = 200;
-/// Requests under way at once.
-const AT_ONCE: usize = 8;
-/// Runs in one row of the ledger.
+/// How long a run that did not succeed is checked again, because it may be repaired.
+pub const REPAIR_WINDOW: TimeDelta = TimeDelta::hours(48);
+/// Maximum number of these runs in one sweep, the latest first.
+const MAX_REPAIRABLE: usize = 200;
+/// Concurrent requests to the workspace.
+const REQUESTS_IN_FLIGHT: usize = 8;
+/// Maximum number of runs in one row of the ledger.
 const RUNS_IN_ROW: usize = 2_000;
-/// How often it is worked out anew what is news because another sweep recorded runs first.
-const MAX_ROUNDS: u32 = 20;
-/// Characters of a workspace's id.
+/// How often the new runs are computed again after a conflict with a concurrent sweep.
+const MAX_RETRIES: u32 = 20;
+/// Maximum length of a workspace's id.
 const MAX_WORKSPACE_ID: usize = 64;
 
-/// Why a run was left out.
-const UNTIMED: &str = "the workspace gives no start time for it, and none of its tasks; look at it there";
+/// The reason for skipping a run without times.
+const UNTIMED: &str = "the workspace returns no start time of the run or its tasks; check the run there";
 
-/// What is asked for.
+/// The parameters of a sweep.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Look back so far; at least to the last sweep.
+pub struct SweepOptions {
+    /// The start of the time range. It always reaches back to the last sweep.
     pub since: Option<Since>,
-    /// The workspace's id. `None`: it says so itself.
+    /// The id of the workspace. `None`: taken from its responses.
     pub workspace_id: Option<Id>,
 }
 
-/// What is being done, and how much of it is.
+/// The progress of a sweep, with the number of items so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
+pub enum SweepProgress {
     Listing(usize),
-    /// Runs that were under way or failed at the last sweep, and what there is to know about failures.
-    Looking(usize),
+    /// Reads earlier runs that may have changed, and the details of failures.
+    Examining(usize),
     Recording,
 }
 
-/// What sweeps recorded about a workspace.
+/// The earlier sweeps of a workspace.
 #[derive(Debug)]
-struct Before {
+struct SweepHistory {
     /// The ledger's last row.
     head: u64,
     first_swept_at: Option<Timestamp>,
     last: Option<(u64, RecordJobRuns)>,
 }
 
-impl Before {
+impl SweepHistory {
     async fn of(lake: &Lake, workspace: &Id) -> Result<Self, OpsError> {
         #[derive(Deserialize)]
-        struct Ends {
+        struct SweepRows {
             first: Option<u64>,
             last: Option<u64>,
         }
         let table = lake.table(AUDIT_LOG);
-        let log = table.newest().await?;
+        let log = table.newest_log().await?;
         let head = ledger::head(&table, &log).await?.chain.seq;
         settle(lake).await?;
         let of = [("workspace".into(), workspace.as_str().into())];
-        let ends = Engine::Local(lake).rows::<Ends>(ENDS, &of).await?.pop();
+        let ends = Engine::Local(lake).rows::<SweepRows>(FIRST_AND_LAST_SWEEP, &of).await?.pop();
         let read = async |seq: Option<u64>| -> Result<Option<(u64, RecordJobRuns)>, OpsError> {
             let Some(seq) = seq else { return Ok(None) };
-            let log = table.newest().await?;
+            let log = table.newest_log().await?;
             let found = ledger::entries(&table, &log, seq - 1, seq).await?.pop();
-            let damaged = || LakeError::Corrupt(format!("row {seq} should tell of runs"));
+            let damaged = || LakeError::Corrupt(format!("row {seq} does not record job runs"));
             let entry = Entry::parse(&found.ok_or_else(damaged)?.1).map_err(|_| damaged())?;
             match entry.request {
                 Request::RecordJobRuns(request) => Ok(Some((seq, *request))),
@@ -116,11 +118,11 @@ impl Before {
         })
     }
 
-    /// From when on runs are listed.
+    /// Returns the start of the time range in which runs are listed.
     fn since(&self, given: Option<Since>, now: Timestamp) -> Timestamp {
         let given = given.map(|since| since.before(now));
         match &self.last {
-            None => given.unwrap_or_else(|| now.plus(-FIRST_LOOK_BACK)),
+            None => given.unwrap_or_else(|| now.plus(-FIRST_SWEEP_RANGE)),
             Some((_, last)) => {
                 let needed = if last.more { last.since } else { last.until.plus(-OVERLAP) };
                 given.map_or(needed, |given| given.min(needed))
@@ -129,10 +131,10 @@ impl Before {
     }
 }
 
-const ENDS: &str = "SELECT min(seq) AS first, max(seq) AS last FROM audit_log \
+const FIRST_AND_LAST_SWEEP: &str = "SELECT min(seq) AS first, max(seq) AS last FROM audit_log \
                     WHERE request_kind = 'record_job_runs' AND workspace_id = :workspace";
 
-/// Runs as they are recorded, the latest word about each. Those that began, or ended, at `since` or later.
+/// Reads the latest record of each run that started or ended at `since` or later.
 async fn recorded_runs(lake: &Lake, workspace: &Id, since: Timestamp) -> Result<BTreeMap<Id, RecordedRun>, OpsError> {
     let parameters = [("workspace".into(), workspace.as_str().into()), ("since".into(), since.into())];
     let rows: Vec<RecordedRun> = Engine::Local(lake).rows(RUNS, &parameters).await?;
@@ -143,62 +145,62 @@ const RUNS: &str = "SELECT run_id, ended_at, result_state, termination_code, ret
                     WHERE workspace_id = :workspace AND (started_at >= :since OR ended_at >= :since) \
                     ORDER BY seq NULLS FIRST";
 
-/// The incidents of everything that sweeps recorded.
+/// Reads the incidents that sweeps recorded, by request id.
 async fn recorded_incidents(lake: &Lake) -> Result<BTreeMap<String, IncidentId>, OpsError> {
     #[derive(Deserialize)]
-    struct Row {
+    struct IncidentRow {
         request_id: String,
         incident_id: IncidentId,
     }
-    let rows: Vec<Row> = Engine::Local(lake).rows(INCIDENTS, &[]).await?;
+    let rows: Vec<IncidentRow> = Engine::Local(lake).rows(INCIDENTS, &[]).await?;
     Ok(rows.into_iter().map(|row| (row.request_id, row.incident_id)).collect())
 }
 
 const INCIDENTS: &str =
     "SELECT request_id, incident_id FROM audit_log WHERE interface = 'sweep' AND incident_id IS NOT NULL";
 
-/// Sweeps a workspace, and records what it finds.
+/// Sweeps a workspace and records what it finds.
 ///
 /// # Errors
-/// [`OpsError`]: what was recorded until then stays, and another sweep goes on from there.
+/// [`OpsError`]. Requests that were recorded before the error stay recorded; the next sweep continues from there.
 pub async fn sweep(
     lake: &Lake,
     client: &Client,
     ledger: &Ledger,
-    options: &Options,
+    options: &SweepOptions,
     redactor: &Redactor,
-    told: impl Fn(Progress),
-) -> Result<(Swept, Consequences), OpsError> {
+    progress: impl Fn(SweepProgress),
+) -> Result<(SweepResult, Consequences), OpsError> {
     let now = lake.context.now();
     let workspace_id = workspace_id(client, options.workspace_id.as_ref()).await?;
     let workspace = Workspace { id: workspace_id.clone(), url: Some(client.workspace().to_string()) };
-    let before = Before::of(lake, &workspace_id).await?;
-    let since = before.since(options.since, now);
+    let history = SweepHistory::of(lake, &workspace_id).await?;
+    let since = history.since(options.since, now);
 
-    let mut gathered = Gathered::new(client, redactor);
-    gathered.list(Runs::Active, |count| told(Progress::Listing(count))).await?;
+    let mut gathered = GatheredRuns::new(client, redactor);
+    gathered.list(RunSelection::Active, |count| progress(SweepProgress::Listing(count))).await?;
     let active: BTreeSet<Id> = gathered.listed().map(|run| run.id.clone()).collect();
-    gathered.list(Runs::Since(since), |count| told(Progress::Listing(active.len() + count))).await?;
-    let (watched, not_asked_about) = watched(lake, &workspace_id, &before, &gathered, now).await?;
-    gathered.get(watched, |count| told(Progress::Looking(count))).await?;
+    gathered.list(RunSelection::Since(since), |count| progress(SweepProgress::Listing(active.len() + count))).await?;
+    let (runs_to_recheck, not_asked_about) = runs_to_recheck(lake, &workspace_id, &history, &gathered, now).await?;
+    gathered.get(runs_to_recheck, |count| progress(SweepProgress::Examining(count))).await?;
 
     let earliest = gathered.listed().map(|run| run.started_at).min().unwrap_or(since);
     let recorded = recorded_runs(lake, &workspace_id, earliest).await?;
-    let news = sweep::news(gathered.listed(), &recorded);
+    let news = sweep::unrecorded_runs(gathered.listed(), &recorded);
     let wanted: BTreeSet<Id> = news
         .iter()
         .filter(|seen| gathered.may_hold_failures(&seen.run_id) || recorded.contains_key(&seen.run_id))
         .map(|seen| seen.run_id.clone())
         .collect();
     let incidents = if wanted.is_empty() { BTreeMap::new() } else { recorded_incidents(lake).await? };
-    let first_swept_at = before.first_swept_at.unwrap_or(now);
+    let first_swept_at = history.first_swept_at.unwrap_or(now);
     let nothing = BTreeMap::new();
-    let known = Known { workspace: &workspace, recorded: &incidents, outputs: &nothing, first_swept_at, now };
-    gathered.examine(&wanted, &recorded, &known, |count| told(Progress::Looking(count))).await?;
-    let known = Known { outputs: gathered.outputs(), ..known };
-    let Decided { openings, notes } = sweep::decide(&Cases::of(gathered.examined()), &known);
+    let known = SweepContext { workspace: &workspace, recorded: &incidents, outputs: &nothing, first_swept_at, now };
+    gathered.examine(&wanted, &recorded, &known, |count| progress(SweepProgress::Examining(count))).await?;
+    let known = SweepContext { outputs: gathered.outputs(), ..known };
+    let SweepPlan { openings, notes } = sweep::decide(&Cases::of(gathered.examined()), &known);
     let settings = gathered.settings(&openings).await;
-    let openings: Vec<Opening> = openings
+    let openings: Vec<NewIncident> = openings
         .into_iter()
         .map(|opening| match settings.get(&opening.job_id) {
             Some(settings) => sweep::with_settings(opening, settings, now),
@@ -206,12 +208,12 @@ pub async fn sweep(
         })
         .collect();
 
-    told(Progress::Recording);
-    let mut swept = Swept {
+    progress(SweepProgress::Recording);
+    let mut swept = SweepResult {
         workspace_id,
         since,
         until: now,
-        first: before.last.is_none(),
+        first: history.last.is_none(),
         runs: counts(gathered.listed()),
         news: news.len(),
         missing_outputs: gathered.missing_outputs(),
@@ -219,40 +221,40 @@ pub async fn sweep(
         not_asked_about,
         incidents: Vec::new(),
         added: Vec::new(),
-        left: gathered.untimed().map(|run| Left { run_id: run.clone(), reason: UNTIMED.into() }).collect(),
+        left: gathered.untimed().map(|run| SkippedRun { run_id: run.clone(), reason: UNTIMED.into() }).collect(),
     };
-    let last_told = before.last.as_ref().and_then(|(_, last)| last.told);
+    let last_alert = history.last.as_ref().and_then(|(_, last)| last.told);
     let cool_down = lake.context.policy.cool_down(Trigger::AccessIssue);
-    let recording = Recording { ledger, gathered: &gathered, redactor, now };
-    let mut told_with = last_told.filter(|told| told.holds(now, cool_down));
+    let recording = SweepRecorder { ledger, gathered: &gathered, redactor, now };
+    let mut told_with = last_alert.filter(|alert| alert.holds(now, cool_down));
     let mut new = recording.open(openings, &mut told_with, &mut swept).await?;
     new.extend(recording.add(notes, &mut swept).await?);
-    let told_last = told_with.or(last_told);
-    let under_way = gathered.under_way();
-    new.extend(record_runs(lake, ledger, before, &swept, &gathered, under_way, news, told_last, earliest).await?);
+    let newest_alert = told_with.or(last_alert);
+    let active_runs = gathered.active_runs();
+    new.extend(record_runs(lake, ledger, history, &swept, &gathered, active_runs, news, newest_alert, earliest).await?);
     let followed = consequences(lake, ledger, &new).await?;
     Ok((swept, followed))
 }
 
-/// The id of the workspace: as it says itself, and not another than was given.
+/// Returns the id of the workspace from its responses. A `given` id must be equal.
 async fn workspace_id(client: &Client, given: Option<&Id>) -> Result<Id, OpsError> {
     let refuse = |message: String| {
-        OpsError::Refused(Refusal { message, hint: "look at DATABRICKS_HOST, and at --workspace-id".into() })
+        OpsError::Refused(Refusal { message, hint: "check DATABRICKS_HOST and --workspace-id".into() })
     };
     if let Some(given) = given.filter(|given| given.as_str().len() > MAX_WORKSPACE_ID) {
         return Err(refuse(format!("{} is not the id of a workspace", given.as_str().escape_debug())));
     }
-    let said = match client.workspace_id().await {
-        // Who is given an id asks the workspace only to be sure.
+    let reported_id = match client.workspace_id().await {
+        // With a given id the request is only a check, so its error is ignored.
         Err(_) if given.is_some() => None,
-        said => said?,
+        reported_id => reported_id?,
     };
-    match (said, given) {
-        (Some(said), Some(given)) if said != given.as_str() => {
-            Err(refuse(format!("the workspace is {}, not {}", said.escape_debug(), given.as_str().escape_debug())))
+    match (reported_id, given) {
+        (Some(reported_id), Some(given)) if reported_id != given.as_str() => {
+            Err(refuse(format!("the workspace is {}, not {}", reported_id.escape_debug(), given.as_str().escape_debug())))
         }
         (_, Some(given)) => Ok(given.clone()),
-        (Some(said), None) => match Id::new(said) {
+        (Some(reported_id), None) => match Id::new(reported_id) {
             Ok(id) if id.as_str().len() <= MAX_WORKSPACE_ID => Ok(id),
             _ => Err(OpsError::NoWorkspaceId),
         },
@@ -260,29 +262,29 @@ async fn workspace_id(client: &Client, given: Option<&Id>) -> Result<Id, OpsErro
     }
 }
 
-/// Runs that no list told of: those that were under way at the last sweep, and those that may have been repaired. Also how many
-/// there are beyond what is asked about.
-async fn watched(
+/// Returns unlisted runs to check again: runs that were active at the last sweep, and failed runs that may have been
+/// repaired. Also returns the number of runs beyond the maximum.
+async fn runs_to_recheck(
     lake: &Lake,
     workspace: &Id,
-    before: &Before,
-    gathered: &Gathered<'_>,
+    history: &SweepHistory,
+    gathered: &GatheredRuns<'_>,
     now: Timestamp,
 ) -> Result<(Vec<Id>, usize), OpsError> {
-    let mut watched: Vec<Id> = before.last.iter().flat_map(|(_, last)| last.active.clone()).collect();
-    let recent = now.plus(-REPAIRED_WITHIN);
+    let mut runs_to_recheck: Vec<Id> = history.last.iter().flat_map(|(_, last)| last.active.clone()).collect();
+    let recent = now.plus(-REPAIR_WINDOW);
     let runs = recorded_runs(lake, workspace, recent).await?;
     let mut repairable: Vec<&RecordedRun> = runs
         .values()
         .filter(|run| run.may_change() && run.ended_at.is_some_and(|at| at >= recent) && !gathered.has(&run.run_id))
         .collect();
     repairable.sort_by_key(|run| std::cmp::Reverse(run.ended_at));
-    let left = repairable.len().saturating_sub(MAX_WATCHED);
-    watched.extend(repairable.into_iter().take(MAX_WATCHED).map(|run| run.run_id.clone()));
-    watched.retain(|run| !gathered.has(run));
-    watched.sort_unstable();
-    watched.dedup();
-    Ok((watched, left))
+    let left = repairable.len().saturating_sub(MAX_REPAIRABLE);
+    runs_to_recheck.extend(repairable.into_iter().take(MAX_REPAIRABLE).map(|run| run.run_id.clone()));
+    runs_to_recheck.retain(|run| !gathered.has(run));
+    runs_to_recheck.sort_unstable();
+    runs_to_recheck.dedup();
+    Ok((runs_to_recheck, left))
 }
 
 fn counts<'a>(runs: impl Iterator<Item = &'a Run>) -> BTreeMap<&'static str, usize> {
@@ -293,28 +295,28 @@ fn counts<'a>(runs: impl Iterator<Item = &'a Run>) -> BTreeMap<&'static str, usi
     counts
 }
 
-/// What findings are recorded with.
-struct Recording<'a> {
+/// Records the results of a sweep.
+struct SweepRecorder<'a> {
     ledger: &'a Ledger,
-    gathered: &'a Gathered<'a>,
+    gathered: &'a GatheredRuns<'a>,
     redactor: &'a Redactor,
     now: Timestamp,
 }
 
-impl Recording<'_> {
+impl SweepRecorder<'_> {
     /// Opens incidents. Returns the new rows.
     ///
-    /// Of those in which outputs may not be read people are told with one, `told_with`; the first of them unless there is one.
-    /// It is recorded before the others, so that nothing is silent because of an incident that is not there.
+    /// Incidents whose only problem is access to outputs share one alert, that of `told_with`; without one, the first of them
+    /// fires it. It is recorded before the others, so that they never refer to an incident that does not exist.
     async fn open(
         &self,
-        openings: Vec<Opening>,
-        told_with: &mut Option<Told>,
-        swept: &mut Swept,
+        openings: Vec<NewIncident>,
+        told_with: &mut Option<OutputAccessAlert>,
+        swept: &mut SweepResult,
     ) -> Result<Vec<u64>, OpsError> {
-        let (denied, others): (Vec<Opening>, Vec<Opening>) =
-            openings.into_iter().partition(Opening::is_told_with_others);
-        swept.told_with = told_with.filter(|_| !denied.is_empty()).map(|told| told.incident_id);
+        let (denied, others): (Vec<NewIncident>, Vec<NewIncident>) =
+            openings.into_iter().partition(NewIncident::needs_only_output_access);
+        swept.told_with = told_with.filter(|_| !denied.is_empty()).map(|alert| alert.incident_id);
         let mut new = Vec::new();
         let mut denied = denied.into_iter();
         while told_with.is_none()
@@ -324,7 +326,7 @@ impl Recording<'_> {
             new.extend(self.open_all(vec![first], None, swept).await?);
             let opened = swept.incidents.iter().find(|found| found.run_id == case);
             swept.told_with = opened.map(|found| found.incident_id);
-            *told_with = swept.told_with.map(|incident_id| Told { incident_id, at: self.now });
+            *told_with = swept.told_with.map(|incident_id| OutputAccessAlert { incident_id, at: self.now });
         }
         new.extend(self.open_all(denied.collect(), swept.told_with, swept).await?);
         new.extend(self.open_all(others, None, swept).await?);
@@ -334,15 +336,15 @@ impl Recording<'_> {
 
     async fn open_all(
         &self,
-        openings: Vec<Opening>,
+        openings: Vec<NewIncident>,
         told_with: Option<IncidentId>,
-        swept: &mut Swept,
+        swept: &mut SweepResult,
     ) -> Result<Vec<u64>, OpsError> {
         let mut new = Vec::new();
         let mut submissions = Vec::new();
         for found in openings {
             let prepared = serde_json::to_vec(&found.report).map_err(|error| error.to_string()).and_then(|bytes| {
-                prepare(&bytes, self.redactor, self.now, Interface::Sweep).map_err(|problems| said(&problems))
+                prepare(&bytes, self.redactor, self.now, Interface::Sweep).map_err(|problems| join_problems(&problems))
             });
             match prepared {
                 Ok(submission) => {
@@ -352,17 +354,17 @@ impl Recording<'_> {
                     }
                     submissions.push((found, submission));
                 }
-                Err(reason) => swept.left.push(Left { run_id: found.case, reason }),
+                Err(reason) => swept.left.push(SkippedRun { run_id: found.case, reason }),
             }
         }
         for (found, outcome) in submit(self.ledger, submissions).await? {
             match outcome {
-                Ok(Recorded { receipt, known, .. }) => {
+                Ok(SubmissionResult { receipt, known, .. }) => {
                     let Some(incident_id) = receipt.incident_id else { continue };
                     if !known {
                         new.push(receipt.seq);
                     }
-                    swept.incidents.push(Found {
+                    swept.incidents.push(SweptIncident {
                         incident_id,
                         run_id: found.case,
                         job_id: found.job_id,
@@ -371,52 +373,52 @@ impl Recording<'_> {
                         known,
                     });
                 }
-                Err(reason) => swept.left.push(Left { run_id: found.case, reason }),
+                Err(reason) => swept.left.push(SkippedRun { run_id: found.case, reason }),
             }
         }
         Ok(new)
     }
 
-    /// Adds to incidents, also to those that were opened just now. Returns the new rows.
-    async fn add(&self, notes: Vec<Note>, swept: &mut Swept) -> Result<Vec<u64>, OpsError> {
+    /// Adds notes to incidents, including the ones that were just opened. Returns the new rows.
+    async fn add(&self, notes: Vec<IncidentNote>, swept: &mut SweepResult) -> Result<Vec<u64>, OpsError> {
         let mut new = Vec::new();
         let mut submissions = Vec::new();
         for note in notes {
             let place = match &note.to {
-                Place::Incident(incident) => Some(*incident),
-                Place::Case(case) => {
+                NoteTarget::Incident(incident) => Some(*incident),
+                NoteTarget::Case(case) => {
                     swept.incidents.iter().find(|found| found.run_id == *case).map(|found| found.incident_id)
                 }
             };
-            // Its incident could not be opened, which is told.
+            // Its incident could not be opened, which is reported already.
             let Some(incident_id) = place else { continue };
             match step(&note, incident_id, self.redactor, self.now) {
                 Ok(submission) => {
                     let submission = with_redactions(submission, self.gathered, &note.case);
                     submissions.push(((note, incident_id), submission));
                 }
-                Err(problems) => swept.left.push(Left { run_id: note.case, reason: said(&problems) }),
+                Err(problems) => swept.left.push(SkippedRun { run_id: note.case, reason: join_problems(&problems) }),
             }
         }
         for ((note, incident_id), outcome) in submit(self.ledger, submissions).await? {
             match outcome {
                 Ok(recorded) if !recorded.known => {
                     new.push(recorded.receipt.seq);
-                    swept.added.push(Added { incident_id, run_id: note.case, message: note.message });
+                    swept.added.push(AddedNote { incident_id, run_id: note.case, message: note.message });
                 }
                 Ok(_) => {}
-                Err(reason) => swept.left.push(Left { run_id: note.case, reason }),
+                Err(reason) => swept.left.push(SkippedRun { run_id: note.case, reason }),
             }
         }
         Ok(new)
     }
 }
 
-fn step(note: &Note, incident_id: IncidentId, redactor: &Redactor, now: Timestamp) -> Result<Submission, Vec<Problem>> {
+fn step(note: &IncidentNote, incident_id: IncidentId, redactor: &Redactor, now: Timestamp) -> Result<Submission, Vec<Problem>> {
     let actor = Id::new(ACTOR).map_err(|why| vec![super::unrepresentable(why)])?;
     let (message, evidence) = (note.message.clone(), note.evidence.clone());
     let (at, request_id, tool) = (Some(note.at), Some(note.request_id.clone()), None);
-    if note.is_healing {
+    if note.is_recovery {
         let result = RemediationResult::Success;
         let step = RecordVerification { incident_id, message, result, tool, evidence, actor, at, request_id };
         prepare_step(step, redactor, now, Interface::Sweep)
@@ -427,21 +429,21 @@ fn step(note: &Note, incident_id: IncidentId, redactor: &Redactor, now: Timestam
     }
 }
 
-fn said(problems: &[Problem]) -> String {
+fn join_problems(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// What was redacted in the runs before they were looked at counts too.
-fn with_redactions(mut submission: Submission, gathered: &Gathered<'_>, case: &Id) -> Submission {
+/// Adds the redactions in the runs of a case.
+fn with_redactions(mut submission: Submission, gathered: &GatheredRuns<'_>, case: &Id) -> Submission {
     submission.redactions.add(&gathered.redactions(case));
     submission
 }
 
-/// Submits all at once; what is not legal as things stand is an outcome.
+/// Submits all requests concurrently. A refused request is a result, not an error.
 async fn submit<T>(
     ledger: &Ledger,
     submissions: Vec<(T, Submission)>,
-) -> Result<Vec<(T, Result<Recorded, String>)>, OpsError> {
+) -> Result<Vec<(T, Result<SubmissionResult, String>)>, OpsError> {
     futures::stream::iter(submissions)
         .map(|(what, submission)| async move {
             match ledger.submit(submission).await {
@@ -457,28 +459,28 @@ async fn submit<T>(
         .await
 }
 
-/// Records the runs that are news, and up to when the workspace is swept. Nothing when there are none. Returns the new rows.
+/// Records the new runs and the end of the swept time range. Records nothing without new runs. Returns the new rows.
 #[expect(clippy::too_many_arguments, reason = "all of it goes into one request")]
 async fn record_runs(
     lake: &Lake,
     ledger: &Ledger,
-    mut before: Before,
-    swept: &Swept,
-    gathered: &Gathered<'_>,
+    mut history: SweepHistory,
+    swept: &SweepResult,
+    gathered: &GatheredRuns<'_>,
     active: Vec<Id>,
-    mut news: Vec<SeenRun>,
-    told: Option<Told>,
+    mut news: Vec<EndedRun>,
+    alert: Option<OutputAccessAlert>,
     earliest: Timestamp,
 ) -> Result<Vec<u64>, OpsError> {
     let mut new = Vec::new();
-    'anew: for _ in 0..MAX_ROUNDS {
-        // What was under way and is not any more is news itself; so is nothing lost by writing nothing.
-        if news.is_empty() && before.last.is_some() {
+    'retry: for _ in 0..MAX_RETRIES {
+        // A run that is no longer active counts as new, so no information is lost.
+        if news.is_empty() && history.last.is_some() {
             return Ok(new);
         }
-        let mut follows = before.last.as_ref().map(|(seq, _)| *seq);
-        let mut based_on = before.head;
-        let rows: Vec<&[SeenRun]> = if news.is_empty() { vec![&[]] } else { news.chunks(RUNS_IN_ROW).collect() };
+        let mut follows = history.last.as_ref().map(|(seq, _)| *seq);
+        let mut based_on = history.head;
+        let rows: Vec<&[EndedRun]> = if news.is_empty() { vec![&[]] } else { news.chunks(RUNS_IN_ROW).collect() };
         for (place, runs) in rows.iter().enumerate() {
             let request = RecordJobRuns {
                 actor: Id::new(ACTOR).map_err(LakeError::Corrupt)?,
@@ -488,7 +490,7 @@ async fn record_runs(
                 more: place + 1 < rows.len(),
                 based_on,
                 follows,
-                told,
+                told: alert,
                 active: active.clone(),
                 runs: runs.to_vec(),
             };
@@ -500,21 +502,21 @@ async fn record_runs(
                     follows = Some(recorded.receipt.seq);
                     based_on = recorded.receipt.seq;
                 }
-                Err(error) if matches!(*error, LakeError::Outdated) => {
-                    before = Before::of(lake, &swept.workspace_id).await?;
+                Err(error) if matches!(*error, LakeError::Stale) => {
+                    history = SweepHistory::of(lake, &swept.workspace_id).await?;
                     let recorded = recorded_runs(lake, &swept.workspace_id, earliest).await?;
-                    news = sweep::news(gathered.listed(), &recorded);
-                    continue 'anew;
+                    news = sweep::unrecorded_runs(gathered.listed(), &recorded);
+                    continue 'retry;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         return Ok(new);
     }
-    Err(LakeError::TooBusy { table: AUDIT_LOG.name.into(), attempts: MAX_ROUNDS }.into())
+    Err(LakeError::TooBusy { table: AUDIT_LOG.name.into(), attempts: MAX_RETRIES }.into())
 }
 
-/// The id follows from what was found and what stood there before: whoever finds the same sends the same.
+/// Returns the request. Its id is derived from the runs and the row before, so that concurrent sweeps send the same id.
 fn submission(request: RecordJobRuns, redactions: Redactions) -> Result<Submission, OpsError> {
     let text = canonical(&(request.follows, &request.runs)).map_err(LakeError::from)?;
     let id = format!("sweep-{}-runs-{}", request.workspace_id, &sha256_hex(text)[..32]);

@@ -1,10 +1,10 @@
-//! The lake's tables and views in a catalog.
+//! Registers or copies the lake's tables and views in a catalog.
 //!
-//! - Tables of a lake below an external location are registered: the catalog learns where they are.
+//! - Tables of a lake in an external location are registered: the catalog stores their location.
 //! - Tables of a lake in a volume cannot be registered. The catalog gets managed tables of the same shape, and [`copy`] inserts
-//!   what is new.
+//!   new rows.
 //!
-//! Views, dashboards and queries see no difference. [`compare`] tells how the tables in the catalog stand to the lake's.
+//! Views, dashboards and queries work the same with both. [`compare`] compares the tables in the catalog with the lake's.
 
 use std::time::Duration;
 
@@ -19,19 +19,19 @@ use crate::{
         copies::{CopyComparison, CopyHead, SourceHead},
         incident::Refusal,
     },
-    lake::{Lake, LakeError, extent, ledger, location::VolumePath, projector, table::folder_url, verify::Tampering},
+    lake::{Lake, LakeError, row_count, ledger, location::VolumePath, projector, table::folder_url, verify::Tampering},
     tables::{TableDef, catalog, catalog::AUDIT_LOG, ddl, ddl::CopyBound},
 };
 
-/// The pause after a conflict, doubled after each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// How often a statement is run again after a conflict. Every conflict means that a concurrent run copied.
+/// The backoff after the first conflict. It doubles with every further one.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+/// How often a statement is retried after a conflict with a concurrent run.
 const MAX_CONFLICTS: usize = 8;
 
-/// A statement, and what it makes or fills.
+/// A statement, and the table or view that it creates or fills.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Step {
-    pub kind: StepKind,
+pub struct CatalogStatement {
+    pub kind: CatalogStatementKind,
     pub name: &'static str,
     #[serde(rename = "statement")]
     pub sql: String,
@@ -39,14 +39,14 @@ pub struct Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum StepKind {
+pub enum CatalogStatementKind {
     Table,
     View,
     /// Rows for a managed table.
     Rows,
 }
 
-impl StepKind {
+impl CatalogStatementKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Table => "table",
@@ -60,99 +60,99 @@ fn refused(what: &str, reason: &str, hint: &str) -> OpsError {
     OpsError::Refused(Refusal { message: format!("{what} cannot be used: {reason}"), hint: hint.into() })
 }
 
-/// The statements that show the lake in a catalog: tables first, then views, those first that others need.
+/// Returns the statements that register the lake in a catalog: tables, then views in the order of their dependencies.
 ///
 /// # Errors
-/// [`OpsError::Refused`] when a catalog cannot reach the lake; the workspace's, inside the store's.
-pub async fn registration(lake: &Lake) -> Result<Vec<Step>, OpsError> {
-    let mut steps = match lake.volume_path() {
-        Some(_) => catalog::all().map(|def| table_step(def, ddl::managed_table(def))).collect(),
+/// [`OpsError::Refused`] if a catalog cannot reach the lake; the store's, which contains the workspace's.
+pub async fn registration(lake: &Lake) -> Result<Vec<CatalogStatement>, OpsError> {
+    let mut statements = match lake.volume_path() {
+        Some(_) => catalog::all().map(|def| table_statement(def, ddl::managed_table(def))).collect(),
         None => external_tables(lake).await?,
     };
     for (name, sql) in analytics::view_statements("CREATE OR REPLACE VIEW")? {
-        steps.push(Step { kind: StepKind::View, name, sql });
+        statements.push(CatalogStatement { kind: CatalogStatementKind::View, name, sql });
     }
-    Ok(steps)
+    Ok(statements)
 }
 
-fn table_step(def: &TableDef, sql: String) -> Step {
-    Step { kind: StepKind::Table, name: def.name, sql }
+fn table_statement(def: &TableDef, sql: String) -> CatalogStatement {
+    CatalogStatement { kind: CatalogStatementKind::Table, name: def.name, sql }
 }
 
-async fn external_tables(lake: &Lake) -> Result<Vec<Step>, OpsError> {
-    const HINT: &str = "give a lake in an object store, or in a volume: uc://catalog.schema/volume";
+async fn external_tables(lake: &Lake) -> Result<Vec<CatalogStatement>, OpsError> {
+    const HINT: &str = "use a lake in an object store or in a volume: uc://catalog.schema/volume";
     if lake.url().scheme() == "file" {
-        let reason = "a catalog reaches object stores only, and this lake is a folder of this machine";
+        let reason = "a catalog reaches object stores only, and this lake is a local folder";
         return Err(refused(&lake.display(), reason, HINT));
     }
     let storage = lake.storage_url().await?;
-    let odd =
-        || refused(&lake.display(), "its location has a quote or a backslash, which engines read differently", HINT);
-    let step = |def: &TableDef| {
-        let sql = ddl::external_table(def, &folder_url(&storage, def)).ok_or_else(odd)?;
-        Ok(table_step(def, sql))
+    let unsupported =
+        || refused(&lake.display(), "its location has a quote or a backslash, which engines escape differently", HINT);
+    let statement = |def: &TableDef| {
+        let sql = ddl::external_table(def, &folder_url(&storage, def)).ok_or_else(unsupported)?;
+        Ok(table_statement(def, sql))
     };
-    catalog::all().map(step).collect()
+    catalog::all().map(statement).collect()
 }
 
-/// Runs the statements of [`registration`]. `done` hears of each that was run.
+/// Runs the statements of [`registration`]. Calls `done` after each one.
 ///
-/// They may be sent twice after an error of the network: each leaves what is there as it is. A managed table that was made by an
-/// earlier version gets the columns that it lacks.
+/// The statements are idempotent and may be retried after a network error. A managed table that an earlier version created
+/// gets the columns that it lacks.
 ///
 /// # Errors
-/// [`OpsError::Refused`] when a table of that name is something else; the warehouse's.
+/// [`OpsError::Refused`] if another object has the name of a table; the warehouse's.
 pub async fn register(
     lake: &Lake,
     client: &Client,
     warehouse: &Warehouse,
-    steps: &[Step],
-    mut done: impl FnMut(&Step),
+    statements: &[CatalogStatement],
+    mut done: impl FnMut(&CatalogStatement),
 ) -> Result<(), OpsError> {
-    // A catalog takes the columns of an external table from its log.
+    // A catalog reads the columns of an external table from its Delta log.
     super::existing_lake(lake).await?;
     for def in catalog::all() {
         check_name(lake, client, warehouse, def).await?;
     }
     // Views name columns that a table of an earlier version lacks.
-    let (views, tables): (Vec<_>, Vec<_>) = steps.iter().partition(|step| step.kind == StepKind::View);
-    for step in tables {
-        execute(warehouse, &step.sql).await?;
-        done(step);
+    let (views, tables): (Vec<_>, Vec<_>) = statements.iter().partition(|statement| statement.kind == CatalogStatementKind::View);
+    for statement in tables {
+        execute(warehouse, &statement.sql).await?;
+        done(statement);
     }
     if lake.volume_path().is_some() {
         for def in catalog::all() {
             add_missing_columns(warehouse, def).await?;
         }
     }
-    for step in views {
-        execute(warehouse, &step.sql).await?;
-        done(step);
+    for statement in views {
+        execute(warehouse, &statement.sql).await?;
+        done(statement);
     }
     Ok(())
 }
 
-/// What has the table's name already must be the table.
+/// Checks that an existing table of that name is the table.
 async fn check_name(lake: &Lake, client: &Client, warehouse: &Warehouse, def: &TableDef) -> Result<(), OpsError> {
-    let (catalog, schema) = warehouse.place();
+    let (catalog, schema) = warehouse.catalog_and_schema();
     let Some(found) = client.table(catalog, schema, def.name).await? else { return Ok(()) };
     let reason = if lake.volume_path().is_some() {
         let kind = found.table_type.unwrap_or_else(|| "n/a".into());
-        (kind != "MANAGED").then(|| format!("it is there already, and is no managed table: {kind}"))
+        (kind != "MANAGED").then(|| format!("it exists already, and is not a managed table: {kind}"))
     } else {
         let (expected, found) = (folder_url(&lake.storage_url().await?, def), found.storage_location);
         let is_there = found.as_deref().is_some_and(|found| found.trim_end_matches('/') == expected);
         let found = found.unwrap_or_else(|| "n/a".into());
-        (!is_there).then(|| format!("it is there already, with another location: {found}"))
+        (!is_there).then(|| format!("it exists already, with another location: {found}"))
     };
     let name = format!("{}.{}", warehouse.schema_name(), def.name);
-    let hint = "give another schema, or rename or drop what is there";
+    let hint = "use another schema, or rename or drop the existing object";
     reason.map_or(Ok(()), |reason| Err(refused(&name, &reason, hint)))
 }
 
 async fn execute(warehouse: &Warehouse, sql: &str) -> Result<(), OpsError> {
     let run = || async { warehouse.execute(sql).await };
-    let pauses = ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_times(MAX_CONFLICTS).with_jitter();
+    let pauses = ExponentialBuilder::new().with_min_delay(FIRST_BACKOFF).with_max_times(MAX_CONFLICTS).with_jitter();
     run.retry(pauses).when(StatementError::is_conflict).await.map(drop).map_err(from_warehouse)
 }
 
@@ -168,7 +168,7 @@ async fn add_missing_columns(warehouse: &Warehouse, def: &TableDef) -> Result<()
         if !column.nullable {
             let what = format!("{}.{}", warehouse.schema_name(), def.name);
             let reason = format!("it lacks the column {}, which is never null", column.name);
-            return Err(refused(&what, &reason, "drop the table, then run `tables register` and `tables copy` again"));
+            return Err(refused(&what, &reason, "drop the table, then run `catalog register` and `catalog copy` again"));
         }
         let added = execute(warehouse, &ddl::add_column(def, column)).await;
         if added.is_err() {
@@ -182,14 +182,14 @@ async fn add_missing_columns(warehouse: &Warehouse, def: &TableDef) -> Result<()
     Ok(())
 }
 
-/// The statements that copy what is new from a lake at `path` into managed tables, for people who run them one after the other.
-pub fn copying(path: &VolumePath) -> Vec<Step> {
-    catalog::in_copy_order().map(|def| copy_step(def, path, CopyBound::Copied)).collect()
+/// Returns the statements that copy new rows from a lake at `path` into managed tables, to be run by hand in their order.
+pub fn copying(path: &VolumePath) -> Vec<CatalogStatement> {
+    catalog::in_copy_order().map(|def| copy_statement(def, path, CopyBound::Copied)).collect()
 }
 
-fn copy_step(def: &TableDef, path: &VolumePath, bound: CopyBound) -> Step {
+fn copy_statement(def: &TableDef, path: &VolumePath, bound: CopyBound) -> CatalogStatement {
     let sql = ddl::insert_new_rows(def, &path.table(def.name), bound);
-    Step { kind: StepKind::Rows, name: def.name, sql }
+    CatalogStatement { kind: CatalogStatementKind::Rows, name: def.name, sql }
 }
 
 /// Rows that a run copied into one table.
@@ -197,36 +197,36 @@ fn copy_step(def: &TableDef, path: &VolumePath, bound: CopyBound) -> Step {
 pub struct CopiedRows {
     pub table: &'static str,
     pub rows: u64,
-    /// The last `seq` in the catalog from then on.
+    /// The last `seq` in the catalog after the copy.
     pub last_seq: u64,
 }
 
-/// Copies what is new into the managed tables, each table in one statement, none beyond the same entry of the ledger. Returns the
-/// tables that got rows. `done` hears of each statement that was run.
+/// Copies new rows into the managed tables: one statement for each table, all up to the same entry of the ledger. Returns the
+/// tables that got rows. Calls `done` after each statement.
 ///
-/// A table that lacks nothing gets no statement. A run that was killed, or one beside this one, leaves no row out and puts none
-/// in twice: see [`ddl::insert_new_rows`].
+/// A complete table gets no statement. Killed and concurrent runs neither lose nor duplicate rows: see
+/// [`ddl::insert_new_rows`].
 ///
 /// # Errors
-/// [`OpsError::DifferentTables`], before anything is copied, when a table says something that the lake does not say; the
-/// lake's, the warehouse's.
+/// [`OpsError::DifferentTables`], before anything is copied, if a table differs from the lake; the lake's, the
+/// warehouse's.
 pub async fn copy(
     lake: &Lake,
     path: &VolumePath,
     warehouse: &Warehouse,
-    mut done: impl FnMut(&Step),
+    mut done: impl FnMut(&CatalogStatement),
 ) -> Result<Vec<CopiedRows>, OpsError> {
     projector::project(lake, |_, _| {}).await?;
     let table = lake.table(AUDIT_LOG);
-    let bound = CopyBound::Entry(ledger::head(&table, &table.newest().await?).await?.chain.seq);
+    let bound = CopyBound::Entry(ledger::head(&table, &table.newest_log().await?).await?.chain.seq);
     let before = all_same(warehouse, compare(lake, warehouse).await?)?;
     let missing_rows = |def: &TableDef| before.iter().any(|it| it.table == def.name && it.missing_rows() > 0);
     let mut any = false;
     for def in catalog::in_copy_order().filter(|def| missing_rows(def)) {
         add_missing_columns(warehouse, def).await?;
-        let step = copy_step(def, path, bound);
-        execute(warehouse, &step.sql).await?;
-        done(&step);
+        let statement = copy_statement(def, path, bound);
+        execute(warehouse, &statement.sql).await?;
+        done(&statement);
         any = true;
     }
     if !any {
@@ -249,20 +249,20 @@ fn all_same(warehouse: &Warehouse, found: Vec<CopyComparison>) -> Result<Vec<Cop
     Ok(same)
 }
 
-/// Every table in the catalog beside the lake's: whether it holds the same rows, as far as it goes. Of the audit log the last
-/// entry is compared by its hash. Works for registered tables too.
+/// Compares every table in the catalog with the lake's: the rows up to the last copied `seq`, and the hash of the last entry
+/// of the audit log. Works for registered tables too.
 ///
 /// # Errors
-/// The warehouse's, also when a table is missing there; the lake's.
+/// The warehouse's, also if a table is missing there; the lake's.
 pub async fn compare(lake: &Lake, warehouse: &Warehouse) -> Result<Vec<CopyComparison>, OpsError> {
     #[derive(Deserialize)]
-    struct Count {
+    struct TableCount {
         table_name: String,
         row_count: u64,
         last_seq: u64,
     }
-    // The catalog first: what is copied in the meantime is in the lake already.
-    let counts: Vec<Count> = rows(warehouse, &ddl::count_rows()).await?;
+    // The catalog is read first: rows that are copied meanwhile are already in the lake.
+    let counts: Vec<TableCount> = rows(warehouse, &ddl::count_rows()).await?;
     let count = |def: &TableDef| {
         let count = counts.iter().find(|count| count.table_name == def.name);
         count.map(|count| CopyHead { rows: count.row_count, last_seq: count.last_seq })
@@ -272,40 +272,40 @@ pub async fn compare(lake: &Lake, warehouse: &Warehouse) -> Result<Vec<CopyCompa
         let missing = || LakeError::Corrupt(format!("the warehouse did not count the rows of {}", def.name));
         let copy = count(def).ok_or_else(missing)?;
         let same_hash = def.name != AUDIT_LOG.name || has_same_hash(lake, warehouse, copy.last_seq).await?;
-        let (up_to_copy, whole) = extent::around(lake, def, copy.last_seq).await?;
+        let (up_to_copy, whole) = row_count::around(lake, def, copy.last_seq).await?;
         let source = SourceHead { rows: whole.rows, last_seq: whole.last_seq, rows_up_to_copy: up_to_copy.rows };
         compared.push(CopyComparison::of(def.name, copy, source, same_hash));
     }
     Ok(compared)
 }
 
-/// Whether the rows of the audit log at `seq` have the same hash here and there. `true` where the lake has none: that is another
-/// difference.
+/// Returns whether the row `seq` of the audit log has the same hash in the lake and in the warehouse. `true` if the lake has
+/// no such row: the row counts show that difference.
 async fn has_same_hash(lake: &Lake, warehouse: &Warehouse, seq: u64) -> Result<bool, OpsError> {
     #[derive(Deserialize)]
-    struct Hash {
+    struct HashRow {
         entry_hash: String,
     }
     if seq == 0 {
         return Ok(true);
     }
-    let there: Vec<Hash> = rows(warehouse, &format!("SELECT entry_hash FROM audit_log WHERE seq = {seq}")).await?;
+    let there: Vec<HashRow> = rows(warehouse, &format!("SELECT entry_hash FROM audit_log WHERE seq = {seq}")).await?;
     let table = lake.table(AUDIT_LOG);
-    let here = ledger::rows_between(&table, &table.newest().await?, seq - 1, seq).await?;
+    let here = ledger::rows_between(&table, &table.newest_log().await?, seq - 1, seq).await?;
     Ok(here.iter().all(|here| there.iter().all(|there| there.entry_hash == here.entry_hash)))
 }
 
-/// Rows that the audits of `sql/audits` return on the warehouse, by name of the audit; those that return none are left out. What
-/// projections lack is left to [`compare`], which knows how far they were copied.
+/// Runs the audits of `sql/audits` on the warehouse. Returns those with rows, with their number. Missing projections are left
+/// to [`compare`], which takes into account how far they were copied.
 async fn audit(warehouse: &Warehouse) -> Result<Vec<(&'static str, u64)>, OpsError> {
     #[derive(Deserialize)]
-    struct Found {
+    struct AuditRowCount {
         row_count: u64,
     }
     let mut found = Vec::new();
     for (name, sql) in analytics::audits().filter(|(name, _)| *name != "projection_missing") {
         let sql = format!("SELECT count(*) AS row_count FROM (\n{}\n) AS found", analytics::header::body(sql));
-        let counted: Vec<Found> = rows(warehouse, &sql).await?;
+        let counted: Vec<AuditRowCount> = rows(warehouse, &sql).await?;
         let count = counted.iter().map(|it| it.row_count).sum();
         if count > 0 {
             found.push((name, count));
@@ -314,7 +314,7 @@ async fn audit(warehouse: &Warehouse) -> Result<Vec<(&'static str, u64)>, OpsErr
     Ok(found)
 }
 
-/// What the tables in the catalog say that the lake does not: the comparison of every table, and everything found wrong.
+/// Returns the comparison of every table in the catalog, and all findings about them.
 ///
 /// # Errors
 /// As [`compare`].
@@ -329,6 +329,6 @@ pub async fn verify(lake: &Lake, warehouse: &Warehouse) -> Result<(Vec<CopyCompa
 async fn rows<T: DeserializeOwned>(warehouse: &Warehouse, sql: &str) -> Result<Vec<T>, OpsError> {
     let batch = warehouse.execute(sql).await.map_err(from_warehouse)?;
     let unread =
-        |error: serde_arrow::Error| LakeError::Corrupt(format!("the warehouse's answer cannot be read: {error}"));
+        |error: serde_arrow::Error| LakeError::Corrupt(format!("the response of the warehouse cannot be read: {error}"));
     Ok(serde_arrow::from_record_batch(&batch).map_err(unread)?)
 }

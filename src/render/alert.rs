@@ -1,4 +1,4 @@
-//! ESCALATION ALERTs, and what every trigger said. That nobody is told is never silent.
+//! ESCALATION ALERTs, evaluations of triggers, and lists of alerts. A missing channel or recipient is always shown.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -8,13 +8,13 @@ use super::{
 };
 use crate::{
     domain::{
+        escalation::status::{AlertEvent, AlertStatus},
         policy::Destination,
-        words::{AlertEvent, AlertStatus},
     },
     tables::rows::EscalationEvent,
 };
 
-/// One event of an alert: what people are told, or would be.
+/// One event of an alert, in the layout of the specification.
 pub fn alert(row: &EscalationEvent) -> String {
     let severity = na(row.severity);
     let mut text = format!(
@@ -33,52 +33,52 @@ pub fn alert(row: &EscalationEvent) -> String {
     let _ = writeln!(text, "Reason: {}", line(&row.reason));
     let _ = writeln!(text, "Dedup key: {}", line(&row.dedup_key));
     if let Some(until) = row.quiet_until {
-        let _ = writeln!(text, "Quiet until: {until}");
+        let _ = writeln!(text, "Snoozed until: {until}");
     }
     text
 }
 
-/// The channels, or loudly why nobody is told.
+/// The channels, or the reason why there are none.
 fn escalate_to(row: &EscalationEvent) -> String {
     let destinations = match destinations(row) {
-        // nothing has held yet that could have gone anywhere
+        // the trigger never held, so there was nothing to route
         _ if row.severity.is_none() => return NA.to_owned(),
         Err(unreadable) => return unreadable,
         Ok(destinations) => destinations,
     };
     if destinations.is_empty() {
         let severity = na(row.severity);
-        return format!("NOBODY: no route matches {severity} {}; add [[routes]] to ops-runbook.toml", row.trigger);
+        return format!("NO CHANNEL: no route matches {severity} {}; add [[routes]] to ops-runbook.toml", row.trigger);
     }
-    let told = destinations.iter().filter_map(|destination| {
+    let reachable = destinations.iter().filter_map(|destination| {
         let Destination { channel, kind, to, unacknowledged_minutes } = destination;
         let later = unacknowledged_minutes.map_or_else(String::new, later);
         Some(format!("{} ({kind}: {}){later}", line(channel.as_str()), line(to.as_deref()?)))
     });
-    let silent = destinations.iter().filter(|destination| destination.to.is_none()).map(|destination| {
+    let unreachable = destinations.iter().filter(|destination| destination.to.is_none()).map(|destination| {
         let channel = line(destination.channel.as_str());
         format!(
-            "NOBODY: channel {channel} ({}) has no recipient; set `to` under [channels.{channel}] in ops-runbook.toml",
+            "NO RECIPIENT: channel {channel} ({}) has none; set `to` under [channels.{channel}] in ops-runbook.toml",
             destination.kind
         )
     });
-    told.chain(silent).collect::<Vec<_>>().join(", ")
+    reachable.chain(unreachable).collect::<Vec<_>>().join(", ")
 }
 
-/// After what time a destination is told, said behind it.
+/// The delay after which a destination is notified, as a suffix.
 pub(super) fn later(minutes: u32) -> String {
     format!(" after {minutes} min without acknowledgement")
 }
 
-/// The routes as they were recorded; an error is a text for people.
+/// The recorded routes; the error is a text for people.
 fn destinations(row: &EscalationEvent) -> Result<Vec<Destination>, String> {
     row.destinations().map_err(|_| {
-        format!("NOBODY: the recorded routes cannot be read: {}", line(row.routes.as_deref().unwrap_or_default()))
+        format!("NO CHANNEL: the recorded routes cannot be read: {}", line(row.routes.as_deref().unwrap_or_default()))
     })
 }
 
-/// Channels in few words, for a list; one that is told at once and later is one.
-pub(super) fn told_to(row: &EscalationEvent) -> String {
+/// The names of the channels with a recipient, each once; `NO CHANNEL` if there are none.
+pub(super) fn channel_names(row: &EscalationEvent) -> String {
     let destinations = destinations(row).unwrap_or_default();
     let mut names: Vec<_> = Vec::new();
     for destination in destinations.iter().filter(|destination| destination.to.is_some()) {
@@ -87,11 +87,11 @@ pub(super) fn told_to(row: &EscalationEvent) -> String {
             names.push(name);
         }
     }
-    if names.is_empty() { "NOBODY".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "NO CHANNEL".to_owned() } else { names.join(", ") }
 }
 
-/// What every trigger said in one request, those that did not fire included, and why. Any order; shown in that of the
-/// evaluation.
+/// The evaluation of every trigger in one request, with its reason, including triggers that did not fire. `rows` may have
+/// any order; the text has that of the evaluation.
 pub fn evaluations(rows: &[EscalationEvent]) -> String {
     if rows.is_empty() {
         return "ESCALATION TRIGGERS: none was evaluated\n".into();
@@ -103,15 +103,15 @@ pub fn evaluations(rows: &[EscalationEvent]) -> String {
     for row in rows {
         let _ = write!(text, "- {:<16} {:<12} {:<8} ", row.trigger, row.event, na(row.severity));
         let _ = match row.event {
-            AlertEvent::Fired => writeln!(text, "to {}: {}", told_to(row), line(&row.reason)),
+            AlertEvent::Fired => writeln!(text, "to {}: {}", channel_names(row), line(&row.reason)),
             _ => writeln!(text, "{}", line(&row.reason)),
         };
     }
     text
 }
 
-/// Alerts, one per line, the latest first. `events` are all events of the alerts to list, in any order; since when an alert
-/// stands as it does is counted over them. Triggers that never fired are left out.
+/// Alerts, one per line, the latest change of status first. `events` are all events of the alerts to list, in any order.
+/// Triggers that never fired are left out.
 pub fn alerts_list(events: &[EscalationEvent], width: usize) -> String {
     let mut alerts: BTreeMap<&str, Vec<&EscalationEvent>> = BTreeMap::new();
     for event in events.iter().filter(|event| event.status.is_some()) {
@@ -124,14 +124,14 @@ pub fn alerts_list(events: &[EscalationEvent], width: usize) -> String {
     lines.sort_by(|one, other| {
         other.since.occurred_at.cmp(&one.since.occurred_at).then_with(|| one.now.dedup_key.cmp(&other.now.dedup_key))
     });
-    let rows = lines.iter().map(|AlertLine { now, since, told }| {
+    let rows = lines.iter().map(|AlertLine { now, since, notified }| {
         [
             now.incident_id.to_string(),
             now.trigger.to_string(),
-            na(now.severity.or(told.and_then(|told| told.severity))),
+            na(now.severity.or(notified.and_then(|event| event.severity))),
             na(now.status),
             listing::minute(since.occurred_at),
-            told.map_or_else(|| NA.to_owned(), told_to),
+            notified.map_or_else(|| NA.to_owned(), channel_names),
             line(&now.dedup_key).into_owned(),
         ]
     });
@@ -141,7 +141,7 @@ pub fn alerts_list(events: &[EscalationEvent], width: usize) -> String {
         listing::fixed("SEVERITY"),
         listing::fixed("STATUS"),
         listing::fixed("SINCE (UTC)"),
-        listing::flexible("TOLD TO", 10),
+        listing::flexible("CHANNELS", 10),
         listing::fixed("DEDUP KEY"),
     ];
     listing::table(columns, rows, width)
@@ -149,10 +149,10 @@ pub fn alerts_list(events: &[EscalationEvent], width: usize) -> String {
 
 struct AlertLine<'a> {
     now: &'a EscalationEvent,
-    /// The event that made it stand as it does now.
+    /// The event since which it has its current status.
     since: &'a EscalationEvent,
-    /// The last event at which people were to be told; `None`: it was suppressed from the first.
-    told: Option<&'a EscalationEvent>,
+    /// The last event with channels to notify; `None` if the alert was suppressed from the start.
+    notified: Option<&'a EscalationEvent>,
 }
 
 impl<'a> AlertLine<'a> {
@@ -160,15 +160,15 @@ impl<'a> AlertLine<'a> {
         events.sort_by_key(|event| (event.seq, event.ordinal));
         let now = *events.last()?;
         let since = events.iter().rev().take_while(|event| event.status == now.status).last().copied()?;
-        // without the firing itself, any later event still carries its routes
+        // if the firing is not among the events, any later event has its routes too
         let fired = events.iter().rev().find(|event| event.event == AlertEvent::Fired);
-        let told = fired.or_else(|| {
-            let carries = |event: &&&EscalationEvent| {
+        let notified = fired.or_else(|| {
+            let has_routes = |event: &&&EscalationEvent| {
                 !matches!(event.event, AlertEvent::Suppressed | AlertEvent::NotFired) && event.severity.is_some()
             };
-            events.iter().rev().find(carries)
+            events.iter().rev().find(has_routes)
         });
-        Some(Self { now, since, told: told.copied() })
+        Some(Self { now, since, notified: notified.copied() })
     }
 }
 

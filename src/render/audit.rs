@@ -1,4 +1,4 @@
-//! The AUDIT LOG ENTRY: one row of the audit log, in words an auditor can check.
+//! The AUDIT LOG ENTRY: one row of the audit log for an auditor.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::plain::{NA, line, na};
 use crate::tables::rows::AuditRow;
 
-/// The row as text.
+/// The row in the layout of the specification.
 pub fn entry(row: &AuditRow) -> String {
     let fields = [
         ("Timestamp", row.recorded_at.to_string()),
@@ -33,20 +33,20 @@ pub fn entry(row: &AuditRow) -> String {
     text
 }
 
-/// `{max_retries: 3, timeout_seconds: 3600}` from JSON; names lose their quotes where nothing is lost with them.
+/// `{max_retries: 3, timeout_seconds: 3600}` from JSON. Quotes around plain names are dropped.
 fn settings(json: &str) -> String {
     match serde_json::from_str::<Value>(json) {
         Ok(value) => {
             let mut text = String::new();
-            loose(&mut text, &value);
+            write_unquoted(&mut text, &value);
             line(&text).into_owned()
         }
         Err(_) => line(json).into_owned(),
     }
 }
 
-/// As deep as `serde_json` parses, which is 128 levels.
-fn loose(text: &mut String, value: &Value) {
+/// Recursive. `serde_json` parses at most 128 levels, which bounds the depth.
+fn write_unquoted(text: &mut String, value: &Value) {
     match value {
         Value::Object(members) => {
             text.push('{');
@@ -56,7 +56,7 @@ fn loose(text: &mut String, value: &Value) {
                     true => write!(text, "{comma}{name}: "),
                     false => write!(text, "{comma}{}: ", Value::from(name.as_str())),
                 };
-                loose(text, member);
+                write_unquoted(text, member);
             }
             text.push('}');
         }
@@ -66,7 +66,7 @@ fn loose(text: &mut String, value: &Value) {
                 if index > 0 {
                     text.push_str(", ");
                 }
-                loose(text, item);
+                write_unquoted(text, item);
             }
             text.push(']');
         }

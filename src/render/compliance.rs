@@ -1,4 +1,4 @@
-//! What one look at the jobs of a workspace saw.
+//! The result of one compliance check of the jobs of a workspace.
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -6,18 +6,18 @@ use super::{
     listing::{fixed, flexible, number, table},
     plain::{line, na},
 };
-use crate::domain::{
-    comply::look::{JobChange, Look},
-    words::{GapEvent, JobRule},
+use crate::domain::compliance::{
+    result::{JobChange, ComplianceResult},
+    rule::{GapEvent, JobRule},
 };
 
-/// Lines about single jobs; the rest is counted.
-const TOLD: usize = 50;
+/// Lines about single jobs, per list. The rest is counted.
+const MAX_LISTED: usize = 50;
 
-/// For a terminal of so many columns.
-pub fn text(look: &Look, width: usize) -> String {
+/// Results by rule, changes, exempt jobs and unread jobs, for a terminal of `width` columns.
+pub fn text(look: &ComplianceResult, width: usize) -> String {
     let mut text = format!(
-        "{} in workspace {}: {} with something that fails, {} exempt, {} not read\n\n",
+        "{} in workspace {}: {} failing, {} exempt, {} not read\n\n",
         jobs(look.jobs + look.exempt.iter().filter(|exempt| exempt.rules.is_empty()).count() + look.unread.len()),
         line(look.workspace_id.as_str()),
         look.failing,
@@ -38,16 +38,16 @@ pub fn text(look: &Look, width: usize) -> String {
         [fixed("RULE"), fixed("CATEGORY"), fixed("SEVERITY"), number("FAIL"), number("PARTIAL"), number("PASS")];
     text.push_str(&table(columns, rows, width));
     changes(&mut text, look, width);
-    for exempt in look.exempt.iter().take(TOLD) {
+    for exempt in look.exempt.iter().take(MAX_LISTED) {
         let of = if exempt.rules.is_empty() { String::new() } else { format!(" from {}", names(&exempt.rules)) };
         let _ = write!(text, "\nexempt{of}: job {} {}: ", exempt.job_id, na(exempt.name.as_deref().map(line)));
         text.push_str(&line(&exempt.reason));
     }
     more(&mut text, "exempt", look.exempt.len());
-    for unread in look.unread.iter().take(TOLD) {
+    for unread in look.unread.iter().take(MAX_LISTED) {
         let _ = write!(text, "\nnot read: job {}: {}", unread.job_id, line(&unread.reason));
         if let Some(incident) = unread.incident_id {
-            let _ = write!(text, "; {incident} about it stays open, close it by hand if the job is gone");
+            let _ = write!(text, "; {incident} stays open; close it by hand if the job was deleted");
         }
     }
     more(&mut text, "not read", look.unread.len());
@@ -57,25 +57,25 @@ pub fn text(look: &Look, width: usize) -> String {
     text
 }
 
-fn changes(text: &mut String, look: &Look, width: usize) {
-    // That there are results is no news where nothing ever failed.
-    let told: Vec<&JobChange> = look.changes.iter().filter(|change| change.event != GapEvent::Checked).collect();
-    let checked = look.changes.len() - told.len();
+fn changes(text: &mut String, look: &ComplianceResult, width: usize) {
+    // Results of jobs without an open incident are counted only.
+    let listed: Vec<&JobChange> = look.changes.iter().filter(|change| change.event != GapEvent::Checked).collect();
+    let checked = look.changes.len() - listed.len();
     text.push('\n');
     if look.changes.is_empty() {
-        text.push_str("nothing changed: everything is recorded as it stands\n");
+        text.push_str("no changes since the last check\n");
         return;
     }
     if look.dry_run {
-        text.push_str("nothing was recorded; without --dry-run would be:\n");
+        text.push_str("dry run, nothing was recorded; a run without --dry-run would record:\n");
     }
     if checked > 0 {
-        let _ = writeln!(text, "results of {} without an open incident", jobs(checked));
+        let _ = writeln!(text, "check results of {} without an open incident", jobs(checked));
     }
-    if told.is_empty() {
+    if listed.is_empty() {
         return;
     }
-    let rows = told.iter().take(TOLD).map(|change| {
+    let rows = listed.iter().take(MAX_LISTED).map(|change| {
         [
             change.event.to_string(),
             na(change.incident_id),
@@ -86,12 +86,12 @@ fn changes(text: &mut String, look: &Look, width: usize) {
     });
     let columns = [fixed("INCIDENT IS"), fixed("INCIDENT"), fixed("JOB"), flexible("NAME", 12), flexible("FAILS", 20)];
     text.push_str(&table(columns, rows, width));
-    more(text, "changed", told.len());
+    more(text, "changed", listed.len());
 }
 
 fn more(text: &mut String, what: &str, count: usize) {
-    if count > TOLD {
-        let _ = write!(text, "\n{what}: {} more", count - TOLD);
+    if count > MAX_LISTED {
+        let _ = write!(text, "\n{what}: {} more", count - MAX_LISTED);
     }
 }
 

@@ -1,24 +1,21 @@
-//! What people were told, and what came of it.
+//! Attempts to deliver notifications, and their results.
 
 use super::{
     listing,
     plain::{NA, line, na},
 };
 use crate::{
-    domain::{
-        delivery::{Delivered, DeliveryStep},
-        words::DeliveryEvent,
-    },
+    domain::notification::{DeliveryCounts, DeliveryStep, event::DeliveryEvent},
     tables::rows::Delivery,
 };
 
-/// One step in a line, for whoever watches.
+/// One step of a delivery, on one line.
 pub fn step(step: &DeliveryStep) -> String {
     let mut text = format!(
         "{:<9} {:<11} {} over {} ({}), attempt {}",
         step.event,
-        step.says,
-        line(&step.lane),
+        step.notification_kind,
+        line(&step.stream),
         line(step.channel.as_str()),
         step.kind,
         step.attempt
@@ -27,31 +24,31 @@ pub fn step(step: &DeliveryStep) -> String {
         text.push_str(&format!(": {}", line(reason)));
     }
     match (step.event, step.until) {
-        (event, Some(until)) if is_asked_again(event) => text.push_str(&format!("; again at {until}")),
+        (event, Some(until)) if is_retried(event) => text.push_str(&format!("; next attempt at {until}")),
         (DeliveryEvent::Dead, _) => text.push_str("; given up"),
         _ => {}
     }
     text
 }
 
-fn is_asked_again(event: DeliveryEvent) -> bool {
+fn is_retried(event: DeliveryEvent) -> bool {
     matches!(event, DeliveryEvent::Partly | DeliveryEvent::Retry | DeliveryEvent::Unknown)
 }
 
-/// What somebody has to know of a step that did not end as it should.
-pub fn problem(told: &DeliveryStep) -> Option<String> {
-    match told.event {
-        DeliveryEvent::Dead => Some(format!("error: {}", step(told))),
-        // Some recipients were refused.
-        DeliveryEvent::Delivered if told.reason.is_some() => Some(format!("warning: {}", step(told))),
-        event => is_asked_again(event).then(|| format!("warning: {}", step(told))),
+/// The error or warning of a step that did not fully succeed.
+pub fn problem(delivery: &DeliveryStep) -> Option<String> {
+    match delivery.event {
+        DeliveryEvent::Dead => Some(format!("error: {}", step(delivery))),
+        // some recipients were refused
+        DeliveryEvent::Delivered if delivery.reason.is_some() => Some(format!("warning: {}", step(delivery))),
+        event => is_retried(event).then(|| format!("warning: {}", step(delivery))),
     }
 }
 
-/// What a deliverer did, in a few lines.
-pub fn summary(told: &Delivered) -> String {
-    let Delivered { delivered, messages, retried, unknown, dead, skipped, waiting, unsettled } = told;
-    if told == (&Delivered { waiting: *waiting, ..Delivered::default() }) && *waiting == 0 {
+/// The counts of one run, in a few lines.
+pub fn summary(counts: &DeliveryCounts) -> String {
+    let DeliveryCounts { delivered, messages, retried, unknown, dead, skipped, waiting, unsettled } = counts;
+    if counts == (&DeliveryCounts { waiting: *waiting, ..DeliveryCounts::default() }) && *waiting == 0 {
         return "Nothing was due.\n".into();
     }
     let mut text = format!("Delivered: {delivered}, in {messages} messages\n");
@@ -59,22 +56,21 @@ pub fn summary(told: &Delivered) -> String {
         (
             *retried,
             format!(
-                "Attempts that failed, or not all were told: {retried}, of {unknown} nobody knows whether they were received"
+                "Failed or partly failed attempts: {retried}, {unknown} of them with an unknown result"
             ),
         ),
-        (*skipped, format!("Left out: {skipped}, too old or over")),
+        (*skipped, format!("Skipped, because too old or already resolved: {skipped}")),
         (
             *dead,
-            format!("GIVEN UP: {dead}; `ops-runbook sql \"SELECT * FROM deliveries WHERE event = 'dead'\"` says why"),
+            format!("GIVEN UP: {dead}; `ops-runbook sql \"SELECT * FROM deliveries WHERE event = 'dead'\"` shows the reasons"),
         ),
         (
             *unsettled,
             format!(
-                "NOT TOLD YET: {unsettled}, tried and not accepted, or not for all recipients; run it again, or let --watch \
-                 go on"
+                "NOT DELIVERED YET: {unsettled}, refused or not accepted for all recipients; the next run, or --watch, retries"
             ),
         ),
-        (waiting - unsettled, format!("Waiting for their time: {}", waiting - unsettled)),
+        (waiting - unsettled, format!("Due later: {}", waiting - unsettled)),
     ] {
         if count > 0 {
             text.push_str(&what);
@@ -84,11 +80,11 @@ pub fn summary(told: &Delivered) -> String {
     text
 }
 
-/// Who was told of an alert, and what came of it: one line a step, claims left out.
+/// The deliveries of an alert, one line per step, without claims.
 pub fn list(rows: &[Delivery], width: usize) -> String {
     let rows: Vec<&Delivery> = rows.iter().filter(|row| row.event != DeliveryEvent::Claimed).collect();
     if rows.is_empty() {
-        return "Nobody was told yet.\n".into();
+        return "No notification was sent yet.\n".into();
     }
     let lines = rows.iter().map(|row| {
         [
@@ -98,17 +94,17 @@ pub fn list(rows: &[Delivery], width: usize) -> String {
             row.event.to_string(),
             row.attempt.to_string(),
             row.reason.as_deref().map_or_else(|| NA.to_owned(), |reason| line(reason).into_owned()),
-            na(row.until_at.filter(|_| is_asked_again(row.event))),
+            na(row.until_at.filter(|_| is_retried(row.event))),
         ]
     });
     let columns = [
         listing::fixed("WHEN (UTC)"),
-        listing::fixed("SAYS"),
+        listing::fixed("NOTIFICATION"),
         listing::flexible("CHANNEL", 10),
         listing::fixed("EVENT"),
         listing::fixed("ATTEMPT"),
         listing::flexible("REASON", 12),
-        listing::fixed("AGAIN AT"),
+        listing::fixed("NEXT ATTEMPT"),
     ];
     listing::table(columns, lines, width)
 }

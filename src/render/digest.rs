@@ -1,9 +1,9 @@
-//! The weekly digest, for people. JSON is the digest itself.
+//! The weekly digest for people. Its JSON is the digest itself.
 //!
-//! - [`outline`] says what stands in it, section by section; [`text`] and [`markdown`] lay that out
-//! - [`slack`] holds the opening and what matters most, within the platform's limits
-//! - [`words`] is what all of them call things
-//! - [`html`]: one self-contained page, good on a phone and in a mail client; [`charts`]: its charts, as inline SVG
+//! - [`outline`]: the content, section by section; [`text`] and [`markdown`] lay it out
+//! - [`slack`]: the opening and the most important figures, within Slack's limits
+//! - [`labels`]: names, times and definitions that all formats share
+//! - [`html`]: one self-contained page for browsers, phones and mail clients; [`charts`]: its charts as inline SVG
 
 pub mod charts;
 pub mod html;
@@ -11,7 +11,7 @@ pub mod markdown;
 mod outline;
 pub mod slack;
 pub mod text;
-pub mod words;
+pub mod labels;
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Records for the tests of this module: the examples, an incident of any report, and text nobody would wish for.
+//! Test data of this module: the examples, the records of any report, and hostile text.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use crate::{
         entry::{ENTRY_VERSION, Entry, Request},
         ids::{IncidentId, RequestKey},
         incident::opening_facts,
+        interface::Interface,
         policy::Policy,
         report::Report,
         time::Timestamp,
-        words::Interface,
     },
     tables::{
         project::{Projections, audit_row},
@@ -27,13 +27,13 @@ pub const NO_RUN_OUTPUT: &str = include_str!("../../tests/examples/04-run-output
 pub const VALIDATION: &str = include_str!("../../tests/examples/05-workspace-validation.json");
 pub const HOSTILE: &str = include_str!("../../tests/examples/06-hostile-names-and-secrets.json");
 
-/// An incident as the lake would hold it.
-pub struct Recorded {
+/// The rows of one incident, as in the lake.
+pub struct RecordedIncident {
     pub projections: Projections,
     pub audit: Vec<AuditRow>,
 }
 
-impl Recorded {
+impl RecordedIncident {
     pub fn record(&self) -> IncidentRecord<'_> {
         IncidentRecord {
             states: &self.projections.incident_states,
@@ -55,8 +55,8 @@ pub fn report(json: &str) -> Report {
     serde_json::from_str(json).unwrap()
 }
 
-/// The hash is made up, so that the snapshots do not depend on how causes are identified.
-pub fn recorded(report: Report) -> Recorded {
+/// Records a report as INC-1042, row 17. The entry hash is fixed, which keeps snapshots stable.
+pub fn recorded(report: Report) -> RecordedIncident {
     let (request_id, now) = (report.report_id.clone().unwrap(), time("2026-02-20T12:36:00Z"));
     let id = IncidentId::from_ordinal(42);
     let entry = Entry {
@@ -72,10 +72,10 @@ pub fn recorded(report: Report) -> Recorded {
     projections.add(&entry).unwrap();
     let mut row = audit_row(&entry, entry.canonical().unwrap(), GENESIS_HASH.into()).unwrap();
     row.entry_hash = "9f2c".repeat(16);
-    Recorded { projections, audit: vec![row] }
+    RecordedIncident { projections, audit: vec![row] }
 }
 
-/// Any characters, the dangerous ones more often than they deserve.
+/// Any characters, with many that act on a terminal.
 pub fn hostile_text() -> impl Strategy<Value = String> {
     let dangerous = select(
         "\n\r\t\0\u{1b}\u{7}\u{8}\u{7f}\u{85}\u{9b}\u{ad}\u{61c}\u{200b}\u{200d}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{feff}\u{fe0f}\u{301}日⚠"
@@ -85,7 +85,7 @@ pub fn hostile_text() -> impl Strategy<Value = String> {
     vec(prop_oneof![any::<char>(), dangerous], 1..40).prop_map(|characters| characters.into_iter().collect())
 }
 
-/// Text of any length in which what some format acts on comes often.
+/// Text of any length with much markup of the output formats.
 pub fn any_text() -> impl Strategy<Value = String> {
     let pieces = select(vec![
         "<!channel>",
@@ -113,7 +113,7 @@ pub fn any_text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Element and attribute names of a page, after checking that every element is closed in order and every attribute quoted.
+/// Returns the element and attribute names of a page. Panics if an element is not closed in order or an attribute not quoted.
 pub fn checked(page: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut elements, mut attributes, mut open) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     let mut rest = page.strip_prefix("<!DOCTYPE html>").expect("a doctype");
@@ -143,7 +143,7 @@ pub fn checked(page: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     (elements, attributes)
 }
 
-/// Nothing in the output acts on a terminal but the line ends the layout put there.
+/// Asserts that the output holds no character that acts on a terminal, except the line ends of the layout.
 pub fn assert_safe(output: &str) {
     for line in output.split('\n') {
         assert_eq!(super::plain::line(line), line);

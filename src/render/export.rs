@@ -1,8 +1,8 @@
 //! Rows of the audit log for other programs: JSON Lines, CSV, OCSF events.
 //!
-//! Nothing that acts on a terminal gets out here either. In JSON it is written as an escape, which changes no value. CSV
-//! knows no escapes: there a control or invisible character is shown as in [`super::plain::line`], but never in `entry`,
-//! so that its hash can be checked. A cell that a spreadsheet would take for a formula gets an apostrophe in front.
+//! Control and invisible characters are escaped. In JSON the escape changes no value. CSV has no escapes: there they are
+//! shown as in [`super::plain::line`], except in `entry`, whose hash must stay verifiable. A cell that a spreadsheet would
+//! take for a formula gets a leading apostrophe.
 
 use std::{borrow::Cow, fmt::Write, io};
 
@@ -17,7 +17,7 @@ use crate::tables::{Row, rows::AuditRow};
 /// One line of JSON per row: every column of the table.
 ///
 /// # Errors
-/// Only if a value cannot be JSON at all.
+/// If a value cannot be serialised as JSON.
 pub fn jsonl(rows: &[AuditRow]) -> io::Result<String> {
     lines(rows.iter())
 }
@@ -25,7 +25,7 @@ pub fn jsonl(rows: &[AuditRow]) -> io::Result<String> {
 /// One OCSF event per row and line.
 ///
 /// # Errors
-/// Only if a value cannot be JSON at all.
+/// If a value cannot be serialised as JSON.
 pub fn ocsf(rows: &[AuditRow]) -> io::Result<String> {
     lines(rows.iter().map(ocsf::event))
 }
@@ -39,7 +39,7 @@ fn lines(values: impl Iterator<Item = impl Serialize>) -> io::Result<String> {
     Ok(text)
 }
 
-/// Outside ASCII, characters stand in strings only, where JSON has an escape for each.
+/// JSON with unsafe characters escaped. They occur in strings only, where JSON has an escape for each.
 fn escaped(json: &str) -> Cow<'_, str> {
     if !json.contains(is_unsafe) {
         return json.into();
@@ -60,7 +60,7 @@ fn escaped(json: &str) -> Cow<'_, str> {
 /// The names of the columns as a CSV line.
 ///
 /// # Errors
-/// None that could happen in memory.
+/// None in practice: it writes to memory.
 pub fn csv_header() -> io::Result<Vec<u8>> {
     records([AuditRow::TABLE.columns.iter().map(|column| Cow::Borrowed(column.name)).collect()])
 }
@@ -68,7 +68,7 @@ pub fn csv_header() -> io::Result<Vec<u8>> {
 /// One CSV record per row, RFC 4180.
 ///
 /// # Errors
-/// None that could happen in memory.
+/// None in practice: it writes to memory.
 pub fn csv(rows: &[AuditRow]) -> io::Result<Vec<u8>> {
     records(rows.iter().map(cells))
 }
@@ -81,9 +81,9 @@ fn records<'a>(records: impl IntoIterator<Item = Vec<Cow<'a, str>>>) -> io::Resu
     writer.into_inner().map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// In the order of the columns. Unknown is an empty cell.
+/// Cells in the order of the columns. An unknown value is an empty cell.
 fn cells(row: &AuditRow) -> Vec<Cow<'_, str>> {
-    fn own<'a>(value: Option<impl ToString>) -> Cow<'a, str> {
+    fn value<'a>(value: Option<impl ToString>) -> Cow<'a, str> {
         value.map_or(Cow::Borrowed(""), |value| value.to_string().into())
     }
     fn outside<'a>(text: impl Into<Option<&'a str>>) -> Cow<'a, str> {
@@ -93,8 +93,8 @@ fn cells(row: &AuditRow) -> Vec<Cow<'_, str>> {
         })
     }
     vec![
-        own(Some(row.seq)),
-        own(Some(row.recorded_at)),
+        value(Some(row.seq)),
+        value(Some(row.recorded_at)),
         outside(row.actor.as_str()),
         row.interface.as_str().into(),
         outside(row.action.as_str()),
@@ -102,12 +102,12 @@ fn cells(row: &AuditRow) -> Vec<Cow<'_, str>> {
         outside(row.request_id.as_str()),
         row.request_key.as_str().into(),
         row.request_hash.as_str().into(),
-        own(row.incident_id),
-        own(row.incident_type),
+        value(row.incident_id),
+        value(row.incident_type),
         outside(row.incident_slug.as_ref().map(|slug| slug.as_str())),
         outside(row.workspace_id.as_ref().map(|id| id.as_str())),
         outside(row.resources.as_deref()),
-        own(row.finding_confidence),
+        value(row.finding_confidence),
         outside(row.remediation_applied.as_deref()),
         outside(row.compliance_impact.as_deref()),
         outside(row.status.as_str()),
@@ -117,8 +117,8 @@ fn cells(row: &AuditRow) -> Vec<Cow<'_, str>> {
     ]
 }
 
-/// Text that no spreadsheet takes for a formula: an apostrophe goes before `=`, `+`, `-`, `@`, a tab, a carriage return, and
-/// the full-width forms of the first four.
+/// Text that no spreadsheet takes for a formula. An apostrophe goes before `=`, `+`, `-`, `@`, their full-width forms, a tab
+/// and a carriage return.
 pub fn defused(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']) {
         format!("'{text}").into()
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_formula_is_no_formula() {
+    fn a_cell_that_looks_like_a_formula_gets_an_apostrophe() {
         fn check(text: &str, cell: &str) {
             let row = AuditRow { compliance_impact: Some(text.into()), ..row(DAILY_ETL) };
             assert_eq!(read(&csv(&[row]).unwrap())[0][16], cell, "{text:?}");

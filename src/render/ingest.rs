@@ -1,31 +1,31 @@
-//! What became of the documents in an inbox.
+//! The result of reading an inbox.
 
 use super::plain::line;
-use crate::domain::inbox::{Ingested, Rejection, rejected_at};
+use crate::domain::inbox::{IngestResult, Rejection, rejected_at};
 
-/// A few lines: what was taken, and what is left.
-pub fn text(ingested: &Ingested) -> String {
-    let Ingested { inbox, rejected_in, taken, recorded, known, rejected, waiting, unreadable, .. } = ingested;
+/// Counts of files and documents, in a few lines.
+pub fn text(ingested: &IngestResult) -> String {
+    let IngestResult { inbox, rejected_in, taken, recorded, known, rejected, waiting, unreadable, .. } = ingested;
     let mut text = format!(
-        "Files taken from {}: {taken}.\nRecorded: {recorded}; known before: {known}; rejected: {rejected}.\n",
+        "Files read from {}: {taken}.\nRecorded: {recorded}; recorded before: {known}; rejected: {rejected}.\n",
         line(inbox)
     );
     if *rejected > 0 {
         text.push_str(&format!(
-            "What was rejected is in {}, each with its reason next to it; the table rejected_inputs lists it.\n",
+            "Rejected files are in {}, each with a file that gives the reason. The table rejected_inputs lists them.\n",
             line(rejected_in)
         ));
     }
     if *waiting > 0 {
-        text.push_str(&format!("Left for the next time, because somebody may still be writing: {waiting}.\n"));
+        text.push_str(&format!("Deferred to the next run, because they may still be written: {waiting}.\n"));
     }
     if *unreadable > 0 {
-        text.push_str(&format!("Left because they cannot be read: {unreadable}.\n"));
+        text.push_str(&format!("Deferred, because they cannot be read: {unreadable}.\n"));
     }
     text
 }
 
-/// On one line: which, and the first thing that is wrong with it.
+/// A rejected document and its first problem, on one line.
 pub fn rejection(rejection: &Rejection) -> String {
     let mut text = format!("rejected: {}", rejected_at(&rejection.source, rejection.line));
     if let Some(first) = rejection.problems.first() {
@@ -59,8 +59,8 @@ mod tests {
     }
 
     #[test]
-    fn an_ingest_is_told_in_a_few_lines() {
-        let ingested = Ingested {
+    fn an_ingest_result_has_a_few_lines() {
+        let ingested = IngestResult {
             inbox: "/Volumes/main/ops/inbox/incoming".into(),
             done_in: "/Volumes/main/ops/inbox/_done/incoming".into(),
             rejected_in: "/Volumes/main/ops/inbox/_rejected/incoming".into(),
@@ -72,22 +72,22 @@ mod tests {
             unreadable: 0,
         };
         insta::assert_snapshot!(text(&ingested), @r"
-        Files taken from /Volumes/main/ops/inbox/incoming: 12.
-        Recorded: 9; known before: 1; rejected: 2.
-        What was rejected is in /Volumes/main/ops/inbox/_rejected/incoming, each with its reason next to it; the table rejected_inputs lists it.
-        Left for the next time, because somebody may still be writing: 1.
+        Files read from /Volumes/main/ops/inbox/incoming: 12.
+        Recorded: 9; recorded before: 1; rejected: 2.
+        Rejected files are in /Volumes/main/ops/inbox/_rejected/incoming, each with a file that gives the reason. The table rejected_inputs lists them.
+        Deferred to the next run, because they may still be written: 1.
         ");
-        let nothing = Ingested { inbox: "/in".into(), ..Ingested::default() };
-        assert_eq!(text(&nothing), "Files taken from /in: 0.\nRecorded: 0; known before: 0; rejected: 0.\n");
+        let nothing = IngestResult { inbox: "/in".into(), ..IngestResult::default() };
+        assert_eq!(text(&nothing), "Files read from /in: 0.\nRecorded: 0; recorded before: 0; rejected: 0.\n");
     }
 
     #[test]
-    fn a_rejection_is_one_line_whatever_the_file_is_called() {
+    fn a_rejection_is_one_line_for_any_file_name() {
         assert_eq!(rejection(&rejected("/in/a.jsonl", 2)), "rejected: /in/a.jsonl:3: /a/0: is missing (and 1 more)");
         proptest::proptest!(|(name in hostile_text())| {
-            let told = rejection(&rejected(&name, 1));
-            assert_safe(&told);
-            proptest::prop_assert_eq!(told.lines().count(), 1);
+            let text = rejection(&rejected(&name, 1));
+            assert_safe(&text);
+            proptest::prop_assert_eq!(text.lines().count(), 1);
         });
     }
 }

@@ -9,8 +9,8 @@ use super::plain::{NA, columns, cut, duration, line, na};
 use crate::{
     domain::{
         ids::IncidentId,
+        incident::classification::{Confidence, IncidentType, Status},
         time::Timestamp,
-        words::{Confidence, IncidentType, Status},
     },
     tables::rows::AuditRow,
 };
@@ -29,8 +29,7 @@ pub struct IncidentLine {
     pub time_to_resolve_s: Option<f64>,
 }
 
-/// Incidents in the order given. The last column says how long it took to resolve one, or how old an open one is at
-/// `as_of`.
+/// Incidents in the order given. The last column has the time to resolve; for an open incident, its age at `as_of`.
 pub fn incidents(lines: &[IncidentLine], as_of: Timestamp, width: usize) -> String {
     if lines.is_empty() {
         return "There are no incidents to list.\n".into();
@@ -60,7 +59,7 @@ pub fn incidents(lines: &[IncidentLine], as_of: Timestamp, width: usize) -> Stri
     table(columns, rows, width)
 }
 
-/// Rows of the audit log in the order given. The hash is cut to 12 digits, enough to recognise it.
+/// Rows of the audit log in the order given. The hash is cut to 12 digits.
 pub fn audit_rows(rows: &[AuditRow], width: usize) -> String {
     if rows.is_empty() {
         return "There are no audit log rows to list.\n".into();
@@ -92,7 +91,7 @@ pub fn audit_rows(rows: &[AuditRow], width: usize) -> String {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunbookLine {
     pub incident_id: IncidentId,
-    /// How many versions there are.
+    /// The number of versions.
     pub versions: i64,
     /// When the latest version was recorded.
     pub updated_at: Timestamp,
@@ -134,40 +133,40 @@ fn time_taken(incident: &IncidentLine, as_of: Timestamp) -> String {
     }
 }
 
-pub(super) struct Column {
+pub(super) struct TextColumn {
     title: Cow<'static, str>,
-    /// How far it may shrink; `None`: not at all.
+    /// The smallest width to which it may shrink; `None` if it may not.
     least: Option<usize>,
-    /// Numbers stand to the right.
+    /// Right-aligned, for numbers.
     right: bool,
 }
 
-pub(super) fn fixed(title: impl Into<Cow<'static, str>>) -> Column {
-    Column { title: title.into(), least: None, right: false }
+pub(super) fn fixed(title: impl Into<Cow<'static, str>>) -> TextColumn {
+    TextColumn { title: title.into(), least: None, right: false }
 }
 
-pub(super) fn flexible(title: impl Into<Cow<'static, str>>, least: usize) -> Column {
-    Column { title: title.into(), least: Some(least), right: false }
+pub(super) fn flexible(title: impl Into<Cow<'static, str>>, least: usize) -> TextColumn {
+    TextColumn { title: title.into(), least: Some(least), right: false }
 }
 
-pub(super) fn number(title: impl Into<Cow<'static, str>>) -> Column {
-    Column { title: title.into(), least: None, right: true }
+pub(super) fn number(title: impl Into<Cow<'static, str>>) -> TextColumn {
+    TextColumn { title: title.into(), least: None, right: true }
 }
 
 const GAP: usize = 2;
 
-/// Columns as wide as their widest cell; where that is too much, the widest flexible ones give way.
+/// A table whose columns are as wide as their widest cell. Where that exceeds `width`, the widest flexible columns shrink.
 pub(super) fn table<const N: usize>(
-    header: [Column; N],
+    header: [TextColumn; N],
     rows: impl Iterator<Item = [String; N]>,
     width: usize,
 ) -> String {
     lay_out(&header, &rows.map(Vec::from).collect::<Vec<_>>(), width)
 }
 
-/// A table with as many columns as its header.
-pub(super) fn lay_out(header: &[Column], rows: &[Vec<String>], width: usize) -> String {
-    let widest = |(index, column): (usize, &Column)| {
+/// A table with any number of columns.
+pub(super) fn lay_out(header: &[TextColumn], rows: &[Vec<String>], width: usize) -> String {
+    let widest = |(index, column): (usize, &TextColumn)| {
         let cells = rows.iter().filter_map(|row| row.get(index)).map(|cell| columns(cell));
         columns(&column.title).max(cells.max().unwrap_or(0))
     };
@@ -182,9 +181,9 @@ pub(super) fn lay_out(header: &[Column], rows: &[Vec<String>], width: usize) -> 
     text
 }
 
-fn shrink(widths: &mut [usize], header: &[Column], width: usize) {
+fn shrink(widths: &mut [usize], header: &[TextColumn], width: usize) {
     let gaps = GAP * header.len().saturating_sub(1);
-    // No flexible column needs more than the whole line, which also bounds the loop below.
+    // a flexible column never exceeds the line, which also bounds the loop below
     for (column, header) in widths.iter_mut().zip(header) {
         if let Some(least) = header.least {
             *column = (*column).min(width.max(least));
@@ -201,7 +200,7 @@ fn shrink(widths: &mut [usize], header: &[Column], width: usize) {
     }
 }
 
-fn write_line<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>, header: &[Column], widths: &[usize]) {
+fn write_line<'a>(text: &mut String, cells: impl Iterator<Item = &'a str>, header: &[TextColumn], widths: &[usize]) {
     let start = text.len();
     for ((cell, column), width) in cells.zip(header).zip(widths) {
         if text.len() > start {
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn titles_give_way_on_a_narrow_terminal() {
+    fn titles_shrink_on_a_narrow_terminal() {
         insta::assert_snapshot!(incidents(&four(), as_of(), 130), @"
         INCIDENT  REPORTED (UTC)    TYPE              STATUS         TITLE                   RESOURCE               CONFIDENCE  TIME TAKEN
         INC-1042  2026-02-11 12:21  job-failure       resolved       daily-etl failed: tra…  daily-etl              HIGH        15m
@@ -306,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_list_is_said_in_words() {
+    fn an_empty_list_is_a_sentence() {
         assert_eq!(incidents(&[], as_of(), 80), "There are no incidents to list.\n");
         assert_eq!(audit_rows(&[], 80), "There are no audit log rows to list.\n");
     }
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_nobody_measured_is_not_zero() {
+    fn a_time_that_was_not_measured_is_not_zero() {
         fn check(status: Status, seconds: Option<f64>, shown: &str) {
             let incident = IncidentLine { status, ..incident_line(DAILY_ETL, seconds) };
             assert_eq!(time_taken(&incident, time("2026-02-11T12:20:00Z")), shown);
@@ -342,7 +341,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_hostile_gets_out_or_breaks_the_table(text in hostile_text(), width in prop_oneof![0usize..300, Just(usize::MAX)]) {
+        fn hostile_text_is_escaped_and_does_not_break_the_table(text in hostile_text(), width in prop_oneof![0usize..300, Just(usize::MAX)]) {
             prop_assume!(!text.trim().is_empty());
             let name = Id::new(text.clone()).unwrap();
             let incident = IncidentLine { title: text.clone(), resource_name: Some(text.clone()), ..incident_line(DAILY_ETL, None) };
@@ -357,7 +356,7 @@ mod tests {
         }
 
         #[test]
-        fn a_table_fits_where_its_columns_can_give_way(width in 112usize..300) {
+        fn a_table_fits_where_its_columns_can_shrink(width in 112usize..300) {
             let listed = incidents(&four(), as_of(), width);
             prop_assert!(listed.lines().all(|line| columns(line) <= width), "{}", listed);
         }

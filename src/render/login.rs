@@ -6,7 +6,7 @@ use crate::domain::login::{CurrentUser, LoginReport, Method};
 /// The width of the names in the first column.
 const NAMES: usize = 12;
 
-/// Workspace, method and user, where the settings came from, why other methods were not used, and what to do at the end.
+/// Workspace, method and user, the sources of the settings, why other methods were not used, and advice at the end.
 pub fn text(report: &LoginReport) -> String {
     let mut text = String::new();
     let mut add = |name: &str, value: &str| text.push_str(&format!("{name:<NAMES$}  {}\n", line(value)));
@@ -22,7 +22,7 @@ pub fn text(report: &LoginReport) -> String {
         add(if index == 0 { "not used" } else { "" }, &format!("{:<width$}  {reason}", method.as_str()));
     }
     match &report.problem {
-        None => text.push_str("\nThe workspace answers.\n"),
+        None => text.push_str("\nThe workspace can be used.\n"),
         Some(problem) => {
             text.push_str(&format!("\nThe workspace cannot be used: {}\n", line(&problem.error)));
             if let Some(hint) = &problem.hint {

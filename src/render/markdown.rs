@@ -1,11 +1,11 @@
 //! Text from outside made safe for a Markdown document (CommonMark with GitHub's tables, task lists and autolinks).
 //!
-//! What is hostile on a terminal is shown as in [`super::plain::line`]; what Markdown or HTML would act on is escaped, so
-//! that a reader sees the text as it was given: no markup, link, image, heading, table cell, mention or tag comes of it.
+//! Characters that act on a terminal are shown as in [`super::plain::line`]. Markup of Markdown and HTML is escaped: the text
+//! never becomes a link, image, heading, table cell, mention or tag.
 
 use super::plain::{NA, line};
 
-/// Text for running prose, a list item or a table cell. One line; `n/a` when nothing is left of it.
+/// Text for prose, a list item or a table cell. One line; `n/a` for blank text.
 pub fn inline(text: &str) -> String {
     let text = line(text);
     let text = text.trim_matches(' ');
@@ -13,7 +13,7 @@ pub fn inline(text: &str) -> String {
         return NA.into();
     }
     let mut safe = String::with_capacity(text.len() + 8);
-    // A number, `-`, `+`, `=`, `#` or `:` means something only where a line or a cell begins.
+    // a number, `-`, `+`, `=`, `#` or `:` is markup only at the start of a line or cell
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let marker = match text.as_bytes().get(digits) {
         Some(b'.' | b')') if digits > 0 => Some(digits),
@@ -28,7 +28,7 @@ pub fn inline(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '\\' | '`' | '*' | '[' | ']' | '|' | '~' | '$' => safe.extend(['\\', character]),
-            // Inside a word it is only a character.
+            // inside a word it is no markup
             '_' if !(before.is_some_and(char::is_alphanumeric) && rest.starts_with(char::is_alphanumeric)) => {
                 safe.push_str("\\_");
             }
@@ -46,19 +46,19 @@ fn ends_in_www(text: &str) -> bool {
     text.len() >= 3 && text.as_bytes()[text.len() - 3..].eq_ignore_ascii_case(b"www")
 }
 
-/// A short text as code, shown character by character. Not for table cells, where a `|` would end it.
+/// A short text as a code span. Not for table cells, where a `|` would end it.
 pub fn code(text: &str) -> String {
     let text = line(text);
     if text.trim_matches(' ').is_empty() {
         return NA.into();
     }
     let ticks = "`".repeat(longest_run(&text) + 1);
-    // A space at both ends is taken off again; it parts a backtick of the text from ours.
+    // Markdown removes one space at both ends, which separates the text's backticks from ours
     let space = if text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']) { " " } else { "" };
     format!("{ticks}{space}{text}{space}{ticks}")
 }
 
-/// A text of many lines as a block of code, each line behind `indent`. Tabs become four spaces.
+/// A text of many lines as a fenced code block, each line after `indent`. Tabs become four spaces.
 pub fn fenced(text: &str, indent: &str) -> String {
     let fence = "`".repeat(longest_run(text).max(2) + 1);
     let mut block = format!("{indent}{fence}text\n");
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::render::example::{assert_safe, hostile_text};
 
-    /// What a CommonMark reader makes of escapes and entities, and whether anything active is left.
+    /// The text that a CommonMark reader shows, and the characters left that are markup.
     fn unescaped(markdown: &str) -> (String, Vec<char>) {
         let (mut text, mut active) = (String::new(), Vec::new());
         let mut rest = markdown;
@@ -109,7 +109,7 @@ mod tests {
         (text, active)
     }
 
-    /// Text in which everything Markdown knows comes often.
+    /// Text with much Markdown markup.
     fn markup() -> impl Strategy<Value = String> {
         let piece = select(vec![
             "`",
@@ -212,7 +212,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_ends_code_but_its_own_fence(text in markup()) {
+        fn only_its_own_fence_ends_code(text in markup()) {
             let shown = code(&text);
             assert_safe(&shown);
             prop_assert!(!shown.contains('\n'));

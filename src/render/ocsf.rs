@@ -1,4 +1,4 @@
-//! Rows of the audit log as OCSF 1.8.0 events, for security tools that read nothing else.
+//! Rows of the audit log as OCSF 1.8.0 events, for security tools.
 //!
 //! One event per row. Its class follows from the request:
 //!
@@ -8,21 +8,22 @@
 //! | `record_compliance` | Compliance Finding 2003 |
 //! | any other `record_report`, and every request about one incident | Incident Finding 2005 |
 //! | `record_remediation` that applied something | Remediation Activity 7001 |
-//! | everything else, also what this version does not know | API Activity 6003 |
+//! | any other request, including kinds that this version does not know | API Activity 6003 |
 //!
-//! - `time` is when the ledger took the request; when things happened stands in the finding.
-//! - A PARTIAL check is incomplete data: status 99 Other, never 2 Warning. So is a compliance that failed nowhere but is
-//!   known only in part.
-//! - Severity is that of the worst failed check, else 0 Unknown. What a class does to no finding is 1 Informational.
-//! - The schema demands an assignee of every incident and the log knows of none: it is the actor of the request.
-//! - What has no place in its class is in `unmapped`, and so are the hashes: `seq` and `entry_hash` lead back to the row.
+//! - `time` is when the ledger recorded the request; the finding has the times of the incident.
+//! - A PARTIAL check is incomplete data: status 99 Other, never 2 Warning. The same holds for a compliance finding with
+//!   PARTIAL and without FAIL checks.
+//! - The severity is that of the worst failed check, else 0 Unknown. Classes without a finding have 1 Informational.
+//! - The schema requires an assignee for every incident, which the log does not have: it is the actor of the request.
+//! - Values without an attribute in the class are in `unmapped`, with the hashes. `seq` and `entry_hash` identify the row.
 
 use serde_json::{Map, Value, json};
 
 use crate::{
     domain::{
+        check::{CheckStatus, Severity},
+        incident::classification::{Confidence, IncidentType},
         time::Timestamp,
-        words::{CheckStatus, Confidence, IncidentType, Severity},
     },
     tables::rows::AuditRow,
 };
@@ -31,15 +32,15 @@ use crate::{
 pub const VERSION: &str = "1.8.0";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
+enum EventClass {
     ComplianceFinding,
     IncidentFinding,
     RemediationActivity,
     ApiActivity,
 }
 
-impl Class {
-    /// Category, its name, class, its name.
+impl EventClass {
+    /// The ids and names of category and class.
     fn names(self) -> (u32, &'static str, u32, &'static str) {
         match self {
             Self::ComplianceFinding => (2, "Findings", 2003, "Compliance Finding"),
@@ -51,9 +52,9 @@ impl Class {
 }
 
 /// A value of one of the schema's enumerations, and its caption.
-type Coded = (u32, &'static str);
+type CodedValue = (u32, &'static str);
 
-/// The event of a row. An entry that cannot be read leaves out what only it tells.
+/// The event of a row. If the entry cannot be read, attributes that only the entry has are missing.
 pub fn event(row: &AuditRow) -> Value {
     let entry: Value = serde_json::from_str(&row.entry).unwrap_or(Value::Null);
     let body = &entry["request"]["body"];
@@ -85,7 +86,7 @@ pub fn event(row: &AuditRow) -> Value {
     put("message", text(title.or(slug).unwrap_or(&row.request_kind)));
     put("metadata", metadata(row));
     match class {
-        Class::ComplianceFinding => {
+        EventClass::ComplianceFinding => {
             put("finding_info", finding_info(row, body));
             put("compliance", compliance(row, body));
             put("resources", resources(row, body));
@@ -94,7 +95,7 @@ pub fn event(row: &AuditRow) -> Value {
             put("status", caption.into());
             confidence(row, &mut put);
         }
-        Class::IncidentFinding => {
+        EventClass::IncidentFinding => {
             put("finding_info_list", json!([finding_info(row, body)]));
             put("desc", body.pointer("/rca/summary").and_then(Value::as_str).map_or(Value::Null, text));
             put("assignee", user(row));
@@ -103,7 +104,7 @@ pub fn event(row: &AuditRow) -> Value {
             put("status", caption.into());
             confidence(row, &mut put);
         }
-        Class::RemediationActivity => {
+        EventClass::RemediationActivity => {
             let (id, caption) = result(body);
             put("command_uid", text(row.request_id.as_str()));
             put("status_id", id.into());
@@ -111,7 +112,7 @@ pub fn event(row: &AuditRow) -> Value {
             let title = steps(body).find_map(|step| step["title"].as_str());
             put("remediation", title.map_or(Value::Null, |title| json!({ "desc": text(title) })));
         }
-        Class::ApiActivity => {
+        EventClass::ApiActivity => {
             put("actor", json!({ "user": user(row) }));
             put("api", json!({ "operation": text(&row.request_kind), "service": { "name": "ops-runbook" } }));
             put("src_endpoint", json!({ "name": row.interface.as_str(), "svc_name": "ops-runbook" }));
@@ -124,15 +125,15 @@ pub fn event(row: &AuditRow) -> Value {
     Value::Object(event)
 }
 
-fn class(row: &AuditRow, body: &Value) -> Class {
+fn class(row: &AuditRow, body: &Value) -> EventClass {
     let has_checks = body["checks"].as_array().is_some_and(|checks| !checks.is_empty());
     let about_checks = row.incident_type.is_some_and(|kind| {
         matches!(kind, IncidentType::Compliance | IncidentType::SecurityFinding | IncidentType::ValidationGap)
     });
     match row.request_kind.as_str() {
-        "record_report" if has_checks && about_checks => Class::ComplianceFinding,
-        "record_compliance" => Class::ComplianceFinding,
-        "record_remediation" if row.remediation_applied.is_some() => Class::RemediationActivity,
+        "record_report" if has_checks && about_checks => EventClass::ComplianceFinding,
+        "record_compliance" => EventClass::ComplianceFinding,
+        "record_remediation" if row.remediation_applied.is_some() => EventClass::RemediationActivity,
         "record_report"
         | "open_incident"
         | "log_event"
@@ -146,21 +147,21 @@ fn class(row: &AuditRow, body: &Value) -> Class {
         | "correct_event"
             if row.incident_id.is_some() =>
         {
-            Class::IncidentFinding
+            EventClass::IncidentFinding
         }
-        _ => Class::ApiActivity,
+        _ => EventClass::ApiActivity,
     }
 }
 
-fn activity(row: &AuditRow, class: Class) -> Coded {
+fn activity(row: &AuditRow, class: EventClass) -> CodedValue {
     match (class, row.request_kind.as_str()) {
-        (Class::ComplianceFinding | Class::IncidentFinding, kind) => match kind {
+        (EventClass::ComplianceFinding | EventClass::IncidentFinding, kind) => match kind {
             "record_report" | "open_incident" => (1, "Create"),
             "close_incident" => (3, "Close"),
             _ => (2, "Update"),
         },
-        (Class::RemediationActivity, _) => (99, "Apply"),
-        (Class::ApiActivity, kind) => match kind {
+        (EventClass::RemediationActivity, _) => (99, "Apply"),
+        (EventClass::ApiActivity, kind) => match kind {
             "evaluate_escalations" | "evaluate_recurrence" | "record_digest" | "record_job_runs" | "reject_input" => {
                 (1, "Create")
             }
@@ -174,19 +175,19 @@ fn activity(row: &AuditRow, class: Class) -> Coded {
     }
 }
 
-fn finding_status(row: &AuditRow) -> Coded {
+fn finding_status(row: &AuditRow) -> CodedValue {
     if row.request_kind == "open_incident" { (1, "New") } else { (2, "In Progress") }
 }
 
-fn severity(body: &Value, class: Class) -> Coded {
-    if matches!(class, Class::RemediationActivity | Class::ApiActivity) {
+fn severity(body: &Value, class: EventClass) -> CodedValue {
+    if matches!(class, EventClass::RemediationActivity | EventClass::ApiActivity) {
         return (1, "Informational");
     }
     let failed = checks(body).filter(|check| word::<CheckStatus>(&check["status"]) == Some(CheckStatus::Fail));
     failed.filter_map(|check| word::<Severity>(&check["severity"])).max().map_or((0, "Unknown"), severity_code)
 }
 
-fn severity_code(severity: Severity) -> Coded {
+fn severity_code(severity: Severity) -> CodedValue {
     match severity {
         Severity::Low => (2, "Low"),
         Severity::Medium => (3, "Medium"),
@@ -319,13 +320,13 @@ fn resources(row: &AuditRow, body: &Value) -> Value {
     if resources.is_empty() { Value::Null } else { resources.into() }
 }
 
-/// What was done: one step, as the body itself or below a name, or several.
+/// The remediation steps of a request: the body itself, below a name, or a list.
 fn steps(body: &Value) -> impl Iterator<Item = &Value> {
     let several = body["remediation"].as_array().into_iter().flatten();
     several.chain([&body["remediation"], &body["step"], body]).filter(|step| step["title"].is_string())
 }
 
-fn result(body: &Value) -> Coded {
+fn result(body: &Value) -> CodedValue {
     let mut results = steps(body).filter_map(|step| step["result"].as_str());
     match results.next() {
         Some("SUCCESS") => (1, "Success"),
@@ -335,7 +336,7 @@ fn result(body: &Value) -> Coded {
 }
 
 fn unmapped(row: &AuditRow) -> Value {
-    let told = [
+    let columns = [
         ("seq", row.seq.into()),
         ("prev_hash", text(&row.prev_hash)),
         ("entry_hash", text(&row.entry_hash)),
@@ -350,7 +351,7 @@ fn unmapped(row: &AuditRow) -> Value {
         ("remediation_applied", row.remediation_applied.as_deref().map_or(Value::Null, text)),
         ("compliance_impact", row.compliance_impact.as_deref().map_or(Value::Null, text)),
     ];
-    told.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
+    columns.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn checks(body: &Value) -> impl Iterator<Item = &Value> {

@@ -1,8 +1,8 @@
-//! What every page begins with, whoever lays it out: for a phone, in light and dark.
+//! The head of every HTML page: for phones too, in a light and a dark theme.
 
 use maud::{Markup, html};
 
-/// The inside of `head`, as far as it is the same for all.
+/// The elements inside `head` that all pages share.
 pub fn head(title: &str) -> Markup {
     html! {
         meta charset="utf-8";

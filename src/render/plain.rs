@@ -1,4 +1,4 @@
-//! Hostile text on a terminal, and the spelling of values that may be unknown.
+//! Plain text for a terminal: hostile text made safe, text cut to a width, values that may be unknown.
 
 use std::{borrow::Cow, fmt::Display};
 
@@ -6,11 +6,11 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::domain::time;
 
-/// What stands for an unknown value.
+/// The text of an unknown value.
 pub const NA: &str = "n/a";
 
-/// Text made safe for one line of a terminal: what would move the cursor, reorder the line, break it or stay invisible is
-/// shown as an escape such as `\n` or `\u{202e}`. Everything else is untouched.
+/// Text made safe for one line of a terminal. Characters that move the cursor, reorder or break the line, or are invisible
+/// become escapes such as `\n` or `\u{202e}`.
 pub fn line(text: &str) -> Cow<'_, str> {
     let Some(first) = text.find(is_unsafe) else {
         return Cow::Borrowed(text);
@@ -53,12 +53,12 @@ pub(super) fn is_unsafe(character: char) -> bool {
         )
 }
 
-/// The columns a terminal gives the text.
+/// The width of the text on a terminal, in columns.
 pub fn columns(text: &str) -> usize {
     text.width()
 }
 
-/// Text cut at a character boundary to at most `max_columns`, with `…` where something is missing.
+/// Text cut at a character boundary to at most `max_columns`. A cut ends in `…`.
 pub fn cut(text: &str, max_columns: usize) -> Cow<'_, str> {
     if columns(text) <= max_columns {
         return Cow::Borrowed(text);
@@ -80,12 +80,12 @@ pub fn cut(text: &str, max_columns: usize) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A string is never wider than the sum of these: an emoji selector, alone of no width, can widen what it follows.
+/// An upper bound of a character's width: an emoji selector has no width alone, but can widen the character before it.
 fn widest(character: char) -> usize {
     if character == '\u{fe0f}' { 1 } else { character.width().unwrap_or(1) }
 }
 
-/// Text cut at a character boundary so that its characters weigh at most `most`, with `…` where something is missing.
+/// Text cut at a character boundary so that the sum of its characters' weights is at most `most`. A cut ends in `…`.
 pub fn within(text: &str, most: usize, weight: impl Fn(char) -> usize) -> Cow<'_, str> {
     let (mut used, mut end) = (0, 0);
     let room = most.checked_sub(weight('…'));
@@ -101,8 +101,7 @@ pub fn within(text: &str, most: usize, weight: impl Fn(char) -> usize) -> Cow<'_
     Cow::Borrowed(text)
 }
 
-/// As many lines as fit into `room`, and how many more there are, those included that are `hidden` already. The line that
-/// says so is not counted.
+/// The lines that fit into `room`, then `… and N more` for the rest and the `hidden` ones. That line does not count.
 pub fn fitting(
     lines: impl ExactSizeIterator<Item = String>,
     hidden: usize,
@@ -128,7 +127,7 @@ pub fn na(value: Option<impl Display>) -> String {
     value.map_or_else(|| NA.to_owned(), |value| value.to_string())
 }
 
-/// Seconds for people, as [`time::spelled`] tells them, or `n/a`.
+/// Seconds as [`time::spelled`] formats them, or `n/a`.
 pub fn duration(seconds: Option<f64>) -> String {
     na(seconds.and_then(time::spelled))
 }
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_would_act_on_is_shown_as_an_escape() {
+    fn characters_that_act_on_a_terminal_become_escapes() {
         fn check(text: &str, shown: &str) {
             assert_eq!(line(text), shown, "{text:?}");
         }
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_says_so_and_never_splits_a_character() {
+    fn a_cut_ends_in_an_ellipsis_and_never_splits_a_character() {
         fn check(text: &str, columns: usize, shown: &str) {
             assert_eq!(cut(text, columns), shown, "{text:?} in {columns}");
         }
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_weighed_is_cut_where_it_gets_too_heavy() {
+    fn text_is_cut_where_its_weight_exceeds_the_limit() {
         fn check(text: &str, most: usize, shown: &str) {
             assert_eq!(within(text, most, char::len_utf8), shown, "{text:?} within {most}");
         }
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_told_in_its_two_largest_units() {
+    fn a_duration_has_its_two_largest_units() {
         fn check(seconds: impl Into<Option<f64>>, shown: &str) {
             let seconds = seconds.into();
             assert_eq!(duration(seconds), shown, "{seconds:?}");
@@ -235,7 +234,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_line_is_one_line_and_safe_already(text in hostile_text()) {
+        fn escaping_is_complete_and_idempotent(text in hostile_text()) {
             let shown = line(&text);
             prop_assert!(!shown.chars().any(|c| c.is_control() || ('\u{200b}'..='\u{200f}').contains(&c)), "{shown:?}");
             prop_assert!(!shown.chars().any(|c| ('\u{2028}'..='\u{202e}').contains(&c)), "{shown:?}");

@@ -1,8 +1,7 @@
-//! The post-mortem: one incident as a Markdown document, from its rows and nothing else.
+//! The post-mortem: one incident as a Markdown document, made from its rows only.
 //!
-//! Lessons have no mark of good or bad in a report. One that begins with `went well:` or `went badly:` (in any case, also
-//! `what went well:` and `what went badly:`) stands below that heading, any other below "What we learned". Whatever is not
-//! known says so.
+//! A lesson that begins with `went well:` or `went badly:` (in any case, also `what went well:` and `what went badly:`) goes
+//! below that heading, any other below "What we learned". Sections without data say `n/a` and the reason.
 
 use std::fmt::Write;
 
@@ -15,7 +14,7 @@ use super::{
     timeline::{IncidentRecord, durations, effective, lessons, newest_causes, not_shown, reopened},
 };
 use crate::{
-    domain::words::{CheckStatus, RemediationResult},
+    domain::{check::CheckStatus, remediation::RemediationResult},
     tables::rows::{IncidentState, PracticeCheck, RootCause, RunbookStep, TimelineEvent},
 };
 
@@ -67,13 +66,13 @@ fn head(text: &mut String, state: Option<&IncidentState>) {
 fn summary(text: &mut String, record: &IncidentRecord, state: Option<&IncidentState>) {
     text.push_str("\n## Summary\n\n");
     let cause = newest_causes(record.causes).first().copied();
-    let told = cause.and_then(|cause| told_summary(record, cause));
-    let words = told.or_else(|| Some(cause?.root_cause.clone())).or_else(|| Some(state?.title.clone()));
-    let _ = writeln!(text, "{}", na(words.as_deref().map(inline)));
+    let summary = cause.and_then(|cause| recorded_summary(record, cause));
+    let summary = summary.or_else(|| Some(cause?.root_cause.clone())).or_else(|| Some(state?.title.clone()));
+    let _ = writeln!(text, "{}", na(summary.as_deref().map(inline)));
 }
 
-/// The summary stands in the ledger only.
-fn told_summary(record: &IncidentRecord, cause: &RootCause) -> Option<String> {
+/// The summary of the analysis. Only the ledger entry has it.
+fn recorded_summary(record: &IncidentRecord, cause: &RootCause) -> Option<String> {
     let row = record.audit.iter().find(|row| row.seq == cause.seq)?;
     let entry: Value = serde_json::from_str(&row.entry).ok()?;
     let body = &entry["request"]["body"];
@@ -99,7 +98,7 @@ fn impact(text: &mut String, record: &IncidentRecord, state: Option<&IncidentSta
     }
 }
 
-/// What was found to be the cause, and what had failed its check.
+/// The findings of the root cause, and the failed checks.
 fn factors(text: &mut String, record: &IncidentRecord) {
     text.push_str("\n## Contributing factors\n\n");
     let mut known = false;
@@ -115,8 +114,8 @@ fn factors(text: &mut String, record: &IncidentRecord) {
             ("Error class", &cause.error_class),
             ("Error", &cause.error_message),
             ("Termination code", &cause.termination_code),
-            ("Evidence that was read", &cause.evidence),
-            ("Evidence that could not be had", &cause.missing_evidence),
+            ("Evidence", &cause.evidence),
+            ("Missing evidence", &cause.missing_evidence),
         ];
         for (name, value) in details {
             if let Some(value) = value {
@@ -145,7 +144,7 @@ fn check_name(check: &PracticeCheck) -> String {
     inline(&format!("{} / {}", check.category, check.name))
 }
 
-/// As it is stored in a timeline event.
+/// A reference to evidence, as stored in a timeline event.
 #[derive(Deserialize)]
 struct Evidence {
     kind: String,
@@ -193,7 +192,7 @@ fn evidence(text: &mut String, event: &TimelineEvent) {
     }
 }
 
-/// Lessons by what they say about themselves.
+/// Lessons by their prefix.
 #[derive(Debug, Default, PartialEq)]
 struct Lessons {
     well: Vec<String>,
@@ -232,7 +231,7 @@ impl Lessons {
     }
 }
 
-/// Whether it went well, and the lesson without its mark.
+/// Whether it went well, and the lesson without its prefix.
 fn marked(lesson: &str) -> Option<(bool, &str)> {
     let (mark, rest) = lesson.split_once(':')?;
     match mark.trim().to_lowercase().as_str() {
@@ -242,7 +241,7 @@ fn marked(lesson: &str) -> Option<(bool, &str)> {
     }
 }
 
-/// What is still to be done, and which steps were.
+/// Open and completed steps, failed checks without a step, and lessons.
 fn action_items(text: &mut String, record: &IncidentRecord, lessons: &Lessons) {
     text.push_str("\n## Action items\n\n");
     let mut steps: Vec<&RunbookStep> = record.steps.iter().collect();
@@ -271,15 +270,15 @@ fn action_items(text: &mut String, record: &IncidentRecord, lessons: &Lessons) {
     }
 }
 
-/// A report does not say which step is for which check. A step whose title has every word of the check's name is for it;
-/// in doubt the check stays an action item.
+/// Whether the step's title has every word of the check's name. A report does not link steps and checks; in doubt the check
+/// remains an action item.
 fn is_for(step: &RunbookStep, check: &PracticeCheck) -> bool {
     let title = words(&step.title);
     let name = words(check.name.as_str());
     !name.is_empty() && name.iter().all(|word| title.contains(word))
 }
 
-/// In lower case and the singular.
+/// The words in lower case and singular.
 fn words(text: &str) -> Vec<String> {
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase);
     words
@@ -307,7 +306,7 @@ fn proof(text: &mut String, record: &IncidentRecord) {
         let _ = writeln!(text, "| {} | {} | {request} | {} |", row.seq, row.recorded_at, inline(&row.entry_hash));
     }
     text.push_str(
-        "\n`ops-runbook audit verify` proves that these rows stand in the log and that nothing in it was changed.\n",
+        "\n`ops-runbook audit verify` proves that the log has these rows and was not changed.\n",
     );
 }
 

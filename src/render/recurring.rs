@@ -10,18 +10,19 @@ use super::{
 };
 use crate::{
     domain::{
+        prevention::state::PreventionState,
         recurrence::{
-            CauseCount, Rule,
+            CauseCount, RecurrenceRule,
+            event::EpisodeEvent,
             issue::{Impact, Issue, NamedMember},
             pattern::Pattern,
         },
         time::Timestamp,
-        words::{EpisodeEvent, PreventionState},
     },
     tables::rows::RecurrenceEvent,
 };
 
-/// The whole alert as text.
+/// The alert in the layout of the specification.
 pub fn alert(issue: &Issue) -> String {
     let mut text = format!(
         "RECURRING ISSUE ALERT\n=====================\nRoot Cause: {}\nOccurrences: {}\nPattern: {}\nConfidence: {}\n",
@@ -65,7 +66,7 @@ pub fn alert(issue: &Issue) -> String {
 fn actions(text: &mut String, issue: &Issue) {
     text.push_str("\nPreventive Action Recommended:\n");
     if issue.actions.is_empty() {
-        text.push_str("- n/a: the catalogue has none\n");
+        text.push_str("- n/a: the catalogue has no action for this cause\n");
     }
     for action in &issue.actions {
         let state = match action.state {
@@ -80,16 +81,15 @@ fn actions(text: &mut String, issue: &Issue) {
     }
 }
 
-/// Text of several lines, each safe by itself.
+/// Text of several lines, each made safe.
 fn safe_lines(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// `3 incidents in 7 days (daily-etl, hourly-sync, nightly-backup)`; for one that goes on for longer than a window also
-/// for how long.
+/// `3 incidents in 7 days (daily-etl, hourly-sync, nightly-backup)`; with its duration if the episode exceeds one window.
 fn occurrences(issue: &Issue) -> String {
     let window = hours(issue.window_hours);
-    let rule = Rule { threshold: issue.threshold, window_hours: issue.window_hours };
+    let rule = RecurrenceRule { threshold: issue.threshold, window_hours: issue.window_hours };
     let mut text = many(issue.occurrences, "incident");
     if rule.spans(issue.first_at, issue.last_at) {
         let _ = write!(text, " in {window}");
@@ -109,7 +109,7 @@ fn occurrences(issue: &Issue) -> String {
     text
 }
 
-/// Each name once, in the order of its first occurrence, with how often it occurs: `daily-etl ×2, hourly-sync`.
+/// Each name once, in the order of its first occurrence, with its count: `daily-etl ×2, hourly-sync`.
 fn names(members: &[NamedMember]) -> String {
     let mut order: Vec<String> = Vec::new();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
@@ -156,7 +156,7 @@ fn many_others(others: u64) -> String {
     if others == 1 { "1 other".into() } else { format!("{others} others") }
 }
 
-/// What the lake's own history says, with n; nothing is estimated.
+/// The measured times to resolve, each with n. Nothing is estimated.
 fn cost(impact: &Impact) -> String {
     let others = match (impact.others_resolved, impact.others_median_s) {
         (0, _) | (_, None) => format!("{NA} (n=0)"),
@@ -192,12 +192,12 @@ pub struct EpisodeLine {
     pub occurrences: u64,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
-    pub confidence: Option<crate::domain::words::Confidence>,
+    pub confidence: Option<crate::domain::incident::classification::Confidence>,
     pub root_cause: String,
 }
 
 impl EpisodeLine {
-    /// What can be told of an episode whose alert cannot be read is told.
+    /// If the stored alert cannot be read, the line has the columns of the row only.
     pub fn of(row: &RecurrenceEvent) -> Self {
         let issue: Option<Issue> = serde_json::from_str(&row.detail).ok();
         Self {
@@ -212,7 +212,7 @@ impl EpisodeLine {
     }
 }
 
-/// The alert as it was recorded, and how its episode stands.
+/// The alert as it was recorded, and the state of its episode.
 pub fn event(row: &RecurrenceEvent) -> String {
     let shown = match serde_json::from_str::<Issue>(&row.detail) {
         Ok(issue) => alert(&issue),
@@ -259,8 +259,8 @@ pub fn episodes(lines: &[EpisodeLine], width: usize) -> String {
     table(columns, rows, width)
 }
 
-/// Causes in the order given. FULLEST is the largest number of incidents within a window, against the threshold.
-pub fn causes(counts: &[CauseCount], rule: Rule, width: usize) -> String {
+/// Causes in the order given. PEAK is the largest number of incidents within any window, compared with the threshold.
+pub fn causes(counts: &[CauseCount], rule: RecurrenceRule, width: usize) -> String {
     if counts.is_empty() {
         return "There are no known causes to list.\n".into();
     }
@@ -277,14 +277,14 @@ pub fn causes(counts: &[CauseCount], rule: Rule, width: usize) -> String {
     let columns = [
         flexible("CAUSE", 12),
         fixed("INCIDENTS"),
-        fixed("FULLEST"),
+        fixed("PEAK"),
         fixed("LATEST"),
         fixed("LAST (UTC)"),
         flexible("ROOT CAUSE", 12),
     ];
     let window = hours(rule.window_hours);
     format!(
-        "{}FULLEST: the most within any {window}. LATEST: within the {window} up to the last one.\n",
+        "{}PEAK: the most incidents within any {window}. LATEST: incidents within the {window} up to the last one.\n",
         table(columns, rows, width)
     )
 }

@@ -1,18 +1,18 @@
-//! The RUNBOOK ENTRY: recorded remediation steps as blocks of shell that are safe to paste at 3 a.m.
+//! The RUNBOOK ENTRY: recorded remediation steps as blocks of shell that are safe to paste.
 //!
-//! - [`change`]: what a settings step changes
-//! - [`settings`]: job, cluster and warehouse settings: check, apply, validate, roll back
-//! - [`drift`]: whether live settings still equal the captured ones
-//! - [`recorded`]: statements and commands somebody wrote
-//! - [`shell`]: what every block begins with, and how it reaches the workspace
-//! - [`jq`]: the programs that compare and compute settings
-//! - [`quote`]: values as shell, JSON and text
-//! - [`layout`]: the text and the Markdown; [`script`]: one bash file
+//! - [`change`]: parses what a settings step changes
+//! - [`settings`]: blocks for job, cluster and warehouse settings: check, apply, validate, roll back
+//! - [`drift`]: compares live settings with the captured ones
+//! - [`recorded`]: blocks for recorded SQL statements and commands
+//! - [`shell`]: the start of every block, and its calls of the workspace's API
+//! - [`jq`]: the jq programs that compare and compute settings
+//! - [`quote`]: quotes values for shell, JSON and text
+//! - [`layout`]: the runbook as text and Markdown; [`script`]: as one bash file
 //!
-//! A block is one subshell in parentheses: half of one does nothing, and a failure never ends the shell it was pasted
-//! into. It reads `DATABRICKS_HOST` and credentials from the environment, stops when the host is not the incident's
-//! workspace, and writes only what it has just found to be as captured. Values stand in it as ASCII JSON in single
-//! quotes, so that what is shown is what runs.
+//! A block is one subshell in parentheses: an incomplete paste runs nothing, and a failure never ends the surrounding shell. It
+//! reads `DATABRICKS_HOST` and credentials from the environment, and stops if the host is not the incident's workspace. It
+//! writes settings only after it has checked that the live ones equal the capture. Values are ASCII JSON in single quotes, so
+//! the shown text is exactly what runs.
 
 mod change;
 pub mod drift;
@@ -38,42 +38,42 @@ pub use script::script;
 use crate::{
     domain::{
         ids::IncidentId,
+        remediation::{RemediationKind, RemediationResult},
         time::Timestamp,
-        words::{RemediationKind, RemediationResult},
     },
     tables::rows::{IncidentState, RootCause, RunbookStep},
 };
 use quote::shown;
 use shell::Shell;
 
-/// With which program the blocks reach the workspace.
+/// The program with which the blocks call the workspace's API.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Tool {
+pub enum RunbookTool {
     #[default]
-    /// The databricks command line, version 0.2xx or 1.x; it takes care of signing in
+    /// The databricks command line, version 0.2xx or 1.x, which signs in
     Cli,
     /// curl, with a token in DATABRICKS_TOKEN
     Curl,
 }
 
-/// The rows a runbook is made from, all of one incident, in any order.
+/// The rows of one incident from which its runbook is made, in any order.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Sources<'a> {
+pub struct RunbookRows<'a> {
     pub steps: &'a [RunbookStep],
     pub states: &'a [IncidentState],
     pub causes: &'a [RootCause],
 }
 
-/// The steps known after one of the requests that brought any.
+/// A version of a runbook: the steps known after one request that recorded steps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Version {
+pub struct RunbookVersion {
     /// 1, 2, 3 …
     pub version: u32,
-    /// The audit_log row that made it.
+    /// The audit_log row that created it.
     pub seq: u64,
     pub recorded_at: Timestamp,
-    /// How many entries the runbook has.
+    /// The number of entries.
     pub entries: usize,
 }
 
@@ -81,17 +81,16 @@ pub struct Version {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Runbook {
     pub incident_id: IncidentId,
-    /// None while no step was recorded.
+    /// None if no step was recorded.
     pub version: Option<u32>,
-    pub versions: Vec<Version>,
-    pub with: Tool,
-    pub entries: Vec<Entry>,
+    pub versions: Vec<RunbookVersion>,
+    pub with: RunbookTool,
+    pub entries: Vec<RunbookEntry>,
 }
 
-/// One remediation step, to be done again or undone. Texts from outside are hostile in every output language; blocks
-/// and notes are quoted already.
+/// One remediation step, ready to be applied or rolled back. Texts from outside are not escaped; blocks and notes are quoted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Entry {
+pub struct RunbookEntry {
     /// 1, 2, 3 … in the runbook; stays the same in later versions.
     pub number: usize,
     pub kind: RemediationKind,
@@ -99,33 +98,33 @@ pub struct Entry {
     /// When the step was first recorded.
     pub created: Timestamp,
     pub cause_summary: Option<String>,
-    /// Whether it has been done.
+    /// Whether the step was applied.
     pub applied: bool,
     pub result: Option<RemediationResult>,
-    /// What to know before anything is pasted.
+    /// Warnings to read before pasting.
     pub notes: Vec<String>,
-    pub check: Part,
-    pub apply: Part,
-    pub validate: Part,
-    pub test: Part,
-    pub monitor: Part,
-    pub rollback: Part,
+    pub check: EntryPart,
+    pub apply: EntryPart,
+    pub validate: EntryPart,
+    pub test: EntryPart,
+    pub monitor: EntryPart,
+    pub rollback: EntryPart,
     pub escalation: String,
 }
 
 /// One numbered step of an entry.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Part {
+pub struct EntryPart {
     pub heading: String,
     /// One line each, printed as comments before the block.
     pub notes: Vec<String>,
-    /// What to paste into bash. None where there is nothing to run; then the notes say why.
+    /// The block to paste into bash. None if there is nothing to run; then the notes give the reason.
     pub block: Option<String>,
     /// One line each, printed as comments after the block.
     pub expected: Vec<String>,
 }
 
-impl Part {
+impl EntryPart {
     fn run(heading: &str, block: String) -> Self {
         Self { heading: heading.into(), block: Some(block), ..Self::default() }
     }
@@ -135,44 +134,44 @@ impl Part {
     }
 }
 
-/// There is no such version.
+/// The runbook has no such version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the runbook of {incident_id} has no version {wanted}; {}", match there {
-    0 => "it has none at all, because no remediation step was recorded".to_owned(),
+#[error("the runbook of {incident_id} has no version {wanted}; {}", match latest {
+    0 => "it has no version, because no remediation step was recorded".to_owned(),
     1 => "it has version 1 only".to_owned(),
-    there => format!("it has versions 1 to {there}"),
+    latest => format!("it has versions 1 to {latest}"),
 })]
-pub struct NoVersion {
+pub struct UnknownVersion {
     pub incident_id: IncidentId,
     pub wanted: u32,
-    pub there: u32,
+    pub latest: u32,
 }
 
-/// The versions of an incident's runbook, oldest first: one for every request that brought steps.
-pub fn versions(steps: &[RunbookStep]) -> Vec<Version> {
+/// The versions of an incident's runbook, oldest first: one for every request that recorded steps.
+pub fn versions(steps: &[RunbookStep]) -> Vec<RunbookVersion> {
     let mut seqs: Vec<u64> = steps.iter().map(|step| step.seq).collect();
     seqs.sort_unstable();
     seqs.dedup();
     let mut found = Vec::new();
     for (version, seq) in (1..).zip(seqs) {
         let Some(step) = steps.iter().find(|step| step.seq == seq) else { continue };
-        found.push(Version { version, seq, recorded_at: step.recorded_at, entries: known_at(steps, seq).len() });
+        found.push(RunbookVersion { version, seq, recorded_at: step.recorded_at, entries: steps_at(steps, seq).len() });
     }
     found
 }
 
-/// A step as it stands, and when it was first recorded.
-struct Known {
+/// A step as last recorded, and the time at which it was first recorded.
+struct KnownStep {
     step: RunbookStep,
     created: Timestamp,
 }
 
-/// The steps known after the request `seq`. One that was recorded again stands where it stood at first, as it was
-/// recorded last; what was captured before the change is kept when the later record lacks it.
-fn known_at(steps: &[RunbookStep], seq: u64) -> Vec<Known> {
+/// The steps known after the request `seq`. A step that was recorded again keeps its position and has its latest content. Its
+/// captured settings are kept if the later record has none.
+fn steps_at(steps: &[RunbookStep], seq: u64) -> Vec<KnownStep> {
     let mut rows: Vec<&RunbookStep> = steps.iter().filter(|step| step.seq <= seq).collect();
     rows.sort_by_key(|step| (step.seq, step.ordinal));
-    let mut known: Vec<Known> = Vec::new();
+    let mut known: Vec<KnownStep> = Vec::new();
     for row in rows {
         match known.iter_mut().find(|earlier| earlier.step.seq < row.seq && same_step(&earlier.step, row)) {
             Some(earlier) => {
@@ -180,18 +179,18 @@ fn known_at(steps: &[RunbookStep], seq: u64) -> Vec<Known> {
                 earlier.step = row.clone();
                 earlier.step.captured_settings = row.captured_settings.clone().or(captured);
             }
-            None => known.push(Known { step: row.clone(), created: row.recorded_at }),
+            None => known.push(KnownStep { step: row.clone(), created: row.recorded_at }),
         }
     }
     known
 }
 
-/// The steps known now, in the order of the runbook's entries.
-pub fn standing_steps(steps: &[RunbookStep]) -> Vec<RunbookStep> {
-    known_at(steps, u64::MAX).into_iter().map(|known| known.step).collect()
+/// The current steps, in the order of the runbook's entries.
+pub fn current_steps(steps: &[RunbookStep]) -> Vec<RunbookStep> {
+    steps_at(steps, u64::MAX).into_iter().map(|known| known.step).collect()
 }
 
-/// New values of the same settings are the same step; other settings are another.
+/// Whether two rows are the same step. New values of the same settings are; other settings are another step.
 fn same_step(one: &RunbookStep, other: &RunbookStep) -> bool {
     let settings = |step: &RunbookStep| {
         let changes = object(step.changes.as_deref()).unwrap_or_default();
@@ -202,46 +201,52 @@ fn same_step(one: &RunbookStep, other: &RunbookStep) -> bool {
         && settings(one) == settings(other)
 }
 
-/// The runbook of an incident; the latest version unless told otherwise.
+/// Returns the runbook of an incident in the given version, or in the latest one.
 ///
 /// # Errors
-/// [`NoVersion`].
+/// [`UnknownVersion`].
 pub fn runbook(
     incident_id: IncidentId,
-    sources: Sources<'_>,
+    sources: RunbookRows<'_>,
     version: Option<u32>,
-    with: Tool,
-) -> Result<Runbook, NoVersion> {
+    with: RunbookTool,
+) -> Result<Runbook, UnknownVersion> {
     let versions = versions(sources.steps);
-    let there = versions.last().map_or(0, |latest| latest.version);
+    let latest = versions.last().map_or(0, |latest| latest.version);
     let chosen = match version {
         None => versions.last(),
         Some(wanted) => {
             let found = versions.iter().find(|version| version.version == wanted);
-            Some(found.ok_or(NoVersion { incident_id, wanted, there })?)
+            Some(found.ok_or(UnknownVersion { incident_id, wanted, latest })?)
         }
     };
     let state = sources.states.iter().max_by_key(|state| state.seq);
     let cause = sources.causes.iter().max_by_key(|cause| cause.seq);
     let mut entries = Vec::new();
     if let Some(chosen) = chosen {
-        for (number, known) in (1..).zip(known_at(sources.steps, chosen.seq)) {
+        for (number, known) in (1..).zip(steps_at(sources.steps, chosen.seq)) {
             entries.push(entry(number, &known, state, cause, with));
         }
     }
     Ok(Runbook { incident_id, version: chosen.map(|chosen| chosen.version), versions, with, entries })
 }
 
-/// What the blocks of an entry are made from.
-struct Context<'a> {
+/// The input for the blocks of an entry.
+struct StepContext<'a> {
     number: usize,
     step: &'a RunbookStep,
-    /// The job the incident is about, where it is about one.
+    /// The job that the incident is about, if any.
     job: Option<&'a str>,
     shell: Shell,
 }
 
-fn entry(number: usize, known: &Known, state: Option<&IncidentState>, cause: Option<&RootCause>, with: Tool) -> Entry {
+fn entry(
+    number: usize,
+    known: &KnownStep,
+    state: Option<&IncidentState>,
+    cause: Option<&RootCause>,
+    with: RunbookTool,
+) -> RunbookEntry {
     let step = &known.step;
     let shell = Shell { tool: with, workspace: state.and_then(|state| shell::origin(state.workspace_url.as_deref()?)) };
     let mut notes = Vec::new();
@@ -255,8 +260,8 @@ fn entry(number: usize, known: &Known, state: Option<&IncidentState>, cause: Opt
         .filter(|state| state.resource_kind.as_ref().is_some_and(|kind| kind.as_str() == "job"))
         .and_then(|state| state.resource_id.as_ref())
         .map(|id| id.as_str());
-    let context = Context { number, step, job, shell };
-    let mut entry = Entry {
+    let context = StepContext { number, step, job, shell };
+    let mut entry = RunbookEntry {
         number,
         kind: step.kind,
         title: step.title.clone(),
@@ -265,12 +270,12 @@ fn entry(number: usize, known: &Known, state: Option<&IncidentState>, cause: Opt
         applied: step.applied,
         result: step.result,
         notes,
-        check: Part::default(),
-        apply: Part::default(),
-        validate: Part::default(),
-        test: Part::default(),
-        monitor: Part::default(),
-        rollback: Part::default(),
+        check: EntryPart::default(),
+        apply: EntryPart::default(),
+        validate: EntryPart::default(),
+        test: EntryPart::default(),
+        monitor: EntryPart::default(),
+        rollback: EntryPart::default(),
         escalation: escalation(cause),
     };
     match step.kind {
@@ -283,7 +288,7 @@ fn entry(number: usize, known: &Known, state: Option<&IncidentState>, cause: Opt
     entry
 }
 
-/// SPEC.md's sentence, with the run and the error where they are known.
+/// The specification's sentence, with run and error if they are known.
 fn escalation(cause: Option<&RootCause>) -> String {
     let run = cause.and_then(|cause| {
         let run = cause.occurrence_key.strip_prefix("run ")?;
@@ -300,7 +305,7 @@ fn escalation(cause: Option<&RootCause>) -> String {
     )
 }
 
-/// A JSON object column; `None` also for what is no object.
+/// A column with a JSON object; `None` if it is absent or another JSON value.
 fn object(column: Option<&str>) -> Option<Map<String, Value>> {
     serde_json::from_str(column?).ok()
 }

@@ -6,14 +6,14 @@ use super::{
     listing::{fixed, flexible, number, table},
     plain::{line, na},
 };
-use crate::domain::similar::Similar;
+use crate::domain::similar::SimilarIncidents;
 
-/// For a terminal of so many columns.
-pub fn text(similar: &Similar, width: usize) -> String {
+/// Similar incidents and their fixes, for a terminal of `width` columns.
+pub fn text(similar: &SimilarIncidents, width: usize) -> String {
     let mut text =
-        format!("Like: {}\nCause: {}\n\n", line(&similar.root_cause), na(similar.cause.as_deref().map(line)));
+        format!("SimilarIncident: {}\nCause: {}\n\n", line(&similar.root_cause), na(similar.cause.as_deref().map(line)));
     if similar.incidents.is_empty() {
-        text.push_str("No other incident has this cause or a near one.\n");
+        text.push_str("No other incident has this cause or a similar one.\n");
         return text;
     }
     let rows = similar.incidents.iter().map(|it| {
@@ -30,23 +30,23 @@ pub fn text(similar: &Similar, width: usize) -> String {
         fixed("INCIDENT"),
         fixed("REPORTED (UTC)"),
         fixed("STATUS"),
-        number("LIKENESS"),
+        number("SIMILARITY"),
         flexible("ROOT CAUSE", 16),
         flexible("RESOURCE", 10),
     ];
     text.push_str(&table(columns, rows, width));
     let more = similar.found.saturating_sub(similar.incidents.len() as u64);
     if more > 0 {
-        let _ = writeln!(text, "and {more} more; --limit shows them");
+        let _ = writeln!(text, "and {more} more; --limit N shows them");
     }
     text.push_str(
-        "LIKENESS: `same` counts as one cause; else twice the words that both causes share, over all words of each.\n\n",
+        "SIMILARITY: `same` is the same cause; else the shared words, twice, divided by all words of both causes.\n\n",
     );
     if similar.fixes.is_empty() {
-        text.push_str("No fix was recorded as done in any of them.\n");
+        text.push_str("No applied fix was recorded for any of them.\n");
         return text;
     }
-    text.push_str("What was done, and how often it held:\n\n");
+    text.push_str("Applied fixes and their results:\n\n");
     for fix in &similar.fixes {
         let _ = writeln!(text, "- {} ({})", line(&fix.title), fix.kind);
         if let Some(what) = &fix.what {
@@ -56,7 +56,7 @@ pub fn text(similar: &Similar, width: usize) -> String {
         let more = if fix.incidents.len() > ids.len() { ", …" } else { "" };
         let _ = writeln!(
             text,
-            "  done in {}: held {}, came back {}, failed {}, undecided {}  ({}{more})",
+            "  applied in {}: held {}, recurred {}, failed {}, undecided {}  ({}{more})",
             fix.applied,
             fix.held,
             fix.came_back,
@@ -67,8 +67,8 @@ pub fn text(similar: &Similar, width: usize) -> String {
     }
     let _ = writeln!(
         text,
-        "\nHeld: the incident was resolved, and its cause stayed away from its resource for {} hours. Undecided: it is open, \
-         was resolved less than so long ago, or names no resource.",
+        "\nHeld: the incident was resolved, and its cause did not recur on its resource for {} hours. Undecided: the incident is \
+         open, was resolved more recently than that, or names no resource.",
         similar.window_hours
     );
     text

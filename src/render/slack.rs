@@ -1,7 +1,7 @@
 //! Text from outside made safe for a Slack message, and the Block Kit blocks that hold it.
 //!
-//! It stands in `plain_text` objects, which know no markup, mention or link. Every text is escaped as Slack asks, and cut at
-//! the limit of where it stands, which is never left empty.
+//! It is in `plain_text` objects, which have no markup, mentions or links. Every text is escaped as Slack requires, cut at
+//! the limit of its object, and never empty.
 
 use serde_json::{Value, json};
 
@@ -13,14 +13,14 @@ const MOST_HEADER: usize = 150;
 pub const MOST_SECTION: usize = 3_000;
 /// Characters of a message as JSON.
 pub const MOST_MESSAGE: usize = 13_000;
-/// Characters of one line of several, so that what comes last, what is to be done, has room too.
+/// Characters of one line of several. Leaves room for the next actions at the end.
 pub const MOST_LINE: usize = 950;
 
 pub fn header(text: &str) -> Value {
     json!({ "type": "header", "text": plain(text, MOST_HEADER) })
 }
 
-/// Our own words, in bold.
+/// A title in bold. Not for text from outside.
 pub fn titled(title: &str) -> Value {
     json!({ "type": "section", "text": { "type": "mrkdwn", "text": format!("*{title}*"), "verbatim": true } })
 }
@@ -33,9 +33,9 @@ pub fn context(text: &str) -> Value {
     json!({ "type": "context", "elements": [plain(text, MOST_SECTION)] })
 }
 
-/// Lines of one section, as many as fit into `most` characters, and how many more there are, `hidden` ones included.
+/// A section with the lines that fit into `most` characters, and the number of the rest and the `hidden` ones.
 pub fn lines(lines: impl ExactSizeIterator<Item = String>, hidden: usize, most: usize) -> Value {
-    // Escaping makes text longer: what is counted is what is sent. A line that says how many are missing fits too.
+    // counts escaped text; leaves room for the line with the number of the rest
     let room = most.min(MOST_SECTION) - 40;
     let escaped = lines.map(|line| escaped(&line, MOST_LINE));
     let shown = fitting(escaped, hidden, room, |line| line.chars().count() + 1);
@@ -47,8 +47,8 @@ fn plain(text: &str, most: usize) -> Value {
     json!({ "type": "plain_text", "text": escaped(text, most), "emoji": false })
 }
 
-/// At most so many characters once `&`, `<` and `>` are spelled as Slack asks; never cut inside of one of those. A mention of
-/// everybody loses its `@`, whatever is made of the text on its way.
+/// Text of at most `most` characters after escaping `&`, `<` and `>`; never cut inside an escape. Mentions of a whole channel
+/// lose their `@`.
 pub fn escaped(text: &str, most: usize) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut used = 0;
@@ -59,7 +59,7 @@ pub fn escaped(text: &str, most: usize) -> String {
             '&' => "&amp;",
             '<' => "&lt;",
             '>' => "&gt;",
-            '@' if is_everybody(&text[at + 1..]) => "＠",
+            '@' if is_channel_mention(&text[at + 1..]) => "＠",
             _ => character.encode_utf8(&mut bytes),
         };
         let length = spelled.chars().count();
@@ -74,13 +74,13 @@ pub fn escaped(text: &str, most: usize) -> String {
     shown
 }
 
-fn is_everybody(text: &str) -> bool {
+fn is_channel_mention(text: &str) -> bool {
     let begins = |name: &&str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
     ["here", "channel", "everyone", "group"].iter().any(begins)
 }
 
-/// For text that Slack takes for its markup: what marks something up becomes a character that only looks like it. An
-/// underscore inside a word marks nothing up.
+/// Text for a field in which Slack interprets markup: markup characters become look-alikes, except an underscore inside a
+/// word, which is no markup.
 pub fn unmarked(text: &str) -> String {
     let in_word = |at: usize| {
         let alphanumeric = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
@@ -99,14 +99,14 @@ pub fn unmarked(text: &str) -> String {
     text.char_indices().map(harmless).collect()
 }
 
-/// What Slack sets a limit to, and what it acts on.
+/// Checks of Slack's limits and markup.
 #[cfg(test)]
 pub mod check {
     use serde_json::Value;
 
     use crate::render::example::assert_safe;
 
-    /// Everything Slack sets a limit to.
+    /// Asserts all limits of Slack.
     pub fn check_limits(message: &Value) {
         assert!(message.to_string().chars().count() <= 13_000, "{}", message.to_string().chars().count());
         let blocks = message["blocks"].as_array().unwrap();
@@ -136,12 +136,12 @@ pub mod check {
         check_harmless(message, "");
     }
 
-    /// No text can ping, link, or mark up, wherever it stands.
+    /// Asserts that no text mentions, links or marks up.
     fn check_harmless(value: &Value, kind: &str) {
         match value {
             Value::Object(fields) => {
                 let kind = fields.get("type").and_then(Value::as_str).unwrap_or("mrkdwn");
-                // An address is taken as it is.
+                // a URL is not escaped
                 let texts = fields.iter().filter(|(name, _)| *name != "url");
                 texts.for_each(|(_, value)| check_harmless(value, kind));
             }
@@ -150,11 +150,11 @@ pub mod check {
                 assert!(!text.contains(['<', '>']), "{text}");
                 let bare = text.replace("&amp;", "").replace("&lt;", "").replace("&gt;", "");
                 assert!(!bare.contains('&'), "{text}");
-                for everybody in ["@here", "@channel", "@everyone", "@group"] {
-                    assert!(!text.to_lowercase().contains(everybody), "{text}");
+                for mention in ["@here", "@channel", "@everyone", "@group"] {
+                    assert!(!text.to_lowercase().contains(mention), "{text}");
                 }
                 assert_safe(text);
-                // In our own words only the titles of figures are marked up.
+                // only the titles of figures are marked up
                 if kind == "mrkdwn" {
                     let word = |at: Option<&u8>| at.is_some_and(u8::is_ascii_alphanumeric);
                     let bytes = text.as_bytes();

@@ -1,41 +1,41 @@
-//! What a look for failed runs found.
+//! The result of one sweep for failed runs.
 
 use super::{
     listing::{fixed, flexible, table},
     plain::line,
 };
-use crate::domain::{sweep::Swept, words::RunOutcome};
+use crate::domain::{run::outcome::RunOutcome, sweep::SweepResult};
 
-/// Incidents that are listed; the rest is counted.
-const LISTED: usize = 50;
+/// Incidents listed; the rest is counted.
+const MAX_LISTED: usize = 50;
 
-/// How many runs there were, and the incidents that they opened or belong to.
-pub fn text(swept: &Swept, width: usize) -> String {
-    let looked_at: usize = swept.runs.values().sum();
+/// The number of runs, and the incidents that they opened or belong to.
+pub fn text(swept: &SweepResult, width: usize) -> String {
+    let checked: usize = swept.runs.values().sum();
     let counts: Vec<String> = RunOutcome::ALL
         .iter()
         .filter_map(|outcome| Some(format!("{} {outcome}", swept.runs.get(outcome.as_str())?)))
         .collect();
-    let mut text = format!("Workspace {}, runs since {}: {looked_at}", line(swept.workspace_id.as_str()), swept.since);
+    let mut text = format!("Workspace {}, runs since {}: {checked}", line(swept.workspace_id.as_str()), swept.since);
     if !counts.is_empty() {
         text.push_str(&format!(" ({})", counts.join(", ")));
     }
-    text.push_str(&format!(".\n{} recorded that were not before.\n", swept.news));
+    text.push_str(&format!(".\n{} newly recorded.\n", swept.news));
     if swept.first {
-        text.push_str("This is the first sweep of this workspace: nobody is told of what failed until now.\n");
+        text.push_str("First sweep of this workspace: earlier failures are recorded without notifications.\n");
     }
     if swept.missing_outputs > 0 {
-        let told =
-            swept.told_with.map(|incident| format!("; people are told with {incident} that some may not be read"));
-        let told = told.unwrap_or_default();
-        text.push_str(&format!("Outputs that could not be had: {}{told}.\n", swept.missing_outputs));
+        let notified =
+            swept.told_with.map(|incident| format!("; the alert of {incident} reports it"));
+        let notified = notified.unwrap_or_default();
+        text.push_str(&format!("Run outputs that could not be read: {}{notified}.\n", swept.missing_outputs));
     }
     if swept.incidents.is_empty() && swept.added.is_empty() {
         text.push_str("No new failures.\n");
     }
     if !swept.incidents.is_empty() {
         text.push('\n');
-        let rows = swept.incidents.iter().take(LISTED).map(|found| {
+        let rows = swept.incidents.iter().take(MAX_LISTED).map(|found| {
             [
                 found.incident_id.to_string(),
                 if found.known { "known" } else { "new" }.to_owned(),
@@ -51,14 +51,14 @@ pub fn text(swept: &Swept, width: usize) -> String {
     }
     if !swept.added.is_empty() {
         text.push('\n');
-        let rows = swept.added.iter().take(LISTED).map(|added| {
+        let rows = swept.added.iter().take(MAX_LISTED).map(|added| {
             [added.incident_id.to_string(), line(added.run_id.as_str()).into_owned(), line(&added.message).into_owned()]
         });
         text.push_str(&table([fixed("INCIDENT"), fixed("RUN ID"), flexible("ADDED", 20)], rows, width));
     }
-    let more = swept.incidents.len().saturating_sub(LISTED) + swept.added.len().saturating_sub(LISTED);
+    let more = swept.incidents.len().saturating_sub(MAX_LISTED) + swept.added.len().saturating_sub(MAX_LISTED);
     if more > 0 {
-        text.push_str(&format!("{more} more; --json has all of them.\n"));
+        text.push_str(&format!("and {more} more; --json lists all\n"));
     }
     text
 }
@@ -71,14 +71,14 @@ mod tests {
     use crate::{
         domain::{
             ids::{Id, IncidentId},
-            sweep::{Added, Found},
+            sweep::{AddedNote, SweptIncident},
         },
         render::example::{assert_safe, hostile_text, time},
     };
 
-    fn swept(title: &str) -> Swept {
+    fn swept(title: &str) -> SweepResult {
         let id = |text: &str| Id::new(text).unwrap();
-        Swept {
+        SweepResult {
             workspace_id: id("7405612783315468"),
             since: time("2026-02-11T11:00:00Z"),
             until: time("2026-02-11T12:15:00Z"),
@@ -88,7 +88,7 @@ mod tests {
             missing_outputs: 1,
             told_with: Some(IncidentId::from_ordinal(1)),
             not_asked_about: 0,
-            incidents: vec![Found {
+            incidents: vec![SweptIncident {
                 incident_id: IncidentId::from_ordinal(1),
                 run_id: id("236083407514246"),
                 job_id: id("360515640572923"),
@@ -96,13 +96,13 @@ mod tests {
                 outcome: RunOutcome::Failed,
                 known: false,
             }],
-            added: vec![Added { incident_id: IncidentId::from_ordinal(2), run_id: id("5"), message: title.into() }],
+            added: vec![AddedNote { incident_id: IncidentId::from_ordinal(2), run_id: id("5"), message: title.into() }],
             left: Vec::new(),
         }
     }
 
     #[test]
-    fn a_sweep_is_told_in_a_few_lines() {
+    fn a_sweep_has_a_few_lines() {
         insta::assert_snapshot!(text(&swept("daily-etl failed: RUN_EXECUTION_ERROR"), 100));
     }
 
@@ -117,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_new_is_said_so() {
-        let nothing = Swept { incidents: Vec::new(), added: Vec::new(), first: false, news: 0, ..swept("") };
+    fn a_sweep_without_failures_says_no_new_failures() {
+        let nothing = SweepResult { incidents: Vec::new(), added: Vec::new(), first: false, news: 0, ..swept("") };
         assert!(text(&nothing, 80).contains("No new failures."), "{}", text(&nothing, 80));
     }
 }

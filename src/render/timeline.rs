@@ -1,4 +1,4 @@
-//! The INCIDENT TIMELINE: everything known of one incident, in the order in which somebody at 3 a.m. asks for it.
+//! The INCIDENT TIMELINE: all records of one incident, in the order in which an on-call engineer needs them.
 
 use std::{
     cmp::Reverse,
@@ -7,14 +7,11 @@ use std::{
 };
 
 use super::{
-    alert::told_to,
+    alert::channel_names,
     plain::{NA, duration, line, na},
 };
 use crate::{
-    domain::{
-        time::Timestamp,
-        words::{AlertEvent, CheckStatus},
-    },
+    domain::{check::CheckStatus, escalation::status::AlertEvent, time::Timestamp},
     tables::rows::{AuditRow, EscalationEvent, IncidentState, PracticeCheck, RootCause, RunbookStep, TimelineEvent},
 };
 
@@ -30,23 +27,23 @@ pub struct IncidentRecord<'a> {
     pub audit: &'a [AuditRow],
 }
 
-/// The whole record as text. Sections without content are left out.
+/// The whole record as text. Empty sections are left out.
 pub fn incident(record: &IncidentRecord) -> String {
-    told(record, false)
+    render(record, false)
 }
 
-/// The same, with the name of every event behind it: what a correction calls it.
+/// The same, each event followed by its reference, which a correction needs.
 pub fn incident_with_refs(record: &IncidentRecord) -> String {
-    told(record, true)
+    render(record, true)
 }
 
-fn told(record: &IncidentRecord, refs: bool) -> String {
+fn render(record: &IncidentRecord, refs: bool) -> String {
     let state = record.states.iter().max_by_key(|state| state.seq);
     let mut text = head(state);
     timeline(&mut text, record.events, refs);
     if let Some(state) = state {
         text.push_str("\nDurations:\n");
-        for Measure { what, definition, value } in durations(state) {
+        for DurationLine { what, definition, value } in durations(state) {
             let _ = writeln!(text, "- {what} ({definition}): {value}");
         }
         if let Some(times) = reopened(state) {
@@ -104,78 +101,81 @@ fn timeline(text: &mut String, all: &[TimelineEvent], refs: bool) {
     }
 }
 
-/// Whether an event counts, and if not, why.
+/// Whether an event counts, and the reason if it does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum EventState {
     Counts,
-    /// Another one stands in its place.
+    /// A later event replaces it.
     Corrected,
-    /// It was taken back.
+    /// A later event withdrew it.
     Withdrawn,
-    /// An earlier one says the same.
+    /// It duplicates an earlier event.
     Repeated,
-    /// It only takes another one back.
+    /// It only withdraws another event.
     Withdrawal,
 }
 
-/// By position. Only what came later can correct an event, so that no two can correct each other.
-fn standings(events: &[TimelineEvent]) -> Vec<(&TimelineEvent, Standing)> {
+/// The state of each event. Only a later event can correct one, which excludes cycles.
+fn event_states(events: &[TimelineEvent]) -> Vec<(&TimelineEvent, EventState)> {
     let mut corrections: HashMap<&str, Vec<&TimelineEvent>> = HashMap::new();
     for event in events {
         if let Some(corrected) = &event.supersedes {
             corrections.entry(corrected).or_default().push(event);
         }
     }
-    let standing = |event: &TimelineEvent| {
+    let state_of = |event: &TimelineEvent| {
         let position = format!("{}.{}", event.seq, event.ordinal);
         let later = corrections.get(position.as_str()).into_iter().flatten();
         let last =
             later.filter(|by| (by.seq, by.ordinal) > (event.seq, event.ordinal)).max_by_key(|by| (by.seq, by.ordinal));
         match last {
-            _ if event.withdrawn => Standing::Withdrawal,
-            Some(by) if by.withdrawn => Standing::Withdrawn,
-            Some(_) => Standing::Corrected,
-            None if event.duplicate_of.is_some() => Standing::Repeated,
-            None => Standing::Counts,
+            _ if event.withdrawn => EventState::Withdrawal,
+            Some(by) if by.withdrawn => EventState::Withdrawn,
+            Some(_) => EventState::Corrected,
+            None if event.duplicate_of.is_some() => EventState::Repeated,
+            None => EventState::Counts,
         }
     };
-    events.iter().map(|event| (event, standing(event))).collect()
+    events.iter().map(|event| (event, state_of(event))).collect()
 }
 
-/// The events that count, in the order in which they happened. One that was corrected, withdrawn or repeats another does not.
+/// The events that count, by time. Corrected, withdrawn and repeated events do not count.
 pub fn effective(events: &[TimelineEvent]) -> Vec<&TimelineEvent> {
-    let counting = standings(events).into_iter().filter(|(_, standing)| *standing == Standing::Counts);
+    let counting = event_states(events).into_iter().filter(|(_, state_of)| *state_of == EventState::Counts);
     let mut counting: Vec<&TimelineEvent> = counting.map(|(event, _)| event).collect();
     counting.sort_by_key(|event| (event.occurred_at, event.seq, event.ordinal));
     counting
 }
 
-/// `(2 events not shown: 1 corrected, 1 repeated)`; `None` when all are.
+/// `(2 events not shown: 1 corrected, 1 repeated)`; `None` if all events are shown.
 pub(super) fn not_shown(events: &[TimelineEvent]) -> Option<String> {
-    let standings = standings(events);
-    let parts: Vec<(usize, &str)> =
-        [(Standing::Corrected, "corrected"), (Standing::Withdrawn, "withdrawn"), (Standing::Repeated, "repeated")]
-            .into_iter()
-            .map(|(wanted, word)| (standings.iter().filter(|(_, standing)| *standing == wanted).count(), word))
-            .filter(|(count, _)| *count > 0)
-            .collect();
+    let event_states = event_states(events);
+    let parts: Vec<(usize, &str)> = [
+        (EventState::Corrected, "corrected"),
+        (EventState::Withdrawn, "withdrawn"),
+        (EventState::Repeated, "repeated"),
+    ]
+    .into_iter()
+    .map(|(wanted, word)| (event_states.iter().filter(|(_, state_of)| *state_of == wanted).count(), word))
+    .filter(|(count, _)| *count > 0)
+    .collect();
     let total: usize = parts.iter().map(|(count, _)| count).sum();
-    let told: Vec<String> = parts.iter().map(|(count, word)| format!("{count} {word}")).collect();
+    let counts: Vec<String> = parts.iter().map(|(count, word)| format!("{count} {word}")).collect();
     let events = if total == 1 { "event" } else { "events" };
-    (total > 0).then(|| format!("({total} {events} not shown: {})", told.join(", ")))
+    (total > 0).then(|| format!("({total} {events} not shown: {})", counts.join(", ")))
 }
 
-/// One duration, ready to be shown beside its definition.
-pub(super) struct Measure {
+/// One duration with its definition.
+pub(super) struct DurationLine {
     pub what: &'static str,
     pub definition: &'static str,
     pub value: String,
 }
 
-/// All durations of an incident; the total only where it differs from the first, which takes a reopening.
-pub(super) fn durations(state: &IncidentState) -> Vec<Measure> {
+/// All durations of an incident. The total time to resolve is included only if the incident was reopened.
+pub(super) fn durations(state: &IncidentState) -> Vec<DurationLine> {
     let between = |earlier: Option<Timestamp>, later: Option<Timestamp>| Some(later?.seconds_since(earlier?));
-    let measure = |what: &'static str, seconds: Option<f64>, definition: &'static str| Measure {
+    let measure = |what: &'static str, seconds: Option<f64>, definition: &'static str| DurationLine {
         what,
         definition,
         value: unless_negative(seconds),
@@ -197,7 +197,7 @@ pub(super) fn durations(state: &IncidentState) -> Vec<Measure> {
     measures
 }
 
-/// `Reopened: 2 times`; `None` when it never was.
+/// `Reopened: 2 times`; `None` if it never was.
 pub(super) fn reopened(state: &IncidentState) -> Option<String> {
     match state.reopened {
         1 => Some("Reopened: 1 time".into()),
@@ -205,7 +205,7 @@ pub(super) fn reopened(state: &IncidentState) -> Option<String> {
     }
 }
 
-/// A clock that runs backwards is no measurement.
+/// A negative duration is clock skew, not a measurement.
 fn unless_negative(seconds: Option<f64>) -> String {
     match seconds {
         Some(negative) if negative < 0.0 => format!("{NA} (clock skew: {})", duration(seconds)),
@@ -233,7 +233,7 @@ fn affected(text: &mut String, state: &IncidentState) {
     }
 }
 
-/// The latest finding first: it is the one that counts.
+/// Findings of the root cause, the latest first: it is the valid one.
 pub(super) fn newest_causes(causes: &[RootCause]) -> Vec<&RootCause> {
     let mut causes: Vec<&RootCause> = causes.iter().collect();
     causes.sort_by_key(|cause| Reverse(cause.seq));
@@ -267,7 +267,7 @@ fn root_cause(text: &mut String, causes: &[RootCause]) {
     }
 }
 
-/// The checks that were made last: each time all of them are.
+/// The latest checks. Each request with checks has all of them.
 fn checks(text: &mut String, checks: &[PracticeCheck]) {
     let last = checks.iter().map(|check| check.seq).max();
     let checks: Vec<&PracticeCheck> = checks.iter().filter(|check| Some(check.seq) == last).collect();
@@ -297,7 +297,7 @@ fn checks(text: &mut String, checks: &[PracticeCheck]) {
     }
 }
 
-/// Alerts that ever fired, as they stand; the evaluations are `escalations show`'s to tell.
+/// The current state of alerts that ever fired. `escalation show` has the evaluations.
 fn alerts(text: &mut String, events: &[EscalationEvent]) {
     let mut latest: BTreeMap<&str, &EscalationEvent> = BTreeMap::new();
     for event in events.iter().filter(|event| event.status.is_some() && event.event != AlertEvent::NotFired) {
@@ -316,7 +316,7 @@ fn alerts(text: &mut String, events: &[EscalationEvent]) {
             "- {} {} {status}, to {}: {}",
             na(event.severity),
             event.trigger,
-            told_to(event),
+            channel_names(event),
             line(&event.reason)
         );
     }
@@ -338,7 +338,7 @@ fn steps(text: &mut String, steps: &[RunbookStep]) {
     }
 }
 
-/// The lessons learned; what is not a list of texts is one lesson as it stands there.
+/// The lessons learned. A value that is not a list of texts is one lesson.
 pub(super) fn lessons(state: Option<&IncidentState>) -> Vec<String> {
     let json = state.and_then(|state| state.lessons_learned.as_deref());
     json.map_or_else(Vec::new, |json| serde_json::from_str(json).unwrap_or_else(|_| vec![json.to_owned()]))
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resolved_incident_tells_its_whole_story() {
+    fn a_resolved_incident_has_all_sections() {
         insta::assert_snapshot!(rendered(DAILY_ETL), @r#"
         INCIDENT TIMELINE
         ================
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_cause_says_what_is_missing() {
+    fn an_unknown_cause_shows_the_missing_evidence() {
         insta::assert_snapshot!(rendered(NO_RUN_OUTPUT), @"
         INCIDENT TIMELINE
         ================
@@ -462,8 +462,8 @@ mod tests {
           Missing evidence: run_output, notebook_source
 
         Escalations:
-        - MEDIUM access-issue open, to NOBODY: cannot retrieve run output, notebook source for job run_id=236083407514246
-        - MEDIUM missing-evidence open, to NOBODY: the confidence is LOW; missing: run output, notebook source
+        - MEDIUM access-issue open, to NO CHANNEL: cannot retrieve run output, notebook source for job run_id=236083407514246
+        - MEDIUM missing-evidence open, to NO CHANNEL: the confidence is LOW; missing: run output, notebook source
 
         Proof (rows of audit_log):
         - seq 17 entry_hash 9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c
@@ -505,8 +505,8 @@ mod tests {
         - PARTIAL Unity Catalog / Lineage: No access
 
         Escalations:
-        - LOW partial-checks open, to NOBODY: 5 of 8 checks are PARTIAL, more than 50 %
-        - CRITICAL security-finding open, to NOBODY: 2 of 2 security checks failed with high severity
+        - LOW partial-checks open, to NO CHANNEL: 5 of 8 checks are PARTIAL, more than 50 %
+        - CRITICAL security-finding open, to NO CHANNEL: 2 of 2 security checks failed with high severity
 
         Proof (rows of audit_log):
         - seq 17 entry_hash 9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c
@@ -556,7 +556,7 @@ mod tests {
     }
 
     #[test]
-    fn an_incident_of_which_nothing_is_known_is_all_na() {
+    fn an_incident_without_records_is_all_na() {
         insta::assert_snapshot!(incident(&IncidentRecord::default()), @"
         INCIDENT TIMELINE
         ================
@@ -572,19 +572,19 @@ mod tests {
     }
 
     #[test]
-    fn a_forced_confidence_says_why() {
+    fn a_forced_confidence_shows_its_reason() {
         let text = with(|document| document["rca"]["missing_evidence"] = json!(["sql"]));
         insta::assert_snapshot!(text.lines().find(|line| line.contains("Confidence")).unwrap(), @"  Confidence: LOW (reported HIGH, but evidence is missing: sql)");
     }
 
     #[test]
-    fn a_clock_that_runs_backwards_is_no_measurement() {
+    fn clock_skew_is_not_a_measurement() {
         let text = with(|document| document["incident"]["detected_at"] = json!("2026-02-11T12:04:59Z"));
         insta::assert_snapshot!(text.lines().find(|line| line.contains("Time to detect")).unwrap(), @"- Time to detect (detected − impact start): n/a (clock skew: −12s)");
     }
 
     #[test]
-    fn events_are_told_in_order_under_the_day_they_happened_on() {
+    fn events_are_sorted_under_the_day_they_happened_on() {
         let text = with(|document| {
             document["timeline"] = json!([
                 { "at": "2026-02-12T00:00:01+01:00", "kind": "NOTE", "message": "third, still the 11th in UTC" },
@@ -596,8 +596,8 @@ mod tests {
             ]);
         });
         let (_, rest) = text.split_once("Timeline:\n").unwrap();
-        let (told, _) = rest.split_once("\nDurations").unwrap();
-        insta::assert_snapshot!(told, @"
+        let (render, _) = rest.split_once("\nDurations").unwrap();
+        insta::assert_snapshot!(render, @"
         2026-02-11 (UTC)
         - [12:21:04] DISCOVER: first
         - [12:21:04] FETCH: second, same moment
@@ -611,13 +611,13 @@ mod tests {
 
     #[test]
     fn a_reopened_incident_has_a_first_and_a_total_time_to_resolve() {
-        fn check(reopened: i32, open_seconds: Option<f64>, told: &[&str]) {
+        fn check(reopened: i32, open_seconds: Option<f64>, render: &[&str]) {
             let mut incident = recorded(report(DAILY_ETL));
             let state = &mut incident.projections.incident_states[0];
             (state.reopened, state.open_seconds) = (reopened, open_seconds);
             let text = super::incident(&incident.record());
             let wanted = |line: &&str| line.contains("resolve") && !line.contains("CLOSE") || line.contains("Reopened");
-            assert_eq!(text.lines().filter(wanted).skip(1).collect::<Vec<_>>(), told);
+            assert_eq!(text.lines().filter(wanted).skip(1).collect::<Vec<_>>(), render);
         }
         const FIRST: &str = "- Time to resolve (first resolved − reported): 15m";
         check(0, Some(900.0), &[FIRST]);
@@ -638,9 +638,9 @@ mod tests {
 
     #[test]
     fn corrected_withdrawn_and_repeated_events_do_not_count() {
-        fn check(events: &[TimelineEvent], counting: &[u64], told: Option<&str>) {
+        fn check(events: &[TimelineEvent], counting: &[u64], render: Option<&str>) {
             assert_eq!(effective(events).iter().map(|event| event.seq).collect::<Vec<_>>(), counting);
-            assert_eq!(not_shown(events).as_deref(), told);
+            assert_eq!(not_shown(events).as_deref(), render);
         }
         let (one, two) = (event(1, None, false, None), event(2, None, false, None));
         check(&[two.clone(), one.clone()], &[1, 2], None);
@@ -653,7 +653,7 @@ mod tests {
         check(&[one.clone(), corrected, withdrawal], &[3], Some("(1 event not shown: 1 withdrawn)"));
         let repeated = event(6, None, false, Some("1.1"));
         check(&[one, two, repeated], &[1, 2], Some("(1 event not shown: 1 repeated)"));
-        // Nothing corrects itself or what comes after it.
+        // An event cannot correct itself or a later event.
         check(&[event(7, Some("7.1"), false, None)], &[7], None);
         check(&[event(8, Some("9.1"), false, None), event(9, None, false, None)], &[8, 9], None);
         check(
@@ -664,7 +664,7 @@ mod tests {
     }
 
     #[test]
-    fn a_correction_says_so_and_what_is_not_shown_is_counted() {
+    fn corrections_are_marked_and_hidden_events_are_counted() {
         let mut incident = recorded(report(NO_RUN_OUTPUT));
         let events = &mut incident.projections.timeline_events;
         let first = events[0].clone();

@@ -1,4 +1,4 @@
-//! Which tables there are.
+//! The list of all tables.
 
 use super::{
     Row, TableDef,
@@ -11,7 +11,7 @@ use super::{
 /// The system of record.
 pub const AUDIT_LOG: &TableDef = AuditRow::TABLE;
 
-/// Everything that is computed from it, and can be computed again.
+/// The projections: tables that are computed from the audit log and can be rebuilt.
 pub const PROJECTIONS: [&TableDef; 13] = [
     IncidentState::TABLE,
     TimelineEvent::TABLE,
@@ -28,13 +28,13 @@ pub const PROJECTIONS: [&TableDef; 13] = [
     RejectedInput::TABLE,
 ];
 
-/// All tables, the audit log first.
+/// Returns all tables, the audit log first.
 pub fn all() -> impl Iterator<Item = &'static TableDef> {
     std::iter::once(AUDIT_LOG).chain(PROJECTIONS)
 }
 
-/// All tables in the order in which they are copied: the audit log first, because every other row refers to a row of it, and the
-/// states of incidents last, as the projection has it: an incident that is there has its events, causes and steps.
+/// Returns all tables in copy order. The audit log is first because all other rows refer to it. The incident states are last, so
+/// that an incident that exists has all of its events, causes and steps.
 pub fn in_copy_order() -> impl Iterator<Item = &'static TableDef> {
     let last = IncidentState::TABLE;
     all().filter(move |def| def.name != last.name).chain(std::iter::once(last))

@@ -1,4 +1,4 @@
-//! The tables as text: Delta's schema, `CREATE TABLE`, the statements that fill managed tables, the data dictionary.
+//! The tables as text: Delta schema, `CREATE TABLE`, the statements that fill managed tables, and the data dictionary.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Column, TableDef};
 
-/// Delta table properties, the same everywhere a table is created.
+/// Returns the Delta table properties.
 pub fn properties(table: &TableDef) -> Vec<(&'static str, String)> {
     let mut properties = Vec::new();
     if table.name == super::catalog::AUDIT_LOG.name {
@@ -19,7 +19,7 @@ pub fn properties(table: &TableDef) -> Vec<(&'static str, String)> {
     properties
 }
 
-/// The `schemaString` of the table's Delta metadata.
+/// Returns the `schemaString` of the table's Delta metadata.
 pub fn delta_schema(table: &TableDef) -> Value {
     let fields: Vec<Value> = table
         .columns
@@ -36,7 +36,7 @@ pub fn delta_schema(table: &TableDef) -> Value {
     json!({ "type": "struct", "fields": fields })
 }
 
-/// `CREATE TABLE` for Databricks SQL and Spark.
+/// Returns `CREATE TABLE` for Databricks SQL and Spark.
 pub fn create_table(table: &TableDef) -> String {
     let mut text = format!("CREATE TABLE IF NOT EXISTS {} (\n", table.name);
     for (index, column) in table.columns.iter().enumerate() {
@@ -59,26 +59,26 @@ pub fn create_table(table: &TableDef) -> String {
     text
 }
 
-/// `CREATE TABLE` for a table that is there already: a catalog takes its columns from its log, and nothing is written to it.
-/// `None`: engines would not read the location alike, because of a quote, a backslash or a control character in it.
+/// Returns `CREATE TABLE` that registers an existing table. The catalog reads its columns from the Delta log; the table is not
+/// changed. `None`: the location contains a quote, a backslash or a control character, which engines read differently.
 pub fn external_table(table: &TableDef, location: &str) -> Option<String> {
-    let is_odd = |character: char| matches!(character, '\'' | '"' | '\\') || character.is_control();
+    let is_ambiguous = |character: char| matches!(character, '\'' | '"' | '\\') || character.is_control();
     let comment = sql_string(table.comment());
-    (!location.contains(is_odd)).then(|| {
+    (!location.contains(is_ambiguous)).then(|| {
         format!("CREATE TABLE IF NOT EXISTS `{}` USING DELTA\nCOMMENT {comment}\nLOCATION '{location}'", table.name)
     })
 }
 
-/// `CREATE TABLE` for a managed table that takes the rows of `table`: the same columns and comments, and the key.
+/// Returns `CREATE TABLE` for a managed copy of `table` with the same columns, comments and key.
 ///
-/// The key is without RELY: an engine that relies on it may leave out the very work by which the audits find a row twice. Two
-/// writers of one table never both succeed when each reads what the other writes, hence the isolation level.
+/// The key has no RELY: with it, an engine may skip the work by which the audits find duplicate rows. With the serialisable
+/// isolation level, one of two concurrent copies fails if each reads what the other writes.
 pub fn managed_table(table: &TableDef) -> String {
     let mut parts: Vec<String> = table.columns.iter().map(|column| format!("  {}", column_text(column))).collect();
     parts.push(format!("  PRIMARY KEY ({})", names(table.key)));
     let mut properties = vec![("delta.isolationLevel", "Serializable".to_owned())];
     properties.extend(self::properties(table).into_iter().filter(|(name, _)| {
-        // Of files and logs of managed tables the platform takes care.
+        // The platform manages the files and logs of managed tables.
         ["delta.appendOnly", "delta.dataSkippingStatsColumns"].contains(name)
     }));
     let properties: Vec<String> =
@@ -92,24 +92,24 @@ pub fn managed_table(table: &TableDef) -> String {
     )
 }
 
-/// Adds a column to a managed table that was made before the column was.
+/// Returns `ALTER TABLE` that adds a new column to an existing managed table.
 pub fn add_column(table: &TableDef, column: &Column) -> String {
     format!("ALTER TABLE {} ADD COLUMNS ({})", quoted(table.name), column_text(column))
 }
 
-/// Where copying ends.
+/// End of a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyBound {
-    /// With this row of the audit log.
+    /// This row of the audit log.
     Entry(u64),
-    /// With the last row of the audit log that was copied; the audit log itself with its last row.
+    /// The last copied row of the audit log. The audit log itself is copied to its end.
     Copied,
 }
 
-/// Inserts into a managed table the rows of the Delta table in `folder` that it lacks, all or none.
+/// Returns `INSERT` that copies new rows of the Delta table in `folder` to a managed table, all or none.
 ///
-/// A table of the lake gets all rows of a `seq` in one commit, in the order of `seq`. So the last `seq` that was copied tells
-/// what was, and the statement may be run again after any error: it reads that `seq` in the transaction that inserts.
+/// All rows of a `seq` are committed together, in the order of `seq`. The last copied `seq` therefore identifies what was copied.
+/// The statement reads it in its own transaction, so it can be repeated after any error.
 pub fn insert_new_rows(table: &TableDef, folder: &str, bound: CopyBound) -> String {
     let all: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
     let (name, columns) = (quoted(table.name), names(&all));
@@ -128,7 +128,7 @@ pub fn insert_new_rows(table: &TableDef, folder: &str, bound: CopyBound) -> Stri
     text
 }
 
-/// How many rows each table has, and its last `seq`: `table_name`, `row_count`, `last_seq`.
+/// Returns the query for the row count and the last `seq` of each table: `table_name`, `row_count`, `last_seq`.
 pub fn count_rows() -> String {
     let each = super::catalog::all().map(|table| {
         format!(
@@ -149,18 +149,18 @@ fn names(columns: &[&str]) -> String {
     columns.iter().map(|column| quoted(column)).collect::<Vec<_>>().join(", ")
 }
 
-/// A name in back quotes. `None`: it is blank or has control characters, which a catalog does not take and no statement shows.
+/// Quotes a name in backticks. Returns `None` if it is blank or has control characters, which catalogs refuse.
 pub fn identifier(name: &str) -> Option<String> {
-    let is_odd = name.trim().is_empty() || name.chars().any(char::is_control);
-    (!is_odd).then(|| quoted(name))
+    let is_invalid = name.trim().is_empty() || name.chars().any(char::is_control);
+    (!is_invalid).then(|| quoted(name))
 }
 
-/// A name in SQL, in backticks.
+/// Quotes a name for SQL in backticks.
 pub fn quoted(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// The data dictionary's section for a table.
+/// Returns the section of a table in the data dictionary, as Markdown.
 pub fn markdown(table: &TableDef) -> String {
     let mut text = format!(
         "## {}\n\n{}\n\n| column | type | null | meaning |\n| --- | --- | --- | --- |\n",
@@ -196,8 +196,8 @@ pub fn json(table: &TableDef) -> Value {
     json!({ "table": table.name, "comment": table.comment(), "columns": columns })
 }
 
-/// A string literal in which nothing can end the string, on engines with and without backslash escapes. Our comments hold
-/// neither quotes nor backslashes; a test says so.
+/// Returns a string literal that is safe on engines with and without backslash escapes. A test checks that comments contain neither
+/// quotes nor backslashes.
 fn sql_string(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

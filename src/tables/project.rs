@@ -1,5 +1,5 @@
-//! From ledger entries to the rows of every table. Pure: the same entries give the same rows, which is why a projection can
-//! be deleted and rebuilt.
+//! Computes the rows of all tables from ledger entries. The same entries give the same rows, so a projection can be deleted and
+//! rebuilt.
 
 use std::borrow::Cow;
 
@@ -15,25 +15,26 @@ use super::{
     to_batch,
 };
 use crate::domain::{
+    audit_action::AuditAction,
     chain::entry_hash,
-    delivery::RecordDeliveries,
     digest::Digest,
     entry::{
         Entry, EpisodeChange, EvaluateRecurrence, PreventionChange, RecordJobRuns, RejectInput, Request, canonical,
     },
     ids::{Id, IncidentId, RequestKey, sha256_hex},
     inbox::rejected_at,
-    incident::{Incident, report_events, resource_ids},
+    incident::{Incident, classification::Status, report_events, resource_ids, timeline::EventKind},
+    notification::RecordDeliveries,
+    prevention::state::PreventionState,
     report::{Check, Event, Rca, Remediation, Resource, Workspace},
-    sweep::SeenRun,
+    sweep::EndedRun,
     time::Timestamp,
-    words::{AuditAction, EventKind, PreventionState, Status},
 };
 
-/// The audit log's row for an entry that follows `prev_hash`. `text` is the entry's canonical JSON.
+/// Returns the audit log row for an entry that follows `prev_hash`. `text` is the entry's canonical JSON.
 ///
 /// # Errors
-/// Only if a value cannot be JSON at all.
+/// If a value cannot be written as JSON.
 pub fn audit_row(entry: &Entry, text: String, prev_hash: String) -> Result<AuditRow, serde_json::Error> {
     let incident = incident(entry);
     let status = incident.as_deref().map(|incident| incident.status);
@@ -72,7 +73,7 @@ pub fn audit_row(entry: &Entry, text: String, prev_hash: String) -> Result<Audit
     })
 }
 
-/// What is known of the incident from this entry on, where the entry changes it.
+/// Returns the state of the incident after this entry, if the entry changes it.
 fn incident(entry: &Entry) -> Option<Cow<'_, Incident>> {
     match &entry.request {
         Request::RecordReport(report) | Request::OpenIncident(report) => Some(Cow::Owned(Incident::of(report))),
@@ -125,7 +126,7 @@ fn compliance_impact(request: &Request) -> Option<&str> {
     }
 }
 
-/// The steps a request brings.
+/// Returns the remediation steps of a request.
 fn remediation(request: &Request) -> Cow<'_, [Remediation]> {
     match request {
         Request::RecordReport(report) | Request::OpenIncident(report) => Cow::Borrowed(&report.remediation),
@@ -135,7 +136,7 @@ fn remediation(request: &Request) -> Cow<'_, [Remediation]> {
     }
 }
 
-/// The root-cause analysis a request brings.
+/// Returns the root-cause analysis of a request.
 fn rca(request: &Request) -> Option<Cow<'_, Rca>> {
     match request {
         Request::RecordReport(report) | Request::OpenIncident(report) => report.rca.as_ref().map(Cow::Borrowed),
@@ -144,7 +145,7 @@ fn rca(request: &Request) -> Option<Cow<'_, Rca>> {
     }
 }
 
-/// The applied steps' changes: one object for one step, an array of objects for several.
+/// Returns the changes of the applied steps: one object for one step, an array of objects for several.
 fn remediation_applied(steps: &[Remediation]) -> Result<Option<String>, serde_json::Error> {
     let applied: Vec<_> =
         steps.iter().filter(|step| step.applied && !step.changes.is_empty()).map(|step| &step.changes).collect();
@@ -155,7 +156,7 @@ fn remediation_applied(steps: &[Remediation]) -> Result<Option<String>, serde_js
     }
 }
 
-/// Rows of all projected tables, from any number of entries.
+/// The rows of all projections, from any number of entries.
 #[derive(Debug, Default, PartialEq)]
 pub struct Projections {
     pub incident_states: Vec<IncidentState>,
@@ -174,8 +175,10 @@ pub struct Projections {
 }
 
 impl Projections {
+    /// Adds the rows of an entry.
+    ///
     /// # Errors
-    /// Only if a value cannot be JSON at all.
+    /// If a value cannot be written as JSON.
     pub fn add(&mut self, entry: &Entry) -> Result<(), serde_json::Error> {
         if let Some(id) = entry.facts.incident_id {
             if let Some(incident) = incident(entry) {
@@ -235,7 +238,7 @@ impl Projections {
         Ok(())
     }
 
-    /// `of`: what was checked, where a check does not say it itself.
+    /// Adds checks. `of` is the checked resource for checks without their own resource.
     fn add_checks(
         &mut self,
         entry: &Entry,
@@ -366,10 +369,10 @@ impl Projections {
         Ok(())
     }
 
-    /// The rows of `table`; none for a table that no entry projects into.
+    /// Returns the rows of `table`, none for the audit log.
     ///
     /// # Errors
-    /// When a row does not fit its table's schema.
+    /// If a row does not match its table's schema.
     pub fn batch(&self, table: &TableDef) -> Result<RecordBatch, ArrowError> {
         match table.name {
             name if name == IncidentState::TABLE.name => to_batch(&self.incident_states),
@@ -422,10 +425,10 @@ fn deliveries(entry: &Entry, request: &RecordDeliveries) -> impl Iterator<Item =
         incident_id: step.incident_id,
         source_seq: step.source.seq,
         source_ordinal: step.source.ordinal,
-        says: step.says,
+        says: step.notification_kind,
         channel: step.channel.clone(),
         channel_kind: step.kind,
-        lane: step.lane.clone(),
+        lane: step.stream.clone(),
         event: step.event,
         attempt: i32::try_from(step.attempt).unwrap_or(i32::MAX),
         until_at: step.until,
@@ -437,7 +440,7 @@ fn deliveries(entry: &Entry, request: &RecordDeliveries) -> impl Iterator<Item =
     })
 }
 
-fn job_run(entry: &Entry, request: &RecordJobRuns, run: &SeenRun) -> JobRun {
+fn job_run(entry: &Entry, request: &RecordJobRuns, run: &EndedRun) -> JobRun {
     JobRun {
         seq: entry.seq,
         recorded_at: entry.recorded_at,

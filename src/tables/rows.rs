@@ -2,62 +2,74 @@
 
 use super::table;
 use crate::domain::{
-    ids::{Id, IncidentId, RequestKey},
-    policy::Destination,
-    time::Timestamp,
-    words::{
-        AlertEvent, AlertStatus, ChannelKind, CheckStatus, Confidence, DeliveryEvent, EpisodeEvent, EventKind,
-        IncidentType, Interface, NoticeKind, PreventionState, RemediationKind, RemediationResult, Severity, Status,
-        Trigger,
+    check::{CheckStatus, Severity},
+    escalation::{
+        status::{AlertEvent, AlertStatus},
+        trigger::Trigger,
     },
+    ids::{Id, IncidentId, RequestKey},
+    incident::{
+        classification::{Confidence, IncidentType, Status},
+        timeline::EventKind,
+    },
+    interface::Interface,
+    notification::{
+        channel::ChannelKind,
+        event::{DeliveryEvent, NotificationKind},
+    },
+    policy::Destination,
+    prevention::state::PreventionState,
+    recurrence::event::EpisodeEvent,
+    remediation::{RemediationKind, RemediationResult},
+    time::Timestamp,
 };
 
 table! {
-    /// The system of record: one row per accepted request, chained by hash, append-only. Every other table is computed
+    /// The system of record: one row per accepted request, append-only, chained by hash. All other tables are computed
     /// from it.
     AuditRow = "audit_log", stats [seq, recorded_at, request_key, incident_id, workspace_id],
     bloom [request_key, incident_id], sort [seq], key [seq]
     {
         /// Position in the log: 1, 2, 3 … without gaps.
         seq: u64,
-        /// When: the moment the ledger took the request (UTC).
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
-        /// Who handed it in, such as agent:databricks_mcp_agent.
+        /// Who made the request, such as agent:databricks_mcp_agent.
         actor: Id,
-        /// By which way it came in: cli, demo, scan, sweep, inbox, mcp.
+        /// Interface of the request: cli, demo, scan, sweep, mcp, inbox, deliver, pagerduty.
         interface: Interface,
-        /// What was done: INVESTIGATE, RCA, REMEDIATE, VALIDATE, ACKNOWLEDGE, ESCALATE, CLOSE, REOPEN, CORRECT, SUPPRESS,
-        /// DETECT, CLASSIFY, PREVENT, SUMMARIZE, REJECT; comma-separated.
+        /// Actions of the request: INVESTIGATE, RCA, REMEDIATE, VALIDATE, ACKNOWLEDGE, ESCALATE, CLOSE, REOPEN, CORRECT, SUPPRESS,
+        /// DETECT, CLASSIFY, PREVENT, SUMMARIZE, REJECT, NOTIFY; comma-separated.
         action: String,
-        /// Which operation was asked for, such as record_report.
+        /// Operation, such as record_report.
         request_kind: String,
-        /// The id under which the request is recorded once.
+        /// Idempotency id: a request with the same id is recorded once.
         request_id: Id,
-        /// First 16 hex digits of SHA-256 over request_id, for look-ups.
+        /// First 16 hex digits of SHA-256 over request_id, for lookups.
         request_key: RequestKey,
         /// SHA-256 over the redacted request as canonical JSON, lower-case hex.
         request_hash: String,
-        /// The incident the request is about.
+        /// Id of the incident. Null if the request concerns none.
         incident_id: Option<IncidentId>,
-        /// Why: the type of the incident.
+        /// Type of the incident.
         incident_type: Option<IncidentType>,
-        /// What: the machine name of the incident.
+        /// Machine name of the incident.
         incident_slug: Option<Id>,
-        /// Where: the id of the workspace.
+        /// Id of the Databricks workspace.
         workspace_id: Option<Id>,
-        /// Where: kind_id=id of each affected resource, comma-separated.
+        /// Affected resources as kind_id=id, comma-separated.
         resources: Option<String>,
-        /// The confidence that counts: HIGH, MEDIUM, LOW.
+        /// Effective confidence: HIGH, MEDIUM, LOW.
         finding_confidence: Option<Confidence>,
-        /// How: the settings that were applied, as JSON. Null when nothing was.
+        /// Applied settings as JSON. Null if none were applied.
         remediation_applied: Option<String>,
-        /// What it means for compliance, as reported.
+        /// Reported impact on compliance.
         compliance_impact: Option<String>,
-        /// OPEN while the incident is not resolved, else COMPLETE; COMPLETE for what changes no incident.
+        /// OPEN while the incident is not resolved, else COMPLETE. COMPLETE also for requests without an incident.
         status: String,
-        /// The whole redacted request and its facts, canonical JSON (RFC 8785).
+        /// The redacted request and its facts as canonical JSON (RFC 8785).
         entry: String,
-        /// entry_hash of the row before; 64 zeros for the first.
+        /// entry_hash of the previous row; 64 zeros in the first row.
         prev_hash: String,
         /// Lower-case hex SHA-256 over prev_hash followed by entry.
         entry_hash: String,
@@ -65,51 +77,51 @@ table! {
 }
 
 table! {
-    /// One row per request that changed what is known of an incident: its state from then on. The latest seq of an
-    /// incident counts.
+    /// One row per request that changed an incident, with the state of the incident after it. The row with the latest seq
+    /// of an incident is its current state.
     IncidentState = "incident_states", stats [incident_id, seq, reported_at], bloom [incident_id], sort [seq], key [seq]
     {
-        /// The incident.
+        /// Id of the incident.
         incident_id: IncidentId,
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
-        /// When it was reported.
+        /// Time of the report (UTC).
         reported_at: Timestamp,
-        /// When users began to be affected.
+        /// Start of the impact on users (UTC).
         impact_started_at: Option<Timestamp>,
-        /// When somebody or something noticed.
+        /// Time of detection (UTC).
         detected_at: Option<Timestamp>,
-        /// The first explicit acknowledgement (timeline ACK).
+        /// Time of the first explicit acknowledgement, an ACK event (UTC).
         acknowledged_at: Option<Timestamp>,
-        /// The first successful REMEDIATE or VERIFY.
+        /// Time of the first successful REMEDIATE or VERIFY event (UTC).
         mitigated_at: Option<Timestamp>,
-        /// The first CLOSE, also of an incident that was reopened since.
+        /// Time of the first CLOSE event, also if the incident was reopened (UTC).
         first_resolved_at: Option<Timestamp>,
-        /// The last CLOSE, of a resolved incident only.
+        /// Time of the last CLOSE event (UTC). Null unless the incident is resolved.
         resolved_at: Option<Timestamp>,
-        /// How often it was reopened.
+        /// Number of times the incident was reopened.
         reopened: i32,
-        /// Seconds during which it was open, in total: the sum of the open intervals. Null until it is resolved.
+        /// Total seconds during which the incident was open: the sum of its open intervals. Null until it is resolved.
         open_seconds: Option<f64>,
         /// job-failure, validation-gap, security-finding, deprecation, compliance.
         incident_type: IncidentType,
         /// investigating, escalated, resolved.
         status: Status,
-        /// Short machine name.
+        /// Machine name of the incident.
         slug: Id,
-        /// One line for people. From outside: hostile in every output language.
+        /// Title in one line. Untrusted text from outside; escape it in every output.
         title: String,
-        /// Who or what noticed.
+        /// Who or what detected the incident.
         reporter: Id,
-        /// Who handed it in.
+        /// Who made the request.
         actor: Id,
-        /// The request that says so.
+        /// Id of the request.
         request_id: Id,
-        /// The id of the workspace.
+        /// Id of the Databricks workspace.
         workspace_id: Id,
-        /// The address of the workspace.
+        /// URL of the Databricks workspace.
         workspace_url: Option<String>,
         /// Kind of the first affected resource.
         resource_kind: Option<Id>,
@@ -117,96 +129,96 @@ table! {
         resource_id: Option<Id>,
         /// Name of the first affected resource.
         resource_name: Option<String>,
-        /// The root cause in the words of the report.
+        /// Text of the root cause, as reported.
         root_cause: Option<String>,
-        /// Identity of the root cause; null when it is unknown.
+        /// Fingerprint of the root cause. Null if the cause is unknown.
         cause_fingerprint: Option<String>,
-        /// The confidence that counts.
+        /// Effective confidence.
         confidence: Option<Confidence>,
-        /// What it means for compliance.
+        /// Impact on compliance.
         compliance_impact: Option<String>,
-        /// Lessons learned, a JSON array of strings.
+        /// Lessons learned as a JSON array of strings.
         lessons_learned: Option<String>,
     }
 }
 
 table! {
-    /// One row per thing that happened in an incident.
+    /// One row per timeline event of an incident.
     TimelineEvent = "timeline_events", stats [incident_id, seq, occurred_at], bloom [incident_id], sort [seq, ordinal], key [seq, ordinal]
     {
-        /// The incident.
+        /// Id of the incident.
         incident_id: IncidentId,
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// Position in the request, from 1. With seq it names the event: 17.3.
+        /// Position within the request, from 1. seq and ordinal identify the event, such as 17.3.
         ordinal: i32,
-        /// When it happened.
+        /// Time of the event (UTC).
         occurred_at: Timestamp,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
         /// DISCOVER, FETCH, ANALYZE, RCA, REMEDIATE, VERIFY, CLOSE, NOTE, ACK, ESCALATE, REOPEN.
         kind: EventKind,
-        /// What happened. From outside: hostile in every output language.
+        /// Text of the event. Untrusted text from outside; escape it in every output.
         message: String,
-        /// The tool that was called.
+        /// Name of the tool that was called.
         tool: Option<String>,
-        /// What it rests on: a JSON array of {kind, ref, excerpt}.
+        /// Evidence as a JSON array of {kind, ref, excerpt}.
         evidence: Option<String>,
-        /// Who logged it.
+        /// Who logged the event.
         actor: Id,
-        /// The event that this one corrects, such as 17.3; the corrected one does not count any more.
+        /// The event that this one corrects, such as 17.3. Corrected events do not count.
         supersedes: Option<String>,
-        /// True for a correction that takes the corrected event back without putting another in its place.
+        /// True for a correction that withdraws the corrected event without a replacement.
         withdrawn: bool,
-        /// The earlier event that says the same: this one does not count.
+        /// The earlier event with the same content. Duplicate events do not count.
         duplicate_of: Option<String>,
     }
 }
 
 table! {
-    /// One row per root-cause finding, also when the cause is unknown.
+    /// One row per root-cause finding, including findings of an unknown cause.
     RootCause = "root_causes", stats [incident_id, seq, found_at, cause_fingerprint],
     bloom [incident_id, cause_fingerprint], sort [seq], key [seq]
     {
-        /// The incident.
+        /// Id of the incident.
         incident_id: IncidentId,
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// When the incident was reported: the time at which the cause counts.
+        /// Time at which the cause counts: the time of the report (UTC).
         found_at: Timestamp,
-        /// What counts as one occurrence: the workspace and the job run the incident is about, else the incident.
+        /// Key of the occurrence: workspace and job run of the incident, else the incident id. Equal keys are one occurrence.
         occurrence_key: String,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
-        /// Identity of the cause; null when it is unknown.
+        /// Fingerprint of the cause. Null if the cause is unknown.
         cause_fingerprint: Option<String>,
-        /// The cause in its normal form, which the fingerprint is made from.
+        /// Normalised text of the cause, from which the fingerprint is computed.
         cause_normalised: Option<String>,
-        /// The cause in the words of the report.
+        /// Text of the cause, as reported.
         root_cause: String,
-        /// What happened, in a sentence, as the report puts it.
+        /// Summary of the finding, as reported.
         cause_summary: Option<String>,
-        /// The code the report gave.
+        /// Code of the cause, as reported.
         cause_code: Option<Id>,
-        /// The confidence that counts.
+        /// Effective confidence.
         confidence: Confidence,
-        /// The confidence that was reported.
+        /// Reported confidence.
         confidence_reported: Confidence,
-        /// Why they differ.
+        /// Reason if the effective confidence differs from the reported one.
         confidence_forced_because: Option<String>,
         /// Kinds of evidence that were read, comma-separated.
         evidence: Option<String>,
-        /// Kinds of evidence that could not be had, comma-separated.
+        /// Kinds of evidence that could not be retrieved, comma-separated.
         missing_evidence: Option<String>,
-        /// The class of the error.
+        /// Class of the error.
         error_class: Option<String>,
-        /// The text of the error.
+        /// Text of the error.
         error_message: Option<String>,
-        /// Termination code, in the words of Databricks.
+        /// Termination code of Databricks.
         termination_code: Option<String>,
         /// job-failure, validation-gap, security-finding, deprecation, compliance.
         incident_type: IncidentType,
-        /// The id of the workspace.
+        /// Id of the Databricks workspace.
         workspace_id: Id,
         /// Kind of the first affected resource.
         resource_kind: Option<Id>,
@@ -214,81 +226,81 @@ table! {
         resource_id: Option<Id>,
         /// Name of the first affected resource.
         resource_name: Option<String>,
-        /// Attributes of the first affected resource, a JSON object of strings.
+        /// Attributes of the first affected resource as a JSON object of strings.
         resource_attributes: Option<String>,
     }
 }
 
 table! {
-    /// One row per best-practice check that was made.
+    /// One row per best-practice check.
     PracticeCheck = "practice_checks", stats [incident_id, seq, checked_at], bloom [incident_id, resource_id], sort [seq, ordinal], key [seq, ordinal]
     {
-        /// The incident; null for a check of a job about which there is none.
+        /// Id of the incident. Null for a check of a job without an incident.
         incident_id: Option<IncidentId>,
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// Position in the request, from 1.
+        /// Position within the request, from 1.
         ordinal: i32,
-        /// When the check was made, or the incident it came with was reported: the time at which it counts.
+        /// Time at which the check counts: the time of the check, or of the report that contains it (UTC).
         checked_at: Timestamp,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
         /// Reliability, Security, Cost Optimization …
         category: Id,
-        /// The check.
+        /// Name of the check.
         name: Id,
         /// PASS, FAIL, PARTIAL. PARTIAL means incomplete data, not a warning.
         status: CheckStatus,
-        /// How bad a failure is.
+        /// Severity of a failure.
         severity: Option<Severity>,
-        /// What was found.
+        /// Finding of the check.
         finding: Option<String>,
-        /// What it rests on.
+        /// Evidence of the finding.
         evidence: Option<String>,
-        /// The id of the workspace.
+        /// Id of the Databricks workspace.
         workspace_id: Id,
-        /// Kind of what was checked. Null where that is not one thing.
+        /// Kind of the checked resource. Null if the check covers more than one resource.
         resource_kind: Option<Id>,
-        /// Id of what was checked.
+        /// Id of the checked resource.
         resource_id: Option<Id>,
-        /// Name of what was checked. From outside: hostile in every output language.
+        /// Name of the checked resource. Untrusted text from outside; escape it in every output.
         resource_name: Option<String>,
     }
 }
 
 table! {
-    /// One row per remediation step: what a runbook is made from.
+    /// One row per remediation step. Runbooks consist of these steps.
     RunbookStep = "runbooks", stats [incident_id, seq], bloom [incident_id], sort [seq, ordinal], key [seq, ordinal]
     {
-        /// The incident.
+        /// Id of the incident.
         incident_id: IncidentId,
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// Position in the request, from 1.
+        /// Position within the request, from 1.
         ordinal: i32,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
         /// job_settings, cluster_settings, warehouse_settings, sql, command.
         kind: RemediationKind,
-        /// One line for people.
+        /// Title in one line.
         title: String,
-        /// Kind of what is changed.
+        /// Kind of the changed resource.
         resource_kind: Option<Id>,
-        /// Id of what is changed.
+        /// Id of the changed resource.
         resource_id: Option<Id>,
-        /// Name of what is changed. From outside: hostile in every output language.
+        /// Name of the changed resource. Untrusted text from outside; escape it in every output.
         resource_name: Option<String>,
-        /// The tasks the changes are for, a JSON array of strings.
+        /// Keys of the changed tasks as a JSON array of strings.
         task_keys: Option<String>,
-        /// Setting and new value, a JSON object.
+        /// New values by setting as a JSON object.
         changes: Option<String>,
-        /// The settings as they were read before the change, a JSON object.
+        /// Settings before the change as a JSON object.
         captured_settings: Option<String>,
-        /// The statement of an sql step.
+        /// SQL statement of an sql step.
         statement: Option<String>,
-        /// The command of a command step.
+        /// Command of a command step.
         command: Option<String>,
-        /// Whether it has been done.
+        /// True if the step was applied.
         applied: bool,
         /// SUCCESS or FAILED.
         result: Option<RemediationResult>,
@@ -296,137 +308,137 @@ table! {
 }
 
 table! {
-    /// One row per input that could not become a record, with the reason.
+    /// One row per rejected input, with the reason.
     RejectedInput = "rejected_inputs", stats [seq, recorded_at], bloom [], sort [seq], key [seq]
     {
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
-        /// Where the input came from: a file, and behind a colon the line, where it is one of many in there.
+        /// Source of the input: a file, followed by a colon and the line if the file contains several inputs.
         source: String,
         /// SHA-256 of the bytes of the input, lower-case hex.
         input_hash: String,
-        /// What was wrong with it, a JSON array of {pointer, message, hint}.
+        /// Problems of the input as a JSON array of {pointer, message, hint}.
         problems: String,
     }
 }
 
 table! {
-    /// One row per evaluation of an escalation trigger, also when it did not fire, and per change of the state of an alert.
+    /// One row per evaluation of an escalation trigger, even if it did not fire, and per status change of an alert.
     EscalationEvent = "escalation_events", stats [incident_id, seq, occurred_at], bloom [incident_id, dedup_key], sort [seq, ordinal], key [seq, ordinal]
     {
-        /// The incident.
+        /// Id of the incident.
         incident_id: IncidentId,
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// Position in the request, from 1.
+        /// Position within the request, from 1.
         ordinal: i32,
-        /// When it happened.
+        /// Time of the event (UTC).
         occurred_at: Timestamp,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
         /// missing-evidence, partial-checks, security-finding, recurring, access-issue.
         trigger: Trigger,
         /// fired, repeated, suppressed, not-fired, cleared, acknowledged, resolved.
         event: AlertEvent,
-        /// Where the alert stands from then on: open, acknowledged, suppressed, resolved. Null while it never fired.
+        /// Status of the alert after the event: open, acknowledged, suppressed, resolved. Null if the alert never fired.
         status: Option<AlertStatus>,
-        /// How urgent it is.
+        /// Severity of the alert.
         severity: Option<Severity>,
-        /// The same alert always has the same key.
+        /// Deduplication key: identifies the alert.
         dedup_key: String,
-        /// Why it did or did not fire.
+        /// Reason of the event.
         reason: String,
-        /// What people are told. Null when nothing fired.
+        /// Message of the alert. Null if the trigger did not fire.
         message: Option<String>,
-        /// Where it goes: a JSON array of {channel, kind, to}. Empty when no route matches.
+        /// Destinations as a JSON array of {channel, kind, to, unacknowledged_minutes}. Null if no route matches.
         routes: Option<String>,
-        /// Nobody is told before this moment.
+        /// End of the suppression (UTC). Null if the alert is not suppressed.
         quiet_until: Option<Timestamp>,
-        /// Who evaluated, acknowledged, resolved or suppressed.
+        /// Who evaluated, acknowledged, resolved or snoozed the alert.
         actor: Id,
     }
 }
 
 table! {
-    /// One row per evaluation of the recurrence of a cause that changed what is known of it.
+    /// One row per change of a recurrence episode.
     RecurrenceEvent = "recurrence_events", stats [incident_id, seq, occurred_at, cause_fingerprint],
     bloom [incident_id, cause_fingerprint], sort [seq], key [seq]
     {
-        /// The incident at which the episode became one; the audit_log rows about the episode carry it.
+        /// Id of the incident that reached the threshold. It is the same in all rows about the episode.
         incident_id: IncidentId,
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// The moment up to which incidents were looked at.
+        /// End of the evaluated time range (UTC).
         occurred_at: Timestamp,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
-        /// Identity of the cause, after merges.
+        /// Fingerprint of the cause, after merges.
         cause_fingerprint: String,
-        /// Identity of the episode.
+        /// Id of the episode.
         episode_id: Id,
         /// opened, updated, closed.
         event: EpisodeEvent,
-        /// Why.
+        /// Reason of the change.
         reason: String,
-        /// Distinct occurrences in the episode: incidents, where several about one job run count once.
+        /// Number of occurrences in the episode: incidents, of which those about one job run count once.
         incidents: i32,
-        /// The first of them.
+        /// Time of the first occurrence (UTC).
         first_at: Timestamp,
-        /// The last of them.
+        /// Time of the last occurrence (UTC).
         last_at: Timestamp,
-        /// How many occurrences make a cause recurring.
+        /// Number of occurrences within the window that make a cause recurring.
         threshold: i32,
-        /// Within how many hours.
+        /// Length of the window in hours.
         window_hours: i32,
-        /// The alert as it was raised, JSON: cause, incidents, pattern, confidence, preventive actions, policy template.
+        /// Content of the alert as JSON: cause, incidents, pattern, confidence, preventive actions, policy template.
         detail: String,
     }
 }
 
 table! {
-    /// One row per cause that people declared to be another one, or split off again. The latest seq of a fingerprint counts.
+    /// One row per merge of a cause into another one, or split from it. The latest seq of a fingerprint counts.
     CauseAlias = "cause_aliases", stats [seq, cause_fingerprint], bloom [cause_fingerprint], sort [seq, ordinal], key [seq, ordinal]
     {
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// Position in the request, from 1.
+        /// Position within the request, from 1.
         ordinal: i32,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
-        /// The cause.
+        /// Fingerprint of the cause.
         cause_fingerprint: String,
-        /// The cause it counts as from now on; itself after a split. Never the alias of another one.
+        /// Fingerprint of the cause that it counts as; its own after a split. It is never an alias itself.
         counts_as: String,
-        /// Who said so.
+        /// Who merged or split the causes.
         actor: Id,
-        /// Why.
+        /// Reason of the merge or split.
         reason: Option<String>,
     }
 }
 
 table! {
-    /// One row per change of the state of a preventive action.
+    /// One row per state change of a preventive action.
     PreventiveAction = "preventive_actions", stats [seq, occurred_at, cause_fingerprint], bloom [cause_fingerprint], sort [seq, ordinal], key [seq, ordinal]
     {
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// Position in the request, from 1.
+        /// Position within the request, from 1.
         ordinal: i32,
-        /// When it happened.
+        /// Time of the event (UTC).
         occurred_at: Timestamp,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
-        /// The cause it is against.
+        /// Fingerprint of the cause that the action prevents.
         cause_fingerprint: String,
-        /// The name of the action in the catalogue.
+        /// Name of the action in the catalogue.
         action: Id,
         /// proposed, adopted, effective, recurred.
         state: PreventionState,
-        /// Who proposed, adopted or found out.
+        /// Who changed the state.
         actor: Id,
-        /// What is known about it, such as the incident that came after the fix.
+        /// Note about the change, such as the incident that occurred after the adoption.
         note: Option<String>,
     }
 }
@@ -435,112 +447,112 @@ table! {
     /// One row per revision of a weekly digest.
     DigestRow = "digests", stats [seq, week_start], bloom [], sort [seq], key [seq]
     {
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
         /// ISO week, such as 2026-W08.
         week: String,
-        /// IANA time zone the week is in.
+        /// IANA time zone of the week.
         time_zone: String,
-        /// First moment of the week.
+        /// Start of the week (UTC).
         week_start: Timestamp,
-        /// First moment after the week.
+        /// End of the week, exclusive (UTC).
         week_end: Timestamp,
-        /// 1 for the first, one more for each that says something else.
+        /// Revision of the digest, from 1. It increases whenever the content changes.
         revision: i32,
-        /// The digest, JSON.
+        /// The digest as JSON.
         content: String,
     }
 }
 
 table! {
-    /// One row per job run that ended, and another when a repair changed how: the denominators of failure rates. The latest
-    /// seq of a run counts.
+    /// One row per ended job run, and one more if a repair changed its result. The latest seq of a run counts. The runs are the
+    /// denominators of failure rates.
     JobRun = "job_runs", stats [seq, workspace_id, job_id, started_at], bloom [job_id], sort [seq],
     key [seq, run_id]
     {
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
-        /// The id of the workspace.
+        /// Id of the Databricks workspace.
         workspace_id: Id,
-        /// The job, unique in its workspace only.
+        /// Id of the job, unique in its workspace.
         job_id: Id,
-        /// The run.
+        /// Id of the run.
         run_id: Id,
-        /// The name of the job.
+        /// Name of the job.
         job_name: Option<String>,
-        /// When the run started.
+        /// Start of the run (UTC).
         started_at: Timestamp,
-        /// When it ended.
+        /// End of the run (UTC).
         ended_at: Option<Timestamp>,
-        /// How it ended, in the words of the platform.
+        /// Result state that the platform reports.
         result_state: Option<String>,
-        /// Termination code, in the words of Databricks.
+        /// Termination code of Databricks.
         termination_code: Option<String>,
-        /// How many of its tasks needed more than one attempt, by a retry or a repair.
+        /// Number of tasks that needed more than one attempt, by a retry or a repair.
         retried_tasks: Option<i32>,
     }
 }
 
 table! {
-    /// What people were told, or were to be told: one row per step of sending one notice over one channel.
+    /// One row per step in the delivery of a notification through a channel.
     Delivery = "deliveries", stats [seq, occurred_at], bloom [lane, incident_id], sort [seq, ordinal], key [seq, ordinal]
     {
-        /// The audit_log row that says so.
+        /// seq of the audit_log row that this row is computed from.
         seq: u64,
-        /// Position in the request, from 1.
+        /// Position within the request, from 1.
         ordinal: i32,
-        /// When it happened.
+        /// Time of the event (UTC).
         occurred_at: Timestamp,
-        /// When the ledger took it.
+        /// Time at which the ledger recorded the request (UTC).
         recorded_at: Timestamp,
-        /// The incident it is about. Null for a digest.
+        /// Id of the incident. Null for a digest.
         incident_id: Option<IncidentId>,
-        /// The audit_log row of the event that is told of.
+        /// seq of the event that caused the notification.
         source_seq: u64,
-        /// Position of that event in its request, as in escalation_events.
+        /// Ordinal of that event, as in escalation_events.
         source_ordinal: i32,
-        /// trigger, again, acknowledge, resolve, change, digest, undelivered.
-        says: NoticeKind,
-        /// The channel, as the configuration names it.
+        /// Kind of the notification: trigger, again, acknowledge, resolve, change, digest, undelivered.
+        says: NotificationKind,
+        /// Name of the channel in the configuration.
         channel: Id,
         /// pagerduty, slack, email, teams, webhook.
         channel_kind: ChannelKind,
-        /// What belongs together and is told in its order: for alerts the dedup key.
+        /// Stream of the notification: a stream is delivered in order. For alerts it is the deduplication key.
         lane: String,
         /// claimed, delivered, partly, retry, unknown, dead, skipped.
         event: DeliveryEvent,
-        /// Attempts so far, this one included. 0 when none was made.
+        /// Number of delivery attempts so far, including this one.
         attempt: i32,
-        /// Claimed: when others may take it over. Partly, retry, unknown: when the receiver is asked again.
+        /// claimed: end of the claim. partly, retry, unknown: time of the next attempt (UTC).
         until_at: Option<Timestamp>,
-        /// Why it was not delivered, or not to all.
+        /// Reason if it was not delivered, or not to all recipients.
         reason: Option<String>,
-        /// What the receiver calls it.
+        /// Id of the message at the receiver.
         receipt: Option<String>,
-        /// Steps of one request with the same number and channel are one message.
+        /// Steps of one request with the same bundle and channel are one message.
         bundle: Option<i32>,
-        /// Up to this audit_log row nothing waited to be told any more.
+        /// All notifications up to this audit_log row were settled.
         settled_to: u64,
-        /// The process that sends.
+        /// Id of the sending process.
         deliverer: Id,
     }
 }
 
 impl EscalationEvent {
-    /// Where it goes, as it was recorded.
+    /// Returns the recorded destinations.
     ///
     /// # Errors
-    /// When the column holds something else.
+    /// If the column contains no list of destinations.
     pub fn destinations(&self) -> Result<Vec<Destination>, serde_json::Error> {
         self.routes.as_deref().map_or(Ok(Vec::new()), serde_json::from_str)
     }
 
-    /// No destination has anybody who would be told.
-    pub fn reaches_nobody(&self) -> bool {
+    /// Returns true if no destination has a recipient.
+    pub fn has_no_recipient(&self) -> bool {
         self.destinations().is_ok_and(|destinations| destinations.iter().all(|destination| destination.to.is_none()))
     }
 }

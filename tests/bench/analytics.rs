@@ -1,7 +1,7 @@
-//! Questions about a long history. What is asked of the end of it must not cost more when it is longer; what is asked of all
-//! of it is asked of other engines too, on the same files and the same two processors.
+//! Benchmarks of queries over a long history. The cost of queries about its end must not depend on its length. Queries about the
+//! whole history also run on other engines, on the same files and the same two processors.
 //!
-//! `OPS_RUNBOOK_BENCH_FOLDER` names a folder in which the lakes are made once and kept.
+//! `OPS_RUNBOOK_BENCH_FOLDER` names a folder in which the lakes are created once and kept.
 
 use std::{
     collections::BTreeMap,
@@ -14,15 +14,15 @@ use std::{
 use chrono::TimeDelta;
 use ops_runbook::{
     analytics::{
-        engine::{Engine, Value},
+        engine::{Engine, ParameterValue},
         recurrence::{recorded, trailing},
         weekly::{self, WeekParameters},
     },
     domain::{
-        digest::open::OpenBase,
+        digest::open::EarlierOpenIncidents,
         recurrence::{
-            Rule,
-            stretch::{self, Reach},
+            RecurrenceRule,
+            time_range::{self, CauseRanges},
         },
         week::Week,
     },
@@ -34,27 +34,27 @@ use tempfile::tempdir;
 use crate::{generate, scale, support};
 
 const WEEKLY_HISTORY: &str = include_str!("weekly_history.sql");
-/// Of each question, after one that warms up.
+/// Number of runs of each query, after a warm-up run.
 const RUNS: usize = 3;
 const TRAILING_DAYS: i64 = 28;
-/// What a child process is asked with instead of names of benchmarks.
+/// The first argument of a child process, in place of the names of benchmarks.
 pub const ASK: &str = "ask";
 
-/// What a child process tells of one question.
+/// The measurement of one query by a child process.
 #[derive(Debug, Serialize, Deserialize)]
-struct Answer {
+struct Measurement {
     engine: String,
-    /// Seconds, in the order of the runs; the first one warms up.
+    /// Seconds, in the order of the runs; the first is the warm-up.
     walls: Vec<f64>,
     rows: usize,
-    /// As tests/peers/reading.py defines it.
+    /// Checksum of the rows, as defined in tests/peers/reading.py.
     digest: String,
-    /// Resident set at its peak, KiB; as it tells itself when most of it is in a child of its own.
+    /// Peak resident set, KiB. The process reports it if most of it is in its own child.
     #[serde(default)]
     peak: u64,
 }
 
-impl Answer {
+impl Measurement {
     fn median(&self) -> f64 {
         let mut walls = self.walls[1..].to_vec();
         walls.sort_by(f64::total_cmp);
@@ -91,16 +91,16 @@ async fn lake(folder: &Path, parts: usize, rows: usize) -> PathBuf {
     lake
 }
 
-/// What is asked of the end of the history: of the short one and of the long one.
+/// Measures queries about the end of the history, on the short and the long one.
 fn at_the_end(lakes: &[PathBuf; 2], names: &[String; 2]) {
     println!("\n## questions about the end of a history (median of {RUNS} runs after one, seconds; peak memory, MB)\n");
     println!("| question | {} root causes | {} | ratio | MB | MB |", names[0], names[1]);
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
     for (question, words) in [
         ("trailing", "recurrence of the last 28 days"),
-        ("reaching", "the same, with all that goes on since before"),
-        ("digest", "figures of the last week, after those of the week before"),
-        ("first-digest", "figures of the last week, without others"),
+        ("reaching", "the same, with episodes that started earlier"),
+        ("digest", "figures of the last week, after the previous digest"),
+        ("first-digest", "figures of the last week, without an earlier digest"),
     ] {
         let [short, long] = [0, 1].map(|at| ours(question, &lakes[at]));
         let (a, b) = (short.median(), long.median());
@@ -109,7 +109,7 @@ fn at_the_end(lakes: &[PathBuf; 2], names: &[String; 2]) {
     }
 }
 
-/// What is asked of the whole history, of all engines. Answers are compared before anything is printed.
+/// Measures queries about the whole history on all engines, and compares the results.
 fn whole_history(lake: &Path, name: &str) {
     for (question, words) in [("recurrence", "all recurrence episodes"), ("weekly", "incidents of every week by type")]
     {
@@ -129,14 +129,14 @@ fn whole_history(lake: &Path, name: &str) {
     }
 }
 
-fn ours(question: &str, lake: &Path) -> Answer {
+fn ours(question: &str, lake: &Path) -> Measurement {
     let mut command = vec![std::env::current_exe().unwrap().display().to_string()];
     command.extend([ASK, question, lake.to_str().unwrap()].map(str::to_owned));
     measured(&command)
 }
 
-/// Peers run in Python: DuckDB and Spark as in the tests, Polars in an environment of its own.
-fn peer(engine: &str, question: &str, lake: &Path) -> Answer {
+/// Measures a peer in Python: DuckDB and Spark in the tests' environments, Polars in its own.
+fn peer(engine: &str, question: &str, lake: &Path) -> Measurement {
     let root = env!("CARGO_MANIFEST_DIR");
     let python = match engine {
         "polars" => own_python(root),
@@ -148,7 +148,7 @@ fn peer(engine: &str, question: &str, lake: &Path) -> Answer {
     measured(&arguments)
 }
 
-/// Made once, beside that of the tests.
+/// Returns the Python of the benchmarks' environment, which is created once.
 fn own_python(root: &str) -> String {
     let cache = std::env::var_os("XDG_CACHE_HOME")
         .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"), PathBuf::from);
@@ -169,35 +169,35 @@ fn run_to_end(command: &mut Command) {
     assert!(command.status().unwrap().success(), "{command:?}");
 }
 
-/// Runs a child on two processors and reads its answer; GNU time tells its peak memory.
-fn measured(arguments: &[String]) -> Answer {
-    let told = tempfile::NamedTempFile::new().unwrap();
+/// Runs a child process on two processors and parses its output. Adds its peak memory from GNU time.
+fn measured(arguments: &[String]) -> Measurement {
+    let peak_file = tempfile::NamedTempFile::new().unwrap();
     let output = Command::new("/usr/bin/time")
         .args(["-f", "%M", "-o"])
-        .arg(told.path())
+        .arg(peak_file.path())
         .args(["taskset", "-c", "0,1"])
         .args(arguments)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .output()
         .expect("needs GNU time and taskset (Debian: apt-get install time util-linux)");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    let answer: Answer = serde_json::from_slice(&output.stdout).unwrap();
-    let peak: u64 = fs::read_to_string(told.path()).unwrap().trim().parse().unwrap();
-    Answer { peak: answer.peak.max(peak), ..answer }
+    let answer: Measurement = serde_json::from_slice(&output.stdout).unwrap();
+    let peak: u64 = fs::read_to_string(peak_file.path()).unwrap().trim().parse().unwrap();
+    Measurement { peak: answer.peak.max(peak), ..answer }
 }
 
-/// The child's side: asks this program's engine, and prints an [`Answer`].
+/// Runs in the child process: measures a query on this program's engine, and prints a [`Measurement`].
 pub async fn ask(arguments: &[String]) {
     let [question, folder] = arguments else { panic!("ask QUESTION LAKE") };
     let lake = support::lake_at(Path::new(folder));
     let version = env!("CARGO_PKG_VERSION");
     let mut answer =
-        Answer { engine: format!("ops-runbook {version}"), walls: Vec::new(), rows: 0, digest: String::new(), peak: 0 };
+        Measurement { engine: format!("ops-runbook {version}"), walls: Vec::new(), rows: 0, digest: String::new(), peak: 0 };
     let base = if question == "digest" { Some(week_before(&lake).await) } else { None };
     for _ in 0..=RUNS {
         let start = Instant::now();
         let (rows, digest) = once(&lake, question, base.as_ref(), &start, &mut answer.walls).await;
-        assert!(answer.digest.is_empty() || answer.digest == digest, "each run answers alike");
+        assert!(answer.digest.is_empty() || answer.digest == digest, "runs return different results");
         (answer.rows, answer.digest) = (rows, digest);
     }
     println!("{}", serde_json::to_string(&answer).unwrap());
@@ -206,44 +206,44 @@ pub async fn ask(arguments: &[String]) {
 async fn once(
     lake: &Lake,
     question: &str,
-    base: Option<&OpenBase>,
+    base: Option<&EarlierOpenIncidents>,
     start: &Instant,
     walls: &mut Vec<f64>,
 ) -> (usize, String) {
     let engine = Engine::Local(lake);
-    let mut over = || walls.push(start.elapsed().as_secs_f64());
+    let mut finish = || walls.push(start.elapsed().as_secs_f64());
     let as_of = generate::end();
     let trailing_since = as_of.plus(-TimeDelta::days(TRAILING_DAYS));
     match question {
         "recurrence" | "trailing" => {
-            let since = if question == "trailing" { trailing_since } else { stretch::beginning() };
-            let rule = Rule::DEFAULT;
-            let parameters: Vec<(String, Value)> = vec![
+            let since = if question == "trailing" { trailing_since } else { time_range::beginning() };
+            let rule = RecurrenceRule::DEFAULT;
+            let parameters: Vec<(String, ParameterValue)> = vec![
                 ("since".into(), since.into()),
                 ("as_of".into(), as_of.into()),
                 ("threshold".into(), rule.threshold.into()),
                 ("window_hours".into(), rule.window_hours.into()),
             ];
             let (_, batches) = engine.run("recurrence", &parameters).await.unwrap();
-            over();
+            finish();
             support::digest(&batches)
         }
         "weekly" => {
             let (_, batches) = engine.run(WEEKLY_HISTORY, &[]).await.unwrap();
-            over();
+            finish();
             support::digest(&batches)
         }
         "reaching" => {
             let recorded = recorded(engine).await.unwrap();
-            let reach = Reach::back_to(trailing_since, None, recorded.iter().map(|one| (one.cause.as_str(), one)));
+            let ranges = CauseRanges::starting_at(trailing_since, None, recorded.iter().map(|one| (one.cause.as_str(), one)));
             let earliest = generate::beginning(generate::PARTS);
-            let found = trailing::episodes_within(engine, as_of, Rule::DEFAULT, &reach, earliest).await.unwrap();
-            over();
+            let found = trailing::episodes_within(engine, as_of, RecurrenceRule::DEFAULT, &ranges, earliest).await.unwrap();
+            finish();
             (found.len(), found.iter().map(|one| one.occurrences).sum::<u64>().to_string())
         }
         _ => {
             let figures = weekly::figures(engine, &parameters_of(last_week()), base).await.unwrap();
-            over();
+            finish();
             (figures.counts.len(), serde_json::to_string(&figures).unwrap())
         }
     }
@@ -257,13 +257,13 @@ fn parameters_of(week: Week) -> WeekParameters {
     WeekParameters { week, known_from: generate::beginning(generate::PARTS) }
 }
 
-/// What a digest of the week before left behind.
-async fn week_before(lake: &Lake) -> OpenBase {
+/// Returns the open incidents of the previous week, as its digest records them.
+async fn week_before(lake: &Lake) -> EarlierOpenIncidents {
     let at = parameters_of(last_week().earlier(1));
     let until = at.week.end();
     let open = weekly::open_incidents(Engine::Local(lake), &at, None).await.unwrap();
     let sql = "SELECT max(seq) AS seq FROM incident_states WHERE recorded_at < :until";
     let seq: Vec<BTreeMap<String, u64>> =
         Engine::Local(lake).rows(sql, &[("until".into(), until.into())]).await.unwrap();
-    OpenBase { until, seq: seq[0]["seq"], open }
+    EarlierOpenIncidents { until, seq: seq[0]["seq"], open }
 }

@@ -1,8 +1,8 @@
-//! A lake with a history of two years, written straight into the projected tables: as many files as 40 stretches of time have,
-//! each sorted by time, by this program's own writer and commits. The audit log stays empty, so there is nothing to project
-//! and nothing to verify; what reads the other tables cannot tell.
+//! Generates a lake with a history of two years directly in the projected tables. The history has 40 periods; each has its own
+//! files, sorted by time, from this program's writer and commits. The audit log stays empty, so there is nothing to project and
+//! nothing to verify. Readers of the other tables do not notice.
 //!
-//! A smaller lake is the last stretches of the larger one, row for row.
+//! A smaller lake has the same rows as the last periods of the larger one.
 
 mod incidents;
 
@@ -14,7 +14,7 @@ use ops_runbook::{
     lake::{
         Context, Lake,
         log::CommitNote,
-        table::{Draft, Put},
+        table::{CommitDraft, CommitResponse},
     },
     tables::{Row, TableDef, to_batch},
 };
@@ -23,23 +23,23 @@ use rand_chacha::ChaCha8Rng;
 
 use incidents::Part;
 
-/// Stretches of time, 2.6 weeks each.
+/// Number of periods, 2.6 weeks each.
 pub const PARTS: usize = 40;
 const WEEKS: i64 = 104;
 pub const WEEK_MICROS: i64 = 7 * 86_400_000_000;
-/// Monday 2026-11-16, when the history ends.
+/// Monday 2026-11-16, the end of the history.
 const END_MICROS: i64 = 1_794_787_200_000_000;
 const CAUSES: usize = 5_000;
-/// Causes that come all the time. The others come in bursts of three weeks.
+/// Number of causes that occur all the time. The others occur in bursts of three weeks.
 const CHRONIC: usize = 300;
-/// Bursts that begin in a week.
+/// Number of bursts that begin in a week.
 const BURSTS: u64 = 54;
 
 pub fn end() -> Timestamp {
     Timestamp::from_micros(END_MICROS).unwrap()
 }
 
-/// When a lake of so many parts begins.
+/// Returns the start of a lake with this many parts.
 pub fn beginning(parts: usize) -> Timestamp {
     Timestamp::from_micros(END_MICROS - part_micros() * parts as i64).unwrap()
 }
@@ -48,7 +48,7 @@ fn part_micros() -> i64 {
     WEEKS * WEEK_MICROS / PARTS as i64
 }
 
-/// Writes the last `parts` of the history, `rows` root causes in each.
+/// Writes the last `parts` of the history with `rows` root causes each.
 pub async fn lake(folder: &Path, parts: usize, rows: usize) -> Lake {
     let lake = Lake::at(folder.to_str().unwrap(), Context::system()).unwrap();
     lake.init().await.unwrap();
@@ -61,7 +61,7 @@ pub async fn lake(folder: &Path, parts: usize, rows: usize) -> Lake {
         append(&lake, &part.recurrence_events, part.last_seq).await;
         append(&lake, &part.preventive_actions, part.last_seq).await;
         append(&lake, &part.job_runs, part.last_seq).await;
-        // Speaks for all, so it goes last.
+        // Last, because its projected seq is read for all tables.
         append(&lake, &part.incident_states, part.last_seq).await;
     }
     lake
@@ -77,14 +77,14 @@ async fn commit(lake: &Lake, def: &'static TableDef, batch: &RecordBatch, last_s
     let table = lake.table(def);
     let adds = vec![table.write_file(batch, true).await.unwrap()];
     let note = CommitNote::new(lake.context.uuid(), 0);
-    let draft = Draft { operation: "WRITE", adds, removes: Vec::new(), projected_to: Some(last_seq), note };
-    assert_eq!(table.commit(&table.log().await.unwrap(), &draft).await.unwrap(), Put::Committed);
+    let draft = CommitDraft { operation: "WRITE", adds, removes: Vec::new(), projected_to: Some(last_seq), note };
+    assert_eq!(table.commit(&table.log().await.unwrap(), &draft).await.unwrap(), CommitResponse::Committed);
 }
 
-/// What all parts share.
+/// The causes of all parts.
 struct History {
     causes: Vec<KnownCause>,
-    /// Sums of the weights of the chronic causes, by Zipf's law.
+    /// Cumulative weights of the chronic causes, by Zipf's law.
     weights: Vec<f64>,
 }
 
@@ -122,7 +122,7 @@ impl History {
         Self { causes: causes.collect(), weights: weights.collect() }
     }
 
-    /// The cause of an incident of some week: 3 in 100 are unknown, 62 chronic, the rest belongs to a burst.
+    /// Returns the cause of an incident in a week: 3 % are unknown, 62 % chronic, the others belong to a burst.
     fn cause(&self, rng: &mut ChaCha8Rng, week: i64) -> Option<&KnownCause> {
         let dice: f64 = rng.random();
         if dice < 0.03 {
@@ -140,7 +140,7 @@ impl History {
     }
 }
 
-/// A word of letters only: digits would be masked in the normal form of a cause.
+/// Returns a word of letters: digits would be masked in the normal form of a cause.
 fn letters(mut number: usize) -> String {
     let mut word = String::new();
     for _ in 0..4 {

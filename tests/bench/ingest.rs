@@ -1,4 +1,4 @@
-//! A backlog in an inbox, taken by a process of its own: documents a second, and memory that must not grow with their number.
+//! Benchmarks of `ingest` on an inbox with a backlog: documents per second, and memory, which must not grow with their number.
 
 use std::{
     fs,
@@ -12,22 +12,22 @@ use tempfile::tempdir;
 
 use crate::{scale, support::json_lines};
 
-/// One in so many is broken, each in one of four ways.
+/// One of this many documents is broken, in one of four ways.
 const BROKEN: usize = 100;
-/// Documents say one of so many causes.
+/// Number of different causes in the documents.
 const CAUSES: usize = 50;
 
 pub fn run() {
     println!("\n## ingest: an inbox of one document a file, 1 in {BROKEN} broken, fsync on");
-    let few = taken(scale(10_000));
-    let many = taken(scale(100_000));
+    let few = ingest(scale(10_000));
+    let many = ingest(scale(100_000));
     println!("peak memory, ten times the documents: ratio {:.2}", many as f64 / few as f64);
 }
 
-/// Drops so many, takes them, checks what became of each. Returns the peak memory in KiB.
-fn taken(documents: usize) -> u64 {
+/// Ingests this many documents and checks the disposition of each. Returns the peak memory in KiB.
+fn ingest(documents: usize) -> u64 {
     let folder = tempdir().unwrap();
-    let (inbox, lake, told) = (folder.path().join("inbox"), folder.path().join("lake"), folder.path().join("told"));
+    let (inbox, lake, times) = (folder.path().join("inbox"), folder.path().join("lake"), folder.path().join("times"));
     fs::create_dir(&inbox).unwrap();
     for n in 0..documents {
         fs::write(inbox.join(format!("{n:06}.json")), document(n)).unwrap();
@@ -35,7 +35,7 @@ fn taken(documents: usize) -> u64 {
     let start = Instant::now();
     let output = Command::new("/usr/bin/time")
         .args(["-f", "%M %U %S", "-o"])
-        .arg(&told)
+        .arg(&times)
         .arg(env!("CARGO_BIN_EXE_ops-runbook"))
         .args(["--json", "--lake"])
         .arg(&lake)
@@ -59,7 +59,7 @@ fn taken(documents: usize) -> u64 {
     assert_eq!((reasons, kept, done), (broken, broken, documents - broken));
     let rows = json_lines(&lake, &["sql", "SELECT count(*) AS n FROM rejected_inputs WHERE problems LIKE '[{%'"]);
     assert_eq!(rows, [json!({ "n": broken })]);
-    let measured = fs::read_to_string(told).unwrap();
+    let measured = fs::read_to_string(times).unwrap();
     let measured: Vec<f64> = measured.split_whitespace().map(|part| part.parse().unwrap()).collect();
     println!(
         "{documents} documents: {:.1} s, {:.0} documents/s; {:.1} s of processors; peak memory {:.0} MB; {broken} rejected, each with its reason",

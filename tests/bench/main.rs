@@ -1,20 +1,20 @@
-//! Benchmarks: `cargo bench`. Every ratio is between figures measured in this one run, on one disk, with fsync on.
+//! Benchmarks: `cargo bench`. A ratio compares figures of the same run, on the same disk, with fsync on.
 //!
-//! Arguments choose: `cargo bench -- append group cold ingest storage mcp deliver analytics`.
-//! `OPS_RUNBOOK_BENCH_SMALL=1` runs a tenth.
+//! Arguments select benchmarks: `cargo bench -- append group cold ingest storage mcp notification analytics`.
+//! `OPS_RUNBOOK_BENCH_SMALL=1` divides all counts by 10.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod analytics;
 #[allow(dead_code)]
 #[path = "../it/mcp/client.rs"]
 mod client;
-mod deliver;
 #[allow(dead_code)]
 #[path = "../it/storage/emulators.rs"]
 mod emulators;
 mod generate;
 mod ingest;
 mod mcp;
+mod notification;
 #[allow(dead_code)]
 #[path = "../it/peer.rs"]
 mod peer;
@@ -22,7 +22,7 @@ mod peer;
 #[path = "../it/storage/proxy.rs"]
 mod proxy;
 #[allow(dead_code)]
-#[path = "../it/deliver/receiver.rs"]
+#[path = "../it/notification/receiver.rs"]
 mod receiver;
 mod storage;
 #[allow(dead_code)]
@@ -43,7 +43,7 @@ use arrow::array::RecordBatch;
 use deltalake::{DeltaTable, kernel::transaction::CommitProperties};
 use object_store::{ObjectStore, path::Path as StorePath, prefix::PrefixStore};
 use ops_runbook::{
-    domain::{redact::Redactor, words::Interface},
+    domain::{interface::Interface, redact::Redactor},
     lake::{
         Context, Lake,
         ledger::{Ledger, Submission},
@@ -91,7 +91,7 @@ async fn fresh() -> (TempDir, Lake) {
     (folder, lake)
 }
 
-/// Single reports, one after the other, checkpoints and compaction included; beside it delta-rs's write builder.
+/// Records single reports one after the other, including checkpoints and compaction, and compares delta-rs's write builder.
 async fn append() {
     let total = scale(20_000);
     let edge = total / 20;
@@ -128,18 +128,18 @@ async fn append() {
     println!("first {edge}: p50 {first:.2}  last {edge}: p50 {last:.2}  ratio {:.2}", last / first);
 }
 
-/// A row of a lake's audit log.
+/// Returns a row of a lake's audit log.
 async fn one_row(lake: &Lake) -> RecordBatch {
     let table = lake.table(AUDIT_LOG);
     let log = table.log().await.unwrap();
     let file = log.files.values().next().unwrap();
     let columns: Vec<&str> = AUDIT_LOG.columns.iter().map(|column| column.name).collect();
-    let batches = table.read(&[file], &columns, ops_runbook::lake::table::Rows::All).await.unwrap();
+    let batches = table.read(&[file], &columns, ops_runbook::lake::table::RowSelection::All).await.unwrap();
     let rows: Vec<AuditRow> = from_batch(&batches[0]).unwrap();
     to_batch(&rows[..1]).unwrap()
 }
 
-/// delta-rs's own way, on the same kind of table and the same kind of store: one row per commit.
+/// Commits rows one by one with delta-rs's write builder, on the same kind of table and store.
 async fn write_builder(
     row: &RecordBatch,
     commits: usize,
@@ -166,9 +166,9 @@ async fn write_builder(
     times
 }
 
-/// Reports a second with more and more callers.
+/// Measures reports per second with an increasing number of concurrent callers.
 async fn group() {
-    println!("\n## group commit: reports a second, fsync on");
+    println!("\n## group commit: reports per second, fsync on");
     let mut alone = None;
     for callers in [1, 8, 64] {
         let (_folder, lake) = fresh().await;
@@ -196,7 +196,7 @@ async fn group() {
     }
 }
 
-/// A process of its own on a lake with a history: wall time and peak memory.
+/// Measures wall time and peak memory of new processes on a lake with a history.
 async fn cold() {
     let incidents = scale(100_000);
     println!("\n## cold process on a lake of {incidents} incidents");
@@ -246,7 +246,7 @@ fn measure(lake: &Path, incidents: usize, state: &str) {
                 .clone()
                 .unwrap_or_else(|| vec!["record".into(), report(format!("{state}-{run}-{:?}", Instant::now()))]);
             let (wall, peak) = timed(lake, &arguments);
-            // The first run warms the page cache.
+            // The first run fills the page cache.
             if run > 0 {
                 walls.push(wall);
                 peaks.push(peak);
@@ -262,13 +262,13 @@ fn measure(lake: &Path, incidents: usize, state: &str) {
     }
 }
 
-/// Wall time of the whole process, and its peak resident set in KiB as GNU time tells it.
+/// Returns the wall time of a whole process, and its peak resident set in KiB from GNU time.
 fn timed(lake: &Path, arguments: &[String]) -> (Duration, u64) {
-    let told = lake.join("time.txt");
+    let measured = lake.join("time.txt");
     let start = Instant::now();
     let status = Command::new("/usr/bin/time")
         .args(["-f", "%M", "-o"])
-        .arg(&told)
+        .arg(&measured)
         .arg(env!("CARGO_BIN_EXE_ops-runbook"))
         .arg("--lake")
         .arg(lake)
@@ -278,7 +278,7 @@ fn timed(lake: &Path, arguments: &[String]) -> (Duration, u64) {
         .expect("the memory figures need GNU time (Debian: apt-get install time)");
     let wall = start.elapsed();
     assert!(status.success());
-    (wall, std::fs::read_to_string(told).unwrap().trim().parse().unwrap())
+    (wall, std::fs::read_to_string(measured).unwrap().trim().parse().unwrap())
 }
 
 #[tokio::main]
@@ -308,8 +308,8 @@ async fn main() {
     if wanted("mcp") {
         mcp::run().await;
     }
-    if wanted("deliver") {
-        deliver::run().await;
+    if wanted("notification") {
+        notification::run().await;
     }
     if wanted("analytics") {
         analytics::run().await;

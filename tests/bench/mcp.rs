@@ -1,4 +1,4 @@
-//! Many agents at once: reports recorded over MCP by one server, each answered with everything that is made of it.
+//! Benchmarks of MCP with many concurrent agents: one server records reports and answers each with all its artifacts.
 
 use std::time::Instant;
 
@@ -15,9 +15,9 @@ const CLIENTS: usize = 64;
 pub async fn run() {
     let each = scale(50).max(5);
     println!(
-        "\n## mcp: {CLIENTS} clients, {each} reports each, over HTTP; a report is answered with timeline, runbook, alerts and recurrence\n"
+        "\n## mcp: {CLIENTS} clients, {each} reports each, over HTTP; an answer has timeline, runbook, alerts and recurrence\n"
     );
-    println!("| causes | reports a second | p50, ms | p99, ms |");
+    println!("| causes | reports per second | p50, ms | p99, ms |");
     println!("| --- | ---: | ---: | ---: |");
     for (words, causes) in [("all the same", 1), ("64 of them", 64)] {
         let folder = tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Reports into an S3 emulator in which every request takes 30 ms, alone and beside a competitor; and delta-rs's own way there.
+//! Benchmarks with an S3 emulator in which every request takes 30 ms: alone, with a concurrent writer, and with delta-rs.
 
 use std::{
     sync::{
@@ -26,29 +26,29 @@ pub async fn run() {
     let store = Store::s3();
     let alone = store.lake("alone");
     alone.open().init().await.unwrap();
-    let beside = store.lake("beside");
-    beside.open().init().await.unwrap();
+    let contended = store.lake("contended");
+    contended.open().init().await.unwrap();
     let built = store.lake("built");
     built.open().init().await.unwrap();
     store.proxy.takes(LATENCY);
     report(&store, &alone, reports, "alone").await;
 
-    let over = Arc::new(AtomicBool::new(false));
-    let (other, end) = (beside.open(), Arc::clone(&over));
-    let competitor = tokio::spawn(async move {
+    let is_finished = Arc::new(AtomicBool::new(false));
+    let (other, end) = (contended.open(), Arc::clone(&is_finished));
+    let writer = tokio::spawn(async move {
         let (ledger, committer) = Ledger::open(&other).await.unwrap();
         let mut written = 0;
         while !end.load(Ordering::Relaxed) {
-            ledger.submit(submission(&format!("competitor-{written}"))).await.unwrap();
+            ledger.submit(submission(&format!("writer-{written}"))).await.unwrap();
             written += 1;
         }
         drop(ledger);
         committer.finished().await;
         written
     });
-    report(&store, &beside, reports, "beside a competitor that writes without a pause").await;
-    over.store(true, Ordering::Relaxed);
-    println!("the competitor recorded {} meanwhile", competitor.await.unwrap());
+    report(&store, &contended, reports, "with a concurrent writer without pauses").await;
+    is_finished.store(true, Ordering::Relaxed);
+    println!("the concurrent writer recorded {} reports meanwhile", writer.await.unwrap());
 
     let commits = scale(100).max(30);
     let root = store.client();
@@ -67,8 +67,8 @@ pub async fn run() {
     );
 }
 
-async fn report(store: &Store, place: &Stored, reports: usize, how: &str) {
-    let lake = place.open();
+async fn report(store: &Store, stored: &Stored, reports: usize, how: &str) {
+    let lake = stored.open();
     let (ledger, committer) = Ledger::open(&lake).await.unwrap();
     ledger.submit(submission("warm-up")).await.unwrap();
     let mut times = Vec::with_capacity(reports);
@@ -84,7 +84,7 @@ async fn report(store: &Store, place: &Stored, reports: usize, how: &str) {
     drop(ledger);
     committer.finished().await;
     println!(
-        "{how}: p50 {:.0}  p99 {:.0}  in units of one request p50 {:.1}; {} requests in all, {} of them puts that lost",
+        "{how}: p50 {:.0}  p99 {:.0}  in units of one request p50 {:.1}; {} requests in all, {} of them conflicts",
         percentile(&times, 50),
         percentile(&times, 99),
         percentile(&times, 50) / LATENCY.as_secs_f64() / 1e3,

@@ -1,8 +1,8 @@
-// Opens pages in a browser and says what is wrong with them: node digest.mjs MODULES SHOTS VIEWS PAGE.html…
+// Opens pages in a browser and prints their problems: node digest.mjs MODULES SHOTS VIEWS PAGE.html…
 //
-// MODULES is the folder whose node_modules hold what package.json names, SHOTS the one for the pictures or empty, VIEWS
-// such as 320-light,380-dark-axe: a width, a colour scheme, and whether axe-core looks too, which takes seconds. The browser
-// is Chromium, at $CHROMIUM or where Debian has it.
+// MODULES is the folder of the node_modules of package.json. SHOTS is the folder for pictures, or empty. VIEWS is a list such as
+// 320-light,380-dark-axe: width, colour scheme, and `axe` for a check with axe-core, which takes seconds. The browser is Chromium,
+// at $CHROMIUM or at Debian's path.
 import { createRequire } from 'node:module';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
@@ -17,7 +17,7 @@ const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: [
     '--no-sandbox',
-    // Software rendering, and no requests of the browser's own.
+    // Software rendering, and no background requests of the browser.
     '--disable-gpu',
     '--disable-background-networking',
     '--disable-component-update',
@@ -27,7 +27,7 @@ const browser = await chromium.launch({
 });
 const problems = [];
 
-/// What is drawn outside of its chart, or not at all. Runs in the page.
+/// Returns problems of charts, such as texts outside of their chart. Runs in the page.
 function charts() {
   const found = [];
   for (const svg of document.querySelectorAll('svg')) {

@@ -2,17 +2,22 @@
 
     emulator.py ROOT BINARY FOLDER < PLAN
 
-ROOT: folder of databricks.yml. BINARY: what is deployed as bundle/bin/ops-runbook. FOLDER: where the workspace is kept. PLAN: a
-JSON object with `jobs`, their settings by key, without references; `path`, the workspace path of the deployed files; `catalog`,
-`schema` and `scope`, the names of what is made for them; `warehouse`, which stands in the jobs for the id of a warehouse; `tasks`,
-the tasks of each job to run; `order`, the jobs in the order in which they are run, each as often as it is named (as in `tasks`
-unless given); `files`, more workspace files and the local ones they are made of; `secrets`; `volume`, the URL of the storage of a
-volume `lake`, if there is to be one.
+ROOT: folder of databricks.yml. BINARY: the file deployed as bundle/bin/ops-runbook. FOLDER: storage of the workspace. PLAN: a
+JSON object with these fields:
 
-Prints a JSON object: `runs`, one object per run with job, start (milliseconds), state, and tasks with their key, state, logs,
-error; `tables`, the names of what the schema holds then, with their locations; `vended`, how often credentials for the volume were
-asked for. MiniLake runs a task by the python3 of PATH and
-leaves out what Databricks would do next: retries, notifications.
+    jobs                   settings of the jobs by key, without references
+    path                   workspace path of the deployed files
+    catalog, schema, scope names of the catalog, schema and secret scope to create
+    warehouse              placeholder of the warehouse id in the jobs
+    tasks                  the tasks to run, by job
+    order                  the jobs to run, in order, with repetitions (default: the order of tasks)
+    files                  more workspace files, with their local paths
+    secrets                secrets of the scope
+    volume                 URL of the storage of a volume `lake`, if the workspace should have one
+
+Prints a JSON object: `runs`, one object per run with job, start (milliseconds), state, and tasks with key, state, logs, error;
+`tables`, the tables and views of the schema with their locations; `vended`, the number of credentials vended for the volume.
+MiniLake runs a task with the python3 of PATH. Unlike Databricks, it does not retry and does not notify.
 """
 
 import base64
@@ -30,26 +35,26 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 TOKEN = "dapi00000000000000000000000000000000"
-SECONDS = 300  # the limit for one run, and for the start
+SECONDS = 300  # limit of one run, and of the start
 SERVICES = "identity,workspace,secrets,jobs,clusters,sql_statements,sql_warehouses,unity_catalog"
 REGISTERED = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) USING DELTA\s.*LOCATION '(s3://[^']+)'\s*", re.DOTALL)
 MANAGED = re.compile(r'CREATE TABLE IF NOT EXISTS "(\w+)" \(\n(.*?)\n\) USING DELTA\n.*', re.DOTALL)
 COLUMN = re.compile(r'^  "(\w+)" (\w+)', re.MULTILINE)
 COPIED = re.compile(r'FROM delta\."/Volumes/[^"]*/(\w+)"')
-COMMENTED = re.compile(r"(CREATE OR REPLACE VIEW \"\w+\") COMMENT '(?:[^']|'')*'(?=\s)")  # in the middle, as Databricks has it
+COMMENTED = re.compile(r"(CREATE OR REPLACE VIEW \"\w+\") COMMENT '(?:[^']|'')*'(?=\s)")  # in the position that Databricks uses
 KINDS = {"string": "STRING", "long": "BIGINT", "integer": "INT", "double": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP"}
 ANSWERED = {"BIGINT": "LONG", "HUGEINT": "LONG", "INTEGER": "INT", "VARCHAR": "STRING", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP"}
 
 
 def serve(folder, store, vended, volume):
-    """MiniLake in a thread of this process, for a store that these variables lead to; returns its URL."""
-    os.chdir(folder)  # it makes folders named as external locations
+    """Starts MiniLake in a thread of this process, for the store of these variables. Returns its URL."""
+    os.chdir(folder)  # it creates folders named after external locations
     os.environ.update(
         MINILAKE_DATA_DIR=str(folder / "data"),
         MINILAKE_JOB_EXECUTOR="subprocess",
         MINILAKE_SERVICES=SERVICES,
         MINILAKE_NOTEBOOK="0",
-        MINILAKE_DUCKDB_EXTENSION_DIR=str(folder),  # nothing is fetched
+        MINILAKE_DUCKDB_EXTENSION_DIR=str(folder),  # prevents downloads
         PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         PYTHONDONTWRITEBYTECODE="1",
     )
@@ -60,19 +65,19 @@ def serve(folder, store, vended, volume):
     let_tables_be_registered(store, volume)
     if volume:
         let_credentials_be_vended(vended, volume)
-    # Its parser drops no body of a request; the emulator's own command asks for the same one.
+    # The h11 parser keeps all request bodies; the emulator's own command uses it too.
     server = uvicorn.Server(uvicorn.Config(create_app(), host=HOST, port=0, log_level="error", http="h11"))
     threading.Thread(target=server.run, daemon=True).start()
     until = time.monotonic() + SECONDS
     while not server.started:
         if time.monotonic() > until:
-            raise RuntimeError("the emulator does not start")
+            raise RuntimeError("the emulator did not start")
         time.sleep(0.05)
     return f"http://{HOST}:{server.servers[0].sockets[0].getsockname()[1]}"
 
 
 def let_tasks_read_secrets():
-    """MiniLake refuses to tell a secret to anybody. Databricks tells tasks that may read the scope."""
+    """Adds the API to read secrets, which MiniLake lacks. Databricks serves it to tasks that may read the scope."""
     from minilake.services import secrets
 
     async def get_secret(scope: str, key: str):
@@ -84,9 +89,9 @@ def let_tasks_read_secrets():
 
 
 def let_credentials_be_vended(vended, location):
-    """MiniLake's volumes are folders, without an id or storage, and it gives no credentials for them.
+    """Adds ids, storage and vended credentials to volumes, which are plain folders in MiniLake.
 
-    Here the storage of each is one place in the store, whose emulator takes any keys. Each request for credentials is put into
+    All volumes have the same storage location. The store's emulator accepts any keys. Requests for credentials are added to
     `vended`.
     """
     from minilake.services import identity, unity_catalog
@@ -112,11 +117,11 @@ def let_credentials_be_vended(vended, location):
 
 
 def let_tables_be_registered(store, volume):
-    """MiniLake registers tables only whose columns stand in the statement, where Databricks takes them from the table's log; it
-    knows no comments of columns and views, and no Delta table in the URL `volume`, which its SQL finds at /Volumes.
+    """Adds statements that MiniLake does not support: tables without columns in the statement, which Databricks reads from the
+    table's log; comments of columns and views; and Delta tables of the URL `volume` at /Volumes.
 
-    It reads no object store, so that views of registered tables stand on empty tables with these columns. Its answers have the
-    types' names and the cells of DuckDB, and are put as Databricks puts them.
+    MiniLake reads no object store, so registered tables are empty tables with the right columns. Its answers have DuckDB's type
+    names and values, which are converted to those of Databricks.
     """
     from minilake.models.unity_catalog import ColumnInfo, CreateTableRequest
     from minilake.services import sql_statements, unity_catalog
@@ -155,12 +160,12 @@ def let_tables_be_registered(store, volume):
 
 
 def as_text(cell):
-    """A cell of an answer: Databricks sends texts, MiniLake JSON's own kinds."""
+    """Returns a cell of an answer as text, as Databricks sends it. MiniLake sends other JSON types."""
     return json.dumps(cell) if isinstance(cell, (bool, int, float)) else cell
 
 
 def files_of(store):
-    """The object store, and the path in it that a URL has."""
+    """Returns the object store of these variables."""
     from pyarrow.fs import S3FileSystem
 
     scheme, _, endpoint = store["AWS_ENDPOINT_URL"].partition("://")
@@ -174,7 +179,7 @@ def files_of(store):
 
 
 def actions(store, location):
-    """The actions of a Delta table's log, from its first commit on."""
+    """Yields the actions of a Delta table's log from its first commit."""
     from pyarrow.fs import FileSelector
 
     files = files_of(store)
@@ -190,7 +195,7 @@ def schema_of(actions):
 
 
 def fetched(store, location):
-    """Local copies of a Delta table's files, as they are now."""
+    """Returns the paths of local copies of a Delta table's current files."""
     live = set()
     for action in actions(store, location):
         if "add" in action:
@@ -209,7 +214,7 @@ def fetched(store, location):
 
 
 def furnish(url, catalog, schema, volume):
-    """What the bundle expects to find: a catalog with the schema, a volume, and a warehouse, whose id is returned."""
+    """Creates what the bundle expects: a catalog, the schema, a volume, and a warehouse. Returns the id of the warehouse."""
     request(f"{url}/api/2.1/unity-catalog/catalogs", {"name": catalog})
     request(f"{url}/api/2.1/unity-catalog/schemas", {"catalog_name": catalog, "name": schema})
     if volume:
@@ -219,7 +224,7 @@ def furnish(url, catalog, schema, volume):
 
 
 def log_in(folder, url):
-    """A profile is the only way in: nothing is preset in a task's environment."""
+    """Writes a profile with the credentials, and removes all credentials from the environment of tasks."""
     for name in [name for name in os.environ if name.startswith("DATABRICKS_")]:
         del os.environ[name]
     profile = folder / "databrickscfg"
@@ -239,15 +244,15 @@ def request(url, body=None, raw=None):
 
 
 def upload(url, folder, path, file):
-    """Puts a workspace file; it must not have a run bit."""
+    """Uploads a workspace file, which must not be executable."""
     request(f"{url}/api/2.0/workspace-files/import-file{path}?overwrite=true", raw=file.read_bytes())
     stored = folder / "data" / "workspace" / path.lstrip("/")
     if stored.stat().st_mode & (stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH):
-        raise RuntimeError(f"the emulator keeps {path} with a run bit, which a workspace may not")
+        raise RuntimeError(f"the emulator stores {path} as executable, unlike a workspace")
 
 
 def deployed(job, tasks, files):
-    """A job as the CLI would send it, with some of its tasks."""
+    """Returns a job as the CLI sends it, with some of its tasks."""
     kept = []
     for task in job["tasks"]:
         if task["task_key"] not in tasks:
@@ -266,7 +271,7 @@ def run(url, name, job_id):
         if now["state"]["life_cycle_state"] == "TERMINATED":
             break
         if time.monotonic() > until:
-            raise RuntimeError(f"{name} runs for more than {SECONDS} s")
+            raise RuntimeError(f"{name} has not finished in {SECONDS} s")
         time.sleep(0.1)
     tasks = []
     for task in now["tasks"]:
@@ -284,14 +289,14 @@ def run(url, name, job_id):
 
 
 def main():
-    # The emulator greets on standard output: that is for the document alone.
+    # The emulator prints a greeting on standard output, which must have only the JSON document.
     result = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     root, binary, folder = (Path(argument).resolve() for argument in sys.argv[1:])
     plan = json.load(sys.stdin)
-    # A thread that hangs would keep the process alive.
+    # Ends the process if a thread hangs.
     faulthandler.dump_traceback_later(SECONDS * (2 + len(plan.get("order", plan["tasks"]))), exit=True)
-    # The emulator mounts no /Workspace: the files are where it keeps them.
+    # The emulator does not mount /Workspace, so jobs use the paths of its storage.
     files = plan["path"]
     mounted = folder / "data" / "workspace" / files.lstrip("/")
     secrets = plan.get("secrets", {})

@@ -1,4 +1,4 @@
-"""The launcher, with scripts in the place of the binary.
+"""Tests of the launcher, with scripts in place of the binary.
 
     python -m unittest launcher_test
 
@@ -30,9 +30,9 @@ sys.path.insert(0, str(FOLDER))
 
 import launcher  # noqa: E402
 
-SECONDS = 180  # the limit for one test, and for what it waits for; on an idle machine each takes less than three
+SECONDS = 180  # limit of one test and of each wait in it; on an idle machine a test takes less than 3
 TOKEN = "dapi0123456789abcdef0123456789abcdef"
-# Prints what reached it. No run bit is set on these files.
+# Prints its arguments, environment and input. These files are not executable.
 ECHO = """
 import json, os, sys
 print(json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "input": sys.stdin.read()}))
@@ -59,18 +59,18 @@ HOSTILE = [
 
 
 class Workspace(http.server.BaseHTTPRequestHandler):
-    """A workspace that knows secrets."""
+    """A workspace with secrets."""
 
     def do_GET(self):
         asked = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(asked.query).items()}
         if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return self.answer(401, {"error_code": "UNAUTHENTICATED", "message": "who?"})
+            return self.answer(401, {"error_code": "UNAUTHENTICATED", "message": "unauthenticated"})
         if query.get("scope") != "ops":
             return self.answer(404, {"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "no such scope"})
         if asked.path == "/api/2.0/secrets/list":
             return self.answer(200, {"secrets": [{"key": key} for key in self.server.secrets]})
-        self.server.told.append(query["key"])
+        self.server.read.append(query["key"])
         value = self.server.secrets[query["key"]]
         return self.answer(200, {"key": query["key"], "value": base64.b64encode(value.encode()).decode()})
 
@@ -88,22 +88,22 @@ class Workspace(http.server.BaseHTTPRequestHandler):
 
 class LauncherTest(unittest.TestCase):
     def setUp(self):
-        # A test that hangs ends the process, with where every thread is.
+        # A test that hangs ends the process and prints the stack of every thread.
         faulthandler.dump_traceback_later(2 * SECONDS, exit=True)
         self.addCleanup(faulthandler.cancel_dump_traceback_later)
         held = contextlib.ExitStack()
         self.addCleanup(held.close)
         self.folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
-        strange = ("DATABRICKS_", "PYTHONUNBUFFERED")  # the latter would hide a flush that is missing
+        strange = ("DATABRICKS_", "PYTHONUNBUFFERED")  # the latter would hide a missing flush
         kept = {name: value for name, value in os.environ.items() if not name.startswith(strange)}
         self.environment = {**kept, "DATABRICKS_CONFIG_FILE": str(self.folder / "databrickscfg"), "HOME": str(self.folder), "NO_PROXY": "127.0.0.1"}
         self.environment["GATE"] = str(self.folder / "gate")
         held.enter_context(mock.patch.dict(os.environ, self.environment, clear=True))
 
     def workspace(self, secrets=None):
-        """A workspace with a profile for it; returns the server."""
+        """Starts a workspace and writes a profile for it. Returns the server."""
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Workspace)
-        server.secrets, server.told = secrets or {}, []
+        server.secrets, server.read = secrets or {}, []
         threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
@@ -122,7 +122,7 @@ class LauncherTest(unittest.TestCase):
         Path(self.environment["GATE"]).touch()
 
     def launch(self, script, arguments=(), options=()):
-        """Standard output and standard error of a run that ends well."""
+        """Returns standard output and standard error of a successful run."""
         out, err = io.StringIO(), io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             launcher.main(["--binary", str(script), *options, "--", *arguments])
@@ -137,11 +137,11 @@ class LauncherTest(unittest.TestCase):
         return str(failed.exception)
 
     def started(self, script, grace=SECONDS, stdin=None):
-        """The launcher as a process of its own, without the SDK, which takes seconds to import. It is killed at the limit.
+        """Starts the launcher in its own process, without the SDK, which takes seconds to import. The process is killed at the limit.
 
         grace: the launcher's GRACE_SECONDS.
         """
-        # A shell that starts the tests in the background lets them, and all that they start, ignore SIGINT.
+        # A shell that starts the tests in the background makes them and their children ignore SIGINT.
         code = f"""
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -169,14 +169,14 @@ launcher.main(sys.argv[1:])
         return process
 
     def line(self, process):
-        """The next line on standard output; if there is none, the test fails with what standard error has."""
+        """Returns the next line of standard output. Without one, the test fails with the content of standard error."""
         line = process.stdout.readline()
         if not line:
             process.kill()
             self.fail(f"the launcher printed no line: {process.stderr.read()}")
         return line.strip()
 
-    # What reaches the binary
+    # Input of the binary
 
     def test_arguments_reach_the_binary_unharmed(self):
         self.assertEqual(self.echo(HOSTILE)["arguments"], HOSTILE)
@@ -185,16 +185,16 @@ launcher.main(sys.argv[1:])
         arguments = ["--binary", "x", "--scope", "y", "--", "--secret=z"]
         self.assertEqual(self.echo(arguments)["arguments"], arguments)
 
-    def test_there_is_nothing_to_read_on_standard_input(self):
+    def test_standard_input_of_the_binary_is_empty(self):
         process = self.started(self.script(ECHO), stdin=subprocess.PIPE)
         out, _ = process.communicate("not for the binary", timeout=SECONDS)
         self.assertEqual(json.loads(out)["input"], "")
 
-    def test_variables_are_handed_over_whatever_is_in_them(self):
+    def test_environment_variables_are_passed_unchanged(self):
         found = self.echo(options=["--env", "A=b=c d", "--env", "EMPTY="])["environment"]
         self.assertEqual((found["A"], found["EMPTY"]), ("b=c d", ""))
 
-    def test_what_the_launcher_cannot_understand_is_refused_without_ending_the_interpreter(self):
+    def test_invalid_parameters_are_refused_without_exiting_the_interpreter(self):
         for argv in (
             [],
             ["--binary", "x"],
@@ -212,14 +212,14 @@ launcher.main(sys.argv[1:])
 
     # Credentials
 
-    def test_host_and_token_of_whom_the_task_runs_as_are_handed_over(self):
+    def test_host_and_token_of_the_task_are_passed(self):
         server = self.workspace()
         found = self.echo()["environment"]
         self.assertEqual(found["DATABRICKS_HOST"], server.url)
         self.assertEqual(found["DATABRICKS_TOKEN"], "[REDACTED]")
         self.assertEqual(found["DATABRICKS_AUTH_TYPE"], "pat")
 
-    def test_the_token_itself_is_the_right_one_and_never_in_the_output(self):
+    def test_the_token_is_correct_and_never_in_the_output(self):
         self.workspace()
         text = "import hashlib, os, sys\ntoken = os.environ['DATABRICKS_TOKEN']\n"
         text += "print(hashlib.sha256(token.encode()).hexdigest(), token)\nprint(token, file=sys.stderr)\nsys.exit(1)"
@@ -230,7 +230,7 @@ launcher.main(sys.argv[1:])
         self.assertEqual(out.getvalue().split(), [hashlib.sha256(TOKEN.encode()).hexdigest(), "[REDACTED]"])
         self.assertNotIn(TOKEN, err.getvalue() + str(failed.exception))
 
-    def test_a_service_principal_among_the_secrets_goes_before_the_token(self):
+    def test_a_service_principal_among_the_secrets_replaces_the_token(self):
         server = self.workspace({"DATABRICKS_CLIENT_ID": "an-application", "DATABRICKS_CLIENT_SECRET": "dose-not-a-real-one"})
         with mock.patch.dict(os.environ, {"DATABRICKS_HOST": server.url, "DATABRICKS_TOKEN": TOKEN}):
             found = self.echo(options=["--scope", "ops", "--secrets", "DATABRICKS_CLIENT_*"])["environment"]
@@ -242,9 +242,9 @@ launcher.main(sys.argv[1:])
     def test_without_a_workspace_the_binary_runs_without_credentials(self):
         out, err = self.launch(self.script(ECHO))
         self.assertNotIn("DATABRICKS_TOKEN", json.loads(out)["environment"])
-        self.assertIn("no credentials of a workspace were found", err)
+        self.assertIn("no credentials of a workspace found", err)
 
-    def test_without_the_sdk_the_binary_runs_with_the_environment_as_it_is(self):
+    def test_without_the_sdk_the_environment_is_passed_unchanged(self):
         with mock.patch.dict(sys.modules, {"databricks.sdk": None}):
             with mock.patch.dict(os.environ, {"DATABRICKS_HOST": "https://a", "DATABRICKS_TOKEN": "as-it-is-here"}):
                 found = self.echo()["environment"]
@@ -252,53 +252,53 @@ launcher.main(sys.argv[1:])
 
     # Secrets
 
-    def test_the_secrets_that_were_asked_for_and_no_others_are_read(self):
+    def test_only_requested_secrets_are_read(self):
         server = self.workspace({"AWS_ACCESS_KEY_ID": "an-access-key", "AWS_REGION": "x", "OTHER": "other-secret", "KEY": "the-key-itself"})
         found = self.echo(options=["--scope", "ops", "--secret", "KEY", "--secrets", "AWS_*, GOOGLE_*"])["environment"]
         self.assertEqual(found["AWS_ACCESS_KEY_ID"], "[REDACTED]")
-        self.assertEqual(found["AWS_REGION"], "x", "too short to blank out")
+        self.assertEqual(found["AWS_REGION"], "x", "too short to be masked")
         self.assertNotIn("OTHER", found)
-        self.assertEqual(sorted(server.told), ["AWS_ACCESS_KEY_ID", "AWS_REGION", "KEY"])
+        self.assertEqual(sorted(server.read), ["AWS_ACCESS_KEY_ID", "AWS_REGION", "KEY"])
 
-    def test_every_line_of_a_secret_is_blanked_out(self):
+    def test_every_line_of_a_secret_is_masked(self):
         self.workspace({"KEY": "-----BEGIN KEY-----\nfirst line of it\nab\n-----END KEY-----\n"})
         text = "import os\nprint(os.environ['KEY'])\nprint('first line of it')"
         out, _ = self.launch(self.script(text), options=["--scope", "ops", "--secret", "KEY"])
         self.assertNotIn("first line", out)
         self.assertEqual(out.count("[REDACTED]"), 4)
 
-    def test_a_secret_that_must_be_there_and_is_not_fails_the_task_and_is_named(self):
+    def test_a_missing_required_secret_fails_the_task_and_is_named(self):
         self.workspace({"OTHER": "other-secret"})
-        told = self.fails(self.script(ECHO), options=["--scope", "ops", "--secret", "KEY"])
-        self.assertIn("the secret scope ops lacks KEY", told)
-        self.assertIn("databricks secrets put-secret ops KEY", told)
+        error = self.fails(self.script(ECHO), options=["--scope", "ops", "--secret", "KEY"])
+        self.assertIn("the secret scope ops has no secret KEY", error)
+        self.assertIn("databricks secrets put-secret ops KEY", error)
 
     def test_a_scope_that_cannot_be_read_fails_the_task(self):
         self.workspace()
-        told = self.fails(self.script(ECHO), options=["--scope", "elsewhere", "--secrets", "A_*"])
-        self.assertIn("the secret scope elsewhere cannot be read: no such scope", told)
+        error = self.fails(self.script(ECHO), options=["--scope", "elsewhere", "--secrets", "A_*"])
+        self.assertIn("cannot read the secret scope elsewhere: no such scope", error)
         (self.folder / "databrickscfg").unlink()
-        told = self.fails(self.script(ECHO), options=["--scope", "ops", "--secrets", "A_*"])
-        self.assertIn("there is no workspace", told)
+        error = self.fails(self.script(ECHO), options=["--scope", "ops", "--secrets", "A_*"])
+        self.assertIn("there is no workspace", error)
 
-    # How it ends
+    # Exit of the binary
 
-    def test_any_exit_code_but_0_fails_the_task_with_what_the_binary_said(self):
+    def test_any_exit_code_except_0_fails_the_task_with_standard_error(self):
         script = self.script("import sys\nprint('error: no such lake', file=sys.stderr)\nsys.exit(4)")
-        self.assertEqual(self.fails(script), "ops-runbook ended with exit code 4\nerror: no such lake")
+        self.assertEqual(self.fails(script), "ops-runbook exited with code 4\nerror: no such lake")
 
-    def test_try_again_fails_the_task_so_that_it_is_retried(self):
-        self.assertIn("exit code 6: the same has to be run again", self.fails(self.script("import sys; sys.exit(6)")))
+    def test_try_again_fails_the_task_to_be_retried(self):
+        self.assertIn("exited with code 6 (try again)", self.fails(self.script("import sys; sys.exit(6)")))
 
     def test_a_binary_that_was_killed_fails_the_task(self):
         script = self.script("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-        self.assertEqual(self.fails(script), "ops-runbook was ended by signal 9")
+        self.assertEqual(self.fails(script), "ops-runbook was stopped by signal 9")
 
-    def test_a_binary_that_is_not_there_or_for_another_machine_is_told(self):
-        self.assertIn("make it with `ops-runbook bundle init`", self.fails(self.folder / "none"))
+    def test_a_missing_binary_and_one_for_another_machine_are_reported(self):
+        self.assertIn("create it with `ops-runbook bundle init`", self.fails(self.folder / "none"))
         self.assertIn("this machine is", self.fails(self.script("", interpreter="/no/such/interpreter")))
 
-    def test_the_binary_is_left_as_it_is_and_the_copy_goes(self):
+    def test_the_binary_is_unchanged_and_its_copy_is_deleted(self):
         script = self.script("import sys; print(sys.argv[0])")
         copy = Path(self.launch(script)[0].strip())
         self.assertNotEqual(copy, script)
@@ -308,7 +308,7 @@ launcher.main(sys.argv[1:])
     # Output
 
     def parts(self, text, processor, cuts=()):
-        """Parts of a script for a processor, cut at some offsets of what is packed; returns their paths."""
+        """Writes the parts of a script for a processor, cut at these offsets of the compressed data. Returns their paths."""
         packed = gzip.compress(f"#!{sys.executable}\n{text}".encode(), compresslevel=0)
         ends = [*cuts, len(packed)]
         parts = [self.folder / f"binary-{processor}.gz.{number:02}" for number in range(len(ends))]
@@ -316,7 +316,7 @@ launcher.main(sys.argv[1:])
             part.write_bytes(packed[start:end])
         return parts
 
-    def test_a_binary_in_parts_is_put_together(self):
+    def test_a_binary_in_parts_is_joined(self):
         text = "import sys; print(len(open(sys.argv[0]).read()), 'characters')\n# " + "x" * 300_000
         length = len(f"#!{sys.executable}\n{text}")
         processor = launcher.PROCESSORS[platform.machine().lower()]
@@ -326,11 +326,11 @@ launcher.main(sys.argv[1:])
         self.assertEqual(self.launch(binary)[0], f"{length} characters\n")
         whole = parts[3].read_bytes()
         parts[3].write_bytes(whole[:-5])
-        self.assertIn(f"the parts binary-{processor}.gz.* do not belong together", self.fails(binary))
+        self.assertIn(f"the parts binary-{processor}.gz.* are incomplete or damaged", self.fails(binary))
         parts[3].write_bytes(whole[1:])
-        self.assertIn("make it with `ops-runbook bundle init` or bundle/build, and deploy again", self.fails(binary))
+        self.assertIn("create it with `ops-runbook bundle init` or bundle/build, then deploy again", self.fails(binary))
         parts[0].unlink()
-        self.assertIn("do not belong together", self.fails(binary))
+        self.assertIn("are incomplete or damaged", self.fails(binary))
 
     def test_the_parts_for_the_machine_are_chosen(self):
         for processor in ("x86_64", "aarch64"):
@@ -340,42 +340,42 @@ launcher.main(sys.argv[1:])
             with self.subTest(machine), mock.patch.object(platform, "machine", return_value=machine):
                 self.assertEqual(self.launch(binary)[0], f"{expected}\n")
 
-    def test_a_machine_that_there_is_no_binary_for_is_named_with_what_is_there(self):
+    def test_a_machine_without_a_binary_is_named_with_the_available_processors(self):
         self.parts("", "x86_64")
         binary = self.folder / "binary"
         for machine in ("aarch64", "riscv64", ""):
             with self.subTest(machine), mock.patch.object(platform, "machine", return_value=machine):
                 text = self.fails(binary)
-                expected = f"this machine is {machine}, and {self.folder} has no binary for it, only one for x86_64; make it with"
+                expected = f"this machine is {machine}; {self.folder} has no binary for it, only for x86_64; create it with"
                 self.assertIn(expected, text)
         self.parts("", "aarch64")
         with mock.patch.object(platform, "machine", return_value="riscv64"):
-            self.assertIn("only one for aarch64 and x86_64", self.fails(binary))
-        self.assertIn("none at all", self.fails(self.folder / "other"))
+            self.assertIn("only for aarch64 and x86_64", self.fails(binary))
+        self.assertIn("and none for another processor", self.fails(self.folder / "other"))
 
-    def test_only_variables_that_are_named_are_filled_in(self):
+    def test_only_named_variables_are_filled_in(self):
         with mock.patch.dict(os.environ, {"DATABRICKS_APP_PORT": "8123"}):
             arguments = ["--http", "0.0.0.0:$DATABRICKS_APP_PORT", "$HOME", "$(id)"]
             filled = self.echo(arguments, ["--fill", "DATABRICKS_APP_PORT"])["arguments"]
             self.assertEqual(filled, ["--http", "0.0.0.0:8123", "$HOME", "$(id)"])
             self.assertEqual(self.echo(arguments)["arguments"], arguments)
-        told = self.fails(self.script(ECHO), options=["--fill", "DATABRICKS_APP_PORT"])
-        self.assertEqual(told, "there is no variable DATABRICKS_APP_PORT, which --fill names")
+        error = self.fails(self.script(ECHO), options=["--fill", "DATABRICKS_APP_PORT"])
+        self.assertEqual(error, "the environment variable DATABRICKS_APP_PORT, named by --fill, is not set")
 
-    def test_output_goes_where_it_belongs_whatever_bytes_it_has(self):
+    def test_output_with_invalid_bytes_keeps_its_stream(self):
         script = self.script("import sys\nsys.stdout.buffer.write(b'a\\xff\\n')\nsys.stderr.write('b')")
         out, err = self.launch(script)
         self.assertEqual(out, "a\ufffd\n")
         self.assertTrue(err.endswith("\nb"), err)
 
-    def test_output_is_seen_while_the_binary_runs(self):
+    def test_output_is_forwarded_while_the_binary_runs(self):
         process = self.started(self.script(f"{GATE}print('under way', flush=True)\nat_the_gate()"))
         self.assertEqual(self.line(process), "under way")
         self.assertIsNone(process.poll())
         self.open_gate()
         self.assertEqual(process.wait(SECONDS), 0)
 
-    def test_much_output_on_both_sides_does_not_block(self):
+    def test_much_output_on_both_streams_does_not_block(self):
         script = self.script("import sys\nfor n in range(20000):\n  print(n)\n  print(n, file=sys.stderr)")
         out, err = self.launch(script)
         self.assertEqual(out.split(), [str(n) for n in range(20000)])
@@ -383,7 +383,7 @@ launcher.main(sys.argv[1:])
 
     # Cancelling
 
-    def test_a_cancelled_run_lets_the_binary_end_in_its_own_time_and_waits(self):
+    def test_a_cancelled_run_waits_for_the_binary_to_exit(self):
         process = self.started(
             self.script(
                 # No handler prints: it may interrupt another print.
@@ -400,16 +400,16 @@ launcher.main(sys.argv[1:])
         out, err = process.communicate(timeout=SECONDS)
         self.assertEqual(out, "tidied up\n")
         self.assertNotEqual(process.returncode, 0)
-        self.assertIn("the run was cancelled, and ops-runbook ended with exit code 0", err)
+        self.assertIn("the run was cancelled, and ops-runbook exited with code 0", err)
 
-    def test_a_binary_that_does_not_end_is_ended(self):
+    def test_a_binary_that_ignores_sigterm_is_killed(self):
         script = f"{GATE}signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(os.getpid(), flush=True)\nat_the_gate()"
         process = self.started(self.script(script), grace=0.5)
         pid = int(self.line(process))
         process.send_signal(signal.SIGTERM)
-        # The gate stays closed: the binary does not end otherwise.
+        # The gate stays closed, so only SIGKILL stops the binary.
         _, err = process.communicate(timeout=SECONDS)
-        self.assertIn("the run was cancelled, and ops-runbook was ended by signal 9", err)
+        self.assertIn("the run was cancelled, and ops-runbook was stopped by signal 9", err)
         with self.assertRaises(ProcessLookupError):
             os.kill(pid, 0)
 
@@ -423,7 +423,7 @@ launcher.main(sys.argv[1:])
             with self.subTest(ignored), self.assertRaises(ProcessLookupError):
                 os.kill(pid, 0)
 
-    def test_it_runs_in_another_thread_than_the_main_one(self):
+    def test_the_launcher_runs_outside_the_main_thread(self):
         found = []
         script = self.script("print('from a thread')")
         thread = threading.Thread(target=lambda: found.append(self.launch(script)[0]))

@@ -1,4 +1,4 @@
-//! The audit log for auditors: filters, exports, signed checkpoints.
+//! Commands of the audit log: filters, exports and signed checkpoints.
 
 use std::{fs, path::Path};
 
@@ -7,8 +7,8 @@ use ops_runbook::{
     lake::{
         ledger::{Ledger, rows_between},
         log::{CommitNote, RemoveFile},
-        scan::{AuditFilter, Order, Scan},
-        table::{Draft, Put},
+        scan::{AuditFilter, ScanOrder, AuditScan},
+        table::{CommitDraft, CommitResponse},
     },
     tables::{catalog::AUDIT_LOG, rows::AuditRow, to_batch},
 };
@@ -41,7 +41,7 @@ fn seqs(lake: &Path, command: &[&str]) -> Vec<u64> {
 fn filters_find_the_rows_that_match_all_of_them() {
     let folder = recorded();
     let lake = folder.path().join("lake");
-    let moments: Vec<String> = json_lines(&lake, &["audit", "export"])
+    let times: Vec<String> = json_lines(&lake, &["audit", "export"])
         .iter()
         .map(|row| row["recorded_at"].as_str().unwrap().to_owned())
         .collect();
@@ -50,7 +50,7 @@ fn filters_find_the_rows_that_match_all_of_them() {
         let newest_first: Vec<u64> = expected.iter().rev().copied().collect();
         assert_eq!(seqs(&lake, &[&["audit", "list"], filter].concat()), newest_first, "{filter:?}");
     };
-    // Row 2 and 6 are what scans said of the causes of 1 and 5.
+    // Rows 2 and 6 are recurrence evaluations of the causes in rows 1 and 5.
     check(&[], &[1, 2, 3, 4, 5, 6]);
     check(&["--actor", "agent:databricks_mcp_agent"], &[1, 3, 4, 5]);
     check(&["--actor", "agent:databricks"], &[]);
@@ -60,17 +60,17 @@ fn filters_find_the_rows_that_match_all_of_them() {
     check(&["--resource", "236083407514246"], &[1, 3]);
     check(&["--resource", "7405612783315468"], &[1, 3, 4, 5]);
     check(&["--resource", "740561278331546"], &[]);
-    check(&["--since", &moments[1], "--until", &moments[3]], &[2, 3]);
-    check(&["--since", &moments[2]], &[3, 4, 5, 6]);
-    check(&["--until", &moments[0]], &[]);
-    check(&["--since", &moments[1], "--resource", "236083407514246"], &[3]);
+    check(&["--since", &times[1], "--until", &times[3]], &[2, 3]);
+    check(&["--since", &times[2]], &[3, 4, 5, 6]);
+    check(&["--until", &times[0]], &[]);
+    check(&["--since", &times[1], "--resource", "236083407514246"], &[3]);
     assert_eq!(seqs(&lake, &["audit", "list", "--limit", "2"]), [6, 5]);
     assert_eq!(run(&lake, &["audit", "list", "--since", "yesterday"]).status.code(), Some(2));
     assert_eq!(run(&lake, &["audit", "list", "--resource", ""]).status.code(), Some(2));
 }
 
 #[test]
-fn an_export_is_whole_and_in_order_also_after_maintenance() {
+fn an_export_is_complete_and_ordered_after_maintenance() {
     let folder = tempdir().unwrap();
     demo_lake(folder.path());
     let before = ok(folder.path(), &["audit", "export"]);
@@ -98,9 +98,9 @@ fn an_export_is_whole_and_in_order_also_after_maintenance() {
     assert!(!folder.path().join("rows.csv.partial").exists());
 }
 
-/// Compaction merges small files around large ones: then the ranges of files overlap.
+/// Compaction merges small files around large ones, which gives overlapping ranges.
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_come_in_order_from_files_that_overlap() {
+async fn rows_from_overlapping_files_are_ordered() {
     let folder = tempdir().unwrap();
     let lake = lake_at(folder.path());
     lake.init().await.unwrap();
@@ -127,11 +127,11 @@ async fn rows_come_in_order_from_files_that_overlap() {
         size: None,
     });
     let note = CommitNote::new(lake.context.uuid(), 0);
-    let draft = Draft { operation: "OPTIMIZE", adds, removes: removes.collect(), projected_to: None, note };
-    assert_eq!(table.commit(&log, &draft).await.unwrap(), Put::Committed);
+    let draft = CommitDraft { operation: "OPTIMIZE", adds, removes: removes.collect(), projected_to: None, note };
+    assert_eq!(table.commit(&log, &draft).await.unwrap(), CommitResponse::Committed);
 
-    for (order, expected) in [(Order::OldestFirst, [1, 2, 3, 4, 5, 6]), (Order::NewestFirst, [6, 5, 4, 3, 2, 1])] {
-        let mut scan = Scan::begin(&lake, AuditFilter::default(), order).await.unwrap();
+    for (order, expected) in [(ScanOrder::OldestFirst, [1, 2, 3, 4, 5, 6]), (ScanOrder::NewestFirst, [6, 5, 4, 3, 2, 1])] {
+        let mut scan = AuditScan::begin(&lake, AuditFilter::default(), order).await.unwrap();
         let mut found = Vec::new();
         while let Some(rows) = scan.next().await.unwrap() {
             found.extend(rows.iter().map(|row| row.seq));
@@ -142,7 +142,7 @@ async fn rows_come_in_order_from_files_that_overlap() {
 }
 
 #[test]
-fn no_formula_leaves_by_csv() {
+fn formulas_are_escaped_in_csv() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["init"]);
     let text = ok(folder.path(), &["sql", "SELECT '=1+1' AS \"@a\", '-1' AS b, -1 AS c, 'x' AS d", "--format", "csv"]);
@@ -183,7 +183,7 @@ impl Keys {
 }
 
 #[test]
-fn a_key_is_its_owners_and_never_overwritten() {
+fn a_key_is_readable_by_its_owner_only_and_never_overwritten() {
     let keys = Keys::new();
     let key = keys.path("key");
     #[cfg(unix)]
@@ -192,12 +192,12 @@ fn a_key_is_its_owners_and_never_overwritten() {
     assert!(secret.starts_with("PRIVATE+KEY+lakes.test/one+"));
     assert!(keys.public.starts_with("lakes.test/one+"));
 
-    let (code, told) = keys.run(&["audit", "keygen", "--out", &key]);
+    let (code, printed) = keys.run(&["audit", "keygen", "--out", &key]);
     assert_eq!(code, Some(1));
-    assert!(told.contains("never overwritten"), "{told}");
+    assert!(printed.contains("never overwritten"), "{printed}");
     assert_eq!(fs::read_to_string(&key).unwrap(), secret);
-    let (code, told) = keys.run(&["audit", "keygen", "--name", "two words", "--out", &keys.path("other")]);
-    assert_eq!(code, Some(3), "{told}");
+    let (code, printed) = keys.run(&["audit", "keygen", "--name", "two words", "--out", &keys.path("other")]);
+    assert_eq!(code, Some(3), "{printed}");
     assert!(!Path::new(&keys.path("other")).exists());
 }
 
@@ -205,16 +205,16 @@ fn a_key_is_its_owners_and_never_overwritten() {
 fn a_checkpoint_is_verified_with_its_key_only() {
     let keys = Keys::new();
     assert_eq!(keys.sign("note").0, Some(0));
-    let (code, told) = keys.verify("note");
-    assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("the checkpoint is signed by the given key and stands in this log"), "{told}");
+    let (code, printed) = keys.verify("note");
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("the checkpoint is signed by the given key and matches this log"), "{printed}");
 
-    // The log grows; the old checkpoint still holds, and a new one replaces it.
+    // After new rows, the old checkpoint is still valid, and a new one replaces it.
     keys.run(&["record", &example("02-hourly-sync-no-retries")]);
     assert_eq!(keys.verify("note").0, Some(0));
     assert_eq!(keys.sign("note"), (Some(0), format!("signed the head of 8 rows into {}\n", keys.path("note"))));
 
-    // The key may stand in a file, and in the environment.
+    // The key can be given in a file or in the environment.
     fs::write(keys.path("public"), format!("{}\n", keys.public)).unwrap();
     let arguments = ["audit", "verify", "--checkpoint", &keys.path("note"), "--public-key", &keys.path("public")];
     assert_eq!(keys.run(&arguments).0, Some(0));
@@ -226,55 +226,55 @@ fn a_checkpoint_is_verified_with_its_key_only() {
     let note = finish(command.args(["audit", "checkpoint"]).env("OPS_RUNBOOK_CHECKPOINT_KEY", secret));
     assert_eq!(String::from_utf8(note.stdout).unwrap(), fs::read_to_string(keys.path("note")).unwrap());
 
-    // Without a key it proves nothing; with another it is a finding.
+    // Without a key, the command is rejected. With another key, verification fails.
     assert_eq!(keys.run(&arguments[..4]).0, Some(2));
     let other = ok(keys.folder.path(), &["audit", "keygen", "--out", &keys.path("other-key")]);
-    let (code, told) = keys.run(&["audit", "verify", "--checkpoint", &keys.path("note"), "--public-key", other.trim()]);
+    let (code, printed) = keys.run(&["audit", "verify", "--checkpoint", &keys.path("note"), "--public-key", other.trim()]);
     assert_eq!(code, Some(5));
-    assert!(told.contains("the checkpoint proves nothing: it bears no signature of ops-runbook+"), "{told}");
+    assert!(printed.contains("the checkpoint proves nothing: the note has no signature of ops-runbook+"), "{printed}");
 
-    // So is a changed one.
+    // A changed checkpoint fails too.
     let note = fs::read_to_string(keys.path("note")).unwrap();
     fs::write(keys.path("note"), note.replace("\n8\n", "\n4\n")).unwrap();
-    let (code, told) = keys.verify("note");
+    let (code, printed) = keys.verify("note");
     assert_eq!(code, Some(5));
-    assert!(told.contains("does not fit the text"), "{told}");
+    assert!(printed.contains("does not match the text"), "{printed}");
 
-    // What is no note, no key or not there is an error that says so.
+    // An invalid or missing note or key is an error.
     fs::write(keys.path("note"), "hello").unwrap();
-    let (code, told) = keys.verify("note");
+    let (code, printed) = keys.verify("note");
     assert_eq!(code, Some(3));
-    assert!(told.contains("it is not a signed note"), "{told}");
+    assert!(printed.contains("not a signed note"), "{printed}");
     assert_eq!(keys.verify("none").0, Some(1));
-    let (code, told) = keys.run(&["audit", "checkpoint", "--key", &keys.path("public")]);
+    let (code, printed) = keys.run(&["audit", "checkpoint", "--key", &keys.path("public")]);
     assert_eq!(code, Some(3));
-    assert!(told.contains("it is not a signing key"), "{told}");
+    assert!(printed.contains("it is not a signing key"), "{printed}");
 }
 
 #[test]
-fn a_log_that_was_rewritten_contradicts_its_checkpoint_and_is_not_signed_again() {
+fn a_rewritten_log_contradicts_its_checkpoint_and_is_not_signed() {
     let keys = Keys::new();
     keys.sign("note");
     fs::rename(keys.path("lake"), keys.path("old")).unwrap();
-    // Another log, sound in itself, with a report less.
+    // A different, valid log with one report less.
     for name in &EXAMPLES[1..] {
         keys.run(&["record", &example(name)]);
     }
     assert_eq!(keys.run(&["audit", "verify"]).0, Some(0));
-    let (code, told) = keys.verify("note");
+    let (code, printed) = keys.verify("note");
     assert_eq!(code, Some(5));
-    assert!(told.contains("the signed checkpoint knows of row 6, the log ends at row 4"), "{told}");
+    assert!(printed.contains("the signed checkpoint names row 6, the log ends at row 4"), "{printed}");
     let signed = fs::read(keys.path("note")).unwrap();
-    let (code, told) = keys.sign("note");
+    let (code, printed) = keys.sign("note");
     assert_eq!(code, Some(5));
-    assert!(told.contains("nothing was signed"), "{told}");
+    assert!(printed.contains("nothing was signed"), "{printed}");
     keys.run(&["record", &example(EXAMPLES[0])]);
-    let (code, told) = keys.sign("note");
+    let (code, printed) = keys.sign("note");
     assert_eq!(code, Some(5));
-    assert!(told.contains("row 6 is not the row that the signed checkpoint remembers"), "{told}");
+    assert!(printed.contains("row 6 is not the row that the signed checkpoint names"), "{printed}");
     assert_eq!(fs::read(keys.path("note")).unwrap(), signed);
 
-    // Nor is anything replaced that is no checkpoint of this key.
+    // A file that is not a checkpoint of this key is not replaced.
     fs::write(keys.path("letter"), "dear all").unwrap();
     assert_eq!(keys.sign("letter").0, Some(3));
     assert_eq!(fs::read_to_string(keys.path("letter")).unwrap(), "dear all");

@@ -1,4 +1,4 @@
-//! The digest's page in a real browser: it renders without errors, fetches nothing, fits a phone and is accessible.
+//! Tests of the digest's page in a real browser: it renders without errors, fetches nothing, fits a phone and is accessible.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ fn empty() -> Digest {
     Digest { changed, decisions: Vec::new(), revised: None, figures: Figures::default(), ..eventful() }
 }
 
-/// Text from outside that means harm, or is one long word.
+/// Returns a digest with `text`, such as hostile text or one long word, in every field from outside.
 fn poisoned(text: &str) -> Digest {
     fn poison(value: &mut Value, text: &str) {
         const FIELDS: [&str; 9] = [
@@ -72,8 +72,8 @@ fn huge() -> Digest {
     digest
 }
 
-/// What is wrong with the pages in a folder in some views (tests/browser/digest.mjs); nothing if all is well. Where pages are kept
-/// (`OPS_RUNBOOK_TEST_PICTURES`), pictures of them are put beside them.
+/// Opens the pages of a folder in these views (tests/browser/digest.mjs). Returns the problems found as an error. Writes pictures
+/// beside the pages if pages are kept (`OPS_RUNBOOK_TEST_PICTURES`).
 pub fn visit(folder: &Path, views: &str) -> Result<(), String> {
     let modules = peer::environment("browser");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -135,13 +135,13 @@ fn the_browser_notices_what_is_wrong() {
         fs::write(folder.path().join(format!("{name}.html")), page.replacen(from, to, 1)).unwrap();
     }
     let wrong = visit(folder.path(), "380-light-axe").unwrap_err();
-    for told in [
+    for expected in [
         "script at 380 px, light: error: thrown",
         "request at 380 px, light: asks for file:///no/such/picture.png",
         "wide at 380 px, light: is ",
         "language at 380 px, light: html-has-lang",
         "outside at 380 px, light: Incidents by day and type: \"W08 and",
     ] {
-        assert!(wrong.contains(told), "{told:?} is not among:\n{wrong}");
+        assert!(wrong.contains(expected), "{expected:?} is not among:\n{wrong}");
     }
 }

@@ -1,4 +1,4 @@
-//! The bundle: its resources, its dashboard, its launcher, and its jobs on an emulator of a workspace.
+//! Tests of the bundle: resources, dashboard, launcher, and jobs on an emulator of a workspace.
 
 mod app;
 mod cli;
@@ -27,14 +27,14 @@ use crate::{peer, wait};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Python in the environment of the bundle's tests.
+/// Returns Python in the environment of the bundle's tests.
 fn python() -> Command {
     let mut command = peer::python("bundle");
     command.current_dir(format!("{ROOT}/tests/bundle"));
     command
 }
 
-/// The path of the binary without symbols for a debugger, small enough to be copied often.
+/// Returns the path of the binary without debug symbols, which is small enough to be copied often.
 fn stripped_binary(folder: &Path) -> String {
     let stripped = folder.join("ops-runbook-stripped");
     match Command::new("strip").arg("-o").arg(&stripped).arg(env!("CARGO_BIN_EXE_ops-runbook")).status() {
@@ -43,8 +43,9 @@ fn stripped_binary(folder: &Path) -> String {
     }
 }
 
-/// The document that a script of tests/bundle prints, given one on its standard input. The scripts limit their own time.
-fn told(script: &str, arguments: &[&str], input: &Value) -> Value {
+/// Runs a script of tests/bundle with a document on its standard input. Returns the document that it prints. The scripts limit
+/// their own time.
+fn run_script(script: &str, arguments: &[&str], input: &Value) -> Value {
     let mut command = python();
     command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().unwrap();
@@ -55,23 +56,23 @@ fn told(script: &str, arguments: &[&str], input: &Value) -> Value {
 }
 
 #[test]
-fn the_launcher_does_what_its_own_tests_say() {
+fn the_launcher_passes_its_own_tests() {
     let mut command = python();
     command.args(["-m", "unittest", "launcher_test"]).env("OPS_RUNBOOK_TEST_LAUNCHER", format!("{ROOT}/bundle"));
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let output = wait::output_of("the launcher's tests", child);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("Ran 30 tests") && !said.contains("skipped"), "{said}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("Ran 30 tests") && !text.contains("skipped"), "{text}");
 }
 
-/// On macOS there are no GNU tools: with nothing but Python on the path, the parts are made all the same.
+/// macOS has no GNU tools: packing must work with only Python on the path.
 #[test]
 fn a_binary_is_packed_and_checked_with_python_alone() {
     let folder = tempdir().unwrap();
     let (tools, binary) = (folder.path().join("tools"), folder.path().join("ops-runbook-aarch64"));
     fs::create_dir(&tools).unwrap();
-    // Not what is on the path, which may be a shell script that calls other programs.
+    // The `python3` on the path may be a shell script that calls other programs.
     let asked = Command::new("python3").args(["-c", "import sys; print(sys.executable, end='')"]).output().unwrap();
     symlink(String::from_utf8(asked.stdout).unwrap(), tools.join("python3")).unwrap();
     let mut content = b"\x7fELF\x02\x01".to_vec();
@@ -88,8 +89,8 @@ fn a_binary_is_packed_and_checked_with_python_alone() {
             .env("PATH", &tools)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.contains(expected), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains(expected), "{output:?}");
     }
     assert!(folder.path().join("ops-runbook-aarch64.gz.00").is_file());
 }
@@ -100,8 +101,8 @@ fn a_binary_for_a_newer_glibc_than_databricks_has_is_refused() {
         .args(["--check", env!("CARGO_BIN_EXE_ops-runbook")])
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let needed = said.trim().rsplit_once("needs glibc 2.").unwrap_or_else(|| panic!("{output:?}")).1;
-    // Built for whatever this machine has.
+    let text = String::from_utf8_lossy(&output.stdout);
+    let needed = text.trim().rsplit_once("needs glibc 2.").unwrap_or_else(|| panic!("{output:?}")).1;
+    // The test binary is built for the glibc of this machine.
     assert_eq!(output.status.success(), needed.parse::<f64>().unwrap() <= 28.0, "{output:?}");
 }

@@ -1,4 +1,4 @@
-//! What the specification promises of escalation, recurrence and hostile input, through the binary.
+//! The capabilities of the specification: escalation, recurrence and hostile input, through the binary.
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -6,8 +6,8 @@ use ops_runbook::{
     domain::{
         entry::{EvaluateRecurrence, Request},
         ids::Id,
+        interface::Interface,
         redact::Redactions,
-        words::Interface,
     },
     lake::{
         LakeError,
@@ -19,7 +19,7 @@ use tempfile::tempdir;
 
 use crate::support::{assert_intact, binary, example, finish, json_lines, lake_at, ok, report, sql_rows, submission};
 
-/// Records reports, given with id, time, cause and job run, in one go.
+/// Records reports, given by id, time, cause and job run, with one command.
 fn record(lake: &Path, reports: &[(&str, &str, &str, Option<&str>)]) -> String {
     let file = lake.with_extension("jsonl");
     let lines = reports.iter().map(|(id, at, cause, run)| {
@@ -42,8 +42,8 @@ fn act(lake: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Triggers that people were told of, in the order of the ledger.
-fn told(lake: &Path) -> Vec<String> {
+/// Alerts that fired, in the order of the ledger.
+fn fired(lake: &Path) -> Vec<String> {
     let sql = "SELECT incident_id, trigger FROM escalation_events WHERE event = 'fired' ORDER BY seq, ordinal";
     let rows = sql_rows(lake, sql);
     rows.iter()
@@ -53,21 +53,21 @@ fn told(lake: &Path) -> Vec<String> {
 
 fn episodes(lake: &Path) -> Vec<(String, i64)> {
     let rows = json_lines(lake, &["recurrence", "list", "--all"]).remove(0);
-    let told = |row: &Value| (row["event"].as_str().unwrap().to_owned(), row["incidents"].as_i64().unwrap());
-    rows.as_array().unwrap().iter().map(told).collect()
+    let episode = |row: &Value| (row["event"].as_str().unwrap().to_owned(), row["incidents"].as_i64().unwrap());
+    rows.as_array().unwrap().iter().map(episode).collect()
 }
 
 #[test]
-fn the_examples_raise_the_alerts_they_should_and_no_others() {
+fn the_examples_raise_exactly_the_expected_alerts() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     for name in crate::support::EXAMPLES {
         ok(&lake, &["record", &example(name)]);
     }
     assert_eq!(
-        told(&lake),
+        fired(&lake),
         [
-            // three incidents, their cause worded in two ways
+            // Three incidents with two texts for their cause.
             "INC-1003 recurring",
             "INC-1004 missing-evidence",
             "INC-1004 access-issue",
@@ -78,16 +78,16 @@ fn the_examples_raise_the_alerts_they_should_and_no_others() {
     assert_eq!(episodes(&lake), [("opened".to_owned(), 3)]);
     let forced = sql_rows(&lake, "SELECT confidence FROM incidents WHERE incident_id = 'INC-1004'");
     assert_eq!(forced, [json!({ "confidence": "LOW" })]);
-    // All five triggers of every incident, also where they did not fire, and why.
+    // All five triggers of every incident are recorded with a reason, also if they did not fire.
     let evaluated = sql_rows(
         &lake,
         "SELECT incident_id, count(DISTINCT trigger) AS n FROM escalation_events GROUP BY 1 ORDER BY 1",
     );
     assert!(evaluated.len() == 6 && evaluated.iter().all(|row| row["n"] == 5), "{evaluated:?}");
-    let silent = sql_rows(&lake, "SELECT reason FROM escalation_events WHERE reason = ''");
-    assert!(silent.is_empty());
+    let without_reason = sql_rows(&lake, "SELECT reason FROM escalation_events WHERE reason = ''");
+    assert!(without_reason.is_empty());
     let outbox = sql_rows(&lake, "SELECT incident_id FROM outbox WHERE unrouted");
-    assert_eq!(outbox.len(), 5, "nobody is told, and it says so");
+    assert_eq!(outbox.len(), 5, "the alerts have no route");
     assert_intact(&lake, 6);
 }
 
@@ -100,8 +100,8 @@ fn a_missing_run_output_forces_the_confidence_to_low_whatever_the_report_says() 
     let file = folder.path().join("r.json");
     fs::write(&file, document.to_string()).unwrap();
     ok(&lake, &["record", file.to_str().unwrap()]);
-    let told = ok(&lake, &["incident", "show", "INC-1001"]);
-    assert!(told.contains("Confidence: LOW (reported HIGH, but evidence is missing: run_output)"), "{told}");
+    let shown = ok(&lake, &["incident", "show", "INC-1001"]);
+    assert!(shown.contains("Confidence: LOW (reported HIGH, but evidence is missing: run_output)"), "{shown}");
 }
 
 #[test]
@@ -112,21 +112,21 @@ fn the_third_incident_within_the_window_fires_and_the_fourth_only_updates() {
         &lake,
         &[("a", "2026-02-01T00:00:00Z", "disk full", None), ("b", "2026-02-03T00:00:00Z", "Disk  full", None)],
     );
-    assert!(told(&lake).is_empty());
-    // One microsecond too late: the first is out of the window.
+    assert!(fired(&lake).is_empty());
+    // It is one microsecond after the window of the first.
     record(&lake, &[("late", "2026-02-08T00:00:00.000001Z", "disk full", None)]);
-    assert!(told(&lake).is_empty() && episodes(&lake).is_empty());
+    assert!(fired(&lake).is_empty() && episodes(&lake).is_empty());
     // A late report falls between them: exactly 168 hours from the first to the third.
     record(&lake, &[("c", "2026-02-08T00:00:00Z", "DISK FULL", None)]);
-    assert_eq!(told(&lake), ["INC-1004 recurring"]);
+    assert_eq!(fired(&lake), ["INC-1004 recurring"]);
     assert_eq!(episodes(&lake), [("opened".to_owned(), 4)]);
     let text = record(&lake, &[("d", "2026-02-12T00:00:00Z", "disk full", None)]);
     assert!(text.contains("RECURRING ISSUE ALERT") && !text.contains("ESCALATION ALERT"), "{text}");
-    assert_eq!((told(&lake).len(), episodes(&lake)), (1, vec![("updated".to_owned(), 5)]));
-    // The unknown never recurs.
+    assert_eq!((fired(&lake).len(), episodes(&lake)), (1, vec![("updated".to_owned(), 5)]));
+    // An unknown cause never recurs.
     record(&lake, &[1, 2, 3].map(|_| ("x", "2026-02-12T00:00:00Z", "unknown", None)));
-    assert_eq!(told(&lake).len(), 1);
-    // A quiet window closes it, and the alert with it.
+    assert_eq!(fired(&lake).len(), 1);
+    // A window without incidents closes the episode and resolves the alert.
     act(&lake, &["recurrence", "scan", "--as-of", "2026-02-19T00:00:00Z"]);
     assert_eq!(episodes(&lake)[0].0, "updated", "the end of the window is inclusive");
     act(&lake, &["recurrence", "scan", "--as-of", "2026-02-19T00:00:00.000001Z"]);
@@ -137,7 +137,7 @@ fn the_third_incident_within_the_window_fires_and_the_fourth_only_updates() {
 }
 
 #[test]
-fn a_retried_run_a_reopening_and_a_repeated_report_are_no_new_occurrence() {
+fn retried_runs_reopenings_and_repeated_reports_are_not_new_occurrences() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     record(
@@ -154,7 +154,7 @@ fn a_retried_run_a_reopening_and_a_repeated_report_are_no_new_occurrence() {
         act(&lake, &["incident", "reopen", "INC-1001", "not done"]);
     }
     act(&lake, &["incident", "rca", "INC-1001", "disk full", "--confidence", "MEDIUM"]);
-    assert!(told(&lake).is_empty() && episodes(&lake).is_empty());
+    assert!(fired(&lake).is_empty() && episodes(&lake).is_empty());
     assert_intact(&lake, 3);
 }
 
@@ -170,27 +170,27 @@ fn merged_causes_recur_together_and_split_ones_do_not() {
             ("c", "2026-02-03T00:00:00Z", "disk full", None),
         ],
     );
-    let causes = json_lines(&lake, &["causes", "list"]).remove(0);
+    let causes = json_lines(&lake, &["cause", "list"]).remove(0);
     let named = |words: &str| {
         let causes = causes["causes"].as_array().unwrap();
         causes.iter().find(|cause| cause["root_cause"] == words).unwrap()["cause"].as_str().unwrap().to_owned()
     };
     let (disk, space) = (named("disk full"), named("no space left on device"));
-    let text = act(&lake, &["causes", "merge", &space, "--into", &disk, "--reason", "the same thing"]);
+    let text = act(&lake, &["cause", "merge", &space, "--into", &disk, "--reason", "the same thing"]);
     assert!(text.contains("RECURRING ISSUE ALERT"), "{text}");
-    assert_eq!(told(&lake), ["INC-1003 recurring"]);
-    let merge = ["causes", "merge", &space, "--into", &disk];
+    assert_eq!(fired(&lake), ["INC-1003 recurring"]);
+    let merge = ["cause", "merge", &space, "--into", &disk];
     let refused = finish(binary(&lake).env("OPS_RUNBOOK_ACTOR", "user:sre@example.test").args(merge));
     assert_eq!(refused.status.code(), Some(3));
-    assert!(act(&lake, &["causes", "explain", "INC-1001", "INC-1002"]).contains("People declared them to be one"));
-    let text = act(&lake, &["causes", "split", &space]);
+    assert!(act(&lake, &["cause", "explain", "INC-1001", "INC-1002"]).contains("They were merged"));
+    let text = act(&lake, &["cause", "split", &space]);
     assert!(text.contains("is closed: no longer found: causes were merged or split"), "{text}");
     assert_eq!(episodes(&lake)[0].0, "closed");
     assert_intact(&lake, 3);
 }
 
 #[test]
-fn a_cause_that_comes_back_after_the_fix_says_so() {
+fn a_cause_that_recurs_after_the_fix_is_reported() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let cause = "Job retry policies not configured";
@@ -231,33 +231,33 @@ fn alerts_are_acknowledged_resolved_and_suppressed_and_follow_their_incident() {
     };
     act(&lake, &["incident", "ack", "INC-1001"]);
     assert_eq!((status("missing-evidence"), status("access-issue")), ("acknowledged".into(), "acknowledged".into()));
-    act(&lake, &["escalations", "evaluate"]);
-    assert_eq!(told(&lake).len(), 2, "what is acknowledged is not told again");
-    let listed = act(&lake, &["escalations", "list"]);
+    act(&lake, &["escalation", "evaluate"]);
+    assert_eq!(fired(&lake).len(), 2, "an acknowledged alert does not fire again");
+    let listed = act(&lake, &["escalation", "list"]);
     let line = listed.lines().find(|line| line.contains("missing-evidence")).unwrap();
-    assert!(line.contains("acknowledged") && line.contains("NOBODY") && line.contains(alert), "{listed}");
-    act(&lake, &["escalations", "resolve", alert]);
-    let again = finish(binary(&lake).env("OPS_RUNBOOK_ACTOR", "user:a").args(["escalations", "ack", alert]));
+    assert!(line.contains("acknowledged") && line.contains("NO CHANNEL") && line.contains(alert), "{listed}");
+    act(&lake, &["escalation", "resolve", alert]);
+    let again = finish(binary(&lake).env("OPS_RUNBOOK_ACTOR", "user:a").args(["escalation", "ack", alert]));
     assert_eq!(again.status.code(), Some(3), "{}", String::from_utf8_lossy(&again.stderr));
-    let other = ["escalations", "ack", "INC-1001/security-finding"];
+    let other = ["escalation", "ack", "INC-1001/security-finding"];
     let unknown = finish(binary(&lake).env("OPS_RUNBOOK_ACTOR", "user:a").args(other));
     assert_eq!(unknown.status.code(), Some(3));
-    act(&lake, &["escalations", "suppress", alert, "--until", "2999-01-01T00:00:00Z"]);
-    act(&lake, &["escalations", "evaluate", "INC-1001"]);
-    assert_eq!((told(&lake).len(), status("missing-evidence")), (2, "suppressed".into()));
-    // With the evidence the triggers do not hold any more.
+    act(&lake, &["escalation", "snooze", alert, "--until", "2999-01-01T00:00:00Z"]);
+    act(&lake, &["escalation", "evaluate", "INC-1001"]);
+    assert_eq!((fired(&lake).len(), status("missing-evidence")), (2, "suppressed".into()));
+    // With the evidence, the triggers no longer hold.
     act(
         &lake,
         &["incident", "rca", "INC-1001", "token lacked a grant", "--confidence", "HIGH", "--evidence", "run_output"],
     );
     assert_eq!(status("access-issue"), "resolved");
-    let shown = act(&lake, &["escalations", "show", "INC-1001/access-issue"]);
+    let shown = act(&lake, &["escalation", "show", "INC-1001/access-issue"]);
     assert!(shown.contains("ESCALATION ALERT") && shown.contains("cleared"), "{shown}");
     assert_intact(&lake, 1);
 }
 
 #[test]
-fn the_configuration_decides_who_is_told() {
+fn the_configuration_decides_the_routes() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let file = folder.path().join("ops-runbook.toml");
@@ -271,8 +271,8 @@ fn the_configuration_decides_who_is_told() {
     let output = finish(binary(&lake).args(["--config", &routed, "record", &example("04-run-output-unavailable")]));
     let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(stdout.contains("Escalate To: oncall (slack: #data-oncall)"), "{stdout}");
-    assert!(stdout.contains("Escalate To: NOBODY: no route matches MEDIUM missing-evidence"), "{stdout}");
-    assert!(stderr.contains("nobody is told of INC-1001/missing-evidence"), "{stderr}");
+    assert!(stdout.contains("Escalate To: NO CHANNEL: no route matches MEDIUM missing-evidence"), "{stdout}");
+    assert!(stderr.contains("no notification for INC-1001/missing-evidence"), "{stderr}");
     assert!(!stderr.contains("INC-1001/access-issue"), "{stderr}");
     let broken = config("[recurring]\nthreshhold = 3\n");
     let output = finish(binary(&lake).args(["--config", &broken, "record", &example("05-workspace-validation")]));
@@ -282,9 +282,9 @@ fn the_configuration_decides_who_is_told() {
     assert_intact(&lake, 1);
 }
 
-/// What the sixth example would do where it got through unquoted.
+/// The sixth example contains names that attack outputs without quoting.
 #[test]
-fn hostile_names_do_nothing_in_any_output() {
+fn hostile_names_are_harmless_in_all_outputs() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     ok(&lake, &["record", &example("06-hostile-names-and-secrets")]);
@@ -297,18 +297,18 @@ fn hostile_names_do_nothing_in_any_output() {
         &["runbook", "show", "INC-1001", "--format", "markdown"],
         &["runbook", "show", "INC-1001", "--format", "script"],
         &["runbook", "list"],
-        &["escalations", "list", "--all"],
-        &["causes", "list"],
+        &["escalation", "list", "--all"],
+        &["cause", "list"],
         &["audit", "show", "1"],
         &["audit", "export", "--format", "csv"],
         &["audit", "export", "--format", "jsonl"],
         &["audit", "export", "--format", "ocsf"],
         &["sql", "SELECT title, resource_name FROM incidents", "--format", "csv"],
-        &["record", &example("06-hostile-names-and-secrets"), "--artefacts"],
+        &["record", &example("06-hostile-names-and-secrets"), "--artifacts"],
     ];
     for command in commands {
         let text = ok(&lake, command);
-        // CSV has no way to write a character but as it is: whoever checks a hash needs the exact text.
+        // CSV has no escapes for characters, and checking a hash needs the exact text.
         let exact = command.contains(&"csv");
         assert!(exact || !text.contains(['\u{202e}', '\u{1b}', '\0']), "{command:?}: {text}");
         for secret in
@@ -326,7 +326,7 @@ fn hostile_names_do_nothing_in_any_output() {
 }
 
 #[tokio::test]
-async fn a_finding_that_somebody_has_overtaken_is_not_recorded() {
+async fn a_stale_evaluation_is_not_recorded() {
     let folder = tempdir().unwrap();
     let lake = lake_at(folder.path());
     lake.init().await.unwrap();
@@ -354,18 +354,18 @@ async fn a_finding_that_somebody_has_overtaken_is_not_recorded() {
     let first = one.0.submit(found("first", "c1:a", 1, None)).await.unwrap().receipt;
     for ledger in [&one.0, &other.0] {
         let error = ledger.submit(found("late", "c1:a", 1, None)).await.unwrap_err();
-        assert!(matches!(*error, LakeError::Outdated), "{error}");
+        assert!(matches!(*error, LakeError::Stale), "{error}");
     }
     assert!(other.0.submit(found("again", "c1:a", first.seq, None)).await.is_ok());
-    assert!(other.0.submit(found("elsewhere", "c1:b", 1, None)).await.is_ok(), "another cause is another matter");
-    // Of one look several may follow each other, as long as nobody comes between.
-    let outdated = |answer: Result<_, Arc<LakeError>>| assert!(matches!(*answer.unwrap_err(), LakeError::Outdated));
-    outdated(one.0.submit(found("b3", "c1:b", 1, Some("b2"))).await);
+    assert!(other.0.submit(found("elsewhere", "c1:b", 1, None)).await.is_ok(), "evaluations of other causes do not conflict");
+    // Several evaluations of one scan may follow each other if no other one is recorded between them.
+    let assert_stale = |answer: Result<_, Arc<LakeError>>| assert!(matches!(*answer.unwrap_err(), LakeError::Stale));
+    assert_stale(one.0.submit(found("b3", "c1:b", 1, Some("b2"))).await);
     assert!(one.0.submit(found("b2", "c1:b", 1, Some("elsewhere"))).await.is_ok());
     let together = ["b3", "b4"].map(|id| found(id, "c1:b", 1, Some(if id == "b3" { "b2" } else { "b3" })));
     for answer in futures::future::join_all(together.map(|request| one.0.submit(request))).await {
         answer.unwrap();
     }
-    outdated(other.0.submit(found("fork", "c1:b", 1, Some("b3"))).await);
-    outdated(other.0.submit(found("late b", "c1:b", 1, None)).await);
+    assert_stale(other.0.submit(found("fork", "c1:b", 1, Some("b3"))).await);
+    assert_stale(other.0.submit(found("late b", "c1:b", 1, None)).await);
 }

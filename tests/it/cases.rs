@@ -1,8 +1,9 @@
-//! Given rows and expected answers: `sql/cases/NAME/*.toml` for the query or view NAME, on DataFusion and on Spark.
+//! Tests queries and views with given rows and expected results, on DataFusion and on Spark. `sql/cases/NAME/*.toml` has the cases
+//! of the query or view NAME.
 //!
-//! `what` says what the case shows. `[parameters]`: `week` stands for the parameters about a week that are not given, in
-//! `time_zone` (UTC). `[given]`: rows of tables; a required column that is left out has a neutral value, every other one is
-//! null, `seq` counts from 1. `expect`: the rows of the answer in any order; a column that is left out is null.
+//! `what` describes the case. `[parameters]`: `week` sets all parameters about a week that are not given, in `time_zone` (default
+//! UTC). `[given]`: rows of tables; a missing required column gets a neutral value, any other one null, and `seq` counts from 1.
+//! `expect`: the rows of the result in any order; a missing column is null.
 
 pub mod answer;
 pub mod given;
@@ -12,14 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ops_runbook::analytics::{
     self,
-    engine::{Engine, Value},
-    header::{Header, ParameterKind},
+    engine::{Engine, ParameterValue},
+    header::{SqlHeader, ParameterKind},
     row,
     snapshot::Snapshot,
 };
 use serde_json::{Value as Json, json};
 
-use answer::{Answer, difference, on_datafusion};
+use answer::{EngineOutput, difference, on_datafusion};
 use given::{cases, snapshot_of};
 use spark::{on_spark, question};
 
@@ -89,13 +90,13 @@ fn every_query_and_every_view_with_logic_has_cases() {
     }
 }
 
-/// The kind of column that a field of a row is read from.
+/// Returns the kind of column that a field of a row is read from.
 fn expected_kind(field: &Json, root: &Json) -> &'static str {
     if let Some(reference) = field["$ref"].as_str() {
         return expected_kind(root.pointer(reference.trim_start_matches('#')).unwrap(), root);
     }
-    for way in ["anyOf", "oneOf"] {
-        if let Some(one) = field[way].as_array().and_then(|ways| ways.iter().find(|one| one["type"] != "null")) {
+    for keyword in ["anyOf", "oneOf"] {
+        if let Some(one) = field[keyword].as_array().and_then(|options| options.iter().find(|one| one["type"] != "null")) {
             return expected_kind(one, root);
         }
     }
@@ -112,7 +113,7 @@ fn expected_kind(field: &Json, root: &Json) -> &'static str {
     }
 }
 
-fn some_value(kind: ParameterKind) -> Value {
+fn some_value(kind: ParameterKind) -> ParameterValue {
     match kind {
         ParameterKind::Timestamp => kind.parse("2026-02-16T00:00:00Z").unwrap(),
         ParameterKind::Int | ParameterKind::Bigint => kind.parse("3").unwrap(),
@@ -127,8 +128,8 @@ async fn every_file_plans_against_the_declared_schemas_and_has_the_columns_that_
         row::schemas().into_iter().map(|(name, schema)| (name, serde_json::to_value(schema).unwrap())).collect();
     assert!(analytics::queries().map(|(name, _)| name).eq(schemas.keys().copied()), "every query has a row type");
     for (name, sql) in analytics::queries() {
-        let parameters: Vec<(String, Value)> =
-            Header::of(sql).parameters.iter().map(|it| (it.name.clone(), some_value(it.kind))).collect();
+        let parameters: Vec<(String, ParameterValue)> =
+            SqlHeader::of(sql).parameters.iter().map(|it| (it.name.clone(), some_value(it.kind))).collect();
         let found = on_datafusion(Engine::Snapshot(&snapshot), name, &parameters).await;
         let actual: BTreeMap<String, String> = found.columns.into_iter().collect();
         let schema = &schemas[name];
@@ -142,7 +143,7 @@ async fn every_file_plans_against_the_declared_schemas_and_has_the_columns_that_
     }
 }
 
-/// Parameters in the text below the header.
+/// Returns the parameters in the text below the header.
 fn used_parameters(sql: &str) -> BTreeSet<String> {
     let named = regex::Regex::new(r":([a-z_0-9]+)").unwrap();
     let body: Vec<&str> =
@@ -151,30 +152,30 @@ fn used_parameters(sql: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn headers_name_the_parameters_and_columns_that_there_are() {
+async fn headers_name_exactly_the_parameters_and_columns() {
     let snapshot = Snapshot::of_rows(|_| Vec::new()).unwrap();
     for (name, sql) in analytics::queries().chain(analytics::views()) {
-        let header = Header::of(sql);
+        let header = SqlHeader::of(sql);
         assert!(!header.what.is_empty() && !header.grain.is_empty(), "{name}");
         assert!(header.parameters.iter().all(|it| it.meaning.ends_with('.')), "{name}: {:?}", header.parameters);
-        let told: BTreeSet<String> = header.parameters.iter().map(|it| it.name.clone()).collect();
-        assert_eq!(told, used_parameters(sql), "{name}");
-        assert_eq!(told.len(), header.parameters.len(), "{name}");
-        let values: Vec<(String, Value)> =
+        let documented: BTreeSet<String> = header.parameters.iter().map(|it| it.name.clone()).collect();
+        assert_eq!(documented, used_parameters(sql), "{name}");
+        assert_eq!(documented.len(), header.parameters.len(), "{name}");
+        let values: Vec<(String, ParameterValue)> =
             header.parameters.iter().map(|it| (it.name.clone(), some_value(it.kind))).collect();
         let found = on_datafusion(Engine::Snapshot(&snapshot), name, &values).await;
         let actual: BTreeSet<&str> = found.columns.iter().map(|(column, _)| column.as_str()).collect();
-        let told: BTreeSet<&str> = header.columns.iter().flat_map(|it| &it.names).map(String::as_str).collect();
-        let named: BTreeSet<&str> = told.iter().copied().filter(|column| *column != "…").collect();
+        let documented: BTreeSet<&str> = header.columns.iter().flat_map(|it| &it.names).map(String::as_str).collect();
+        let named: BTreeSet<&str> = documented.iter().copied().filter(|column| *column != "…").collect();
         assert!(named.is_subset(&actual), "{name} lacks {:?}", named.difference(&actual));
-        assert!(told.contains("…") || named == actual, "{name} does not explain {:?}", actual.difference(&named));
+        assert!(documented.contains("…") || named == actual, "{name} does not explain {:?}", actual.difference(&named));
     }
 }
 
 #[test]
-fn a_difference_is_seen() {
+fn a_difference_is_found() {
     let columns = vec![("a".to_owned(), "double".to_owned()), ("b".to_owned(), "timestamp".to_owned())];
-    let found = |a: f64, b: &str| Answer { columns: columns.clone(), rows: vec![json!({ "a": a, "b": b })] };
+    let found = |a: f64, b: &str| EngineOutput { columns: columns.clone(), rows: vec![json!({ "a": a, "b": b })] };
     let expected = [json!({ "a": 1.0, "b": "2026-01-01T00:00:00Z" })];
     assert_eq!(difference(&expected, &found(1.000_000_1, "2026-01-01T00:00:00Z")), None);
     assert!(difference(&expected, &found(1.000_01, "2026-01-01T00:00:00Z")).is_some());

@@ -1,11 +1,11 @@
-//! Many processes, one lake.
+//! Several processes that record into one lake.
 
 use std::{collections::BTreeMap, fs, process::Stdio};
 
 use tempfile::tempdir;
 
 use crate::{
-    support::{Place, assert_intact, binary, json_lines, report, sql_rows},
+    support::{LakeLocation, assert_intact, binary, json_lines, report, sql_rows},
     wait::{eventually, output_of, repetitions},
 };
 
@@ -15,8 +15,8 @@ fn eight_processes_with_many_reports_each_record_all_of_them_once() {
     assert_all_recorded_once(&folder.path().join("lake"), 8, repetitions(25, 100));
 }
 
-/// So many processes record so many reports each, all at once. A process that is asked to retry does so.
-pub fn assert_all_recorded_once(lake: &(impl Place + ?Sized), processes: usize, reports: usize) {
+/// Starts `processes` concurrent processes that record `reports` reports each. A process that exits with `retry` starts again.
+pub fn assert_all_recorded_once(lake: &(impl LakeLocation + ?Sized), processes: usize, reports: usize) {
     let folder = tempdir().unwrap();
     let start = |process: usize| {
         let file = folder.path().join(format!("{process}.jsonl"));
@@ -50,7 +50,7 @@ pub fn assert_all_recorded_once(lake: &(impl Place + ?Sized), processes: usize, 
     let counted =
         sql_rows(lake, "SELECT count(DISTINCT request_id) = max(seq) AND count(*) = max(seq) AS whole FROM audit_log");
     assert_eq!(counted, [serde_json::json!({ "whole": true })]);
-    // All are about one cause on one moment: one episode, whoever saw it grow.
+    // All reports have one cause and one time, so there is one episode.
     let episodes = json_lines(lake, &["recurrence", "list", "--all"]).remove(0);
     assert_eq!(episodes.as_array().unwrap().len(), 1, "{episodes}");
     assert_eq!(episodes[0]["incidents"], total);

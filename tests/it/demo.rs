@@ -1,4 +1,4 @@
-//! The demo is the same for everybody.
+//! The demo is reproducible.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn two_demos_have_the_same_bytes() {
 }
 
 #[test]
-fn a_demo_made_again_adds_nothing() {
+fn recording_the_demo_again_adds_nothing() {
     let folder = tempdir().unwrap();
     demo_lake(folder.path());
     assert!(ok(folder.path(), &["demo", "--json"]).contains("\"new\":0"));
@@ -30,7 +30,7 @@ fn a_demo_made_again_adds_nothing() {
 }
 
 #[test]
-fn a_demo_leaves_real_records_alone() {
+fn the_demo_refuses_a_lake_with_real_records() {
     let folder = tempdir().unwrap();
     let file = folder.path().join("r.json");
     fs::write(&file, report("real").to_string()).unwrap();

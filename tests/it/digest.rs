@@ -1,4 +1,4 @@
-//! The weekly digest, from reports to what people read.
+//! Tests of the weekly digest, from reports to rendered formats.
 
 use std::{
     collections::BTreeSet,
@@ -18,18 +18,18 @@ use ops_runbook::{
         weekly::{WeekParameters, figures},
     },
     domain::{
-        digest::{Digest, OpenIncident},
+        digest::{Digest, AgeingIncident, dimension::Dimension},
         ids::{Id, IncidentId},
+        interface::Interface,
         redact::Redactor,
         steps::{AcknowledgeIncident, CloseIncident, ReopenIncident},
         time::Timestamp,
         week::Week,
-        words::{Dimension, Interface},
     },
     lake::{Context, Lake},
     ops::{
         self,
-        digest::{Standing, make},
+        digest::{DigestStatus, make},
     },
 };
 use rand::{RngExt, SeedableRng};
@@ -59,9 +59,9 @@ fn record(lake: &Path, reports: &[Value]) {
 
 fn digest(lake: &Path, arguments: &[&str]) -> (Digest, String) {
     let output = run(lake, &[&["digest", "--json"], arguments].concat());
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{told}");
-    (serde_json::from_slice(&output.stdout).unwrap(), told)
+    let messages = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{messages}");
+    (serde_json::from_slice(&output.stdout).unwrap(), messages)
 }
 
 fn rows(lake: &Path, table: &str) -> u64 {
@@ -75,8 +75,8 @@ fn the_same_week_again_is_the_same_digest() {
     for name in EXAMPLES {
         ok(&lake, &["record", &example(name)]);
     }
-    let (first, told) = digest(&lake, &["--week", "2026-W08"]);
-    assert!(told.contains("recorded as revision 1 of 2026-W08, audit log row"), "{told}");
+    let (first, messages) = digest(&lake, &["--week", "2026-W08"]);
+    assert!(messages.contains("recorded as revision 1 of 2026-W08, audit log row"), "{messages}");
     assert!(first.figures.incidents() > 0 && !first.changed.is_empty());
     assert_eq!((first.audit.intact, first.audit.verified_after), (true, 0));
     let before = rows(&lake, "audit_log");
@@ -89,15 +89,15 @@ fn the_same_week_again_is_the_same_digest() {
 }
 
 #[test]
-fn late_data_makes_a_revision_that_tells_the_difference() {
+fn late_data_makes_a_revision_with_its_differences() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     record(&lake, &[reported("a", "2026-02-17T10:00:00Z"), reported("b", "2026-02-18T10:00:00Z")]);
     let (first, _) = digest(&lake, &["--week", "2026-W08"]);
     assert_eq!((first.revision, first.figures.incidents(), &first.revised), (1, 2, &None));
     record(&lake, &[reported("late", "2026-02-22T23:59:59.999999Z")]);
-    let (second, told) = digest(&lake, &["--week", "2026-W08"]);
-    assert!(told.contains("recorded as revision 2 of 2026-W08"), "{told}");
+    let (second, messages) = digest(&lake, &["--week", "2026-W08"]);
+    assert!(messages.contains("recorded as revision 2 of 2026-W08"), "{messages}");
     assert_eq!((second.revision, second.figures.incidents()), (2, 3));
     let revised = second.revised.unwrap();
     assert_eq!((revised.revision, revised.made_at), (1, first.made_at));
@@ -118,13 +118,13 @@ fn what_happens_after_the_week_does_not_change_its_digest() {
     ok(&lake, &["incident", "ack", "INC-1001", "--at", "2026-02-23T00:00:00Z"]);
     ok(&lake, &["incident", "close", "INC-1001", "done", "--at", "2026-02-23T00:00:00Z"]);
     ok(&lake, &["incident", "log", "INC-1002", "still looking"]);
-    ok(&lake, &["incident", "escalate", "INC-1002", "nobody knows"]);
+    ok(&lake, &["incident", "escalate", "INC-1002", "the cause is unknown"]);
     record(&lake, &[reported("next", "2026-02-23T00:00:00Z")]);
-    let (again, told) = digest(&lake, &["--week", "2026-W08"]);
-    assert!(told.contains("nothing changed") && again == first, "{told}");
+    let (again, messages) = digest(&lake, &["--week", "2026-W08"]);
+    assert!(messages.contains("nothing changed") && again == first, "{messages}");
     ok(&lake, &["incident", "close", "INC-1002", "done", "--at", "2026-02-22T23:59:59Z"]);
     let (closed, _) = digest(&lake, &["--week", "2026-W08"]);
-    assert_eq!((closed.revision, closed.figures.open.len()), (2, 1), "closed in the week, said late");
+    assert_eq!((closed.revision, closed.figures.open.len()), (2, 1), "closed in the week, recorded later");
 }
 
 #[test]
@@ -134,23 +134,23 @@ fn the_present_week_is_a_preview_and_a_later_one_is_refused() {
     record(&lake, &[reported("a", "2026-02-17T10:00:00Z")]);
     let now = Context::system().now();
     let present = Week::of(now, Tz::UTC).to_string();
-    let (preview, told) = digest(&lake, &["--week", &present]);
-    assert!(told.contains("a preview, not recorded"), "{told}");
+    let (preview, messages) = digest(&lake, &["--week", &present]);
+    assert!(messages.contains("a preview, not recorded"), "{messages}");
     assert_eq!((preview.week.week, rows(&lake, "digests")), (present, 0));
     let later = Week::of(now.plus(TimeDelta::days(7)), Tz::UTC).to_string();
     let refused = run(&lake, &["digest", "--week", &later]);
     assert_eq!(refused.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("the week begins at"));
-    for (arguments, told) in [
+    for (arguments, messages) in [
         (["--week", "2025-W53"], "2025 has no ISO week 53"),
         (["--week", "last"], "is not an ISO week such as 2026-W08"),
         (["--tz", "Mars/Olympus"], "is not an IANA time zone"),
     ] {
         let refused = run(&lake, &[&["digest"], &arguments[..]].concat());
         assert_eq!(refused.status.code(), Some(2));
-        assert!(String::from_utf8_lossy(&refused.stderr).contains(told), "{told}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(messages), "{messages}");
     }
-    // Without --week: the last one that is over.
+    // Without --week: the last complete week.
     let (last, _) = digest(&lake, &[]);
     assert_eq!(last.week.week, Week::last_complete(now, Tz::UTC).to_string());
 }
@@ -183,15 +183,15 @@ fn a_week_with_a_change_of_clocks_has_its_own_length() {
 }
 
 #[test]
-fn a_week_without_incidents_says_so() {
+fn a_week_without_incidents_has_a_digest() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     ok(&lake, &["init"]);
-    let (found, told) = digest(&lake, &["--week", "2026-W08"]);
-    assert!(told.contains("recorded as revision 1"));
+    let (found, messages) = digest(&lake, &["--week", "2026-W08"]);
+    assert!(messages.contains("recorded as revision 1"));
     assert!(found.changed[0].contains("no incidents"), "{:?}", found.changed);
     assert!(ok(&lake, &["digest", "--week", "2026-W08"]).contains("no incidents"));
-    // Nothing was known then, which is not the same as none.
+    // The weeks before the first report are unknown, not zero.
     record(&lake, &[reported("a", "2026-03-03T10:00:00Z")]);
     let (next, _) = digest(&lake, &["--week", "2026-W10"]);
     let total = next.figures.counts.iter().find(|count| count.dimension == Dimension::Total).unwrap();
@@ -199,7 +199,7 @@ fn a_week_without_incidents_says_so() {
 }
 
 #[test]
-fn a_digest_of_a_tampered_log_says_so() {
+fn a_digest_of_a_tampered_log_is_not_intact() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     record(&lake, &[reported("a", "2026-02-17T10:00:00Z"), reported("b", "2026-02-18T10:00:00Z")]);
@@ -226,7 +226,7 @@ fn out_writes_a_file_per_format() {
 }
 
 #[test]
-fn several_that_make_it_at_once_record_it_once() {
+fn concurrent_processes_record_one_digest() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     record(&lake, &[reported("a", "2026-02-17T10:00:00Z")]);
@@ -245,12 +245,12 @@ fn several_that_make_it_at_once_record_it_once() {
             output.stdout
         })
         .collect();
-    assert_eq!((answers.len(), rows(&lake, "digests")), (1, 1), "everybody was told the same");
+    assert_eq!((answers.len(), rows(&lake, "digests")), (1, 1), "all processes print the same digest");
     assert_intact(&lake, 1);
 }
 
 #[test]
-fn thousands_of_incidents_make_a_digest_that_can_be_read() {
+fn a_digest_of_thousands_of_incidents_has_a_bounded_size() {
     let count = repetitions(2_000, 10_000);
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
@@ -272,7 +272,7 @@ fn thousands_of_incidents_make_a_digest_that_can_be_read() {
     assert_eq!((found.figures.incidents(), found.figures.open.len()), (count as u64, count as usize));
 }
 
-/// A lake whose clock is set by hand.
+/// A lake with a clock that the test sets.
 struct Staged {
     lake: Lake,
     clock: Arc<AtomicI64>,
@@ -292,11 +292,11 @@ impl Staged {
     }
 }
 
-fn open_ids(open: &[OpenIncident]) -> Vec<(IncidentId, String)> {
+fn open_ids(open: &[AgeingIncident]) -> Vec<(IncidentId, String)> {
     open.iter().map(|open| (open.incident_id, format!("{:.3} {:?}", open.age_hours, open.acknowledged_at))).collect()
 }
 
-/// What one digest knew of open incidents spares the next to read all history. The answer must be the same as without.
+/// A digest reuses the open incidents of an earlier one instead of reading all history. The result must be the same.
 #[tokio::test]
 async fn a_digest_that_follows_another_finds_the_same_open_incidents() {
     let mut open_in_the_end = 0;
@@ -362,8 +362,8 @@ async fn a_digest_that_follows_another_finds_the_same_open_incidents() {
         staged.set(minutes(30 * 24 * 60));
         let last = Week::new("2026-W08".parse().unwrap(), week.zone());
         let following = make(&staged.lake, Engine::Local(&staged.lake), &ledger, last).await.unwrap();
-        assert!(follow_up.len() >= 2 && matches!(following.standing, Standing::Recorded(_) | Standing::Known(_)));
-        // In another lake with the same reports nobody made a digest before.
+        assert!(follow_up.len() >= 2 && matches!(following.status, DigestStatus::Recorded(_) | DigestStatus::Known(_)));
+        // Computed without an earlier digest.
         let alone = {
             let known_from = ops::digest::known_from(&staged.lake).await.unwrap().unwrap();
             let parameters = WeekParameters { week: last, known_from };

@@ -24,7 +24,7 @@ use tempfile::tempdir;
 use url::Url;
 
 use crate::{
-    support::{Place, assert_intact, binary, json_lines, report, submission},
+    support::{LakeLocation, assert_intact, binary, json_lines, report, submission},
     wait::{LIMIT, repetitions},
 };
 
@@ -39,7 +39,7 @@ fn kills_lose_nothing_that_was_acknowledged() {
 
 /// At least so many kills, each within so many milliseconds of the start. The time grows while too few reports are acknowledged,
 /// as on a slow machine.
-pub fn assert_kills_lose_nothing(lake: &(impl Place + ?Sized), kills_wanted: usize, mut longest: u64) {
+pub fn assert_kills_lose_nothing(lake: &(impl LakeLocation + ?Sized), kills_wanted: usize, mut longest: u64) {
     let folder = tempdir().unwrap();
     let mut dice = ChaCha8Rng::seed_from_u64(7);
     let mut kills = 0;
@@ -313,11 +313,11 @@ async fn a_writer_that_slept_through_a_log_cleanup_does_not_write_into_the_past(
     }
     drop(ledger);
     committer.finished().await;
-    // Two hours later somebody cleans up all that is older than one.
+    // Two hours later another process removes everything that is older than one hour.
     clock.fetch_add(2 * 3_600_000_000, std::sync::atomic::Ordering::Relaxed);
     let hour = chrono::TimeDelta::hours(1);
     let round = ops_runbook::lake::maintenance::maintain(&sleeper, hour, |_| {}).await.unwrap();
-    assert!(matches!(round, ops_runbook::lake::maintenance::Round::Done(_)));
+    assert!(matches!(round, ops_runbook::lake::maintenance::MaintenanceResult::Done(_)));
     let first_free_to_the_sleeper = folder.path().join("audit_log/_delta_log/00000000000000000002.json");
     assert!(!first_free_to_the_sleeper.exists(), "nothing was cleaned, so nothing is tested");
 

@@ -5,19 +5,19 @@ mod generator;
 use ops_runbook::{
     analytics::{
         self,
-        engine::{Engine, Value},
-        header::Header,
+        engine::{Engine, ParameterValue},
+        header::SqlHeader,
         weekly::{WeekParameters, figures},
     },
     domain::{
-        digest::{Figures, open::OpenBase},
+        digest::{Figures, open::EarlierOpenIncidents},
         time::Timestamp,
         week::Week,
     },
     lake::{
         Lake,
         log::CommitNote,
-        table::{Draft, Put},
+        table::{CommitDraft, CommitResponse},
     },
     tables::catalog,
 };
@@ -46,8 +46,8 @@ async fn write(lake: &Lake, rows: &Rows) {
             adds.push(table.write_file(&batch(def, part), true).await.unwrap());
         }
         let note = CommitNote::new(lake.context.uuid(), 0);
-        let draft = Draft { operation: "WRITE", adds, removes: Vec::new(), projected_to: None, note };
-        assert_eq!(table.commit(&table.log().await.unwrap(), &draft).await.unwrap(), Put::Committed);
+        let draft = CommitDraft { operation: "WRITE", adds, removes: Vec::new(), projected_to: None, note };
+        assert_eq!(table.commit(&table.log().await.unwrap(), &draft).await.unwrap(), CommitResponse::Committed);
     }
 }
 
@@ -59,14 +59,14 @@ fn week(number: &str, zone: &str) -> WeekParameters {
 }
 
 /// The queries about a week, with values for their parameters.
-fn asked(at: &WeekParameters) -> Vec<(&'static str, Vec<(String, Value)>)> {
+fn asked(at: &WeekParameters) -> Vec<(&'static str, Vec<(String, ParameterValue)>)> {
     let value = |query: &str, parameter: &str| match parameter {
-        "known_until" => Some(Value::Timestamp("2026-02-01T00:00:00Z".parse().unwrap())),
-        "known_seq" => Some(Value::Int(700)),
+        "known_until" => Some(ParameterValue::Timestamp("2026-02-01T00:00:00Z".parse().unwrap())),
+        "known_seq" => Some(ParameterValue::Int(700)),
         _ => at.value(query, parameter),
     };
-    let parameters = |name: &str, sql: &str| -> Option<Vec<(String, Value)>> {
-        Header::of(sql).parameters.iter().map(|it| Some((it.name.clone(), value(name, &it.name)?))).collect()
+    let parameters = |name: &str, sql: &str| -> Option<Vec<(String, ParameterValue)>> {
+        SqlHeader::of(sql).parameters.iter().map(|it| Some((it.name.clone(), value(name, &it.name)?))).collect()
     };
     analytics::queries().filter_map(|(name, sql)| Some((name, parameters(name, sql)?))).collect()
 }
@@ -145,10 +145,10 @@ fn figures_are_the_same_every_time_and_with_an_older_list_of_open_incidents() {
         row["resolved_at"].as_str().is_some_and(|at| at.parse::<Timestamp>().unwrap() >= until)
     };
     let more = earlier["incident_states"].iter().filter(says_more).filter_map(|row| row["seq"].as_u64()).min();
-    let base = OpenBase { until, seq: more.map_or(known, |seq| seq - 1), open };
+    let base = EarlierOpenIncidents { until, seq: more.map_or(known, |seq| seq - 1), open };
     assert!(base.open.len() > 10 && base.seq > 0, "{} {}", base.open.len(), base.seq);
     assert_eq!(all, runtime.block_on(figures(Engine::Local(&lake), &at, Some(&base))).unwrap());
     // one from a later week is no help
-    let later = OpenBase { until: at.week.end().plus(chrono::TimeDelta::hours(1)), ..base };
+    let later = EarlierOpenIncidents { until: at.week.end().plus(chrono::TimeDelta::hours(1)), ..base };
     assert_eq!(all, runtime.block_on(figures(Engine::Local(&lake), &at, Some(&later))).unwrap());
 }

@@ -1,4 +1,4 @@
-//! Documents that anybody drops: each is a record or has a reason, once, whatever happens to whoever takes them.
+//! `ingest`: every document in an inbox is recorded once or rejected with a reason, despite kills and concurrent runs.
 
 mod order;
 mod place;
@@ -14,7 +14,7 @@ use tempfile::tempdir;
 use crate::{
     record::{PLANTED, assert_clean, assert_files_clean},
     storage::{emulators::Store, proxy::Faults},
-    support::{Place, assert_intact, example, json_lines, ok, report, run, sql_rows},
+    support::{LakeLocation, assert_intact, example, json_lines, ok, report, run, sql_rows},
     wait::repetitions,
 };
 use place::{Bucket, Folder, Inbox};
@@ -23,7 +23,7 @@ fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The same report with something wrong in it.
+/// Returns an invalid report.
 fn broken(id: &str) -> Value {
     let mut document = report(id);
     document["incident"]["type"] = "nonsense".into();
@@ -35,8 +35,8 @@ fn arguments(inbox: &impl Inbox) -> Vec<String> {
     ["ingest", "--settle-seconds", "0", "--inbox", &inbox.uri()].map(str::to_owned).into()
 }
 
-/// Runs and returns the rejections, and the summary.
-fn ingest(lake: &(impl Place + ?Sized), inbox: &impl Inbox, more: &[&str]) -> (Vec<Value>, Value) {
+/// Runs `ingest` and returns the rejections and the summary.
+fn ingest(lake: &(impl LakeLocation + ?Sized), inbox: &impl Inbox, more: &[&str]) -> (Vec<Value>, Value) {
     let arguments = arguments(inbox);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
     let mut lines = json_lines(lake, &arguments);
@@ -48,7 +48,7 @@ fn counts(summary: &Value) -> [u64; 6] {
     ["taken", "recorded", "known", "rejected", "waiting", "unreadable"].map(|name| summary[name].as_u64().unwrap())
 }
 
-fn count(lake: &(impl Place + ?Sized), sql: &str) -> u64 {
+fn count(lake: &(impl LakeLocation + ?Sized), sql: &str) -> u64 {
     sql_rows(lake, &format!("SELECT count(*) AS n FROM ({sql})"))[0]["n"].as_u64().unwrap()
 }
 
@@ -57,12 +57,12 @@ fn names(inbox: &impl Inbox) -> Vec<String> {
 }
 
 #[test]
-fn what_is_dropped_becomes_a_record_or_has_its_reason() {
+fn every_document_is_recorded_or_rejected_with_a_reason() {
     let folder = tempdir().unwrap();
     assert_good_and_bad(&folder.path().join("lake"), &Folder::new());
 }
 
-fn assert_good_and_bad(lake: &impl Place, inbox: &impl Inbox) {
+fn assert_good_and_bad(lake: &impl LakeLocation, inbox: &impl Inbox) {
     let bad = broken("bad").to_string();
     let bad_line = broken("l2").to_string();
     let lines = format!("{}\n\n{bad_line}\n{}\n{{]\n", report("l1"), report("l3"));
@@ -140,7 +140,7 @@ fn assert_good_and_bad(lake: &impl Place, inbox: &impl Inbox) {
 }
 
 #[test]
-fn names_that_mean_harm_are_names() {
+fn hostile_file_names_are_plain_names() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let inbox = Folder::new();
@@ -202,7 +202,7 @@ fn no_secret_reaches_a_reason_the_lake_or_an_output() {
     let command = arguments(&inbox);
     let mut command: Vec<&str> = command.iter().map(String::as_str).collect();
     command.extend(["--wait-seconds", "0"]);
-    // The same again as JSON, so that both are looked at.
+    // The same as JSON, so that both outputs are checked.
     let mut outputs = vec![run(&lake, &command)];
     inbox.drop("again.json", bad.to_string().as_bytes());
     outputs.push(run(&lake, &[&command[..], &["--json"]].concat()));
@@ -223,7 +223,7 @@ fn no_secret_reaches_a_reason_the_lake_or_an_output() {
         }
     }
     assert_eq!(reasons, 6);
-    // What was dropped is the user's, and stays as it was.
+    // The user's files keep their content.
     let kept = inbox.read("../_rejected/bad.json");
     assert!(PLANTED.iter().any(|secret| kept.windows(secret.len()).any(|window| window == secret.as_bytes())));
     assert_eq!(kept, bad.to_string().as_bytes());
@@ -249,19 +249,19 @@ fn one_content_in_two_files_is_recorded_once() {
 }
 
 #[test]
-fn a_name_that_comes_again_never_replaces_what_was_taken() {
+fn a_repeated_file_name_never_replaces_an_earlier_file() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     assert_nothing_is_replaced(&lake, &Folder::new());
 }
 
-fn assert_nothing_is_replaced(lake: &impl Place, inbox: &impl Inbox) {
+fn assert_nothing_is_replaced(lake: &impl LakeLocation, inbox: &impl Inbox) {
     let mut contents = Vec::new();
     for round in 0..3 {
         for (name, document) in [
             ("a.json", report(&format!("a{round}"))),
             ("b.json", broken(&format!("b{round}"))),
-            // Would be the reason of the one before.
+            // Has the name of the earlier file's reason.
             ("b.json.reason.json", broken(&format!("c{round}"))),
         ] {
             inbox.drop(name, document.to_string().as_bytes());
@@ -269,7 +269,7 @@ fn assert_nothing_is_replaced(lake: &impl Place, inbox: &impl Inbox) {
         }
         ingest(lake, inbox, &[]);
     }
-    // And the very same once more, which needs no other name.
+    // The identical file again needs no other name.
     inbox.drop("a.json", contents[0].as_slice());
     let before = names(inbox).len();
     let (_, summary) = ingest(lake, inbox, &[]);
@@ -285,7 +285,7 @@ fn assert_nothing_is_replaced(lake: &impl Place, inbox: &impl Inbox) {
 }
 
 #[test]
-fn another_content_under_a_known_id_is_not_swallowed() {
+fn another_content_with_a_known_id_is_rejected() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let inbox = Folder::new();
@@ -303,15 +303,15 @@ fn another_content_under_a_known_id_is_not_swallowed() {
 }
 
 #[test]
-fn inboxes_in_one_folder_keep_their_results_apart_and_old_results_are_left_alone() {
+fn inboxes_in_one_folder_have_separate_results_and_old_results_stay() {
     let folder = tempdir().unwrap();
     let parent = std::rc::Rc::new(tempdir().unwrap());
     let inboxes = ["one", "two"].map(|name| Folder::within(&parent, name));
     assert_apart(&folder.path().join("lake"), &inboxes);
 }
 
-/// The names are those of an earlier version, which kept what it took in the inbox.
-fn assert_apart(lake: &impl Place, inboxes: &[impl Inbox; 2]) {
+/// Uses the names of an earlier version, which kept processed files in the inbox.
+fn assert_apart(lake: &impl LakeLocation, inboxes: &[impl Inbox; 2]) {
     let [first, second] = inboxes;
     for (id, inbox) in [("first", first), ("second", second)] {
         inbox.drop("a.json", report(id).to_string().as_bytes());
@@ -331,7 +331,7 @@ fn assert_apart(lake: &impl Place, inboxes: &[impl Inbox; 2]) {
 }
 
 #[test]
-fn init_makes_an_inbox_that_ingest_takes_from() {
+fn init_creates_an_inbox_for_ingest() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let inbox = Folder::within(&std::rc::Rc::new(tempdir().unwrap()), "volume/incoming");
@@ -348,12 +348,12 @@ fn init_makes_an_inbox_that_ingest_takes_from() {
 }
 
 #[test]
-fn what_is_too_large_is_rejected_and_kept() {
+fn a_document_that_is_too_large_is_rejected_and_kept() {
     let folder = tempdir().unwrap();
     assert_too_large(&folder.path().join("lake"), &Folder::new());
 }
 
-fn assert_too_large(lake: &impl Place, inbox: &impl Inbox) {
+fn assert_too_large(lake: &impl LakeLocation, inbox: &impl Inbox) {
     let mut big = report("big");
     big["lessons_learned"] = json!(["x".repeat(4 << 20)]);
     let lines = format!("{}\n{big}\n{}\n", report("before"), report("after"));
@@ -372,7 +372,7 @@ fn assert_too_large(lake: &impl Place, inbox: &impl Inbox) {
 }
 
 #[test]
-fn what_recurs_is_found_and_alerts_are_told() {
+fn ingest_finds_recurring_issues_and_reports_alerts() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let inbox = Folder::new();
@@ -380,24 +380,24 @@ fn what_recurs_is_found_and_alerts_are_told() {
         inbox.drop(&format!("{n}.json"), &fs::read(example(name)).unwrap());
     }
     let arguments = arguments(&inbox);
-    let told = ok(&lake, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    assert!(told.contains("Recorded: 6; known before: 0; rejected: 0."), "{told}");
-    assert!(told.contains("security-finding") || told.contains("Escalation"), "{told}");
+    let output = ok(&lake, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(output.contains("Recorded: 6; recorded before: 0; rejected: 0."), "{output}");
+    assert!(output.contains("security-finding") || output.contains("Escalation"), "{output}");
     let episodes = json_lines(&lake, &["recurrence", "list", "--all"]).remove(0);
     assert_eq!((episodes.as_array().unwrap().len(), &episodes[0]["incidents"]), (1, &json!(3)), "{episodes}");
     assert_intact(&lake, 6);
 }
 
 #[test]
-fn an_inbox_that_is_none_is_said_so() {
+fn an_invalid_inbox_is_reported() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
-    let check = |inbox: &str, code: i32, told: &[&str]| {
+    let check = |inbox: &str, code: i32, messages: &[&str]| {
         let output = run(&lake, &["ingest", "--inbox", inbox]);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{text}");
-        for told in told {
-            assert!(text.contains(told), "{told} in {text}");
+        for message in messages {
+            assert!(text.contains(message), "{message} in {text}");
         }
         assert!(!text.contains("hunter2"), "{text}");
         assert!(!lake.exists(), "a lake was made for no inbox");
@@ -406,7 +406,7 @@ fn an_inbox_that_is_none_is_said_so() {
     check(
         none.to_str().unwrap(),
         4,
-        &["there is no inbox at", "hint: make the folder with `ops-runbook init --inbox`, or correct --inbox"],
+        &["there is no inbox at", "hint: create the folder with `ops-runbook init --inbox`, or correct --inbox"],
     );
     check("uc://main.ops", 2, &["cannot be an inbox", "hint: give a folder"]);
     for (root, instead) in [
@@ -417,11 +417,11 @@ fn an_inbox_that_is_none_is_said_so() {
         ("gs://bucket/", "gs://bucket/incoming"),
         ("abfss://in@account.dfs.core.windows.net", "abfss://in@account.dfs.core.windows.net/incoming"),
     ] {
-        check(root, 2, &["nothing can be beside it", &format!("hint: give a folder in it, such as {instead}\n")]);
+        check(root, 2, &["a root has no siblings", &format!("hint: use a folder in it, such as {instead}\n")]);
     }
     check("/Volumes/main/ops/inbox/incoming", 4, &["there is no inbox at"]);
     check("ftp://host/in", 2, &["the scheme ftp is not supported", "hint: give a folder"]);
-    check("s3://bucket/in?X-Amz-Signature=hunter2", 2, &["credentials are taken from the environment only"]);
+    check("s3://bucket/in?X-Amz-Signature=hunter2", 2, &["set credentials in the environment only"]);
     let file = folder.path().join("file.json");
     fs::write(&file, "{}").unwrap();
     check(file.to_str().unwrap(), 2, &["it is a file"]);
@@ -431,7 +431,7 @@ fn an_inbox_that_is_none_is_said_so() {
 fn an_inbox_in_s3_is_an_inbox() {
     let store = Store::s3();
     assert_an_inbox(&store, repetitions(12, 40), repetitions(2, 6));
-    // Refused, and nothing stands there: nobody may take that for a copy.
+    // Refused without a file, which could be mistaken for a copy.
     store.proxy.fails(Faults { conflict: 30, ..Faults::default() });
     races::assert_taken_once_by_many(
         &store.lake("refused"),
@@ -442,12 +442,12 @@ fn an_inbox_in_s3_is_an_inbox() {
 }
 
 #[test]
-fn an_inbox_in_azure_is_an_inbox() {
+fn an_inbox_in_azure_works_like_a_folder() {
     assert_an_inbox(&Store::azure(), repetitions(12, 40), repetitions(2, 6));
 }
 
 #[test]
-fn an_inbox_in_google_is_an_inbox() {
+fn an_inbox_in_google_works_like_a_folder() {
     assert_an_inbox(&Store::google(), repetitions(6, 20), repetitions(1, 3));
 }
 

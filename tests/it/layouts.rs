@@ -1,10 +1,10 @@
-//! Every layout for the six examples, as the demo's lake holds them: its clock stands still, so the texts do too.
+//! Every layout for the six examples, from the demo lake, whose fixed clock makes the texts stable.
 
 use tempfile::tempdir;
 
 use crate::support::{demo_lake, ok, sql_rows};
 
-/// Hashes follow from everything before them; what they are is the chain's business.
+/// Replaces hashes, which the tests of the chain check.
 fn without_hashes(text: &str) -> String {
     let is_hash = |word: &str| word.len() == 64 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     let lines = text.lines().map(|line| {
@@ -14,7 +14,7 @@ fn without_hashes(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What is not inside a block of shell.
+/// The lines outside blocks of shell.
 fn labels(runbook: &str) -> String {
     runbook
         .lines()
@@ -44,7 +44,7 @@ fn every_layout_keeps_its_labels_and_their_order() {
             sql_rows(lake, &format!("SELECT trigger FROM escalations WHERE incident_id = '{id}' ORDER BY trigger"));
         for alert in fired {
             let alert = format!("{id}/{}", alert["trigger"].as_str().unwrap());
-            text.push_str(&format!("{}\n", ok(lake, &["escalations", "show", &alert])));
+            text.push_str(&format!("{}\n", ok(lake, &["escalation", "show", &alert])));
         }
     }
     for row in sql_rows(lake, "SELECT episode_id FROM recurring_issues ORDER BY first_at") {

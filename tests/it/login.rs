@@ -1,5 +1,5 @@
-//! Each method of authentication, through the binary: `doctor --workspace` against a workspace at a socket, and programs named
-//! `databricks` and `az` on the PATH.
+//! Each authentication method, through the binary: `doctor --workspace` against a fake workspace, and programs named `databricks` and
+//! `az` on the PATH.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use ops_runbook::{
-    databricks::{Client, auth::settings::Settings, error::ApiError, runs::Runs},
+    databricks::{Client, auth::settings::LoginSettings, error::ApiError, runs::RunSelection},
     domain::login::Method,
 };
 use serde_json::{Value, json};
@@ -28,14 +28,14 @@ const ID_TOKEN: &str = "identity-of-a-job";
 const CLIENT_SECRET: &str = "dose-not-a-secret";
 const RESOURCE_ID: &str = "/subscriptions/s-1/resourceGroups/g/providers/Microsoft.Databricks/workspaces/w";
 
-/// A workspace that knows users by their tokens `token-of-NAME`, and a home for programs and files.
+/// A workspace whose users have the tokens `token-of-NAME`, and a folder for programs and files.
 pub struct Desk {
     pub fake: Fake,
     home: TempDir,
 }
 
 impl Desk {
-    /// `tokens` answers what is no request to the API.
+    /// Starts a workspace. `tokens` responds to requests that are not for the API.
     pub async fn new(tokens: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let fake = Fake::answering(move |request| {
             if !request.line.starts_with("GET /api/") {
@@ -60,8 +60,8 @@ impl Desk {
         self.path(name).to_str().unwrap().to_owned()
     }
 
-    /// A program on the PATH, which notes each of its calls. Another process writes it: a file that this one has open for writing
-    /// cannot be run.
+    /// Creates a program on the PATH that logs each of its calls. Another process writes the file: a file that this process has open
+    /// for writing cannot be executed.
     fn program(&self, name: &str, cases: &str) {
         let script = format!(
             "#!/bin/sh\nPATH=/usr/bin:/bin\necho \"$*\" >> '{}'\nsoon=$(($(date +%s) + 50))\ncase \"$*\" in\n{cases}\nesac\n",
@@ -75,7 +75,7 @@ impl Desk {
         assert!(written.unwrap().success());
     }
 
-    /// The Databricks CLI, which gives out what `token` prints to the profile `person`.
+    /// Creates a Databricks CLI that returns the output of `token` to the profile `person`.
     fn databricks(&self, token: &str) {
         let cases = format!(
             "version) echo 'Databricks CLI v1.10.0' ;;\n'auth token --profile person') {token} ;;\n\
@@ -93,7 +93,7 @@ impl Desk {
         fs::write(self.path(".databrickscfg"), text.replace("HOST", &self.fake.url)).unwrap();
     }
 
-    /// The binary, with these variables, and no others that are about workspaces.
+    /// Runs the binary with these variables, and no others about workspaces.
     pub async fn run(&self, settings: &[(&str, &str)], arguments: &[&str]) -> Output {
         let mut command = binary(Path::new("./ops-lake"));
         command.current_dir(self.home.path()).env_remove("DATABRICKS_CONFIG_FILE").env("HOME", self.home.path());
@@ -102,7 +102,7 @@ impl Desk {
         tokio::task::spawn_blocking(move || finish(&mut command)).await.unwrap()
     }
 
-    /// What `doctor --workspace` says, and its exit code.
+    /// Runs `doctor --workspace`. Returns its exit code and report.
     pub async fn doctor(&self, settings: &[(&str, &str)]) -> (Option<i32>, Value) {
         let output = self.run(settings, &["doctor", "--workspace", "--json"]).await;
         let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", err(&output)));
@@ -110,7 +110,7 @@ impl Desk {
         (output.status.code(), found["workspace"].clone())
     }
 
-    /// The user that the workspace sees, after a login by the method.
+    /// Asserts the identity that the workspace sees after a login with the method.
     async fn assert_user(&self, settings: &[(&str, &str)], method: &str, user: &str) -> Value {
         let (code, found) = self.doctor(settings).await;
         assert_eq!((&found["method"], &found["user"], code), (&json!(method), &json!(user), Some(0)), "{found:#}");
@@ -136,13 +136,13 @@ fn token(user: &str) -> Reply {
     json!({ "access_token": format!("token-of-{user}"), "token_type": "Bearer", "expires_in": 3_600 }).into()
 }
 
-/// The fields of a form.
+/// Returns the fields of a form.
 fn form(request: &Request) -> Value {
     let body = request.body.as_str().unwrap_or_default();
     url::form_urlencoded::parse(body.as_bytes()).map(|(name, value)| (name.into_owned(), json!(value))).collect()
 }
 
-/// A workspace that exchanges [`ID_TOKEN`].
+/// Starts a workspace that exchanges [`ID_TOKEN`].
 async fn federated() -> Desk {
     Desk::new(|request| match request.line.split('?').next().unwrap() {
         "GET /oidc/.well-known/oauth-authorization-server" => {
@@ -185,7 +185,7 @@ async fn a_personal_access_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_lake_is_checked_with_the_workspace_where_there_is_one() {
+async fn an_existing_lake_is_checked_together_with_the_workspace() {
     let desk = Desk::new(nothing).await;
     let settings = [desk.host(), ("DATABRICKS_TOKEN", "token-of-a")];
     let init = desk.run(&[], &["init"]).await;
@@ -198,8 +198,8 @@ async fn the_lake_is_checked_with_the_workspace_where_there_is_one() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1));
     for part in [
-        "The workspace cannot be used: asking a workspace needs a token in DATABRICKS_TOKEN",
-        "Nothing is wrong with this place.",
+        "The workspace cannot be used: access to a workspace requires a token in DATABRICKS_TOKEN",
+        "No problems found.",
     ] {
         assert!(text.contains(part), "{text}");
     }
@@ -275,7 +275,7 @@ async fn a_databricks_cli_that_is_too_old_or_has_no_login() {
     assert!(said.contains("hint: log in again") && !said.contains(&secret), "{said}");
     desk.databricks(r#"echo '{"access_token": "token-of-a", "expiry": "2001-01-01T00:00:00Z"}'"#);
     let (_, found) = desk.doctor(&person).await;
-    assert!(found["error"].as_str().unwrap().contains("a token that has ended"), "{found:#}");
+    assert!(found["error"].as_str().unwrap().contains("an expired token"), "{found:#}");
     assert!(desk.fake.requests().is_empty());
 }
 
@@ -310,7 +310,7 @@ async fn the_login_of_the_azure_cli() {
     let reason = found["unused"]["databricks-cli"].as_str().unwrap();
     assert!(reason.contains("no login: auth token --host http://127.0.0.1"), "the first that works: {found:#}");
     assert!(!desk.last().headers.contains_key("x-databricks-azure-sp-management-token"));
-    // Of a login without tenants the tenant is not asked for again.
+    // The tenant of a login without tenants is requested once.
     let resource = [desk.host(), ("DATABRICKS_AZURE_RESOURCE_ID", RESOURCE_ID), ("ARM_TENANT_ID", "tenant-2")];
     desk.assert_user(&resource, "azure-cli", "b").await;
     let headers = desk.last().headers;
@@ -332,7 +332,7 @@ async fn a_service_principal_of_azure() {
                     Some("2ff814a6-3304-4ab8-85cb-cd0e6f879c1d") => "token-of-app-1",
                     _ => "for-management",
                 };
-                // As text, and as Microsoft sends it.
+                // Text, as Microsoft sends it.
                 json!({ "access_token": token, "expires_in": "3599" }).into()
             }
             _ => {
@@ -415,7 +415,7 @@ async fn an_identity_token_in_a_variable_or_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_methods_one_is_named_or_both_are_refused() {
+async fn one_of_two_methods_must_be_selected_by_name() {
     let desk = federated().await;
     desk.profiles("[person]\nhost = HOST\ntoken = token-of-a\n");
     let both = [("DATABRICKS_CONFIG_PROFILE", "person"), ("DATABRICKS_OIDC_TOKEN", ID_TOKEN)];
@@ -438,7 +438,7 @@ async fn of_two_methods_one_is_named_or_both_are_refused() {
 }
 
 impl Desk {
-    /// A client of this process, with the settings of the profile `person`.
+    /// Returns a client with the settings of the profile `person`.
     fn client(&self) -> Client {
         let path = self.text("bin");
         let read = move |name: &str| match name {
@@ -447,18 +447,18 @@ impl Desk {
             _ => None,
         };
         let text = format!("[person]\nhost = {}\nauth_type = databricks-cli\n", self.fake.url);
-        let settings = Settings::from_variables(&read).with_profiles("profiles", &text, &read).unwrap();
+        let settings = LoginSettings::from_variables(&read).with_profiles("profiles", &text, &read).unwrap();
         Client::of(settings.access().unwrap()).unwrap().with_first_pause(Duration::from_millis(1))
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_a_program_is_asked_for_once_and_again_before_it_ends() {
+async fn a_program_is_asked_for_a_token_once_and_again_before_expiry() {
     let desk = Desk::new(nothing).await;
     let asked = |desk: &Desk| desk.calls("databricks").iter().filter(|call| call.starts_with("auth")).count();
     desk.databricks(r#"echo '{"access_token": "token-of-a", "expiry": "2999-01-01T00:00:00Z"}'"#);
     let client = Arc::new(desk.client());
-    let many = (0..20).map(|_| client.runs(Runs::Active, |_| {}));
+    let many = (0..20).map(|_| client.runs(RunSelection::Active, |_| {}));
     assert!(futures::future::join_all(many).await.iter().all(Result::is_ok));
     assert_eq!(asked(&desk), 1);
     assert_eq!(client.login_methods().await, (Some(Method::DatabricksCli), Vec::new()));
@@ -467,14 +467,14 @@ async fn a_token_of_a_program_is_asked_for_once_and_again_before_it_ends() {
     desk.databricks(&format!(r#"{soon}; echo "{{\"access_token\": \"token-of-b\", \"expiry\": \"$at\"}}""#));
     let client = desk.client();
     for expected in [2, 3] {
-        client.runs(Runs::Active, |_| {}).await.unwrap();
+        client.runs(RunSelection::Active, |_| {}).await.unwrap();
         assert_eq!((asked(&desk), desk.last().authorization.as_str()), (expected, "Bearer token-of-b"));
     }
     desk.databricks("echo 'the login has ended' >&2; exit 1");
-    let refused = client.runs(Runs::Active, |_| {}).await.unwrap_err();
+    let refused = client.runs(RunSelection::Active, |_| {}).await.unwrap_err();
     let ApiError::NoToken(reason) = &refused else { panic!("{refused}") };
     assert!(reason.starts_with("databricks-cli: ") && reason.contains("the login has ended"), "{reason}");
     desk.databricks(r#"echo '{"access_token": "token-of-c"}'"#);
-    client.runs(Runs::Active, |_| {}).await.unwrap();
+    client.runs(RunSelection::Active, |_| {}).await.unwrap();
     assert_eq!(desk.last().authorization, "Bearer token-of-c", "after a new login");
 }

@@ -1,23 +1,25 @@
-//! All integration tests, linked once: real Delta tables, the real binary, other engines.
+//! All integration tests in one program: real Delta tables, the real binary, other engines.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod audit;
 mod browser;
 mod bundle;
+mod cached_logs;
 mod capabilities;
 mod cases;
-mod comply;
+mod compliance;
 mod concurrency;
-mod deliver;
 mod demo;
 mod digest;
 mod faults;
+mod fix_verification;
 mod histories;
 mod ingest;
-mod known;
 mod layouts;
 mod login;
 mod mcp;
+mod notification;
+mod pages;
 mod peer;
 mod peers;
 mod pruning;
@@ -34,7 +36,7 @@ mod support;
 mod sweep;
 mod tampering;
 mod unsupported;
-mod verify;
+mod vocabulary;
 mod wait;
 mod warehouse;
 mod workspace;

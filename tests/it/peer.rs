@@ -1,7 +1,7 @@
-//! Peers: programs that know nothing of this one and that tests run beside it, such as other engines, emulators and a browser.
+//! Peers: independent programs that tests run beside the binary, such as other engines, emulators and a browser.
 //!
-//! `tests/peers/prepare` makes the environment of a peer when a test first asks for it, so a test needs only what it uses. The
-//! path of a test contains the name of each of its peers: `tests/run --without PEER` skips by name.
+//! `tests/peers/prepare` prepares the environment of a peer when a test first needs it. The path of a test contains the name of
+//! each of its peers, because `tests/run --without PEER` skips tests by name.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,38 +21,40 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The limit for a peer to become ready.
 const READY: Duration = Duration::from_secs(180);
 
-/// The limit for a peer to end after its standard input has ended.
+/// The limit for a peer to exit after its standard input has ended.
 const END: Duration = Duration::from_secs(10);
 
-/// How many lines of standard error are kept for a failure.
+/// Maximum number of lines of standard error in a failure message.
 const KEPT: usize = 40;
 
-/// A folder, or why there is none.
+/// A prepared folder, or the reason for its absence.
 type Prepared = Result<PathBuf, String>;
 
 static PREPARED: LazyLock<Mutex<HashMap<String, Arc<OnceLock<Prepared>>>>> = LazyLock::new(Mutex::default);
 
-/// The folder with the environment of a peer, prepared once in this process.
+/// Returns the folder with the environment of a peer, which is prepared once per process.
 ///
-/// Panics if it cannot be prepared, and in a test whose path does not contain the name of the peer.
+/// Panics if it cannot be prepared, or if the test's path does not contain the name of the peer.
 pub fn environment(name: &str) -> PathBuf {
     assert_named(name);
     prepared(name).unwrap_or_else(|reason| panic!("{}", unavailable(name, &reason)))
 }
 
-/// A program of Debian that tests and pasted commands call. Tests that need it are not named after it.
+/// Prepares a Debian program that tests and pasted commands call. Tests that need it are not named after it.
+///
+/// Panics if it cannot be prepared.
 pub fn program(name: &str) {
     prepared(name).map(drop).unwrap_or_else(|reason| panic!("{name} is not available: {reason}"));
 }
 
-/// The Python of a peer's environment.
+/// Returns the Python of a peer's environment.
 pub fn python(name: &str) -> Command {
     let mut command = Command::new(environment(name).join("bin/python"));
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 
-/// The folder with the npm packages of a peer.
+/// Returns the folder with the npm packages of a peer.
 pub fn node_modules(name: &str) -> PathBuf {
     environment(name).join("node_modules")
 }
@@ -61,13 +63,13 @@ pub fn unavailable(name: &str, reason: &str) -> String {
     format!("peer {name} is not available: {reason}; run the other tests with: tests/run --without {name}")
 }
 
-/// Panics in a test whose path does not contain the name of a peer. Threads that a test starts have no such path.
+/// Panics if the test's path does not contain the name of the peer. Threads that a test starts have no path and pass.
 pub fn assert_named(name: &str) {
     let thread = thread::current();
     let path = thread.name().unwrap_or_default();
     assert!(
         !path.contains("::") || path.contains(name),
-        "{path} uses the peer {name}, and its name does not say so: `tests/run --without {name}` would not skip it"
+        "{path} uses the peer {name}, but its path does not contain it: `tests/run --without {name}` would not skip it"
     );
 }
 
@@ -76,7 +78,7 @@ fn prepared(name: &str) -> Prepared {
     once.get_or_init(|| prepare(name)).clone()
 }
 
-/// Each step of the script has a limit of its own.
+/// Runs tests/peers/prepare, whose steps have their own time limits.
 fn prepare(name: &str) -> Prepared {
     let script = "tests/peers/prepare";
     let output = Command::new(Path::new(ROOT).join(script)).arg(name).stdin(Stdio::null()).output();
@@ -92,7 +94,7 @@ fn prepare(name: &str) -> Prepared {
     }
 }
 
-/// A process of a peer that runs until its standard input ends; killed if it then does not end in time.
+/// A process of a peer that runs until its standard input ends. It is killed if it does not exit in time.
 #[derive(Debug)]
 pub struct Process {
     pub child: Child,
@@ -100,8 +102,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a script of `tests/peers/` in the environment of a peer, and returns it with the lines of its standard output.
-    /// A script in JavaScript gets the folder of its npm packages as its first argument.
+    /// Starts a script of `tests/peers/` in the environment of a peer. Returns it with the lines of its standard output.
+    /// The first argument of a JavaScript script is the folder of its npm packages.
     pub fn start(name: &str, script: &str, arguments: &[&str]) -> (Self, mpsc::Receiver<String>) {
         let path = format!("{ROOT}/tests/peers/{script}");
         let mut command = if script.ends_with(".mjs") {
@@ -113,7 +115,7 @@ impl Process {
             command.arg(path);
             command
         };
-        // In a group of its own, which is killed as a whole.
+        // A new process group, so that the whole group can be killed.
         command.args(arguments).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -121,7 +123,7 @@ impl Process {
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
-                // Read to the end even if no thread waits for it: a full pipe would stop the peer.
+                // Read on even without a receiver: a full pipe would block the peer.
                 let _ = sender.send(line);
             }
         });
@@ -139,12 +141,12 @@ impl Process {
         (Self { child, errors }, lines)
     }
 
-    /// The last lines of its standard error.
+    /// Returns the last lines of standard error.
     pub fn errors(&self) -> String {
         Vec::from(self.errors.lock().unwrap().clone()).join("\n")
     }
 
-    /// Waits for its end; `false` if it still runs at the limit.
+    /// Waits for the exit. Returns `false` if the process still runs at the limit.
     fn ends(&mut self) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < END {
@@ -168,7 +170,7 @@ impl Drop for Process {
     }
 }
 
-/// A peer that serves, and what it said when it was ready.
+/// A server of a peer, with the document that it printed when it was ready.
 #[derive(Debug)]
 pub struct Peer {
     pub ready: Value,
@@ -182,14 +184,14 @@ impl Peer {
         let line = lines.recv_timeout(READY);
         let ready = line.as_ref().ok().and_then(|line| serde_json::from_str(line).ok());
         let ready = ready.unwrap_or_else(|| {
-            // What it writes as it ends belongs to the message.
+            // Wait for the last lines of standard error, which belong to the message.
             thread::sleep(Duration::from_millis(100));
             panic!("{script} is not ready: {line:?}\n{}", process.errors())
         });
         Self { ready, _process: process }
     }
 
-    /// A field of its first line.
+    /// Returns a field of its first line.
     pub fn ready(&self, name: &str) -> &str {
         self.ready[name].as_str().unwrap()
     }

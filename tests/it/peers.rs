@@ -1,12 +1,12 @@
-//! Other engines read what this one wrote: DuckDB with its Delta extension, Spark with Delta's jars.
+//! Tests that other engines read the same tables: DuckDB with its Delta extension, Spark with Delta's jars.
 
 use std::{fs, path::Path, process::Stdio};
 
 use ops_runbook::{
     analytics::{
         self,
-        engine::{Engine, Value},
-        header::Header,
+        engine::{Engine, ParameterValue},
+        header::SqlHeader,
     },
     tables::catalog,
 };
@@ -23,7 +23,7 @@ use crate::{
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const SQL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/sql");
 
-/// What DuckDB finds in a lake.
+/// Returns the content of a lake as DuckDB reads it.
 fn on_duckdb(lake: &Path) -> Json {
     let script = format!("{ROOT}/tests/peers/duckdb_reads.py");
     let mut command = peer::python("duckdb");
@@ -33,7 +33,7 @@ fn on_duckdb(lake: &Path) -> Json {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Rows and digest of every table as this binary reads them.
+/// Returns rows and checksum of every table as this binary reads them.
 pub fn ours(folder: &Path) -> Json {
     let lake = lake_at(folder);
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -60,15 +60,15 @@ fn check_views(folder: &Path, found: &Json) {
 }
 
 /// Name, text and parameters of a query.
-type Query = (&'static str, &'static str, Vec<(String, Value)>);
+type Query = (&'static str, &'static str, Vec<(String, ParameterValue)>);
 
-/// Every query, with values for its parameters.
+/// Returns every query with values of its parameters.
 fn queries() -> Vec<Query> {
-    let at = |text: &str| Value::Timestamp(text.parse().unwrap());
-    let parameters: [(&str, Value); 15] = [
+    let at = |text: &str| ParameterValue::Timestamp(text.parse().unwrap());
+    let parameters: [(&str, ParameterValue); 15] = [
         ("as_of", at("2026-02-20T12:00:00Z")),
-        ("threshold", Value::Int(3)),
-        ("window_hours", Value::Int(168)),
+        ("threshold", ParameterValue::Int(3)),
+        ("window_hours", ParameterValue::Int(168)),
         ("cause", "code:executor_oom".into()),
         // 2026-W08 in Berlin
         ("week_start", at("2026-02-15T23:00:00Z")),
@@ -81,10 +81,10 @@ fn queries() -> Vec<Query> {
         ("since", at("2025-11-16T23:00:00Z")),
         ("known_from", at("2026-02-01T00:00:00Z")),
         ("known_until", at("1970-01-01T00:00:00Z")),
-        ("known_seq", Value::Int(0)),
+        ("known_seq", ParameterValue::Int(0)),
     ];
     let queries = analytics::queries().map(|(name, sql)| {
-        let takes = Header::of(sql).parameters;
+        let takes = SqlHeader::of(sql).parameters;
         let own = parameters.iter().filter(|(parameter, _)| takes.iter().any(|it| it.name == *parameter));
         let own = own.map(|(parameter, value)| ((*parameter).to_owned(), value.clone()));
         (name, sql, own.collect())
@@ -92,7 +92,7 @@ fn queries() -> Vec<Query> {
     queries.collect()
 }
 
-/// Rows and digest of every query, as this binary answers it.
+/// Returns rows and checksum of every query's result from this binary.
 fn answers(folder: &Path) -> Json {
     let lake = lake_at(folder);
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -118,7 +118,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// An intact lake, after compaction and checkpoint, and a tampered copy of it.
+/// Creates an intact lake, after compaction and checkpoint, and a tampered copy of it.
 fn lakes(folder: &Path) -> [std::path::PathBuf; 2] {
     let [intact, tampered] = ["intact", "tampered"].map(|name| folder.join(name));
     demo_lake(&intact);
@@ -169,14 +169,14 @@ fn question(sql: &str) -> Json {
     json!({ "sql": sql, "views": [], "tables": {}, "parameters": {} })
 }
 
-/// Of a statement that Spark refuses and one that it takes.
+/// Asserts an error for the first statement and a result for the second.
 fn assert_answers(answers: &Json) {
     assert!(answers[0]["error"].as_str().unwrap().contains("nowhere"), "{answers}");
     assert_eq!(answers[1]["rows"], json!([[1]]), "{answers}");
 }
 
 #[test]
-fn an_error_of_spark_is_that_of_one_question() {
+fn an_error_of_spark_belongs_to_one_question() {
     let asked = json!({ "answer": [question("SELECT nothing FROM nowhere"), question("SELECT 1 AS one")] });
     assert_answers(&spark::ask(&asked).unwrap());
     let error = spark::ask(&json!({ "audit": { "lake": "/nowhere", "sql": SQL } })).unwrap_err();
@@ -184,9 +184,9 @@ fn an_error_of_spark_is_that_of_one_question() {
     assert_answers(&spark::ask(&asked).unwrap());
 }
 
-/// With `--long` only: it starts two more JVMs.
+/// Runs only with `--long`: it starts two more JVMs.
 #[test]
-fn a_jvm_of_spark_that_ends_is_started_a_second_time() {
+fn a_jvm_of_spark_that_exits_is_restarted_once() {
     if !is_long() {
         return;
     }
@@ -197,5 +197,5 @@ fn a_jvm_of_spark_that_ends_is_started_a_second_time() {
     assert_answers(&server.ask(&asked).unwrap());
     server.ask(&json!({ "kill": {} })).unwrap();
     let error = server.ask(&asked).unwrap_err();
-    assert!(error.contains("has ended 2 times"), "{error}");
+    assert!(error.contains("has exited 2 times"), "{error}");
 }

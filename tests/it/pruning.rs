@@ -1,10 +1,10 @@
-//! A question about some weeks reads the files of those weeks.
+//! A query about some weeks reads only the files of those weeks.
 
 use std::{fs, path::Path};
 
 use datafusion::common::ScalarValue;
 use ops_runbook::{
-    analytics::{self, engine::Value, header::Header, weekly::WeekParameters},
+    analytics::{self, engine::ParameterValue, header::SqlHeader, weekly::WeekParameters},
     domain::{time::Timestamp, week::Week},
     lake::Lake,
 };
@@ -12,7 +12,7 @@ use tempfile::tempdir;
 
 use crate::support::{json_lines, lake_at, ok, report};
 
-/// Three reports in each of four months: a file of every table a month.
+/// Records three reports in each of four months: every table has one file per month.
 fn four_months(lake: &Path) {
     for month in 1..=4 {
         let reports = (1..=3).map(|day| {
@@ -32,7 +32,7 @@ fn moment(text: &str) -> ScalarValue {
     ScalarValue::TimestampMicrosecond(Some(at.micros()), Some("UTC".into()))
 }
 
-/// How many files each scan of a Delta table has read, the largest number first. Tables with one file don't tell.
+/// Returns the number of files that each scan of a Delta table has read, the largest first. Tables with one file are left out.
 async fn files_read(lake: &Lake, sql: &str, parameters: &[(&str, ScalarValue)]) -> Vec<usize> {
     let (_, batches) = analytics::query_with(lake, &format!("EXPLAIN ANALYZE\n{sql}"), parameters).await.unwrap();
     let text = arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string();
@@ -44,7 +44,7 @@ async fn files_read(lake: &Lake, sql: &str, parameters: &[(&str, ScalarValue)]) 
 }
 
 #[tokio::test]
-async fn a_filter_on_time_goes_through_views_and_queries_down_to_the_files() {
+async fn a_filter_on_time_in_views_and_queries_prunes_files() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("lake");
     four_months(&path);
@@ -81,10 +81,9 @@ async fn a_filter_on_time_goes_through_views_and_queries_down_to_the_files() {
     }
 }
 
-/// Months after the last report nothing is left to read: neither for the figures of a week nor, after an earlier digest, for
-/// what is open.
+/// Months after the last report no file is read: neither for the figures of a week nor, after an earlier digest, for open incidents.
 #[tokio::test]
-async fn the_queries_about_a_week_read_no_files_from_long_before() {
+async fn the_queries_about_a_week_read_no_old_files() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("lake");
     four_months(&path);
@@ -93,16 +92,16 @@ async fn the_queries_about_a_week_read_no_files_from_long_before() {
     let at = WeekParameters { week, known_from: week.earlier(30).start() };
     let rows = json_lines(&path, &["sql", "SELECT max(seq) AS seq FROM audit_log"])[0]["seq"].as_i64().unwrap();
     for (name, sql) in analytics::queries() {
-        let header = Header::of(sql);
+        let header = SqlHeader::of(sql);
         if !header.parameters.iter().any(|parameter| parameter.name == "week_end") {
             continue;
         }
         let value = |parameter: &str| match parameter {
-            "known_until" => Value::from(week.start()),
-            "known_seq" => Value::Int(rows),
+            "known_until" => ParameterValue::from(week.start()),
+            "known_seq" => ParameterValue::Int(rows),
             parameter => at.value(name, parameter).unwrap(),
         };
-        let given: Vec<(String, Value)> =
+        let given: Vec<(String, ParameterValue)> =
             header.parameters.iter().map(|parameter| (parameter.name.clone(), value(&parameter.name))).collect();
         let given: Vec<(&str, ScalarValue)> = given.iter().map(|(name, value)| (name.as_str(), value.into())).collect();
         let read: usize = files_read(&lake, sql, &given).await.into_iter().sum();

@@ -1,4 +1,4 @@
-//! `query` and `views` through the binary.
+//! Tests of `query` and `catalog views` with the binary.
 
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
@@ -18,7 +18,7 @@ fn queries_are_listed_and_shown_without_a_lake() {
     let folder = tempdir().unwrap();
     let text = ok(folder.path(), &["query", "list"]);
     assert!(
-        text.contains("weekly_counts  (query)\n    incidents reported in a week, by one dimension at a time"),
+        text.contains("weekly_counts  (query)\n    Incidents reported in a week by one dimension at a time"),
         "{text}"
     );
     assert!(text.contains("    parameters: since TIMESTAMP, as_of TIMESTAMP, cause STRING\n"), "{text}");
@@ -32,7 +32,7 @@ fn queries_are_listed_and_shown_without_a_lake() {
 }
 
 #[test]
-fn every_query_and_view_runs_on_the_demo_with_what_is_filled_in() {
+fn every_query_and_view_runs_on_the_demo_with_default_parameters() {
     let folder = demo();
     let listed = json_lines(folder.path(), &["query", "list"]);
     assert!(listed.len() > 25);
@@ -45,9 +45,9 @@ fn every_query_and_view_runs_on_the_demo_with_what_is_filled_in() {
         }
         arguments.extend(WEEK);
         let rows = json_lines(folder.path(), &arguments);
-        // The demo adopts no preventive action, and asks no workspace.
-        let silent = ["prevention_effect", "job_checks", "job_gaps"].contains(&name);
-        assert!(silent || !rows.is_empty(), "{name} finds nothing");
+        // The demo adopts no preventive action, and reads no workspace.
+        let is_empty = ["prevention_effect", "job_checks", "job_gaps"].contains(&name);
+        assert!(is_empty || !rows.is_empty(), "{name} finds nothing");
     }
 }
 
@@ -60,7 +60,7 @@ fn a_week_is_in_its_time_zone_and_rows_are_in_order() {
     let days: Vec<&str> = rows.iter().map(|row| row["day"].as_str().unwrap()).collect();
     assert!(days.is_sorted() && days[0] >= "2026-01-19" && *days.last().unwrap() <= "2026-02-22", "{days:?}");
     assert_ne!(rows, counts(&["--week", "2026-W07", "--tz", "Europe/Berlin"]));
-    // the last week that is over at a moment
+    // The last week that has ended at this time.
     assert_eq!(rows, counts(&["--as-of", "2026-02-22T23:00:00Z", "--tz", "Europe/Berlin"]));
     assert_ne!(rows, counts(&["--as-of", "2026-02-22T22:59:59Z", "--tz", "Europe/Berlin"]));
     let given = counts(&[
@@ -92,7 +92,7 @@ fn rows_are_printed_as_table_csv_or_json() {
 }
 
 #[test]
-fn everything_wrong_with_parameters_is_told_at_once() {
+fn all_parameter_errors_are_reported_together() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["init"]);
     let output = run(
@@ -113,25 +113,25 @@ fn everything_wrong_with_parameters_is_told_at_once() {
     );
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{text}");
-    for told in [
+    for expected in [
         "as_of: \"yesterday\" is not an RFC 3339 time",
         "cause_impact has no parameter \"nope\"",
         "\"x\" is not NAME=VALUE",
         "cause_impact needs --param cause=…, STRING: after merges and splits.",
         "`ops-runbook query show cause_impact`",
     ] {
-        assert!(text.contains(told), "{told}: {text}");
+        assert!(text.contains(expected), "{expected}: {text}");
     }
     assert!(!text.contains('\u{1b}') && output.stdout.is_empty());
 
-    let check = |arguments: &[&str], code: i32, told: &str| {
+    let check = |arguments: &[&str], code: i32, expected: &str| {
         let output = run(folder.path(), arguments);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-        assert!(text.contains(told), "{arguments:?}: {text}");
+        assert!(text.contains(expected), "{arguments:?}: {text}");
     };
     check(&["query", "run", "nope"], 4, "there is no query or view \"nope\"");
-    check(&["query", "show", "audit_log"], 4, "`ops-runbook query list` shows which there are");
+    check(&["query", "show", "audit_log"], 4, "`ops-runbook query list` lists the queries and views");
     check(&["query", "run", "incidents", "--param", "as_of=2026-02-20T12:00:00Z"], 3, "incidents has no parameter");
     check(&["query", "run", "recurrence", "--param", "threshold=3.5"], 3, "is not a whole number");
     check(
@@ -162,7 +162,7 @@ fn thresholds_follow_the_configuration() {
 #[test]
 fn views_are_created_in_order_under_any_name() {
     let folder = tempdir().unwrap();
-    let ddl = |arguments: &[&str]| ok(folder.path(), &[&["views", "ddl"], arguments].concat());
+    let ddl = |arguments: &[&str]| ok(folder.path(), &[&["catalog", "views"], arguments].concat());
     let text = ddl(&["--catalog", "ma`in; DROP", "--schema", "ops"]);
     assert!(text.starts_with("USE CATALOG `ma``in; DROP`;\nUSE SCHEMA `ops`;\n\nCREATE VIEW `"), "{text}");
     let at = |view: &str| text.find(&format!("CREATE VIEW `{view}` COMMENT '")).unwrap();
@@ -178,7 +178,7 @@ fn views_are_created_in_order_under_any_name() {
     let replacing = ddl(&["--catalog", "main", "--schema", "ops", "--or-replace"]);
     assert_eq!(replacing.matches("CREATE OR REPLACE VIEW `").count(), names);
     for name in ["", " ", "a\nb"] {
-        let output = run(folder.path(), &["views", "ddl", "--catalog", name, "--schema", "ops"]);
+        let output = run(folder.path(), &["catalog", "views", "--catalog", name, "--schema", "ops"]);
         assert_eq!(output.status.code(), Some(3), "{name:?}");
     }
 }

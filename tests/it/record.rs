@@ -7,7 +7,7 @@ use tempfile::tempdir;
 
 use crate::{
     support::{
-        EXAMPLES, Place, assert_intact, assert_intact_by_binary, binary, example, json_lines, ok, report, run, tamper,
+        EXAMPLES, LakeLocation, assert_intact, assert_intact_by_binary, binary, example, json_lines, ok, report, run, tamper,
     },
     wait,
 };
@@ -37,7 +37,7 @@ fn the_commands_and_the_library_find_an_intact_lake_and_a_tampered_one() {
     }
 }
 
-pub fn assert_examples_stand_once(lake: &(impl Place + ?Sized)) {
+pub fn assert_examples_stand_once(lake: &(impl LakeLocation + ?Sized)) {
     let mut first = Vec::new();
     for name in EXAMPLES {
         first.extend(json_lines(lake, &["record", &example(name)]));
@@ -77,7 +77,7 @@ fn ids_are_found_again_before_and_after_compaction() {
     assert_ids_are_found_again(&folder.path().join("lake"));
 }
 
-pub fn assert_ids_are_found_again(lake: &(impl Place + ?Sized)) {
+pub fn assert_ids_are_found_again(lake: &(impl LakeLocation + ?Sized)) {
     let folder = tempdir().unwrap();
     let lines = folder.path().join("many.jsonl");
     let text: String = (0..150).map(|n| format!("{}\n", report(&format!("r{n}")))).collect();

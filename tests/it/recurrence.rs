@@ -1,4 +1,4 @@
-//! Recurrence over real Delta tables.
+//! Tests of recurrence over real Delta tables.
 
 use std::{fs, path::Path};
 
@@ -13,14 +13,14 @@ use ops_runbook::{
         },
     },
     domain::{
+        interface::Interface,
         recurrence::{
-            self as definition, Finding, Rule,
+            self as definition, CauseFinding, RecurrenceRule,
             issue::{Impact, Issue},
-            stretch::{Stretch, beginning},
+            time_range::{TimeRange, beginning},
         },
         redact::Redactor,
         time::Timestamp,
-        words::Interface,
     },
     lake::{
         Lake,
@@ -41,11 +41,11 @@ fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-async fn issues(lake: &Lake, as_of: Timestamp, rule: Rule) -> Vec<Issue> {
-    let found = episodes(Engine::Local(lake), Stretch::whole(as_of), rule, None).await.unwrap();
+async fn issues(lake: &Lake, as_of: Timestamp, rule: RecurrenceRule) -> Vec<Issue> {
+    let found = episodes(Engine::Local(lake), TimeRange::whole(as_of), rule, None).await.unwrap();
     let causes: Vec<String> = found.iter().map(|episode| episode.cause.clone()).collect();
-    let all = members(Engine::Local(lake), Stretch::whole(as_of), rule, &causes, beginning()).await.unwrap();
-    let resources = resources(Engine::Local(lake), Stretch::whole(as_of), &causes).await.unwrap();
+    let all = members(Engine::Local(lake), TimeRange::whole(as_of), rule, &causes, beginning()).await.unwrap();
+    let resources = resources(Engine::Local(lake), TimeRange::whole(as_of), &causes).await.unwrap();
     let mut issues = Vec::new();
     for episode in &found {
         let own: Vec<_> = definition::issue::members_of(episode, &all).cloned().collect();
@@ -57,12 +57,12 @@ async fn issues(lake: &Lake, as_of: Timestamp, rule: Rule) -> Vec<Issue> {
 }
 
 async fn impact(lake: &Lake, as_of: Timestamp, cause: &str) -> Option<Impact> {
-    let look = (cause.to_owned(), Stretch::whole(as_of).since);
+    let look = (cause.to_owned(), TimeRange::whole(as_of).since);
     impacts(Engine::Local(lake), &[look.clone()].into(), as_of).await.unwrap().remove(&look)
 }
 
 #[tokio::test]
-async fn the_examples_are_a_recurring_issue_from_the_third_on() {
+async fn the_third_example_opens_a_recurring_issue() {
     let folder = tempdir().unwrap();
     for name in EXAMPLES {
         ok(folder.path(), &["record", &example(name)]);
@@ -70,17 +70,17 @@ async fn the_examples_are_a_recurring_issue_from_the_third_on() {
     let lake = lake_at(folder.path());
     let third = time("2026-02-17T01:15:00Z");
     let before = Timestamp::from_micros(third.micros() - 1).unwrap();
-    assert_eq!(issues(&lake, before, Rule::DEFAULT).await, []);
-    let counts = cause_counts(Engine::Local(&lake), Stretch::whole(before), Rule::DEFAULT, None).await.unwrap();
+    assert_eq!(issues(&lake, before, RecurrenceRule::DEFAULT).await, []);
+    let counts = cause_counts(Engine::Local(&lake), TimeRange::whole(before), RecurrenceRule::DEFAULT, None).await.unwrap();
     assert_eq!((counts[0].fullest_window, counts[0].latest_window), (2, 2));
 
-    let raised = issues(&lake, third, Rule::DEFAULT).await;
+    let raised = issues(&lake, third, RecurrenceRule::DEFAULT).await;
     assert_eq!(raised.len(), 1);
     assert_eq!(raised[0].impact, None, "only two of them are resolved");
     let text = recurring::alert(&raised[0]);
-    let told: Vec<&str> = text.lines().skip(2).take(4).collect();
+    let lines: Vec<&str> = text.lines().skip(2).take(4).collect();
     assert_eq!(
-        told,
+        lines,
         [
             "Root Cause: Job retry policies not configured (max_retries=0)",
             "Occurrences: 3 incidents in 7 days (daily-etl, hourly-sync, nightly-backup)",
@@ -113,7 +113,7 @@ fn two_months_of_reports(file: &Path) {
 }
 
 #[tokio::test]
-async fn over_delta_tables_the_queries_say_what_the_definition_says() {
+async fn queries_over_delta_tables_match_the_definition() {
     let folder = tempdir().unwrap();
     let (path, file) = (folder.path().join("lake"), folder.path().join("reports.jsonl"));
     two_months_of_reports(&file);
@@ -122,7 +122,7 @@ async fn over_delta_tables_the_queries_say_what_the_definition_says() {
     let mut findings = Vec::new();
     for batch in batches(&lake, RootCause::TABLE).await {
         for row in from_batch::<RootCause>(&batch).unwrap() {
-            findings.push(Finding {
+            findings.push(CauseFinding {
                 incident_id: row.incident_id,
                 seq: row.seq,
                 found_at: row.found_at,
@@ -137,9 +137,9 @@ async fn over_delta_tables_the_queries_say_what_the_definition_says() {
     let causes: Vec<String> =
         expected.chunk_by(|a, b| a.cause == b.cause).map(|group| group[0].cause.clone()).collect();
     assert_eq!(causes.len(), 3);
-    assert_eq!(occurrences(Engine::Local(&lake), Stretch::whole(as_of), &causes).await.unwrap(), expected);
+    assert_eq!(occurrences(Engine::Local(&lake), TimeRange::whole(as_of), &causes).await.unwrap(), expected);
     assert_eq!(
-        occurrences(Engine::Local(&lake), Stretch::whole(as_of), &causes[..1])
+        occurrences(Engine::Local(&lake), TimeRange::whole(as_of), &causes[..1])
             .await
             .unwrap()
             .last()
@@ -147,10 +147,10 @@ async fn over_delta_tables_the_queries_say_what_the_definition_says() {
         Some(&causes[0])
     );
     let mut seen = 0;
-    for rule in [Rule::DEFAULT, Rule { threshold: 2, window_hours: 24 }, Rule { threshold: 4, window_hours: 100 }] {
-        let found = episodes(Engine::Local(&lake), Stretch::whole(as_of), rule, None).await.unwrap();
+    for rule in [RecurrenceRule::DEFAULT, RecurrenceRule { threshold: 2, window_hours: 24 }, RecurrenceRule { threshold: 4, window_hours: 100 }] {
+        let found = episodes(Engine::Local(&lake), TimeRange::whole(as_of), rule, None).await.unwrap();
         assert_eq!(found, definition::episodes(&expected, as_of, rule), "{rule:?}");
-        let all = members(Engine::Local(&lake), Stretch::whole(as_of), rule, &causes, beginning()).await.unwrap();
+        let all = members(Engine::Local(&lake), TimeRange::whole(as_of), rule, &causes, beginning()).await.unwrap();
         assert_eq!(all.len() as u64, found.iter().map(|episode| episode.incidents).sum::<u64>());
         seen += found.len();
     }
@@ -158,7 +158,7 @@ async fn over_delta_tables_the_queries_say_what_the_definition_says() {
 }
 
 #[tokio::test]
-async fn the_impact_is_a_median_of_what_was_resolved_by_then() {
+async fn the_impact_is_the_median_of_the_incidents_resolved_by_then() {
     let folder = tempdir().unwrap();
     let (path, file) = (folder.path().join("lake"), folder.path().join("reports.jsonl"));
     let reported = time("2026-02-11T12:21:00Z");
@@ -182,7 +182,7 @@ async fn the_impact_is_a_median_of_what_was_resolved_by_then() {
     ok(&path, &["record", file.to_str().unwrap()]);
     let lake = lake_at(&path);
     let later = time("2026-02-20T00:00:00Z");
-    let found = episodes(Engine::Local(&lake), Stretch::whole(later), Rule::DEFAULT, None).await.unwrap();
+    let found = episodes(Engine::Local(&lake), TimeRange::whole(later), RecurrenceRule::DEFAULT, None).await.unwrap();
     let measured = |resolved, median, others, others_median| Impact {
         resolved,
         median_s: Some(median),
@@ -193,10 +193,10 @@ async fn the_impact_is_a_median_of_what_was_resolved_by_then() {
     assert_eq!(impact(&lake, later, cause).await, Some(measured(3, 900.0, 2, 200.0)));
     let meanwhile = time("2026-02-11T12:36:00Z");
     assert_eq!(impact(&lake, meanwhile, cause).await, Some(measured(2, 750.0, 2, 200.0)));
-    let text = recurring::alert(&issues(&lake, later, Rule::DEFAULT).await[0]);
-    let told =
+    let text = recurring::alert(&issues(&lake, later, RecurrenceRule::DEFAULT).await[0]);
+    let impact_line =
         "Cost Impact: median time to resolve (first resolved − reported) 15m (n=3); all other incidents 3m 20s (n=2)\n";
-    assert!(text.ends_with(told), "{text}");
+    assert!(text.ends_with(impact_line), "{text}");
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn a_parameter_without_a_value_is_an_error() {
     );
 }
 
-/// Reports by the day; a fresh one for each, at noon. The second part of the name is the cause.
+/// Returns a report at noon of a day. The second part of the name is the cause.
 fn on_day(n: usize, day: i64, cause: &str) -> Submission {
     let mut one = report(&format!("r{n}"));
     let at = time("2026-01-01T12:00:00Z").plus(TimeDelta::days(day));
@@ -234,7 +234,7 @@ fn on_day(n: usize, day: i64, cause: &str) -> Submission {
     ops::prepare(&bytes, &Redactor::new(None), at.plus(TimeDelta::days(90)), Interface::Cli).unwrap()
 }
 
-/// What is recorded of every episode, without when it was.
+/// Returns the recorded episodes without the times of their records.
 async fn standing(lake: &Lake) -> Vec<(String, String, u64, Timestamp, Timestamp)> {
     let rows = recorded(Engine::Local(lake)).await.unwrap();
     rows.into_iter()
@@ -246,15 +246,15 @@ async fn standing(lake: &Lake) -> Vec<(String, String, u64, Timestamp, Timestamp
 async fn trailing_scans_record_what_whole_scans_record() {
     let folder = tempdir().unwrap();
     let lakes = ["whole", "trailing"].map(|name| lake_at(&folder.path().join(name)));
-    // Day of the report, cause; a scan follows wherever the day is followed by one. A session that goes on for longer than
-    // four windows, one that ends, one that comes back, and one that a late report joins.
+    // Day and cause of each report, and whether a scan follows. The sessions: one longer than four windows, one that ends, one
+    // that resumes, and one that a late report joins.
     let steady = (0..19).map(|n| (n * 3, "executor out of memory"));
     let ended = [2, 3, 4].map(|day| (day, "token expired"));
     let back = [40, 41, 42, 58].map(|day| (day, "token expired"));
     let joined = [30, 31, 32, 45, 46, 47].map(|day| (day, "schema of the source changed"));
     let mut reports: Vec<(i64, &str)> = steady.chain(ended).chain(back).chain(joined).collect();
     reports.sort_unstable();
-    // It comes last, though it is of day 38.
+    // It is recorded last, although its day is 38.
     reports.push((38, "schema of the source changed"));
     let mut opened = Vec::new();
     for lake in &lakes {
@@ -283,8 +283,8 @@ fn a_trailing_scan_of_less_than_four_windows_is_refused() {
     ok(folder.path(), &["recurrence", "scan", "--trailing", "28"]);
     let refused = run(folder.path(), &["recurrence", "scan", "--trailing", "27"]);
     assert_eq!(refused.status.code(), Some(3));
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(told.contains("672 h at least"), "{told}");
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("672 h at least"), "{text}");
 }
 
 /// Records reports with one cause: three a day, then 29 days without.
@@ -303,9 +303,9 @@ fn record_history(lake: &Path, numbers: std::ops::Range<i64>) {
     ok(lake, &["record", file.to_str().unwrap()]);
 }
 
-/// One look finds them all, and each request about the cause names the one before.
+/// One scan finds all episodes, and each request about the cause refers to the previous one.
 #[test]
-fn many_episodes_of_one_cause_are_recorded_of_one_look() {
+fn one_scan_records_many_episodes_of_one_cause() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     record_history(&lake, 0..156);
@@ -314,14 +314,14 @@ fn many_episodes_of_one_cause_are_recorded_of_one_look() {
         "SELECT event, count(*) AS n, count(DISTINCT episode_id) AS e FROM recurrence_events GROUP BY event",
     );
     let of = |event: &str| rows.iter().find(|row| row["event"] == event).map(|row| (&row["n"], &row["e"]));
-    // Each but the last was over when the next began.
+    // Each episode except the last one ended before the next began.
     assert_eq!(
         (of("closed"), of("opened")),
         (Some((&json!(51), &json!(51))), Some((&json!(1), &json!(1)))),
         "{rows:?}"
     );
     let alerts = sql_rows(&lake, "SELECT count(*) AS n FROM escalation_events WHERE event = 'fired'");
-    assert_eq!(alerts, [json!({ "n": 1 })], "what was over pages nobody");
+    assert_eq!(alerts, [json!({ "n": 1 })], "ended episodes send no notification");
 
     let sql = "SELECT request_id, entry FROM audit_log WHERE request_kind = 'evaluate_recurrence' ORDER BY seq";
     let requests: Vec<(Value, Value)> = sql_rows(&lake, sql)
@@ -336,9 +336,9 @@ fn many_episodes_of_one_cause_are_recorded_of_one_look() {
     }
 }
 
-/// What the first request of a look says of preventive actions is known to those that follow it.
+/// The preventive actions in the first request of a scan are known to the following requests.
 #[test]
-fn an_action_that_did_not_help_is_told_so_in_every_episode_since() {
+fn an_ineffective_action_is_reported_in_every_later_episode() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     record_history(&lake, 0..3);
@@ -347,7 +347,7 @@ fn an_action_that_did_not_help_is_told_so_in_every_episode_since() {
     ok(&lake, &adopt);
     record_history(&lake, 3..9);
     let rows = sql_rows(&lake, "SELECT seq, event, detail FROM recurrence_events ORDER BY seq");
-    let told: Vec<(&str, Value)> = rows
+    let states: Vec<(&str, Value)> = rows
         .iter()
         .map(|row| {
             let detail: Value = serde_json::from_str(row["detail"].as_str().unwrap()).unwrap();
@@ -357,7 +357,7 @@ fn an_action_that_did_not_help_is_told_so_in_every_episode_since() {
         })
         .collect();
     let expected = [("opened", "proposed"), ("closed", "adopted"), ("closed", "recurred"), ("opened", "recurred")];
-    assert_eq!(told, expected.map(|(event, state)| (event, json!(state))));
+    assert_eq!(states, expected.map(|(event, state)| (event, json!(state))));
     let sql = "SELECT count(*) AS n FROM preventive_actions WHERE action = 'sweep-failures' AND state = 'recurred'";
     assert_eq!(sql_rows(&lake, sql), [json!({ "n": 1 })]);
 }

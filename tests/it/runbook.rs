@@ -1,4 +1,4 @@
-//! Runbooks, pasted into bash against a workspace.
+//! Tests that paste runbooks into bash against a fake workspace.
 
 pub mod workspace;
 
@@ -23,7 +23,7 @@ use workspace::{TOKEN, WORKSPACE_ID, Workspace, World};
 
 const HOSTILE: &str = "x'; touch pwned #\n$(touch pwned)`touch pwned`\"; touch pwned; \"\u{202e}\u{1b}[2J!!\\";
 
-/// Takes exactly the forms of the command line that runbooks print.
+/// A fake `databricks` that accepts exactly the command lines of runbooks.
 const DATABRICKS: &str = r#"#!/usr/bin/env bash
 set -euo pipefail
 case "$1 $2 $#" in
@@ -41,7 +41,7 @@ case "$1 $2 $#" in
 esac
 "#;
 
-/// Writes down how it was called, then does it.
+/// A `curl` that logs its arguments and then runs the real one.
 const CURL: &str = "#!/usr/bin/env bash\nprintf '%s\\n' \"$*\" >>\"$CALLS\"\nexec /usr/bin/curl \"$@\"\n";
 
 /// A workspace, a lake with one incident, and an empty folder to paste in.
@@ -49,11 +49,11 @@ pub struct Desk {
     pub workspace: Workspace,
     pub folder: TempDir,
     tool: &'static str,
-    /// What `runbook show` prints: the same before and after its blocks ran.
+    /// The output of `runbook show`: the same before and after its blocks ran.
     text: OnceLock<String>,
 }
 
-/// What came of a paste.
+/// The result of a paste.
 pub struct Pasted {
     pub success: bool,
     pub out: String,
@@ -113,7 +113,7 @@ impl Desk {
         command
     }
 
-    /// Text, unmodified, on the standard input of a shell.
+    /// Pastes the unmodified text into the standard input of a shell.
     fn paste_with(&self, text: &str, environment: &[(&str, &str)]) -> Pasted {
         let mut command = self.bash();
         command.envs(environment.iter().copied());
@@ -142,22 +142,22 @@ impl Desk {
         self.paste_with(&self.block(step), &[])
     }
 
-    /// Pastes and expects it to work and to say so.
-    fn works(&self, step: &str, said: &str) {
+    /// Pastes a block. Asserts that it succeeds and prints `expected`.
+    fn works(&self, step: &str, expected: &str) {
         let Pasted { success, out, err } = self.paste(step);
-        assert!(success && out.contains(said), "{step}: {out}{err}");
+        assert!(success && out.contains(expected), "{step}: {out}{err}");
     }
 
-    /// Pastes and expects it to refuse, to say why, and to change nothing.
-    fn refuses(&self, step: &str, said: &str) {
+    /// Pastes a block. Asserts that it fails with `reason` and changes nothing.
+    fn refuses(&self, step: &str, reason: &str) {
         let before = self.workspace.settings();
         let Pasted { success, out, err } = self.paste(step);
-        assert!(!success && err.contains(said), "{step}: {out}{err}");
+        assert!(!success && err.contains(reason), "{step}: {out}{err}");
         assert_eq!(self.workspace.settings(), before);
     }
 }
 
-/// The lines of the block under a heading that starts like this.
+/// The lines of the block under the heading that starts with `heading`.
 fn block(text: &str, heading: &str) -> String {
     let mut lines = text.lines().skip_while(|line| !line.starts_with(heading));
     assert!(lines.next().is_some(), "no {heading} in {text}");
@@ -220,7 +220,7 @@ fn changed(task: &str) -> Value {
     after
 }
 
-/// From the check to the rollback; `after` is what the workspace holds in between.
+/// Runs all blocks from the check to the rollback; `after` is the expected workspace in between.
 fn there_and_back(desk: &Desk, after: &World) {
     let before = desk.workspace.settings();
     desk.works(CHECK, "ok: nothing has drifted");
@@ -244,7 +244,7 @@ fn there_and_back(desk: &Desk, after: &World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn job_settings_are_changed_and_put_back_from_the_recorded_capture() {
+async fn job_settings_are_changed_and_restored_from_the_recorded_capture() {
     for tool in ["cli", "curl"] {
         for task in ["transform", HOSTILE] {
             let desk = Desk::new(one_job(settings(task)), tool, &[job_step(task, Some(&settings(task)))]).await;
@@ -294,7 +294,7 @@ async fn job_settings_without_a_capture_are_captured_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cluster_settings_are_changed_and_put_back() {
+async fn cluster_settings_are_changed_and_restored() {
     let before = json!({ "cluster_name": HOSTILE, "autoscale": { "min_workers": 1, "max_workers": 4 }, "spark_conf": { "a": HOSTILE } });
     for tool in ["cli", "curl"] {
         for captured in [Some(&before), None] {
@@ -319,7 +319,7 @@ async fn cluster_settings_are_changed_and_put_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn warehouse_settings_are_changed_and_put_back() {
+async fn warehouse_settings_are_changed_and_restored() {
     let before = json!({ "name": HOSTILE, "cluster_size": "Small", "auto_stop_mins": 10, "enable_photon": true });
     for tool in ["cli", "curl"] {
         for captured in [Some(&before), None] {
@@ -391,18 +391,18 @@ async fn nothing_is_written_when_something_drifted() {
         (|job| job["schedule"] = json!({ "timezone_id": "CET" }), r#"["schedule","timezone_id"]"#),
         (|job| job["deployment"] = json!({ "kind": "BUNDLE" }), "a bundle deployed this job"),
     ];
-    for (drift, told) in drifts {
+    for (drift, reason) in drifts {
         let captured = settings("transform");
         let desk = Desk::new(one_job(captured.clone()), "curl", &[job_step("transform", Some(&captured))]).await;
         drift(desk.workspace.world.lock().unwrap().jobs.get_mut("7").unwrap());
-        desk.refuses(CHECK, told);
-        desk.refuses(APPLY, told);
-        desk.refuses(ROLLBACK, told);
+        desk.refuses(CHECK, reason);
+        desk.refuses(APPLY, reason);
+        desk.refuses(ROLLBACK, reason);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rollback_over_a_drift_must_be_asked_for() {
+async fn a_rollback_over_a_drift_needs_a_flag() {
     let captured = settings("transform");
     let desk = Desk::new(one_job(captured.clone()), "cli", &[job_step("transform", Some(&captured))]).await;
     desk.works(APPLY, "applied");
@@ -437,7 +437,7 @@ async fn a_failed_block_leaves_the_shell_it_was_pasted_into() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_not_captured_is_captured_live_and_what_drifted_is_said() {
+async fn missing_captures_are_taken_live_and_drift_is_reported() {
     let retries = |task: &str, captured: Option<Value>| {
         let mut step = json!({
             "kind": "job_settings", "title": format!("Retry {task}"), "resource": { "kind": "job", "id": "7" },
@@ -471,8 +471,8 @@ async fn what_was_not_captured_is_captured_live_and_what_drifted_is_said() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         let word = |step: &Value| {
-            let stands = step["stands"].as_str();
-            stands.unwrap_or_else(|| step["outcome"].as_str().unwrap()).to_owned()
+            let state = step["stands"].as_str();
+            state.unwrap_or_else(|| step["outcome"].as_str().unwrap()).to_owned()
         };
         (found["steps"].as_array().unwrap().iter().map(word).collect::<Vec<_>>(), found)
     };
@@ -492,12 +492,12 @@ async fn what_was_not_captured_is_captured_live_and_what_drifted_is_said() {
     let (words, found) = capture(&[]);
     assert_eq!(words, ["as_captured", "drifted", "as_captured", "unread"], "{found:#}");
     assert_eq!(rows(), before, "nothing is recorded twice");
-    let (words, _) = capture(&["--anew"]);
+    let (words, _) = capture(&["--recapture"]);
     assert_eq!(words, ["as_captured", "captured", "as_captured", "unread"]);
-    let (words, _) = capture(&["--anew"]);
+    let (words, _) = capture(&["--recapture"]);
     assert_eq!(words, ["as_captured", "as_captured", "as_captured", "unread"]);
     assert_eq!(desk.workspace.world().writes, Vec::<String>::new());
-    // The captures fit, one after the other.
+    // The captures work, one after the other.
     let script = desk.folder.path().join("runbook.sh");
     fs::write(&script, desk.show(&["--format", "script"])).unwrap();
     for step in ["1", "2", "3"] {
@@ -608,7 +608,7 @@ async fn every_entry_is_validated_and_rolled_back_and_each_outcome_is_printed() 
             ],
         );
         assert_eq!(desk.workspace.settings().jobs["8"]["tasks"], captured["tasks"]);
-        // A failure in the middle of a block counts, whatever comes behind it.
+        // A failure in the middle of a block is a failure of the block.
         let output = finish(desk.bash().env_remove("DATABRICKS_HOST").arg(&script).arg("validate"));
         assert_eq!(output.status.code(), Some(1));
         assert!(
@@ -617,9 +617,9 @@ async fn every_entry_is_validated_and_rolled_back_and_each_outcome_is_printed() 
     }
 }
 
-/// A workspace may accept a change and drop part of it.
+/// A workspace may accept a change and ignore a part of it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rollback_that_did_not_restore_everything_fails_and_prints_what_differs() {
+async fn an_incomplete_rollback_fails_and_prints_the_differences() {
     let job = settings("transform");
     let cluster = json!({ "cluster_name": "small", "num_workers": 1 });
     let warehouse = json!({ "name": "main", "cluster_size": "Small", "auto_stop_mins": 10 });
@@ -696,13 +696,13 @@ fn the_examples_have_runbooks_and_versions_are_counted() {
     assert_eq!((&shown["version"], &shown["entries"][0]["applied"]), (&json!(1), &json!(true)));
     assert_eq!(shown["entries"][0]["cause_summary"].as_str().unwrap().get(..15), Some("Job \"daily-etl\""));
     assert!(ok(&lake, &["runbook", "show", "INC-1002"]).contains("no remediation step was recorded"));
-    for (arguments, told) in [
+    for (arguments, reason) in [
         (["INC-1001", "--version", "2"], "it has version 1 only"),
-        (["INC-1002", "--version", "1"], "it has none at all"),
+        (["INC-1002", "--version", "1"], "it has no version, because"),
         (["INC-1009", "--version", "1"], "there is no incident INC-1009"),
     ] {
         let output = run(&lake, &[&["runbook", "show"], &arguments[..]].concat());
         assert_eq!(output.status.code(), Some(4));
-        assert!(String::from_utf8_lossy(&output.stderr).contains(told));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(reason));
     }
 }

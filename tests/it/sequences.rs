@@ -1,4 +1,4 @@
-//! After any sequence of operations the lake is whole, and every answer given stays true.
+//! Tests that after any sequence of operations the lake is intact and every earlier answer is still true.
 
 use std::collections::BTreeMap;
 
@@ -8,18 +8,25 @@ use ops_runbook::{
     domain::{
         cause,
         entry::{Entry, Receipt},
-        escalation::replay::{Difference, Replay},
+        escalation::{
+            replay::{ReplayDifference, EscalationReplay},
+            trigger::Trigger,
+        },
         ids::{AlertRef, EventRef, Id, IncidentId},
-        incident::History,
+        incident::{
+            History,
+            classification::{Confidence, Status},
+            timeline::LogKind,
+        },
+        interface::Interface,
         problems::Problem,
         redact::Redactor,
         steps::{
             AcknowledgeEscalation, AcknowledgeIncident, CloseIncident, CorrectEvent, EscalateIncident, LogEvent,
-            Missing, RecordRootCause, ReopenIncident, ResolveEscalation, SuppressEscalation,
+            MissingEvidence, RecordRootCause, ReopenIncident, ResolveEscalation, SuppressEscalation,
         },
         time::Timestamp,
         week::Week,
-        words::{Confidence, Interface, LogKind, Status, Trigger},
     },
     lake::{
         Context, Lake, LakeError,
@@ -39,7 +46,7 @@ use crate::{support::submission, wait::repetitions};
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Reports sent at once; few ids, so that many are sent again.
+    /// Concurrent reports; few ids, so that many are repeated.
     Submit(Vec<u8>),
     Reopen,
     Project,
@@ -47,18 +54,18 @@ enum Step {
     Maintain,
     DropTable(usize),
     Rebuild,
-    /// One step on one of the incidents, legal or not.
+    /// A step about one of the incidents, legal or not.
     Take(u8, u8, u8),
-    /// Two of the causes become one, or one is split off again.
+    /// Two causes are merged, or one is split.
     Alias(bool, u8, u8),
     Scan,
-    /// The digest of the week everything happened in.
+    /// The digest of the week of all events.
     Digest,
 }
 
 const CAUSES: [&str; 4] = ["executor out of memory", "token expired", "schema of the source changed", "unknown"];
 
-/// Steps that mean something and steps that are refused, as the dice fall.
+/// Random steps, legal and illegal ones.
 fn request(kind: u8, incident: u8, detail: u8, now: Timestamp) -> Result<Submission, Vec<Problem>> {
     let incident_id = IncidentId::from_ordinal(u64::from(incident) + 1);
     let actor = Id::new("user:dice").unwrap();
@@ -78,7 +85,7 @@ fn request(kind: u8, incident: u8, detail: u8, now: Timestamp) -> Result<Submiss
         }
         1 => prepare!(AcknowledgeIncident { incident_id, message: None, actor, at, request_id }),
         2 | 3 => {
-            let missing = [Missing { kind: Id::new("run_output").unwrap(), reason: None }];
+            let missing = [MissingEvidence { kind: Id::new("run_output").unwrap(), reason: None }];
             prepare!(RecordRootCause {
                 incident_id,
                 root_cause: CAUSES[usize::from(detail) % CAUSES.len()].into(),
@@ -155,7 +162,7 @@ proptest! {
     }
 }
 
-/// What was refused left nothing behind; what was recorded is an answer like any other.
+/// A refused step leaves no records; a recorded step is checked like all answers.
 async fn take(open: &Ledger, submission: Submission) -> Option<Receipt> {
     match open.submit(submission).await {
         Ok(answer) => Some(answer.receipt),
@@ -195,9 +202,9 @@ async fn run(steps: Vec<Step>) {
             Step::Alias(merge, one, other) => {
                 let fingerprint = |cause: u8| cause::identify(None, CAUSES[usize::from(cause)]).unwrap().fingerprint;
                 let change = if merge {
-                    causes::Change::Merge { causes: vec![fingerprint(one)], into: fingerprint(other) }
+                    causes::CauseChange::Merge { causes: vec![fingerprint(one)], into: fingerprint(other) }
                 } else {
-                    causes::Change::Split { cause: fingerprint(one) }
+                    causes::CauseChange::Split { cause: fingerprint(one) }
                 };
                 let actor = Id::new("user:dice").unwrap();
                 match causes::change(&lake, &change, &actor, None, &Redactor::new(None), Interface::Cli).await {
@@ -208,8 +215,8 @@ async fn run(steps: Vec<Step>) {
             Step::Scan => {
                 let causes: Vec<String> =
                     CAUSES[..3].iter().map(|words| cause::identify(None, words).unwrap().fingerprint).collect();
-                recurrence::follow(&lake, &open.0, &causes, None).await.unwrap();
-                let again = recurrence::follow(&lake, &open.0, &causes, Some(now)).await.unwrap();
+                recurrence::scan_causes(&lake, &open.0, &causes, None).await.unwrap();
+                let again = recurrence::scan_causes(&lake, &open.0, &causes, Some(now)).await.unwrap();
                 assert!(
                     again.recurring.is_empty() && again.alerts.is_empty(),
                     "a scan of what is known says nothing new"
@@ -219,7 +226,7 @@ async fn run(steps: Vec<Step>) {
                 let week = Week::of(now, chrono_tz::Tz::UTC);
                 let made = digest::make(&lake, Engine::Local(&lake), &open.0, week).await.unwrap();
                 let again = digest::make(&lake, Engine::Local(&lake), &open.0, week).await.unwrap();
-                assert!(matches!(again.standing, digest::Standing::Known(_)) && again.digest == made.digest);
+                assert!(matches!(again.status, digest::DigestStatus::Known(_)) && again.digest == made.digest);
             }
             Step::Reopen => {
                 drop(open.0);
@@ -227,7 +234,7 @@ async fn run(steps: Vec<Step>) {
                 open = Ledger::open(&lake).await.unwrap();
             }
             Step::Project => drop(projector::project(&lake, |_, _| {}).await.unwrap()),
-            Step::Tend => maintenance::tend_all(&lake).await.unwrap(),
+            Step::Tend => maintenance::maintain_due_tables(&lake).await.unwrap(),
             Step::Maintain => drop(maintenance::maintain(&lake, TimeDelta::hours(1), |_| {}).await.unwrap()),
             Step::DropTable(number) => {
                 std::fs::remove_dir_all(folder.path().join(PROJECTIONS[number].name)).unwrap();
@@ -248,14 +255,14 @@ fn entry_of(text: &str) -> Entry {
     Entry::parse(text).unwrap()
 }
 
-/// The ledger alone tells where every incident stands: the tables say the same.
+/// The status of every incident, computed from the ledger, equals the one in the tables.
 async fn replays(lake: &Lake, head: u64) {
     let table = lake.table(AUDIT_LOG);
     let entries = ledger::entries(&table, &table.log().await.unwrap(), 0, head).await.unwrap();
     let mut histories: BTreeMap<IncidentId, Vec<Entry>> = BTreeMap::new();
-    // The rules under which everything was decided would have told the same. A sequence may record nothing at all.
+    // A replay with the unchanged rules gives the same alerts. A sequence may record nothing.
     let since = entries.first().map_or_else(|| lake.context.now(), |(_, first)| entry_of(first).recorded_at);
-    let mut replay = Replay::new(lake.context.policy.as_ref().clone(), since);
+    let mut replay = EscalationReplay::new(lake.context.policy.as_ref().clone(), since);
     for (_, text) in entries {
         let entry = entry_of(&text);
         replay.add(entry.clone());
@@ -263,7 +270,7 @@ async fn replays(lake: &Lake, head: u64) {
             histories.entry(id).or_default().push(entry);
         }
     }
-    assert!(replay.found.firings.iter().all(|one| one.difference == Difference::Same), "{:?}", replay.found);
+    assert!(replay.found.firings.iter().all(|one| one.difference == ReplayDifference::Same), "{:?}", replay.found);
     assert_eq!(replay.found.moot, 0);
     let incidents: Vec<IncidentState> = ops::rows(lake, "SELECT * FROM incidents").await.unwrap();
     assert_eq!(incidents.len(), histories.len());

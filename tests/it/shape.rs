@@ -1,4 +1,4 @@
-//! The shape of the project itself: layers, SQL files, tables, what the command line says.
+//! Tests of the project's conventions: layers, SQL files, tables, texts of the command line.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,7 @@ use crate::{
 
 mod layers;
 
-/// Package, version and features of every dependency, as `cargo tree` lists them for these edges.
+/// Returns package, version and features of every dependency, as `cargo tree` lists them for these edges.
 fn dependencies(edges: &str) -> BTreeSet<String> {
     let mut command = Command::new(env!("CARGO"));
     command.args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} {f}", "--edges", edges]);
@@ -37,7 +37,7 @@ fn the_tests_use_the_dependencies_that_the_program_is_built_with() {
 }
 
 #[test]
-fn every_sql_file_is_known_and_says_what_it_is() {
+fn every_sql_file_is_embedded_and_has_a_header() {
     for (folder, known) in [
         ("", analytics::queries().map(|(name, _)| name).collect::<BTreeSet<_>>()),
         ("views", analytics::views().map(|(name, _)| name).collect()),
@@ -46,7 +46,7 @@ fn every_sql_file_is_known_and_says_what_it_is() {
         let mut files = BTreeSet::new();
         for entry in fs::read_dir(format!("{}/sql/{folder}", env!("CARGO_MANIFEST_DIR"))).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
+            if path.extension().is_none_or(|extension| extension != "sql") {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
@@ -72,7 +72,7 @@ fn every_view_and_audit_runs_and_the_audits_find_nothing() {
 }
 
 #[test]
-fn comments_are_there_and_end_no_string() {
+fn every_table_and_column_has_a_comment_without_quotes_and_line_ends() {
     for def in catalog::all() {
         let comments = def.columns.iter().map(|column| column.comment()).chain([def.comment()]);
         for comment in comments {
@@ -85,7 +85,7 @@ fn comments_are_there_and_end_no_string() {
 }
 
 #[test]
-fn sql_that_would_change_something_is_refused() {
+fn sql_that_changes_data_or_settings_is_refused() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["init"]);
     for sql in [
@@ -102,7 +102,7 @@ fn sql_that_would_change_something_is_refused() {
 }
 
 #[test]
-fn the_command_line_says_the_same_as_ever() {
+fn help_texts_and_schemas_match_their_snapshots() {
     let folder = tempdir().unwrap();
     let mut text = String::new();
     for command in [
@@ -111,7 +111,6 @@ fn the_command_line_says_the_same_as_ever() {
         &["demo"],
         &["record"],
         &["ingest"],
-        &["deliver"],
         &["incident"],
         &["incident", "open"],
         &["incident", "log"],
@@ -127,28 +126,32 @@ fn the_command_line_says_the_same_as_ever() {
         &["incident", "list"],
         &["incident", "similar"],
         &["incident", "postmortem"],
-        &["escalations"],
-        &["escalations", "list"],
-        &["escalations", "show"],
-        &["escalations", "ack"],
-        &["escalations", "resolve"],
-        &["escalations", "suppress"],
-        &["escalations", "evaluate"],
-        &["escalations", "replay"],
+        &["escalation"],
+        &["escalation", "list"],
+        &["escalation", "show"],
+        &["escalation", "ack"],
+        &["escalation", "resolve"],
+        &["escalation", "snooze"],
+        &["escalation", "evaluate"],
+        &["escalation", "replay"],
         &["recurrence"],
         &["recurrence", "scan"],
         &["recurrence", "list"],
         &["recurrence", "show"],
         &["recurrence", "adopt"],
-        &["causes"],
-        &["causes", "list"],
-        &["causes", "merge"],
-        &["causes", "split"],
-        &["causes", "explain"],
+        &["cause"],
+        &["cause", "list"],
+        &["cause", "merge"],
+        &["cause", "split"],
+        &["cause", "explain"],
         &["config"],
         &["config", "check"],
-        &["comply"],
-        &["verify"],
+        &["compliance"],
+        &["compliance", "check"],
+        &["remediation"],
+        &["remediation", "watch"],
+        &["notification"],
+        &["notification", "send"],
         &["audit"],
         &["audit", "list"],
         &["audit", "show"],
@@ -169,10 +172,10 @@ fn the_command_line_says_the_same_as_ever() {
         &["query", "list"],
         &["query", "show"],
         &["query", "run"],
-        &["views"],
-        &["views", "ddl"],
-        &["tables"],
-        &["tables", "register"],
+        &["catalog"],
+        &["catalog", "register"],
+        &["catalog", "copy"],
+        &["catalog", "views"],
         &["bundle"],
         &["bundle", "init"],
         &["bundle", "check"],
@@ -180,6 +183,7 @@ fn the_command_line_says_the_same_as_ever() {
         &["schema"],
         &["schema", "report"],
         &["schema", "digest"],
+        &["schema", "config"],
         &["schema", "tables"],
         &["completions"],
     ] {
@@ -195,19 +199,19 @@ fn the_command_line_says_the_same_as_ever() {
 }
 
 #[test]
-fn errors_say_what_to_do_and_exit_as_documented() {
+fn errors_have_hints_and_the_documented_exit_codes() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
-    let check = |arguments: &[&str], code: i32, told: &str| {
+    let check = |arguments: &[&str], code: i32, expected: &str| {
         let output = run(&lake, arguments);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
-        assert!(text.contains(told), "{arguments:?}: {text}");
+        assert!(text.contains(expected), "{arguments:?}: {text}");
         assert!(output.stdout.is_empty());
     };
     check(&["incident", "ack", "INC-1001"], 4, "there is no lake at");
-    check(&["causes", "list"], 4, "there is no lake at");
-    check(&["escalations", "evaluate"], 4, "there is no lake at");
+    check(&["cause", "list"], 4, "there is no lake at");
+    check(&["escalation", "evaluate"], 4, "there is no lake at");
     check(&["recurrence", "scan"], 4, "there is no lake at");
     check(&["runbook", "show", "INC-1001"], 4, "there is no lake at");
     check(&["audit", "verify"], 4, "hint: make one with `ops-runbook init`");
@@ -215,9 +219,9 @@ fn errors_say_what_to_do_and_exit_as_documented() {
     check(&["record", "/no/such/file"], 1, "hint: give a file that can be read");
     ok(&lake, &["init"]);
     check(&["incident", "ack", "INC-1001"], 4, "there is no incident INC-1001");
-    check(&["escalations", "show", "INC-1001/recurring"], 4, "there is no incident INC-1001");
-    check(&["recurrence", "show", "rec-1"], 4, "`ops-runbook recurrence list --all` shows which there are");
-    check(&["causes", "split", "c1:1"], 4, "`ops-runbook causes list` shows which there are");
+    check(&["escalation", "show", "INC-1001/recurring"], 4, "there is no incident INC-1001");
+    check(&["recurrence", "show", "rec-1"], 4, "`ops-runbook recurrence list --all` lists the recurring issues");
+    check(&["cause", "split", "c1:1"], 4, "`ops-runbook cause list` lists the causes");
     check(
         &["incident", "log", "INC-1001", "x", "--kind", "CLOSE"],
         2,
@@ -234,7 +238,7 @@ fn errors_say_what_to_do_and_exit_as_documented() {
 }
 
 #[test]
-fn the_configuration_says_who_would_be_told() {
+fn config_check_shows_the_recipients_of_an_alert() {
     let folder = tempdir().unwrap();
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/bundle/ops-runbook.example.toml");
     let check = |arguments: &[&str]| {
@@ -251,10 +255,10 @@ fn the_configuration_says_who_would_be_told() {
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((code, &answer["told_if"][0]["routes"], &answer["gaps"]), (Some(0), &json!([3]), &json!([])));
     let (code, text, _) = check(&[]);
-    assert!(code == Some(1) && text.starts_with("no configuration file: the defaults hold"), "{text}");
+    assert!(code == Some(1) && text.starts_with("no configuration file, using the defaults"), "{text}");
     let broken = folder.path().join("broken.toml");
     fs::write(&broken, "[channels.x]\nkind = \"fax\"\n[recurring]\nthreshold = 1\n").unwrap();
-    let (code, text, told) = check(&["--config", broken.to_str().unwrap()]);
+    let (code, text, error) = check(&["--config", broken.to_str().unwrap()]);
     assert!(code == Some(3) && text.is_empty(), "{text}");
-    assert!(told.contains("line 2") && told.contains("line 4"), "{told}");
+    assert!(error.contains("line 2") && error.contains("line 4"), "{error}");
 }

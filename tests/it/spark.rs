@@ -1,4 +1,4 @@
-//! One Spark for all tests of this process: `tests/peers/spark_serves.py`.
+//! A Spark process shared by all tests of this process: `tests/peers/spark_serves.py`.
 
 use std::{
     collections::HashMap,
@@ -17,14 +17,14 @@ use serde_json::{Value, json};
 
 use crate::peer::{self, Process};
 
-/// The limit for one answer: the largest questions take a minute on an idle machine, several on a busy one.
+/// The limit for one answer: the largest questions take a minute on an idle machine.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// One for all tests.
+/// The shared server.
 static SERVER: OnceLock<Server> = OnceLock::new();
 
-/// Asks Spark a question that `tests/peers/spark_serves.py` knows, such as `{"audit": {"lake": …, "sql": …}}`. An error is Spark's,
-/// for this question only. Spark starts with the first question.
+/// Sends Spark a question of `tests/peers/spark_serves.py`, such as `{"audit": {"lake": …, "sql": …}}`. Returns the answer, or
+/// Spark's error for this question. Spark starts with the first question.
 pub fn ask(question: &Value) -> Result<Value, String> {
     peer::assert_named("spark");
     SERVER.get_or_init(Server::start).ask(question)
@@ -52,7 +52,7 @@ impl Server {
                     let _ = sender.send(answer);
                 }
             }
-            // The server has ended: without their senders the receivers end too.
+            // The server has exited: dropping the senders ends the receivers.
             waiting.lock().unwrap().clear();
         });
         Self { process, input, pending, next: AtomicU64::new(1) }
@@ -71,7 +71,7 @@ impl Server {
     }
 }
 
-/// The id of an answer, and the answer. The first line has none.
+/// Parses a line into the id of an answer and the answer. The first line has no id.
 fn answer(line: &str) -> Option<(u64, Result<Value, String>)> {
     let mut line: Value = serde_json::from_str(line).ok()?;
     let id = line["id"].as_u64()?;

@@ -1,7 +1,7 @@
-//! Incidents logged step by step: the same record as a whole report makes, and nothing illegal gets in.
+//! Incidents logged step by step: the record equals that of a complete report, and illegal steps are refused.
 
 use ops_runbook::{
-    domain::{ids::Id, redact::Redactor, steps::CloseIncident, words::Interface},
+    domain::{ids::Id, interface::Interface, redact::Redactor, steps::CloseIncident},
     lake::{LakeError, ledger::Ledger},
     ops,
 };
@@ -29,20 +29,20 @@ fn refused(lake: &std::path::Path, code: i32, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// The incident as `incident show` tells it, without what names the requests.
-fn told(lake: &std::path::Path, id: &str) -> String {
+/// Returns the output of `incident show` without the section about the requests.
+fn shown(lake: &std::path::Path, id: &str) -> String {
     let text = ok(lake, &["incident", "show", id]);
     text.split("\nProof").next().unwrap().to_owned()
 }
 
-/// The name of the event of a kind that counts.
+/// Returns the reference of the effective event of a kind.
 fn event(lake: &std::path::Path, kind: &str) -> String {
     let sql = format!("SELECT seq, ordinal FROM timeline WHERE kind = '{kind}'");
     let rows = sql_rows(lake, &sql);
     format!("{}.{}", rows[0]["seq"], rows[0]["ordinal"])
 }
 
-/// The first example, step by step.
+/// Logs the first example step by step.
 fn log_daily_etl(lake: &std::path::Path) {
     let report: Value =
         serde_json::from_str(&std::fs::read_to_string(example("01-daily-etl-no-retries")).unwrap()).unwrap();
@@ -188,19 +188,19 @@ fn log_daily_etl(lake: &std::path::Path) {
 }
 
 #[test]
-fn step_by_step_ends_in_the_same_record_as_a_whole_report() {
+fn steps_give_the_same_record_as_a_complete_report() {
     let (whole, steps) = (tempdir().unwrap(), tempdir().unwrap());
     let mut report: Value =
         serde_json::from_str(&std::fs::read_to_string(example("01-daily-etl-no-retries")).unwrap()).unwrap();
     report["checks"] = json!([]);
-    // What a step says in its own words.
+    // Steps generate these messages.
     report["timeline"][3]["message"] = "Job retry policies not configured (max_retries=0) -> HIGH confidence".into();
     report["timeline"][4]["message"] = "Fix Job Retry Policies - daily-etl (applied)".into();
     let file = whole.path().join("report.json");
     std::fs::write(&file, report.to_string()).unwrap();
     ok(whole.path(), &["record", file.to_str().unwrap()]);
     log_daily_etl(steps.path());
-    assert_eq!(told(steps.path(), "INC-1001"), told(whole.path(), "INC-1001"));
+    assert_eq!(shown(steps.path(), "INC-1001"), shown(whole.path(), "INC-1001"));
     for (table, columns) in [
         (
             "incidents",
@@ -221,33 +221,33 @@ fn step_by_step_ends_in_the_same_record_as_a_whole_report() {
 }
 
 #[test]
-fn what_is_not_legal_is_refused_with_what_would_be() {
+fn an_illegal_step_is_refused_with_the_legal_ones() {
     let folder = tempdir().unwrap();
     let lake = folder.path();
     log_daily_etl(lake);
     let id = "INC-1001";
-    let told = refused(lake, 3, &["incident", "close", id, "again"]);
-    assert!(told.contains("INC-1001 is resolved since 2026-02-11T12:36:00Z; it cannot be closed"), "{told}");
-    assert!(told.contains("legal now are reopen"), "{told}");
-    let told = refused(lake, 3, &["incident", "escalate", id, "too late"]);
-    assert!(told.contains("cannot be escalated"), "{told}");
-    let told = refused(lake, 3, &["incident", "reopen", id, "too early", "--at", "2026-02-11T12:30:00Z"]);
-    assert!(told.contains("would come before the CLOSE at 2026-02-11T12:36:00Z"), "{told}");
+    let error = refused(lake, 3, &["incident", "close", id, "again"]);
+    assert!(error.contains("INC-1001 is resolved since 2026-02-11T12:36:00Z; it cannot be closed"), "{error}");
+    assert!(error.contains("legal now are reopen"), "{error}");
+    let error = refused(lake, 3, &["incident", "escalate", id, "too late"]);
+    assert!(error.contains("cannot be escalated"), "{error}");
+    let error = refused(lake, 3, &["incident", "reopen", id, "too early", "--at", "2026-02-11T12:30:00Z"]);
+    assert!(error.contains("would come before the CLOSE at 2026-02-11T12:36:00Z"), "{error}");
     done(lake, &["incident", "reopen", id, "It failed again", "--at", "2026-02-11T13:00:00Z"]);
-    let told = refused(lake, 3, &["incident", "reopen", id, "again"]);
-    assert!(told.contains("INC-1001 is investigating; it cannot be reopened"), "{told}");
+    let error = refused(lake, 3, &["incident", "reopen", id, "again"]);
+    assert!(error.contains("INC-1001 is investigating; it cannot be reopened"), "{error}");
     done(
         lake,
         &["incident", "escalate", id, "Needs the platform team", "--to", "platform", "--at", "2026-02-11T13:05:00Z"],
     );
     done(lake, &["incident", "close", id, "Fixed for good", "--at", "2026-02-11T13:30:00Z"]);
-    refused(lake, 4, &["incident", "log", "INC-1999", "nobody there"]);
+    refused(lake, 4, &["incident", "log", "INC-1999", "unknown incident"]);
     refused(lake, 3, &["incident", "log", id, " "]);
     refused(lake, 3, &["incident", "log", id, "in the future", "--at", "2999-01-01T00:00:00Z"]);
     refused(lake, 3, &["incident", "remediate", id, "no settings", "--kind", "job_settings"]);
     refused(lake, 3, &["incident", "correct", id, "99.1", "no such event"]);
     let states = sql_rows(lake, "SELECT status, reopened, open_seconds, time_to_resolve_s FROM incidents");
-    // 12:21 to 12:36, and 13:00 to 13:30
+    // Open from 12:21 to 12:36 and from 13:00 to 13:30.
     assert_eq!(
         states,
         [json!({ "status": "resolved", "reopened": 1, "open_seconds": 2700.0, "time_to_resolve_s": 900.0 })]
@@ -260,32 +260,32 @@ fn what_is_not_legal_is_refused_with_what_would_be() {
 }
 
 #[test]
-fn a_corrected_event_counts_instead_of_the_first_one() {
+fn a_correction_replaces_the_first_event() {
     let folder = tempdir().unwrap();
     let lake = folder.path();
     log_daily_etl(lake);
     let id = "INC-1001";
     let (close, discover) = (event(lake, "CLOSE"), event(lake, "DISCOVER"));
-    // It was closed half an hour later than was said first.
+    // It was closed half an hour later than first recorded.
     done(lake, &["incident", "correct", id, &close, "Resolved after the second run", "--at", "2026-02-11T13:06:00Z"]);
     let corrected = event(lake, "CLOSE");
-    let told = told(lake, id);
-    assert!(told.contains("[13:06:00] CLOSE: Resolved after the second run"), "{told}");
-    assert!(!told.contains("[12:36:00]"), "{told}");
-    assert!(told.contains("first resolved − reported): 45m"), "{told}");
-    let told = refused(lake, 3, &["incident", "correct", id, &close, "once more"]);
-    assert!(told.contains(&format!("event {close} was corrected by {corrected}")), "{told}");
+    let text = shown(lake, id);
+    assert!(text.contains("[13:06:00] CLOSE: Resolved after the second run"), "{text}");
+    assert!(!text.contains("[12:36:00]"), "{text}");
+    assert!(text.contains("first resolved − reported): 45m"), "{text}");
+    let error = refused(lake, 3, &["incident", "correct", id, &close, "once more"]);
+    assert!(error.contains(&format!("event {close} was corrected by {corrected}")), "{error}");
     refused(lake, 3, &["incident", "correct", id, &corrected, "--withdraw"]);
     done(lake, &["incident", "correct", id, &discover, "--withdraw"]);
     let timeline = sql_rows(lake, "SELECT message FROM timeline ORDER BY position");
     assert!(!timeline.iter().any(|event| event["message"].as_str().unwrap().contains("Found 3 jobs")), "{timeline:?}");
-    // Both still stand in the record.
+    // Both events are still recorded.
     assert_eq!(sql_rows(lake, "SELECT seq FROM timeline_events").len(), 9);
     ok(lake, &["audit", "verify"]);
 }
 
 #[test]
-fn late_and_repeated_events_find_their_place() {
+fn late_events_are_ordered_and_repeated_events_are_marked() {
     let folder = tempdir().unwrap();
     let lake = folder.path();
     log_daily_etl(lake);
@@ -293,8 +293,8 @@ fn late_and_repeated_events_find_their_place() {
     let late = ["incident", "log", id, "Paged by the monitor", "--kind", "FETCH", "--at", "2026-02-11T12:21:01Z"];
     done(lake, &late);
     let first = sql_rows(lake, "SELECT max(seq) AS seq FROM timeline_events")[0]["seq"].clone();
-    done(lake, &[&late[..], &["--request-id", "sent-by-somebody-else"]].concat());
-    let answer = done(lake, &[&late[..], &["--request-id", "sent-by-somebody-else"]].concat());
+    done(lake, &[&late[..], &["--request-id", "sent-by-another-agent"]].concat());
+    let answer = done(lake, &[&late[..], &["--request-id", "sent-by-another-agent"]].concat());
     assert!(answer.starts_with("known"), "{answer}");
     done(lake, &["incident", "ack", id, "--at", "2026-02-11T12:22:00Z"]);
     let timeline = sql_rows(lake, "SELECT position, kind, message FROM timeline ORDER BY position");
@@ -307,7 +307,7 @@ fn late_and_repeated_events_find_their_place() {
 }
 
 #[test]
-fn who_acts_is_recorded_also_when_nobody_says() {
+fn the_actor_is_recorded_also_without_an_option() {
     let folder = tempdir().unwrap();
     let lake = folder.path();
     ok(lake, &["incident", "open", "daily-etl failed", "--workspace", "1"]);
@@ -320,11 +320,11 @@ fn who_acts_is_recorded_also_when_nobody_says() {
 }
 
 #[tokio::test]
-async fn of_many_who_close_an_incident_at_once_one_does() {
+async fn only_one_of_several_concurrent_closes_succeeds() {
     let folder = tempdir().unwrap();
     let lake = lake_at(folder.path());
     lake.init().await.unwrap();
-    // Four processes could not share more than the lake either.
+    // Like four processes, the four ledgers share only the lake.
     let mut open = Vec::new();
     for _ in 0..4 {
         open.push(Ledger::open(&lake).await.unwrap());

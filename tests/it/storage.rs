@@ -1,4 +1,4 @@
-//! Lakes in object stores: the same promises as on a disk, when requests take long and go wrong; and how few are needed.
+//! Lakes in object stores: the same guarantees as on a disk, with slow and failing requests; and the number of round trips.
 
 mod doctor;
 pub mod emulators;
@@ -13,7 +13,7 @@ use std::{
 };
 
 use ops_runbook::{
-    lake::{Context, Lake, Surroundings, ledger::Ledger},
+    lake::{Context, Lake, StoreEnvironment, ledger::Ledger},
     tables::catalog::AUDIT_LOG,
 };
 
@@ -27,17 +27,17 @@ use crate::{
 use emulators::{Store, Stored};
 use proxy::Faults;
 
-/// As a store in the next city.
+/// The latency of a store in the same region.
 const LATENCY: Duration = Duration::from_millis(30);
-/// Requests that are sent together arrive within this time, also on a busy machine: they count as one round trip.
+/// Requests that are sent together arrive within this time, even on a busy machine: they count as one round trip.
 const LONG_LATENCY: Duration = Duration::from_millis(400);
 
 fn faults() -> Faults {
     Faults { lost: 4, busy: 4, busy_after: 4, conflict: 25, slow: 4 }
 }
 
-/// Each kind of fault happened, or the test has shown nothing.
-fn assert_went_wrong(store: &Store) {
+/// Asserts that each kind of fault happened; otherwise the test proves nothing.
+fn assert_faults_happened(store: &Store) {
     let done = store.proxy.faults_done();
     println!("{done:?}");
     assert!(
@@ -52,7 +52,7 @@ async fn warm(lake: &Lake) -> Ledger {
     ledger
 }
 
-/// With `is_throttled` the store does not say whether something stands where a writer came second: the writer has to ask.
+/// With `is_throttled` the store's error does not show whether the commit exists: the writer has to read it.
 async fn assert_round_trips(store: &Store, is_throttled: bool) {
     let place = store.lake("counted");
     let lake = place.open();
@@ -71,7 +71,7 @@ async fn assert_round_trips(store: &Store, is_throttled: bool) {
     }
     let (recorded, traffic) = store.proxy.during(ledger.submit(submission("second"))).await;
     assert_eq!(recorded.unwrap().receipt.seq, 4);
-    // The file and the commit that lost, who won and what comes after, the file and the commit that stand.
+    // The file and the refused commit; this commit and the next, read together; the file and the commit that succeed.
     assert_eq!(traffic.round_trips(), 5 + usize::from(is_throttled), "{:#?}", traffic.lines());
     assert_eq!((traffic.count("PUT"), traffic.count("GET")), (4, 2), "{:#?}", traffic.lines());
 }
@@ -91,24 +91,24 @@ async fn an_append_to_google_takes_two_round_trips_and_five_after_a_conflict() {
     assert_round_trips(&Store::google_with_pauses_of("0"), false).await;
 }
 
-/// Whether something stands there is asked for, because a 429 does not say so.
+/// The writer checks whether the commit exists, because a 429 does not show it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_append_to_google_takes_one_round_trip_more_when_the_other_one_came_within_the_second() {
+async fn an_append_to_google_takes_one_more_round_trip_after_a_write_within_the_same_second() {
     assert_round_trips(&Store::google_with_pauses_of("0"), true).await;
 }
 
-/// The writer of the newest commit knows the head, and every other writer has to read it first. Without a fairness delay one
-/// of two would write for ever.
+/// The writer of the newest commit knows the head, and every other writer has to read it first. Without a fairness delay one of
+/// two writers would commit for ever.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_writers_on_s3_that_never_pause_take_turns() {
     const FEW: u64 = 10;
-    // The first pause for others comes after 8 s: a fast writer has about 130 records by then.
+    // The first pause comes after 8 s: a fast writer has about 130 records by then.
     const MANY: u64 = 200;
     let store = Store::s3();
     let place = store.lake("turns");
     place.open().init().await.unwrap();
     store.proxy.takes(LATENCY);
-    // Both write until both have written a few, unless one of them has written many meanwhile.
+    // Both write until both have written a few, or one of them has written many.
     let counts = [Cell::new(0), Cell::new(0)];
     let write = async |own: usize| {
         let (ledger, _) = Ledger::open(&place.open()).await.unwrap();
@@ -128,17 +128,17 @@ async fn two_writers_on_s3_that_never_pause_take_turns() {
     assert_intact(&place, one + other);
 }
 
-/// The lake, opened in this process with a short time-out of requests.
+/// Opens the lake in this process with a short time-out of requests.
 fn impatient(place: &Stored) -> Lake {
-    let surroundings = Surroundings {
+    let store_environment = StoreEnvironment {
         variables: place.variables.iter().cloned().collect(),
         request_timeout: Some(Duration::from_secs(5)),
-        ..Surroundings::default()
+        ..StoreEnvironment::default()
     };
-    Lake::open(&place.uri, &surroundings, Context::system()).unwrap()
+    Lake::open(&place.uri, &store_environment, Context::system()).unwrap()
 }
 
-/// The store has taken the commit, and its answer never arrives; others write on top of the commit meanwhile.
+/// The store has stored the commit, and its response never arrives. In the meantime a concurrent writer commits the next version.
 async fn assert_recorded_once_after_a_time_out(store: &Store) {
     let place = store.lake("late");
     place.open().init().await.unwrap();
@@ -146,8 +146,8 @@ async fn assert_recorded_once_after_a_time_out(store: &Store) {
     let begun = Instant::now();
     store.proxy.withholds_an_answer();
     let other = async {
-        let stands = async || (place.open().table(AUDIT_LOG).log().await.unwrap().files.len() >= 2).then_some(());
-        eventually_async("the commit whose answer is withheld", stands).await;
+        let stored = async || (place.open().table(AUDIT_LOG).log().await.unwrap().files.len() >= 2).then_some(());
+        eventually_async("the commit whose answer is withheld", stored).await;
         let (competing, _) = Ledger::open(&place.open()).await.unwrap();
         competing.submit(submission("competitor")).await.unwrap().receipt.seq
     };
@@ -172,21 +172,21 @@ async fn assert_recorded_once_after_a_time_out(store: &Store) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_on_s3_whose_put_times_out_after_it_landed_is_recorded_once() {
+async fn a_commit_on_s3_whose_put_times_out_after_it_was_stored_is_recorded_once() {
     assert_recorded_once_after_a_time_out(&Store::s3()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_on_azure_whose_put_times_out_after_it_landed_is_recorded_once() {
+async fn a_commit_on_azure_whose_put_times_out_after_it_was_stored_is_recorded_once() {
     assert_recorded_once_after_a_time_out(&Store::azure()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_on_google_whose_put_times_out_after_it_landed_is_recorded_once() {
+async fn a_commit_on_google_whose_put_times_out_after_it_was_stored_is_recorded_once() {
     assert_recorded_once_after_a_time_out(&Store::google()).await;
 }
 
-/// Everything that is promised of a lake on a disk.
+/// Asserts the guarantees of a lake on a disk.
 fn assert_holds(store: &Store, reports: usize, kills: usize) {
     assert_examples_stand_once(&store.lake("examples"));
     assert_ids_are_found_again(&store.lake("ids"));
@@ -195,49 +195,49 @@ fn assert_holds(store: &Store, reports: usize, kills: usize) {
     store.proxy.fails(faults());
     assert_all_recorded_once(&store.lake("faults"), 4, reports);
     assert_kills_lose_nothing(&store.lake("kills"), kills, 3_000);
-    assert_went_wrong(store);
+    assert_faults_happened(store);
 }
 
 #[test]
-fn s3_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
+fn a_lake_on_s3_loses_and_duplicates_nothing_despite_faults() {
     assert_holds(&Store::s3(), repetitions(10, 25), repetitions(3, 10));
 }
 
 #[test]
-fn azure_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
+fn a_lake_on_azure_loses_and_duplicates_nothing_despite_faults() {
     assert_holds(&Store::azure(), repetitions(10, 25), repetitions(3, 10));
 }
 
 #[test]
-fn google_loses_nothing_and_doubles_nothing_whatever_goes_wrong() {
+fn a_lake_on_google_loses_and_duplicates_nothing_despite_faults() {
     assert_holds(&Store::google(), repetitions(2, 5), repetitions(1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writers_on_s3_that_all_fail_now_and_then_record_everything_once() {
+async fn concurrent_writers_on_s3_with_faults_record_everything_once() {
     let store = Store::s3();
     let place = store.lake("writers");
     place.open().init().await.unwrap();
     store.proxy.fails(faults());
     assert_writers_record_everything_once(&place.open(), |_| place.open(), 4, repetitions(12, 30)).await;
-    assert_went_wrong(&store);
+    assert_faults_happened(&store);
 }
 
 #[test]
-fn what_is_wrong_with_s3_as_a_store_is_said_and_what_to_set() {
+fn errors_of_s3_settings_name_what_to_set() {
     let store = Store::s3();
-    let check = |change: &dyn Fn(&mut emulators::Stored), code: i32, told: &[&str]| {
+    let check = |change: &dyn Fn(&mut emulators::Stored), code: i32, expected: &[&str]| {
         let mut place = store.lake("none");
         change(&mut place);
         let output = run(&place, &["init"]);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{text}");
-        for told in told {
-            assert!(text.contains(told), "{told} in {text}");
+        for part in expected {
+            assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains("hunter2"), "{text}");
     };
-    check(&|place| place.uri = "s3://no-such-bucket/lake".into(), 1, &["NoSuchBucket", "hint: make the bucket first"]);
+    check(&|place| place.uri = "s3://no-such-bucket/lake".into(), 1, &["NoSuchBucket", "hint: create the bucket first"]);
     check(
         &|place| place.uri = "ftp://host/lake".into(),
         2,
@@ -246,7 +246,7 @@ fn what_is_wrong_with_s3_as_a_store_is_said_and_what_to_set() {
     check(
         &|place| place.uri = "az://ops/lake?sig=hunter2".into(),
         2,
-        &["credentials are taken from the environment only"],
+        &["set credentials in the environment only"],
     );
     check(&|place| place.uri = "az://ops/lake".into(), 2, &["hint: set AZURE_STORAGE_ACCOUNT_NAME"]);
     check(
@@ -257,18 +257,18 @@ fn what_is_wrong_with_s3_as_a_store_is_said_and_what_to_set() {
     check(
         &|place| place.variables[0].1 = "http://store.example.com".into(),
         2,
-        &["AWS_ENDPOINT_URL is not encrypted", "hint: give an https:// address in AWS_ENDPOINT_URL"],
+        &["AWS_ENDPOINT_URL is not encrypted", "hint: set AWS_ENDPOINT_URL to an https:// address"],
     );
     check(
         &|place| place.variables[0].1 = "https://me:hunter2@store.example.com".into(),
         2,
-        &["holds more than an address"],
+        &["contains more than an address"],
     );
     check(&|place| place.uri = "uc://main.ops".into(), 2, &["DATABRICKS_HOST"]);
 }
 
 #[test]
-fn an_account_of_google_is_given_by_a_file_or_by_its_content() {
+fn an_account_of_google_is_set_by_a_file_or_its_content() {
     let store = Store::google_with_pauses_of("0");
     let file = store.variables[0].1.clone();
     let account = fs::read_to_string(&file).unwrap();
@@ -278,15 +278,15 @@ fn an_account_of_google_is_given_by_a_file_or_by_its_content() {
     };
     ok(&place("file", &[("GOOGLE_SERVICE_ACCOUNT", &file)]), &["init"]);
     ok(&place("content", &[("GOOGLE_SERVICE_ACCOUNT_KEY", &account)]), &["init"]);
-    // Of these credentials only who it is counts.
+    // Only the identity in these credentials is used.
     let address = ("GOOGLE_BASE_URL", store.proxy.url.as_str());
     ok(&place("default", &[("GOOGLE_APPLICATION_CREDENTIALS", &file), address]), &["init"]);
 
-    let check = |place: &emulators::Stored, code: i32, told: &[&str]| {
+    let check = |place: &emulators::Stored, code: i32, expected: &[&str]| {
         let output = run(place, &["init"]);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(code), "{text}");
-        assert!(told.iter().all(|told| text.contains(told)), "{told:?} in {text}");
+        assert!(expected.iter().all(|part| text.contains(part)), "{expected:?} in {text}");
         assert!(!text.contains("PRIVATE KEY"), "{text}");
     };
     let other = Store::google_with_pauses_of("0");
@@ -294,7 +294,7 @@ fn an_account_of_google_is_given_by_a_file_or_by_its_content() {
     check(&stranger, 1, &["AuthenticationRequired", "hint: the store does not accept the credentials"]);
     let mut nowhere = place("nowhere", &[("GOOGLE_SERVICE_ACCOUNT", &file)]);
     nowhere.uri = "gs://no-such-bucket/lake".into();
-    check(&nowhere, 1, &["NoSuchBucket", "hint: make the bucket first"]);
+    check(&nowhere, 1, &["NoSuchBucket", "hint: create the bucket first"]);
     check(
         &place("both", &[("GOOGLE_SERVICE_ACCOUNT", &file), ("GOOGLE_SERVICE_ACCOUNT_KEY", &account)]),
         2,
@@ -304,15 +304,16 @@ fn an_account_of_google_is_given_by_a_file_or_by_its_content() {
     check(
         &place("plain", &[("GOOGLE_SERVICE_ACCOUNT_KEY", &elsewhere)]),
         2,
-        &["is not encrypted", "hint: give an https://"],
+        &["is not encrypted", "to an https:// address"],
     );
 }
 
-/// Within the second in which a name takes one write the lease is taken, asked after for every table, and given back.
+/// Google accepts one write per second to a name. Within that second, maintenance acquires the lease, checks it for every table, and
+/// releases it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn upkeep_on_google_does_not_write_the_lease_for_every_table() {
+async fn maintenance_on_google_does_not_write_the_lease_for_every_table() {
     let store = Store::google();
-    let place = store.lake("upkeep");
+    let place = store.lake("maintenance");
     ok(&place, &["record", &example("01-daily-etl-no-retries")]);
     for _ in 0..2 {
         let ((), traffic) = store.proxy.during(async { drop(ok(&place, &["maintain"])) }).await;

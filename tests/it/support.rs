@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers of the integration tests: the binary, reports, lakes, and assertions about them.
 
 use std::{
     collections::BTreeMap,
@@ -14,13 +14,13 @@ use arrow::{
 };
 use ops_runbook::{
     analytics,
-    domain::{redact::Redactor, words::Interface},
+    domain::{interface::Interface, redact::Redactor},
     lake::{
-        Context, Lake, Surroundings,
+        Context, Lake, StoreEnvironment,
         ledger::Submission,
         log::{CommitNote, RemoveFile},
         rebuild::rebuild,
-        table::{Draft, Put, Rows},
+        table::{CommitDraft, CommitResponse, RowSelection},
         verify::verify,
     },
     ops,
@@ -44,30 +44,30 @@ pub fn example(name: &str) -> String {
     format!("{}/tests/examples/{name}.json", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where a lake is, as the command line is told.
-pub trait Place {
+/// The location of a lake, as given on the command line.
+pub trait LakeLocation {
     fn uri(&self) -> String;
 
-    /// What the environment has to say about getting there.
+    /// Returns the environment variables that give access to the location.
     fn variables(&self) -> Vec<(String, String)> {
         Vec::new()
     }
 }
 
-impl Place for Path {
+impl LakeLocation for Path {
     fn uri(&self) -> String {
         self.to_str().unwrap().to_owned()
     }
 }
 
-impl Place for PathBuf {
+impl LakeLocation for PathBuf {
     fn uri(&self) -> String {
         self.as_path().uri()
     }
 }
 
-/// The binary, pointed at a lake.
-pub fn binary(lake: &(impl Place + ?Sized)) -> Command {
+/// Returns the binary with the option `--lake`.
+pub fn binary(lake: &(impl LakeLocation + ?Sized)) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ops-runbook"));
     for name in [
         "OPS_RUNBOOK_ACTOR",
@@ -81,7 +81,7 @@ pub fn binary(lake: &(impl Place + ?Sized)) -> Command {
         command.env_remove(name);
     }
     command.env("USER", "tester").arg("--lake").arg(lake.uri());
-    // The machine of the tests may have logins to workspaces and stores; no test may use them.
+    // The tests' machine may have credentials of workspaces and stores. No test may use them.
     for (name, _) in std::env::vars() {
         let prefixes = ["ACTIONS_ID_TOKEN_", "ARM_", "AWS_", "AZURE_", "DATABRICKS_", "GOOGLE_"];
         if prefixes.iter().any(|own| name.starts_with(own)) {
@@ -92,31 +92,31 @@ pub fn binary(lake: &(impl Place + ?Sized)) -> Command {
     command
 }
 
-pub fn run(lake: &(impl Place + ?Sized), arguments: &[&str]) -> Output {
+pub fn run(lake: &(impl LakeLocation + ?Sized), arguments: &[&str]) -> Output {
     finish(binary(lake).args(arguments))
 }
 
-/// Runs a command to its end, which must come within [`wait::LIMIT`].
+/// Runs a command, which must exit within [`wait::LIMIT`].
 pub fn finish(command: &mut Command) -> Output {
     let arguments: Vec<String> = command.get_args().map(|one| one.to_string_lossy().into_owned()).collect();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait::output_of(&arguments.join(" "), child)
 }
 
-/// Runs, expects success, returns stdout.
-pub fn ok(lake: &(impl Place + ?Sized), arguments: &[&str]) -> String {
+/// Runs the binary, which must succeed. Returns standard output.
+pub fn ok(lake: &(impl LakeLocation + ?Sized), arguments: &[&str]) -> String {
     let output = run(lake, arguments);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Runs with `--json`, expects success, returns each line of stdout.
-pub fn json_lines(lake: &(impl Place + ?Sized), arguments: &[&str]) -> Vec<Value> {
+/// Runs the binary with `--json`, which must succeed. Returns the lines of standard output.
+pub fn json_lines(lake: &(impl LakeLocation + ?Sized), arguments: &[&str]) -> Vec<Value> {
     let text = ok(lake, &[arguments, &["--json"]].concat());
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A small, valid report of its own.
+/// Returns a small, valid report.
 pub fn report(id: &str) -> Value {
     json!({
         "schema_version": 1,
@@ -144,15 +144,15 @@ pub fn lake_at(folder: &Path) -> Lake {
     Lake::at(folder.to_str().unwrap(), Context::system()).unwrap()
 }
 
-/// All rows of a table.
+/// Returns all rows of a table.
 pub async fn batches(lake: &Lake, def: &'static TableDef) -> Vec<RecordBatch> {
     let table = lake.table(def);
     let log = table.log().await.unwrap();
     let columns: Vec<&str> = def.columns.iter().map(|column| column.name).collect();
-    table.read(&log.files.values().collect::<Vec<_>>(), &columns, Rows::All).await.unwrap()
+    table.read(&log.files.values().collect::<Vec<_>>(), &columns, RowSelection::All).await.unwrap()
 }
 
-/// The digest that tests/peers/reading.py defines.
+/// Returns the number of rows and their checksum as defined in tests/peers/reading.py.
 pub fn digest(batches: &[RecordBatch]) -> (usize, String) {
     let mut sum = 0_u64;
     let mut count = 0;
@@ -208,12 +208,12 @@ pub fn tamper(folder: &Path, seq: u64) {
             size: None,
         });
         let note = CommitNote::new(lake.context.uuid(), 0);
-        let draft = Draft { operation: "WRITE", adds, removes: removes.collect(), projected_to: None, note };
-        assert_eq!(table.commit(&log, &draft).await.unwrap(), Put::Committed);
+        let draft = CommitDraft { operation: "WRITE", adds, removes: removes.collect(), projected_to: None, note };
+        assert_eq!(table.commit(&log, &draft).await.unwrap(), CommitResponse::Committed);
     });
 }
 
-/// The files below a folder, by their path from it.
+/// Returns the files below a folder by their relative paths.
 pub fn files_below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -230,7 +230,7 @@ pub fn files_below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
-/// The files of the lake that `demo` makes, by their paths in it.
+/// Returns the files of the lake that `demo` creates, by their relative paths.
 pub fn demo_files() -> &'static BTreeMap<PathBuf, Vec<u8>> {
     static FILES: OnceLock<BTreeMap<PathBuf, Vec<u8>>> = OnceLock::new();
     FILES.get_or_init(|| {
@@ -240,7 +240,7 @@ pub fn demo_files() -> &'static BTreeMap<PathBuf, Vec<u8>> {
     })
 }
 
-/// Writes the demo lake into a folder. The command makes it once for all tests of a process.
+/// Writes the demo lake to a folder. The command `demo` runs once for all tests of a process.
 pub fn demo_lake(to: &Path) {
     for (name, bytes) in demo_files() {
         let file = to.join(name);
@@ -249,7 +249,7 @@ pub fn demo_lake(to: &Path) {
     }
 }
 
-/// Runs async work on a runtime and a thread of its own: sync and async tests can call it.
+/// Runs async work on a new runtime in a new thread, so sync and async tests can call it.
 fn on_own_runtime<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let running = scope.spawn(|| tokio::runtime::Runtime::new().unwrap().block_on(work()));
@@ -257,22 +257,22 @@ fn on_own_runtime<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> T {
     })
 }
 
-/// The lake at a place, opened in this process. `None`: a workspace must be asked where it is.
-fn opened(lake: &(impl Place + ?Sized)) -> Option<Lake> {
+/// Opens a lake in this process. Returns `None` if only a workspace knows its location.
+fn opened(lake: &(impl LakeLocation + ?Sized)) -> Option<Lake> {
     let variables = lake.variables().into_iter().collect();
-    let surroundings = Surroundings { variables, ..Surroundings::default() };
+    let store_environment = StoreEnvironment { variables, ..StoreEnvironment::default() };
     let uri = lake.uri();
-    (!uri.starts_with("uc://")).then(|| Lake::open(&uri, &surroundings, Context::system()).unwrap())
+    (!uri.starts_with("uc://")).then(|| Lake::open(&uri, &store_environment, Context::system()).unwrap())
 }
 
 async fn rows_of(lake: &Lake, statement: &str) -> Vec<Value> {
     let (_, batches) = analytics::query(lake, statement).await.unwrap();
-    let text = ops::question::json_lines(&batches).unwrap();
+    let text = ops::named_query::json_lines(&batches).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The rows of a statement: those that `sql --json` prints, computed in this process where that is possible.
-pub fn sql_rows(lake: &(impl Place + ?Sized), statement: &str) -> Vec<Value> {
+/// Returns the rows of a statement as `sql --json` prints them. They are computed in this process if possible.
+pub fn sql_rows(lake: &(impl LakeLocation + ?Sized), statement: &str) -> Vec<Value> {
     match opened(lake) {
         Some(lake) => on_own_runtime(async || rows_of(&lake, statement).await),
         None => json_lines(lake, &["sql", statement]),
@@ -281,9 +281,9 @@ pub fn sql_rows(lake: &(impl Place + ?Sized), statement: &str) -> Vec<Value> {
 
 const REPORTS: &str = "SELECT count(*) AS n FROM audit_log WHERE request_kind = 'record_report'";
 
-/// Asserts that a lake is intact, that it holds so many reports, and that a rebuild changes nothing. This process computes it
-/// where that is possible.
-pub fn assert_intact(lake: &(impl Place + ?Sized), reports_recorded: u64) {
+/// Asserts that a lake is intact, that it has this number of reports, and that a rebuild changes nothing. The checks run in this
+/// process if possible.
+pub fn assert_intact(lake: &(impl LakeLocation + ?Sized), reports_recorded: u64) {
     let Some(lake) = opened(lake) else { return assert_intact_by_binary(lake, reports_recorded) };
     on_own_runtime(async || {
         let verification = verify(&lake, None, |_, _| {}).await.unwrap();
@@ -295,8 +295,8 @@ pub fn assert_intact(lake: &(impl Place + ?Sized), reports_recorded: u64) {
     });
 }
 
-/// As [`assert_intact`], by the commands.
-pub fn assert_intact_by_binary(lake: &(impl Place + ?Sized), reports_recorded: u64) {
+/// Like [`assert_intact`], with the commands of the binary.
+pub fn assert_intact_by_binary(lake: &(impl LakeLocation + ?Sized), reports_recorded: u64) {
     let verification = &json_lines(lake, &["audit", "verify"])[0];
     assert_eq!(verification["intact"], true, "{verification:#}");
     assert_eq!(json_lines(lake, &["sql", REPORTS]), [json!({ "n": reports_recorded })]);

@@ -1,4 +1,4 @@
-//! `sweep`: failed runs of a workspace become incidents, once, whoever looks and however often.
+//! `sweep`: failed runs of a workspace become incidents exactly once, however often and concurrently it is swept.
 
 mod world;
 
@@ -11,9 +11,9 @@ use std::{
 };
 
 use ops_runbook::{
-    domain::{ids::Id, redact::Redactor, sweep::Swept, time::Timestamp},
+    domain::{ids::Id, redact::Redactor, sweep::SweepResult, time::Timestamp},
     lake::{Context, Lake},
-    ops::{self, Consequences, sweep::Options},
+    ops::{self, Consequences, sweep::SweepOptions},
     tables::{
         Row, catalog, from_batch,
         rows::{AuditRow, EscalationEvent, IncidentState, JobRun, TimelineEvent},
@@ -29,7 +29,7 @@ use crate::{
 };
 use world::{DAY, HOUR, MINUTE, Script, WORKSPACE, World, mixed, play};
 
-/// The binary, told of a workspace.
+/// Returns the binary with access to a fake workspace.
 fn command(fake: &Fake, lake: &Path) -> Command {
     let mut command = binary(lake);
     command.env("DATABRICKS_HOST", &fake.url).env("DATABRICKS_TOKEN", TOKEN).env("NO_PROXY", "127.0.0.1").arg("sweep");
@@ -90,7 +90,7 @@ async fn five_hundred_jobs_and_five_thousand_runs_are_swept_once() {
         first["runs"]
     );
     assert_eq!(first["first"], true);
-    // Repairs may be under way.
+    // Repairs may be in progress.
     let ended = total - first["runs"]["running"].as_u64().unwrap_or(0) as usize;
     assert_eq!(first["news"], ended);
     assert!(incidents > 150, "{incidents}");
@@ -118,7 +118,7 @@ async fn five_hundred_jobs_and_five_thousand_runs_are_swept_once() {
 }
 
 /// A sweep of the library at a moment of the workspace's clock.
-async fn sweep_at(lake: &Path, fake: &Fake, now: i64, options: Options) -> (Swept, Consequences) {
+async fn sweep_at(lake: &Path, fake: &Fake, now: i64, options: SweepOptions) -> (SweepResult, Consequences) {
     let at = Timestamp::from_micros(now * 1_000).unwrap();
     let lake = Lake::at(lake.to_str().unwrap(), Context::new(Arc::new(move || at), now as u64)).unwrap();
     let (ledger, committer) = ops::open_ledger(&lake).await.unwrap();
@@ -129,14 +129,14 @@ async fn sweep_at(lake: &Path, fake: &Fake, now: i64, options: Options) -> (Swep
     swept
 }
 
-fn back(millis: i64) -> Options {
-    Options { since: Some(format!("{}m", millis / MINUTE).parse().unwrap()), workspace_id: None }
+fn back(millis: i64) -> SweepOptions {
+    SweepOptions { since: Some(format!("{}m", millis / MINUTE).parse().unwrap()), workspace_id: None }
 }
 
 const BASE: i64 = 1_770_000_000_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn repairs_and_runs_that_were_under_way_are_found_later() {
+async fn repairs_and_active_runs_are_found_by_later_sweeps() {
     let folder = tempdir().unwrap();
     let long = Script::new(1, BASE, BASE + 20 * HOUR, "FAILED", "RUN_EXECUTION_ERROR");
     let repaired = Script::new(2, BASE + HOUR, BASE + 2 * HOUR, "FAILED", "RUN_EXECUTION_ERROR")
@@ -147,10 +147,10 @@ async fn repairs_and_runs_that_were_under_way_are_found_later() {
     let fake = world.serve().await;
     let at = async |hour: i64| {
         clock.store(BASE + hour * HOUR, Ordering::SeqCst);
-        sweep_at(folder.path(), &fake, BASE + hour * HOUR, Options::default()).await
+        sweep_at(folder.path(), &fake, BASE + hour * HOUR, SweepOptions::default()).await
     };
-    let (first, told) = at(3).await;
-    assert_eq!((first.incidents.len(), told.told().count()), (1, 0));
+    let (first, consequences) = at(3).await;
+    assert_eq!((first.incidents.len(), consequences.fired().count()), (1, 0));
     let (second, _) = at(14).await;
     assert_eq!((second.incidents.len(), second.added.len()), (0, 1), "the first repair failed: {second:?}");
     let (third, _) = at(17).await;
@@ -175,7 +175,7 @@ async fn a_run_without_a_start_time_leaves_the_others_as_they_are() {
         world.untimed.extend([(3, BASE + 10 * HOUR), (4, i64::MAX)]);
         world
     };
-    let runs = |swept: &Swept| {
+    let runs = |swept: &SweepResult| {
         let opened = swept.incidents.iter().map(|found| found.run_id.to_string()).collect::<Vec<_>>();
         (opened, swept.left.iter().map(|left| left.run_id.to_string()).collect::<Vec<_>>())
     };
@@ -184,7 +184,7 @@ async fn a_run_without_a_start_time_leaves_the_others_as_they_are() {
     let served = world();
     let clock = Arc::clone(&served.now);
     let fake = served.serve().await;
-    let (first, _) = sweep_at(folder.path(), &fake, BASE + 3 * HOUR, Options::default()).await;
+    let (first, _) = sweep_at(folder.path(), &fake, BASE + 3 * HOUR, SweepOptions::default()).await;
     assert_eq!(runs(&first), (texts(&["1", "2"]), texts(&["3", "4"])), "{first:#?}");
     let recorded: Vec<JobRun> = rows(&lake_at(folder.path())).await;
     let start = recorded.iter().find(|run| run.run_id.as_str() == "2").unwrap().started_at;
@@ -192,7 +192,7 @@ async fn a_run_without_a_start_time_leaves_the_others_as_they_are() {
 
     // The third was under way: its start, known only now, is before those that are listed.
     clock.store(BASE + 14 * HOUR, Ordering::SeqCst);
-    let (second, _) = sweep_at(folder.path(), &fake, BASE + 14 * HOUR, Options::default()).await;
+    let (second, _) = sweep_at(folder.path(), &fake, BASE + 14 * HOUR, SweepOptions::default()).await;
     assert_eq!(runs(&second), (texts(&["3"]), texts(&[])), "{second:#?}");
 
     let fake = world().serve().await;
@@ -203,14 +203,14 @@ async fn a_run_without_a_start_time_leaves_the_others_as_they_are() {
     let warnings = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{warnings}");
     for run in ["3", "4"] {
-        let warning = format!("warning: run {run} was left out: the workspace gives no start time for it");
+        let warning = format!("warning: run {run} was skipped: the workspace returns no start time of the run");
         assert!(warnings.contains(&warning), "{warnings}");
     }
     assert_intact(lake.path(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_is_told_of_history_and_everybody_of_what_comes_after() {
+async fn history_fires_no_alert_and_later_failures_do() {
     let folder = tempdir().unwrap();
     let old = Script::new(1, BASE, BASE + HOUR, "FAILED", "RUN_EXECUTION_ERROR");
     let new = Script::new(2, BASE + 3 * HOUR, BASE + 4 * HOUR, "FAILED", "RUN_EXECUTION_ERROR");
@@ -218,8 +218,8 @@ async fn nobody_is_told_of_history_and_everybody_of_what_comes_after() {
     world.refused_outputs = BTreeMap::from([(old.task_run(0, 0), 403), (new.task_run(0, 0), 404)]);
     let clock = Arc::clone(&world.now);
     let fake = world.serve().await;
-    let (first, told) = sweep_at(folder.path(), &fake, BASE + 2 * HOUR, Options::default()).await;
-    assert_eq!((first.first, first.incidents.len(), first.missing_outputs, told.told().count()), (true, 1, 1, 0));
+    let (first, consequences) = sweep_at(folder.path(), &fake, BASE + 2 * HOUR, SweepOptions::default()).await;
+    assert_eq!((first.first, first.incidents.len(), first.missing_outputs, consequences.fired().count()), (true, 1, 1, 0));
     let lake = lake_at(folder.path());
     let events: Vec<EscalationEvent> = rows(&lake).await;
     let suppressed: Vec<&EscalationEvent> =
@@ -228,22 +228,22 @@ async fn nobody_is_told_of_history_and_everybody_of_what_comes_after() {
     assert!(
         suppressed
             .iter()
-            .all(|event| event.reason.ends_with("it is history, from before anybody watched: nobody is told"))
+            .all(|event| event.reason.ends_with("it is history from before the lake; no notification is sent"))
     );
-    ok(folder.path(), &["escalations", "evaluate"]);
+    ok(folder.path(), &["escalation", "evaluate"]);
     let events: Vec<EscalationEvent> = rows(&lake).await;
     assert!(events.iter().all(|event| event.event.as_str() != "fired"), "{events:#?}");
 
     clock.store(BASE + 5 * HOUR, Ordering::SeqCst);
-    let (second, told) = sweep_at(folder.path(), &fake, BASE + 5 * HOUR, Options::default()).await;
+    let (second, consequences) = sweep_at(folder.path(), &fake, BASE + 5 * HOUR, SweepOptions::default()).await;
     assert_eq!((second.first, second.incidents.len()), (false, 1));
-    let mut triggers: Vec<&str> = told.told().map(|event| event.trigger.as_str()).collect();
+    let mut triggers: Vec<&str> = consequences.fired().map(|event| event.trigger.as_str()).collect();
     triggers.sort_unstable();
     assert_eq!(triggers, ["access-issue", "missing-evidence"]);
-    // What the workspace said holds a secret.
+    // The workspace's responses contain a secret.
     let entries: Vec<AuditRow> = rows(&lake).await;
     assert!(entries.iter().all(|row| !row.entry.contains("dapi0123") && !row.entry.contains("hunter22")));
-    // A finding of its own counts again.
+    // A new finding fires again.
     let fingerprint =
         ["incident", "rca", "INC-1001", "unknown", "--confidence", "LOW", "--missing-evidence", "run_output=gone"];
     ok(folder.path(), &fingerprint);
@@ -252,7 +252,7 @@ async fn nobody_is_told_of_history_and_everybody_of_what_comes_after() {
     assert_eq!(of_first.filter(|event| event.event.as_str() == "fired").count(), 2);
 }
 
-/// What people were told of an incident, and of which others it was said that they are told with it.
+/// Returns the alerts that fired, and the suppressed ones that refer to them.
 async fn alerts(lake: &Lake) -> (Vec<(String, String)>, Vec<(String, String)>) {
     let mut events: Vec<EscalationEvent> = rows(lake).await;
     events.sort_by_key(|event| (event.seq, event.ordinal));
@@ -262,14 +262,14 @@ async fn alerts(lake: &Lake) -> (Vec<(String, String)>, Vec<(String, String)>) {
     };
     let suppressed = events.iter().filter(|event| event.event.as_str() == "suppressed");
     for event in suppressed {
-        assert!(event.reason.contains("people are told with INC-"), "{}", event.reason);
-        assert!(event.message.is_some(), "what people would be told is kept");
+        assert!(event.reason.ends_with(" already reports that evidence cannot be read"), "{}", event.reason);
+        assert!(event.message.is_some(), "the message of a suppressed alert is kept");
     }
     (of("fired"), of("suppressed"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_may_not_read_outputs_is_told_once_and_not_once_for_each_run() {
+async fn missing_output_access_fires_one_alert_and_not_one_per_run() {
     let folder = tempdir().unwrap();
     let failed = |run: i64, hour: i64| {
         Script::new(run, BASE + hour * HOUR, BASE + hour * HOUR + MINUTE, "FAILED", "RUN_EXECUTION_ERROR")
@@ -279,12 +279,12 @@ async fn whoever_may_not_read_outputs_is_told_once_and_not_once_for_each_run() {
     world.denies_outputs = true;
     let clock = Arc::clone(&world.now);
     let fake = world.serve().await;
-    let at = async |hour: i64, options: Options| {
+    let at = async |hour: i64, options: SweepOptions| {
         clock.store(BASE + hour * HOUR, Ordering::SeqCst);
         sweep_at(folder.path(), &fake, BASE + hour * HOUR, options).await.0
     };
-    at(0, Options::default()).await;
-    let first = at(2, Options::default()).await;
+    at(0, SweepOptions::default()).await;
+    let first = at(2, SweepOptions::default()).await;
     assert_eq!((first.incidents.len(), first.missing_outputs), (3, 3));
     assert_eq!(first.told_with, Some(first.incidents[0].incident_id));
     let lake = lake_at(folder.path());
@@ -294,23 +294,23 @@ async fn whoever_may_not_read_outputs_is_told_once_and_not_once_for_each_run() {
     let (fired, suppressed) = alerts(&lake).await;
     assert_eq!(fired, pair("INC-1001"));
     assert_eq!(suppressed, [pair("INC-1002"), pair("INC-1003")].concat());
-    // The incidents themselves keep what is missing.
+    // Each incident records its missing evidence.
     let missing =
         "SELECT count(*) AS n FROM root_causes WHERE confidence = 'LOW' AND missing_evidence LIKE '%run_output%'";
     assert_eq!(json_lines(folder.path(), &["sql", missing]), [json!({ "n": 3 })]);
 
-    // Within the cool-down, also by whoever looks at the same hours again.
-    let second = at(3, Options::default()).await;
+    // Within the cool-down, also if the same hours are swept again.
+    let second = at(3, SweepOptions::default()).await;
     assert_eq!((second.incidents.len(), second.told_with), (2, first.told_with));
     let again = at(4, back(6 * HOUR)).await;
     assert_eq!((again.incidents.len(), again.told_with), (0, None));
-    ok(folder.path(), &["escalations", "evaluate"]);
+    ok(folder.path(), &["escalation", "evaluate"]);
     assert_eq!(alerts(&lake).await.0, fired);
-    // It lasts: told again after the cool-down.
-    let third = at(8, Options::default()).await;
+    // If it persists, an alert fires again after the cool-down.
+    let third = at(8, SweepOptions::default()).await;
     assert_eq!(third.told_with, Some(third.incidents[0].incident_id));
     assert_eq!(alerts(&lake).await.0, [pair("INC-1001"), pair("INC-1006")].concat());
-    // A finding of its own counts.
+    // A new finding fires.
     let finding =
         ["incident", "rca", "INC-1002", "unknown", "--confidence", "LOW", "--missing-evidence", "run_output=gone"];
     ok(folder.path(), &finding);
@@ -320,7 +320,7 @@ async fn whoever_may_not_read_outputs_is_told_once_and_not_once_for_each_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_sweeps_at_once_are_one() {
+async fn concurrent_sweeps_record_the_same_as_one() {
     let folder = tempdir().unwrap();
     let now = now();
     let fake = World::new(mixed(300, now, 3, 2), now).serve().await;
@@ -339,7 +339,7 @@ async fn two_sweeps_at_once_are_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_failed_with_the_run_it_started_is_told_there() {
+async fn a_failure_of_a_started_run_is_recorded_in_the_incident_of_the_started_run() {
     let folder = tempdir().unwrap();
     let now = now();
     let child = Script::new(1, now - 3 * HOUR, now - 2 * HOUR, "FAILED", "RUN_EXECUTION_ERROR");
@@ -362,15 +362,15 @@ async fn a_run_that_failed_with_the_run_it_started_is_told_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sweep_says_what_it_needs() {
+async fn a_sweep_names_missing_settings() {
     let folder = tempdir().unwrap();
     let fake = World::new([], now()).serve().await;
     let mut other = command(&fake, folder.path());
     other.args(["--workspace-id", "12"]);
     let refused = tokio::task::spawn_blocking(move || finish(&mut other)).await.unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(3), "{said}");
-    assert!(said.contains(&format!("the workspace is {WORKSPACE}, not 12")), "{said}");
+    let err = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{err}");
+    assert!(err.contains(&format!("the workspace is {WORKSPACE}, not 12")), "{err}");
     let mut wrong = command(&fake, folder.path());
     wrong.args(["--since", "yesterday"]);
     let refused = tokio::task::spawn_blocking(move || finish(&mut wrong)).await.unwrap();
@@ -381,7 +381,7 @@ async fn a_sweep_says_what_it_needs() {
     assert_eq!(again["first"], false, "an empty workspace is known to have been swept");
 }
 
-/// What is known at the end, however it came to be known.
+/// Returns the recorded runs and incidents, independent of the sweeps that recorded them.
 async fn known(lake: &Path) -> BTreeMap<String, Vec<String>> {
     let lake = lake_at(lake);
     let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -392,9 +392,9 @@ async fn known(lake: &Path) -> BTreeMap<String, Vec<String>> {
         latest.insert(run.run_id.clone(), run);
     }
     for (id, run) in latest {
-        let said =
+        let text =
             format!("{:?} {:?} {:?} {:?}", run.ended_at, run.result_state, run.termination_code, run.retried_tasks);
-        known.insert(format!("run {id}"), vec![said]);
+        known.insert(format!("run {id}"), vec![text]);
     }
     let audit: Vec<AuditRow> = rows(&lake).await;
     let opened: BTreeMap<_, _> = audit
@@ -404,15 +404,15 @@ async fn known(lake: &Path) -> BTreeMap<String, Vec<String>> {
         .collect();
     let events: Vec<TimelineEvent> = rows(&lake).await;
     for event in events.iter().filter(|event| event.tool.as_deref() != Some("jobs/get")) {
-        let said = format!("{} {} {} {:?}", event.occurred_at, event.kind, event.message, event.evidence);
-        known.entry(opened[&event.incident_id].clone()).or_default().push(said);
+        let text = format!("{} {} {} {:?}", event.occurred_at, event.kind, event.message, event.evidence);
+        known.entry(opened[&event.incident_id].clone()).or_default().push(text);
     }
-    known.values_mut().for_each(|said| said.sort());
+    known.values_mut().for_each(|texts| texts.sort());
     known
 }
 
-/// When people were told that evidence may not be read; to the microsecond.
-async fn told_of_access(lake: &Path) -> Vec<i64> {
+/// Returns when alerts about missing access fired, in microseconds.
+async fn access_alerts(lake: &Path) -> Vec<i64> {
     let events: Vec<EscalationEvent> = rows(&lake_at(lake)).await;
     let fired =
         events.iter().filter(|event| event.trigger.as_str() == "access-issue" && event.event.as_str() == "fired");
@@ -477,7 +477,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn sweeps_in_any_windows_know_what_one_at_the_end_knows((scripts, sweeps) in histories(), denied in any::<bool>()) {
+    fn many_sweeps_record_the_same_as_one_at_the_end((scripts, sweeps) in histories(), denied in any::<bool>()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         runtime.block_on(async {
             let (often, once) = (tempdir().unwrap(), tempdir().unwrap());
@@ -486,24 +486,24 @@ proptest! {
             world.denies_outputs = denied;
             let clock = Arc::clone(&world.now);
             let fake = world.serve().await;
-            // The first one, before anything happened, so that nothing is history; what is found is the same.
+            // The first sweep runs before all failures, so that none is history.
             for (sweep, quarter) in [&0].into_iter().chain(&sweeps).enumerate() {
                 let now = BASE - HOUR + quarter * 15 * MINUTE;
                 clock.store(now, Ordering::SeqCst);
-                let options = if sweep % 2 == 0 { Options::default() } else { back(quarter % 40 * HOUR + MINUTE) };
+                let options = if sweep % 2 == 0 { SweepOptions::default() } else { back(quarter % 40 * HOUR + MINUTE) };
                 sweep_at(often.path(), &fake, now, options).await;
             }
             clock.store(end, Ordering::SeqCst);
             sweep_at(often.path(), &fake, end, back(4 * DAY)).await;
             sweep_at(once.path(), &fake, end, back(5 * DAY)).await;
-            let told = told_of_access(often.path()).await;
-            assert!(told.windows(2).all(|pair| pair[1] - pair[0] >= 4 * HOUR * 1_000), "{told:?}");
-            assert!(told_of_access(once.path()).await.is_empty(), "all of it is history");
+            let alerts = access_alerts(often.path()).await;
+            assert!(alerts.windows(2).all(|pair| pair[1] - pair[0] >= 4 * HOUR * 1_000), "{alerts:?}");
+            assert!(access_alerts(once.path()).await.is_empty(), "all of it is history");
             let (often, once) = (known(often.path()).await, known(once.path()).await);
-            let failed = often.iter().any(|(what, said)| !what.starts_with("run ") && said.iter().any(|it| it.contains("could not be had")));
-            assert_eq!(told.is_empty(), !(denied && failed));
-            for (what, said) in &once {
-                assert_eq!(often.get(what), Some(said), "{what}");
+            let failed = often.iter().any(|(what, texts)| !what.starts_with("run ") && texts.iter().any(|it| it.contains("could not be retrieved")));
+            assert_eq!(alerts.is_empty(), !(denied && failed));
+            for (what, texts) in &once {
+                assert_eq!(often.get(what), Some(texts), "{what}");
             }
             assert_eq!(often.len(), once.len(), "{often:#?}");
         });

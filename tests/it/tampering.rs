@@ -1,4 +1,4 @@
-//! `audit verify` names what was done to the log.
+//! `audit verify` detects and names changes of the log.
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array},
@@ -11,8 +11,8 @@ use ops_runbook::{
         Lake, LakeError,
         ledger::Ledger,
         log::{AddFile, CommitNote, RemoveFile, commit_path},
-        table::{Draft, Put},
-        verify::{Tampering, Witness, verify},
+        table::{CommitDraft, CommitResponse},
+        verify::{Tampering, HeadSource, verify},
     },
     ops,
     tables::{catalog::AUDIT_LOG, from_batch, rows::AuditRow, to_batch},
@@ -38,15 +38,15 @@ async fn lake() -> (TempDir, Lake) {
     (folder, lake)
 }
 
-/// Puts other rows in place of the log's, as somebody with write access to the files could.
+/// Replaces the rows of the log, as an attacker with write access to the files could.
 async fn replace(lake: &Lake, batch: &RecordBatch) {
     let table = lake.table(AUDIT_LOG);
     let log = table.log().await.unwrap();
     let removes = log.files.values().map(remove).collect();
     let adds = vec![table.write_file(batch, true).await.unwrap()];
     let note = CommitNote::new(lake.context.uuid(), 0);
-    let draft = Draft { operation: "WRITE", adds, removes, projected_to: None, note };
-    assert_eq!(table.commit(&log, &draft).await.unwrap(), Put::Committed);
+    let draft = CommitDraft { operation: "WRITE", adds, removes, projected_to: None, note };
+    assert_eq!(table.commit(&log, &draft).await.unwrap(), CommitResponse::Committed);
 }
 
 fn remove(file: &AddFile) -> RemoveFile {
@@ -102,7 +102,7 @@ fn altered(column: &ArrayRef, row: usize) -> ArrayRef {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_byte_in_any_column_is_found_and_its_row_is_named() {
+async fn one_changed_byte_in_any_column_is_found_with_its_row() {
     let (_folder, lake) = lake().await;
     let intact = whole(&lake).await;
     assert_eq!(tampering(&lake).await, []);
@@ -112,7 +112,7 @@ async fn one_byte_in_any_column_is_found_and_its_row_is_named() {
         replace(&lake, &RecordBatch::try_new(AUDIT_LOG.arrow_schema(), columns).unwrap()).await;
         let found = tampering(&lake).await;
         let named = |seq: u64| found.iter().any(|one| one.to_string().contains(&format!("row {seq} ")));
-        // A changed seq moves the row out of its place.
+        // A changed seq moves the row.
         let seq = if column.name == "seq" { 3 + 256 } else { 3 };
         assert!(named(seq), "{}: {found:?}", column.name);
     }
@@ -121,7 +121,7 @@ async fn one_byte_in_any_column_is_found_and_its_row_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_deleted_inserted_swapped_cut_off_and_forked_are_told_apart() {
+async fn deleted_inserted_swapped_truncated_and_forked_rows_are_distinguished() {
     let (_folder, lake) = lake().await;
     let intact = whole(&lake).await;
     let rows: Vec<AuditRow> = from_batch(&intact).unwrap();
@@ -149,7 +149,7 @@ async fn rows_deleted_inserted_swapped_cut_off_and_forked_are_told_apart() {
     replace(&lake, &to_batch(&inserted).unwrap()).await;
     assert!(tampering(&lake).await.contains(&Tampering::Fork { seq: 4 }));
 
-    // A whole other end, chained properly from row 4 on.
+    // A different end of the log with a valid chain from row 4.
     let mut forked: Vec<AuditRow> = rows[..3].to_vec();
     let mut before = rows[2].entry_hash.clone();
     for row in &rows[3..] {
@@ -162,13 +162,13 @@ async fn rows_deleted_inserted_swapped_cut_off_and_forked_are_told_apart() {
     }
     replace(&lake, &to_batch(&forked).unwrap()).await;
     let found = tampering(&lake).await;
-    assert!(found.contains(&Tampering::Rewritten { seq: 6, witness: Witness::DeltaLog }), "{found:?}");
+    assert!(found.contains(&Tampering::Rewritten { seq: 6, witness: HeadSource::DeltaLog }), "{found:?}");
 
     replace(&lake, &pick(&[0, 1, 2, 3])).await;
-    assert_eq!(tampering(&lake).await, [Tampering::TailCut { remembered: 6, found: 4, witness: Witness::DeltaLog }]);
+    assert_eq!(tampering(&lake).await, [Tampering::TailCut { remembered: 6, found: 4, witness: HeadSource::DeltaLog }]);
     let remembered = Head { seq: 6, hash: rows[5].entry_hash.clone() };
-    let found = verify(&lake, [(remembered, Witness::Given)], |_, _| {}).await.unwrap().tampering;
-    assert!(found.contains(&Tampering::TailCut { remembered: 6, found: 4, witness: Witness::Given }), "{found:?}");
+    let found = verify(&lake, [(remembered, HeadSource::Given)], |_, _| {}).await.unwrap().tampering;
+    assert!(found.contains(&Tampering::TailCut { remembered: 6, found: 4, witness: HeadSource::Given }), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -182,23 +182,23 @@ async fn a_changed_projection_is_named_and_rebuilt() {
     let adds = vec![table.write_file(&batch.slice(1, batch.num_rows() - 1), true).await.unwrap()];
     let removes = log.files.values().take(1).map(remove).collect();
     let note = CommitNote::new(lake.context.uuid(), 0);
-    let draft = Draft { operation: "WRITE", adds, removes, projected_to: None, note };
-    assert_eq!(table.commit(&log, &draft).await.unwrap(), Put::Committed);
+    let draft = CommitDraft { operation: "WRITE", adds, removes, projected_to: None, note };
+    assert_eq!(table.commit(&log, &draft).await.unwrap(), CommitResponse::Committed);
     let found = tampering(&lake).await;
     assert!(matches!(&found[..], [Tampering::Projection(one)] if one.table == events.name), "{found:?}");
 
-    let told = tokio::task::spawn_blocking(move || {
+    let rebuilding = tokio::task::spawn_blocking(move || {
         fs::remove_dir_all(lake_folder.join("root_causes")).unwrap();
         run(&lake_folder, &["rebuild"])
     });
-    let told = String::from_utf8(told.await.unwrap().stdout).unwrap();
-    assert!(told.contains("timeline_events: differed at 1 ledger rows, made anew with 12 rows"), "{told}");
-    assert!(told.contains("root_causes: was missing, made anew with 6 rows"), "{told}");
+    let output = String::from_utf8(rebuilding.await.unwrap().stdout).unwrap();
+    assert!(output.contains("timeline_events: differed at 1 ledger rows, rebuilt with 12 rows"), "{output}");
+    assert!(output.contains("root_causes: was missing, rebuilt with 6 rows"), "{output}");
     assert_eq!(tampering(&lake).await, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_or_torn_commit_is_an_error_and_never_read_as_nothing() {
+async fn an_empty_or_truncated_commit_is_an_error() {
     let (folder, lake) = lake().await;
     let newest = folder.path().join("audit_log").join(commit_path(ROWS as u64).to_string());
     let whole = fs::read(&newest).unwrap();
@@ -242,7 +242,7 @@ async fn an_empty_checkpoint_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_head_is_found_in_the_rows_when_no_commit_tells_it() {
+async fn without_a_head_in_the_commits_the_head_is_read_from_the_rows() {
     let (folder, lake) = lake().await;
     ops_runbook::lake::maintenance::maintain(&lake, chrono::TimeDelta::hours(168), |_| {}).await.unwrap();
     let log = lake.table(AUDIT_LOG).log().await.unwrap();

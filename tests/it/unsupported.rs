@@ -1,4 +1,4 @@
-//! Tables that another program changed so that this one cannot read or write them: whole, and refused all the same.
+//! Tables with features that this program does not support: they are not damaged, and refused.
 
 use std::{
     fs::{self, File},
@@ -21,7 +21,7 @@ use crate::{
 
 const READS: [&[&str]; 3] = [&["audit", "verify"], &["sql", "SELECT * FROM audit_log"], &["doctor"]];
 
-/// A lake of two reports, each table of which has a checkpoint and as few files as possible.
+/// Returns a lake with two reports, whose tables have a checkpoint and as few files as possible.
 fn lake() -> TempDir {
     let folder = tempdir().unwrap();
     for name in ["01-daily-etl-no-retries", "02-hourly-sync-no-retries"] {
@@ -35,7 +35,7 @@ fn log_of(lake: &Path, table: &str) -> PathBuf {
     lake.join(table).join("_delta_log")
 }
 
-/// The newest version of a table, and the actions of its commit.
+/// Returns the newest version of a table, and the actions of its commit.
 fn newest(lake: &Path, table: &str) -> (u64, Vec<Value>) {
     let names = fs::read_dir(log_of(lake, table)).unwrap().map(|entry| entry.unwrap().file_name());
     let versions = names.filter_map(|name| name.to_str()?.strip_suffix(".json")?.parse::<u64>().ok());
@@ -44,7 +44,7 @@ fn newest(lake: &Path, table: &str) -> (u64, Vec<Value>) {
     (version, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-/// Commits as another program would. Returns the name of the file.
+/// Commits as another program. Returns the name of the file.
 fn commit(lake: &Path, table: &str, actions: &[Value]) -> String {
     let name = format!("{:020}.json", newest(lake, table).0 + 1);
     let info = json!({ "commitInfo": { "operation": "DELETE", "engineInfo": "another" } });
@@ -53,7 +53,7 @@ fn commit(lake: &Path, table: &str, actions: &[Value]) -> String {
     name
 }
 
-/// The same data file, with a deletion vector.
+/// Returns actions that add a deletion vector to the newest data file.
 fn with_deletion_vector(lake: &Path, table: &str) -> Vec<Value> {
     let (_, actions) = newest(lake, table);
     let mut add = actions.into_iter().rfind(|action| action.get("add").is_some()).unwrap();
@@ -62,14 +62,14 @@ fn with_deletion_vector(lake: &Path, table: &str) -> Vec<Value> {
     vec![remove, add]
 }
 
-fn assert_refused(lake: &Path, commands: &[&[&str]], said: &[&str]) {
+fn assert_refused(lake: &Path, commands: &[&[&str]], expected: &[&str]) {
     for command in commands {
         let output = run(lake, command);
         let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).join(" ");
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(output.status.code(), Some(1), "{command:?}: {text}");
-        for said in said {
-            assert!(text.contains(said), "{said:?} of {command:?} is not in {text}");
+        for part in expected {
+            assert!(text.contains(part), "{part:?} of {command:?} is not in {text}");
         }
     }
 }
@@ -86,38 +86,38 @@ fn a_deletion_vector_in_a_commit_is_refused_by_every_command_and_names_the_file(
     let folder = lake();
     let file = commit(folder.path(), "audit_log", &with_deletion_vector(folder.path(), "audit_log"));
     let version = format!("its version {}", newest(folder.path(), "audit_log").0);
-    let said = [
+    let expected = [
         "audit_log cannot be read",
         &file,
         &version,
         "has a deletion vector for \"part-",
         "restore the folder audit_log",
     ];
-    assert_refused(folder.path(), &all(&record), &said);
+    assert_refused(folder.path(), &all(&record), &expected);
     fs::remove_file(log_of(folder.path(), "audit_log").join(file)).unwrap();
     ok(folder.path(), &["audit", "verify"]);
 
     let file = commit(folder.path(), "timeline_events", &with_deletion_vector(folder.path(), "timeline_events"));
     let select = ["sql", "SELECT * FROM timeline_events"];
-    let said = [
+    let expected = [
         "timeline_events cannot be read",
         &file,
         "has a deletion vector",
-        "move the folder timeline_events away: the next command that needs it makes it anew",
+        "move the folder timeline_events away: the next command that needs the table rebuilds it",
     ];
-    assert_refused(folder.path(), &[&select, &["doctor"], &["maintain"]], &said);
+    assert_refused(folder.path(), &[&select, &["doctor"], &["maintain"]], &expected);
     fs::remove_dir_all(folder.path().join("timeline_events")).unwrap();
     ok(folder.path(), &select);
 }
 
 #[test]
-fn reader_features_that_are_not_known_are_refused_at_read_and_writer_features_at_write() {
+fn unsupported_reader_features_are_refused_at_read_and_writer_features_at_write() {
     let report = example("03-nightly-backup-no-retries");
     let record = ["record", report.as_str()];
     let folder = lake();
-    let check = |protocol: Value, commands: &[&[&str]], said: &[&str]| {
+    let check = |protocol: Value, commands: &[&[&str]], expected: &[&str]| {
         let file = commit(folder.path(), "audit_log", &[json!({ "protocol": protocol })]);
-        assert_refused(folder.path(), commands, &[&[file.as_str()][..], said].concat());
+        assert_refused(folder.path(), commands, &[&[file.as_str()][..], expected].concat());
         fs::remove_file(log_of(folder.path(), "audit_log").join(file)).unwrap();
     };
     check(
@@ -130,8 +130,8 @@ fn reader_features_that_are_not_known_are_refused_at_read_and_writer_features_at
     let writers =
         json!({ "minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": ["appendOnly", "rowTracking"] });
     let writing: [&[&str]; 2] = [&record, &["maintain"]];
-    let said = ["audit_log cannot be written", "requires the writer features \"rowTracking\""];
-    check(writers.clone(), &writing, &said);
+    let expected = ["audit_log cannot be written", "requires the writer features \"rowTracking\""];
+    check(writers.clone(), &writing, &expected);
     check(json!({ "minReaderVersion": 1, "minWriterVersion": 4 }), &writing, &["requires writer version 4"]);
     commit(folder.path(), "audit_log", &[json!({ "protocol": writers })]);
     ok(folder.path(), &["audit", "verify"]);
@@ -142,7 +142,7 @@ fn reader_features_that_are_not_known_are_refused_at_read_and_writer_features_at
     ok(folder.path(), &record);
 }
 
-/// Other values for a field of the checkpoint's actions of one kind.
+/// Sets a field of the checkpoint's actions of one kind to other values.
 fn rewrite_checkpoint(lake: &Path, table: &str, action: &str, field: &str) -> String {
     let file = fs::read_dir(log_of(lake, table)).unwrap().map(|entry| entry.unwrap().path());
     let mut checkpoints = file.filter(|path| path.to_str().unwrap().ends_with(".checkpoint.parquet"));
@@ -180,7 +180,7 @@ fn filled(field: &FieldRef, before: &ArrayRef, nulls: Option<arrow::buffer::Null
 }
 
 #[test]
-fn a_checkpoint_that_requires_what_is_not_known_is_refused_by_every_command() {
+fn a_checkpoint_with_unsupported_requirements_is_refused_by_every_command() {
     let report = example("03-nightly-backup-no-retries");
     let record = ["record", report.as_str()];
     let folder = lake();
@@ -221,8 +221,8 @@ fn rows_that_spark_deletes_by_deletion_vectors_are_refused_from_commits_and_from
     let (version, actions) = newest(folder.path(), "audit_log");
     assert!(actions.iter().any(|action| action["add"]["deletionVector"].is_object()), "{actions:#?}");
     let checkpoint = format!("{version:020}.checkpoint.parquet");
-    let said = ["audit_log cannot be read", "deletionVectors"];
-    assert_refused(folder.path(), &all(&record), &[said[0], said[1], &checkpoint]);
+    let expected = ["audit_log cannot be read", "deletionVectors"];
+    assert_refused(folder.path(), &all(&record), &[expected[0], expected[1], &checkpoint]);
     let log = log_of(folder.path(), "audit_log");
     for entry in fs::read_dir(&log).unwrap() {
         let path = entry.unwrap().path();
@@ -230,5 +230,5 @@ fn rows_that_spark_deletes_by_deletion_vectors_are_refused_from_commits_and_from
             fs::remove_file(path).unwrap();
         }
     }
-    assert_refused(folder.path(), &all(&record), &said);
+    assert_refused(folder.path(), &all(&record), &expected);
 }

@@ -1,4 +1,4 @@
-//! Waiting that ends: for a condition, for a process, and never longer than a limit.
+//! Waits with a limit for conditions and processes.
 
 use std::{
     process::{Child, Output},
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The limit for anything that takes seconds on an idle machine, with room for a busy one. A test that reaches it has failed.
+/// The limit for work that takes seconds on an idle machine. A test that reaches it fails.
 pub const LIMIT: Duration = Duration::from_secs(600);
 
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
@@ -17,7 +17,7 @@ pub fn eventually<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
     eventually_within(LIMIT, what, attempt)
 }
 
-/// As [`eventually`], with another limit, where the work itself takes minutes.
+/// Like [`eventually`], with another limit, for work that takes minutes.
 pub fn eventually_within<T>(limit: Duration, what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
@@ -29,7 +29,7 @@ pub fn eventually_within<T>(limit: Duration, what: &str, mut attempt: impl FnMut
     }
 }
 
-/// As [`eventually`], in an async test.
+/// Like [`eventually`], in an async test.
 pub async fn eventually_async<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
@@ -41,12 +41,12 @@ pub async fn eventually_async<T>(what: &str, mut attempt: impl AsyncFnMut() -> O
     }
 }
 
-/// The output of a process that ends within [`LIMIT`]; else it is killed and the test fails with `what`.
+/// Returns the output of a process. After [`LIMIT`] it kills the process and panics with `what`.
 pub fn output_of(what: &str, child: Child) -> Output {
     output_within(LIMIT, what, child)
 }
 
-/// As [`output_of`], with another limit.
+/// Like [`output_of`], with another limit.
 pub fn output_within(limit: Duration, what: &str, child: Child) -> Output {
     let id = child.id();
     let (done, waiting) = mpsc::channel();
@@ -60,12 +60,12 @@ pub fn output_within(limit: Duration, what: &str, child: Child) -> Output {
     }
 }
 
-/// Whether `tests/run --long` asked for more repetitions.
+/// Returns whether `tests/run --long` is running.
 pub fn is_long() -> bool {
     std::env::var_os("OPS_RUNBOOK_TEST_LONG").is_some()
 }
 
-/// A number of repetitions: `usual`, or `long` with `tests/run --long`.
+/// Returns a number of repetitions: `usual`, or `long` with `tests/run --long`.
 pub fn repetitions<N>(usual: N, long: N) -> N {
     if is_long() { long } else { usual }
 }

@@ -1,4 +1,4 @@
-//! SQL warehouses: the same queries with the same answers, through the library and through the binary.
+//! SQL warehouses: the same queries with the same results, through the library and through the binary.
 
 mod api;
 mod copies;
@@ -19,7 +19,7 @@ use ops_runbook::{
         warehouse::Warehouse,
     },
     domain::{
-        recurrence::{Rule, stretch::Stretch},
+        recurrence::{RecurrenceRule, time_range::TimeRange},
         time::Timestamp,
     },
 };
@@ -30,14 +30,14 @@ use crate::{
     support::{EXAMPLES, binary, example, finish, json_lines, lake_at, ok, report, run},
     wait::output_of,
 };
-use fake::{Fake, TOKEN, error, found, stands};
+use fake::{Fake, TOKEN, error, found, statement_state};
 
 fn warehouse(fake: &Fake) -> Warehouse {
     Warehouse::new(fake.client(), "wh".into(), "ops".into(), "runbook".into(), Box::new(|_| {}))
 }
 
 #[tokio::test]
-async fn a_clock_in_another_zone_is_refused() {
+async fn a_warehouse_in_another_time_zone_is_refused() {
     for (winter, summer, midnight) in [
         ("2026-01-15T00:00:00.123-08:00", "2026-07-15T00:00:00.123-07:00", "2026-01-14 16:00"),
         ("2026-01-15T00:00:00.123Z", "2026-07-15T00:00:00.123+01:00", "2026-07-15 01:00"),
@@ -45,14 +45,14 @@ async fn a_clock_in_another_zone_is_refused() {
         let clock = found(&[("winter", "TIMESTAMP"), ("summer", "TIMESTAMP")], 1, 1, json!([[winter, summer]]));
         let fake = Fake::script([clock]).await;
         let refused = Engine::Warehouse(&warehouse(&fake)).run("SELECT 1", &[]).await.unwrap_err();
-        let told = format!("the warehouse's clock is not in UTC: midnight UTC is {midnight} there");
-        assert!(matches!(&refused, QueryError::Warehouse(error) if error.to_string() == told), "{refused}");
+        let error_text = format!("the warehouse's time zone is not UTC: midnight UTC is {midnight} there");
+        assert!(matches!(&refused, QueryError::Warehouse(error) if error.to_string() == error_text), "{refused}");
         assert_eq!(fake.lines().len(), 1, "nothing else is asked");
     }
 }
 
 #[tokio::test]
-async fn an_exact_clock_spares_the_question_for_columns() {
+async fn exact_timestamps_make_the_query_for_columns_unnecessary() {
     let exact = json!([["2026-01-15T00:00:00.123456Z", "2026-07-15 00:00:00.123456"]]);
     let clock = found(&[("winter", "TIMESTAMP"), ("summer", "TIMESTAMP")], 1, 1, exact);
     let hostile = "\u{1b}[2J'); DROP TABLE x; --\\\u{0}";
@@ -65,7 +65,7 @@ async fn an_exact_clock_spares_the_question_for_columns() {
     assert_eq!(fake.requests()[1].body["statement"], "SELECT at, text FROM x");
 }
 
-/// Two months with four causes at odd microseconds, so that something cut to milliseconds would be seen.
+/// Records two months with four causes at odd microseconds, so that truncation to milliseconds is detected.
 fn history(folder: &Path) -> std::path::PathBuf {
     let (lake, file) = (folder.join("lake"), folder.join("reports.jsonl"));
     let mut text = String::new();
@@ -82,7 +82,7 @@ fn history(folder: &Path) -> std::path::PathBuf {
     lake
 }
 
-/// A value for every parameter that the header of a file names, by its name or else by its type.
+/// Returns a value for every parameter in the header of a file, by its name or its type.
 fn parameters(sql: &str, as_of: Timestamp, cause: &str) -> Parameters {
     let week_before = Timestamp::from_micros(as_of.micros() - 7 * 24 * 3_600_000_000).unwrap();
     let header = regex::Regex::new(r"(?m)^--.*?:([a-z0-9_]+)\s+(TIMESTAMP|INT|BIGINT|STRING)\b").unwrap();
@@ -92,7 +92,7 @@ fn parameters(sql: &str, as_of: Timestamp, cause: &str) -> Parameters {
             ("threshold", _) => 3.into(),
             ("window_hours", _) => 168.into(),
             ("cause", _) => cause.into(),
-            ("since", _) => Stretch::whole(as_of).since.into(),
+            ("since", _) => TimeRange::whole(as_of).since.into(),
             (name, "TIMESTAMP") if name.contains("end") => as_of.into(),
             (_, "TIMESTAMP") => week_before.into(),
             (_, "STRING") => "UTC".into(),
@@ -104,7 +104,7 @@ fn parameters(sql: &str, as_of: Timestamp, cause: &str) -> Parameters {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_queries_about_recurrence_say_the_same_on_a_warehouse() {
+async fn the_queries_about_recurrence_return_the_same_on_a_warehouse() {
     let folder = tempdir().unwrap();
     let path = history(folder.path());
     let lake = lake_at(&path);
@@ -112,15 +112,15 @@ async fn the_queries_about_recurrence_say_the_same_on_a_warehouse() {
     let warehouse = warehouse(&fake);
     let (here, there) = (Engine::Local(&lake), Engine::Warehouse(&warehouse));
     let as_of: Timestamp = "2026-02-20T00:00:00Z".parse().unwrap();
-    let whole = Stretch::whole(as_of);
-    let episodes = recurrence::episodes(here, whole, Rule::DEFAULT, None).await.unwrap();
+    let whole = TimeRange::whole(as_of);
+    let episodes = recurrence::episodes(here, whole, RecurrenceRule::DEFAULT, None).await.unwrap();
     let is_odd = |at: Timestamp| at.micros() % 1_000 != 0;
     assert!(episodes.iter().any(|episode| is_odd(episode.first_at) || is_odd(episode.last_at)), "{episodes:?}");
-    assert_eq!(recurrence::episodes(there, whole, Rule::DEFAULT, None).await.unwrap(), episodes);
+    assert_eq!(recurrence::episodes(there, whole, RecurrenceRule::DEFAULT, None).await.unwrap(), episodes);
     let causes: Vec<String> = episodes.iter().map(|episode| episode.cause.clone()).collect();
     assert_eq!(
-        recurrence::members(there, whole, Rule::DEFAULT, &causes, whole.since).await.unwrap(),
-        recurrence::members(here, whole, Rule::DEFAULT, &causes, whole.since).await.unwrap()
+        recurrence::members(there, whole, RecurrenceRule::DEFAULT, &causes, whole.since).await.unwrap(),
+        recurrence::members(here, whole, RecurrenceRule::DEFAULT, &causes, whole.since).await.unwrap()
     );
     assert_eq!(
         recurrence::occurrences(there, whole, &causes).await.unwrap(),
@@ -139,7 +139,7 @@ async fn the_queries_about_recurrence_say_the_same_on_a_warehouse() {
     assert!(rows > 20, "{rows}");
 }
 
-/// The binary, told of a workspace.
+/// Returns a command of the binary with the settings of a workspace.
 fn on(fake_url: &str, lake: &Path, arguments: &[&str]) -> Command {
     let mut command = binary(lake);
     for name in ["DATABRICKS_WAREHOUSE_ID", "OPS_RUNBOOK_CATALOG", "OPS_RUNBOOK_SCHEMA"] {
@@ -158,12 +158,12 @@ pub fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A copy of a lake in another folder.
+/// Copies a lake to another folder.
 pub fn copied(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
 }
 
-/// What was recorded about recurrence, without when.
+/// Returns the recorded rows about recurrence, without times.
 fn recorded(lake: &Path) -> Vec<Value> {
     let mut rows = json_lines(lake, &["sql", "SELECT * FROM recurrence_events ORDER BY seq"]);
     for row in &mut rows {
@@ -173,7 +173,7 @@ fn recorded(lake: &Path) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_scan_on_a_warehouse_records_what_a_scan_here_records() {
+async fn a_scan_on_a_warehouse_records_the_same_as_a_local_scan() {
     let folder = tempdir().unwrap();
     let here = history(folder.path());
     let there = folder.path().join("there");
@@ -186,7 +186,7 @@ async fn a_scan_on_a_warehouse_records_what_a_scan_here_records() {
     let fake = Fake::over(&there).await;
     let output = finish(&mut on(&fake.url, &there, &[&scan[..], &PLACE[..]].concat()));
     assert!(output.status.success(), "{}", err(&output));
-    assert_eq!(err(&output), err(&said), "nothing is drawn into a pipe");
+    assert_eq!(err(&output), err(&said), "no progress is printed to a pipe");
     assert_eq!(output.stdout.len(), said.stdout.len());
     let found = recorded(&there);
     assert!(found.len() > before + 2, "{} and {before}", found.len());
@@ -196,7 +196,7 @@ async fn a_scan_on_a_warehouse_records_what_a_scan_here_records() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_warehouse_over_another_lake_is_not_believed() {
+async fn a_warehouse_on_another_lake_is_refused() {
     let folder = tempdir().unwrap();
     let lakes = ["ours", "theirs", "empty"].map(|name| folder.path().join(name));
     for (lake, examples) in lakes.iter().zip([&EXAMPLES[..2], &EXAMPLES[..3], &[]]) {
@@ -208,16 +208,16 @@ async fn a_warehouse_over_another_lake_is_not_believed() {
         let before = json_lines(&lakes[ours], &["sql", "SELECT count(*) AS n FROM audit_log"]);
         let output = finish(&mut on(&fake.url, &lakes[ours], &SCAN));
         assert_eq!(output.status.code(), Some(3), "{ours} {theirs}: {}", err(&output));
-        assert!(err(&output).contains("the warehouse's tables are not this lake's"), "{}", err(&output));
+        assert!(err(&output).contains("the tables of the warehouse belong to another lake"), "{}", err(&output));
         assert_eq!(json_lines(&lakes[ours], &["sql", "SELECT count(*) AS n FROM audit_log"]), before);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_cancels_what_runs_on_the_warehouse() {
+async fn ctrl_c_cancels_statements_on_the_warehouse() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["init"]);
-    let fake = Fake::script([stands("PENDING")]).await;
+    let fake = Fake::script([statement_state("PENDING")]).await;
     let mut command = on(&fake.url, folder.path(), &SCAN);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     fake.asked(3).await;
@@ -226,13 +226,13 @@ async fn ctrl_c_cancels_what_runs_on_the_warehouse() {
     assert_eq!(output.status.code(), Some(130), "{}", err(&output));
     assert_eq!(
         err(&output),
-        "cancelling what runs on the warehouse\nerror: interrupted; statements on the warehouse that were cancelled: 1\n"
+        "cancelling the statements on the warehouse\nerror: interrupted; statements on the warehouse that were cancelled: 1\n"
     );
     assert_eq!(fake.cancellations(), 1);
 }
 
 #[test]
-fn everything_that_is_missing_is_named_at_once() {
+fn all_missing_settings_are_named_together() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["init"]);
     let mut command = on("", folder.path(), &["recurrence", "scan", "--schema", " "]);
@@ -245,11 +245,11 @@ fn everything_that_is_missing_is_named_at_once() {
     );
     let plain = finish(&mut on("http://example.test", folder.path(), &SCAN));
     assert_eq!(plain.status.code(), Some(3));
-    assert!(err(&plain).starts_with("error: DATABRICKS_HOST cannot be used: a token is sent by https:// only\n"));
+    assert!(err(&plain).starts_with("error: DATABRICKS_HOST cannot be used: the workspace's URL is not https://; tokens are sent by https:// only\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_workspace_says_cannot_show_a_secret_or_draw_on_a_terminal() {
+async fn messages_of_a_workspace_are_printed_without_secrets_and_control_characters() {
     let folder = tempdir().unwrap();
     ok(folder.path(), &["init"]);
     let secret = format!("dapi{}", "0123456789abcdef".repeat(2));
@@ -257,7 +257,7 @@ async fn what_a_workspace_says_cannot_show_a_secret_or_draw_on_a_terminal() {
         Fake::script([error(403, "PERMISSION_DENIED", &format!("\u{1b}[2J token {secret}\nerror: all is well"))]).await;
     let output = finish(&mut on(&fake.url, folder.path(), &SCAN));
     assert_eq!(output.status.code(), Some(1));
-    let told = err(&output);
-    assert!(told.contains("[REDACTED:") && !told.contains(&secret) && !told.contains('\u{1b}'), "{told}");
-    assert_eq!(told.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{told}");
+    let error_text = err(&output);
+    assert!(error_text.contains("[REDACTED:") && !error_text.contains(&secret) && !error_text.contains('\u{1b}'), "{error_text}");
+    assert_eq!(error_text.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{error_text}");
 }

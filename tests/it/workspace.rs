@@ -1,4 +1,4 @@
-//! The client of a workspace: who asks, lists, runs, and what may go wrong.
+//! The client of a workspace: authentication, lists, runs and errors.
 
 use std::{
     fs,
@@ -12,11 +12,10 @@ use std::{
 };
 
 use ops_runbook::{
-    databricks::{Client, Token, auth::settings::Settings, error::ApiError, runs::Runs},
+    databricks::{Client, Token, auth::settings::LoginSettings, error::ApiError, runs::RunSelection},
     domain::{
         ids::Id,
-        run::{ResultState, TerminationCode},
-        words::RunOutcome,
+        run::{ResultState, TerminationCode, outcome::RunOutcome},
     },
 };
 use serde_json::{Value, json};
@@ -41,7 +40,7 @@ fn run(number: i64) -> Value {
 }
 
 async fn runs(fake: &Fake) -> Result<Vec<String>, ApiError> {
-    let since = Runs::Since("2026-02-02T02:40:00.0009Z".parse().unwrap());
+    let since = RunSelection::Since("2026-02-02T02:40:00.0009Z".parse().unwrap());
     Ok(fake.client().runs(since, |_| {}).await?.into_iter().map(|run| run.timed().unwrap().id.to_string()).collect())
 }
 
@@ -58,7 +57,7 @@ async fn runs_are_listed_a_page_at_a_time() {
 
     let again = Fake::script([page(&[1], json!("a")), page(&[2], json!("a"))]).await;
     let refused = runs(&again).await.unwrap_err().to_string();
-    assert!(refused.contains("a list whose next page is the same page again"), "{refused}");
+    assert!(refused.contains("the next page of a list is the same page"), "{refused}");
     assert_eq!(runs(&Fake::script([json!({})]).await).await.unwrap(), [""; 0], "no runs at all");
 }
 
@@ -76,7 +75,7 @@ async fn a_run_with_many_tasks_is_read_to_its_end() {
     let script =
         [json!({ "runs": [listed] }), page(0, 100, Some("a")), page(100, 130, Some("b")), page(130, 131, None)];
     let fake = Fake::script(script).await;
-    let found = fake.client().runs(Runs::Active, |_| {}).await.unwrap().remove(0).timed().unwrap();
+    let found = fake.client().runs(RunSelection::Active, |_| {}).await.unwrap().remove(0).timed().unwrap();
     assert_eq!((found.tasks.len(), found.retried_tasks()), (131, 131));
     let get = "GET /api/2.2/jobs/runs/get?run_id=1";
     assert_eq!(fake.lines()[1..], [get.to_owned(), format!("{get}&page_token=a"), format!("{get}&page_token=b")]);
@@ -85,7 +84,7 @@ async fn a_run_with_many_tasks_is_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_run_is_read_in_both_spellings_with_its_repairs() {
+async fn a_run_is_parsed_in_both_formats_with_its_repairs() {
     let answer = json!({
         "run_id": 9_007_199_254_740_993_i64, "job_id": 360_515_640_572_923_i64, "run_name": "daily-etl", "attempt_number": 0,
         "original_attempt_run_id": 9_007_199_254_740_993_i64, "start_time": 1_770_000_000_000_i64, "end_time": 1_770_000_600_000_i64,
@@ -124,9 +123,9 @@ async fn a_run_is_read_in_both_spellings_with_its_repairs() {
         (task.state.outcome(), task.runs_job, &task.depends_on[..]),
         (RunOutcome::Failed, true, &["z".to_owned()][..])
     );
-    let repairs: Vec<_> = run.rounds.iter().map(|round| round.repair.clone()).collect();
+    let repairs: Vec<_> = run.executions.iter().map(|execution| execution.repair.clone()).collect();
     assert_eq!(repairs, [None, Some(id("78"))]);
-    assert!(!run.rounds[1].state.is_over());
+    assert!(!run.executions[1].state.is_over());
 }
 
 #[tokio::test]
@@ -151,7 +150,7 @@ async fn outputs_are_read_or_refused() {
 }
 
 #[tokio::test]
-async fn what_passes_is_asked_again() {
+async fn transient_errors_are_retried() {
     let busy = || Reply { retry_after: Some("0"), ..error(429, "REQUEST_LIMIT_EXCEEDED", "slow down") };
     let down = || error(503, "TEMPORARILY_UNAVAILABLE", "later");
     let cut = || Reply { is_cut: true, ..json!({ "runs": [run(1)] }).into() };
@@ -162,9 +161,9 @@ async fn what_passes_is_asked_again() {
     let asked = Fake::script([Reply { retry_after: Some("1"), ..busy() }, page()]).await;
     let begun = std::time::Instant::now();
     runs(&asked).await.unwrap();
-    assert!(begun.elapsed() >= Duration::from_secs(1), "the workspace said how long to wait");
+    assert!(begun.elapsed() >= Duration::from_secs(1), "the workspace asked for a pause");
     let patient = Fake::script([Reply { retry_after: Some("86400"), ..busy() }]).await;
-    assert!(matches!(runs(&patient).await, Err(ApiError::Throttled(_))), "nobody waits for a day");
+    assert!(matches!(runs(&patient).await, Err(ApiError::Throttled(_))), "a pause of a day is too long");
     assert_eq!(patient.lines().len(), 1);
     let unauthorised = Fake::script([error(401, "UNAUTHENTICATED", "who?")]).await;
     assert!(matches!(runs(&unauthorised).await, Err(ApiError::Unauthorised(_))));
@@ -174,7 +173,7 @@ async fn what_passes_is_asked_again() {
 
 const SECRET: &str = "dose-not-a-secret";
 
-/// As a service principal whose tokens last for some seconds.
+/// Returns the client of a service principal whose tokens are valid for `lasts` seconds.
 async fn principal(lasts: u64) -> (Fake, Client, Arc<AtomicUsize>) {
     let given = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&given);
@@ -212,46 +211,46 @@ fn client(fake: &Fake, secret: &str) -> Client {
         "DATABRICKS_CLIENT_SECRET" => Some(secret.to_owned()),
         _ => None,
     };
-    Client::of(Settings::from_variables(read).access().unwrap()).unwrap().with_first_pause(Duration::from_millis(1))
+    Client::of(LoginSettings::from_variables(read).access().unwrap()).unwrap().with_first_pause(Duration::from_millis(1))
 }
 
 #[tokio::test]
-async fn a_service_principal_asks_for_one_token_for_many_requests() {
+async fn a_service_principal_requests_one_token_for_many_requests() {
     let (_fake, client, given) = principal(3_600).await;
-    let asked = (0..20).map(|_| client.runs(Runs::Active, |_| {}));
+    let asked = (0..20).map(|_| client.runs(RunSelection::Active, |_| {}));
     assert!(futures::future::join_all(asked).await.iter().all(Result::is_ok));
     assert_eq!(given.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
-async fn a_token_is_replaced_before_it_ends() {
-    // After 60 s it would be refused; it counts as ended at once.
+async fn a_token_is_replaced_before_it_expires() {
+    // It expires after 60 s, which is within the renewal time, so it counts as expired.
     let (fake, client, given) = principal(60).await;
-    client.runs(Runs::Active, |_| {}).await.unwrap();
-    client.runs(Runs::Active, |_| {}).await.unwrap();
+    client.runs(RunSelection::Active, |_| {}).await.unwrap();
+    client.runs(RunSelection::Active, |_| {}).await.unwrap();
     assert_eq!(given.load(Ordering::SeqCst), 2);
     assert_eq!(fake.requests().last().unwrap().authorization, "Bearer lent-2");
     let (_, client, given) = principal(3_600).await;
-    client.runs(Runs::Active, |_| {}).await.unwrap();
-    client.runs(Runs::Active, |_| {}).await.unwrap();
+    client.runs(RunSelection::Active, |_| {}).await.unwrap();
+    client.runs(RunSelection::Active, |_| {}).await.unwrap();
     assert_eq!(given.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
-async fn a_secret_that_is_refused_is_not_told() {
+async fn a_refused_secret_is_not_printed() {
     let (fake, _, _) = principal(3_600).await;
-    let refused = client(&fake, "wrong-secret").runs(Runs::Active, |_| {}).await.unwrap_err();
+    let refused = client(&fake, "wrong-secret").runs(RunSelection::Active, |_| {}).await.unwrap_err();
     assert!(matches!(refused, ApiError::NoToken(_)), "{refused}");
-    let told = format!("{refused} {refused:?} {:?}", refused.hint());
-    assert!(told.contains("invalid_client: not sp-1:[REDACTED]"), "{told}");
-    assert!(!told.contains("wrong-secret") && !told.contains(SECRET), "{told}");
+    let text = format!("{refused} {refused:?} {:?}", refused.hint());
+    assert!(text.contains("invalid_client: not sp-1:[REDACTED]"), "{text}");
+    assert!(!text.contains("wrong-secret") && !text.contains(SECRET), "{text}");
     let asked = ["GET /oidc/.well-known/oauth-authorization-server", "POST /oidc/v1/token"];
-    assert_eq!(fake.lines(), asked, "asked once, and nothing after it");
+    assert_eq!(fake.lines(), asked, "one request for a token, and no other request");
 }
 
 fn sweep(lake: &Path, profiles: &Path, settings: &[(&str, &str)]) -> Output {
     let mut command = binary(lake);
-    // No program that keeps a login.
+    // No program with a login.
     command
         .env("PATH", "/nowhere")
         .env("DATABRICKS_CONFIG_FILE", profiles)
@@ -261,7 +260,7 @@ fn sweep(lake: &Path, profiles: &Path, settings: &[(&str, &str)]) -> Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_says_where_and_as_whom() {
+async fn a_profile_sets_workspace_and_identity() {
     let folder = tempdir().unwrap();
     let (lake, file) = (folder.path().join("lake"), folder.path().join("profiles"));
     let (fake, ..) = principal(3_600).await;
@@ -277,18 +276,18 @@ async fn a_profile_says_where_and_as_whom() {
     let named = run(&[("DATABRICKS_CONFIG_PROFILE", "job")]).await.unwrap();
     assert!(named.status.success(), "{}", err(&named));
     assert!(fake.requests().iter().any(|request| request.authorization == "Bearer lent-1"));
-    for (settings, code, said) in [
-        (&[("DATABRICKS_CONFIG_PROFILE", "nobody")][..], 3, "there is no profile \"nobody\""),
+    for (settings, code, expected) in [
+        (&[("DATABRICKS_CONFIG_PROFILE", "absent")][..], 3, "there is no profile \"absent\""),
         (&[("DATABRICKS_HOST", "example.test")][..], 2, "a token in DATABRICKS_TOKEN"),
         (
             &[("DATABRICKS_CONFIG_PROFILE", "job"), ("DATABRICKS_TOKEN", TOKEN)][..],
             3,
-            "two methods of authentication are set: pat by DATABRICKS_TOKEN, and oauth-m2m by client_secret of the profile",
+            "two authentication methods are set: pat by DATABRICKS_TOKEN, and oauth-m2m by client_secret of the profile",
         ),
     ] {
         let output = run(settings).await.unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", err(&output));
-        assert!(err(&output).contains(said), "{}", err(&output));
+        assert!(err(&output).contains(expected), "{}", err(&output));
         assert!(!err(&output).contains(SECRET) && !err(&output).contains(TOKEN));
     }
 }
@@ -327,22 +326,22 @@ fn minilake_which_runs_jobs_is_swept() {
     );
 }
 
-/// `comply` on an emulator, as whoever has a token.
+/// Runs `compliance check` on an emulator with a token.
 fn checked(emulator: &Peer, lake: &Path, token: &str) -> Output {
     let mut command = binary(lake);
     command.env("DATABRICKS_HOST", emulator.ready("url")).env("DATABRICKS_TOKEN", token).env("NO_PROXY", "127.0.0.1");
-    finish(command.args(["comply", "--json"]))
+    finish(command.args(["compliance", "check", "--json"]))
 }
 
-/// Every job is checked, those that fail something get an incident, and a second look changes nothing.
+/// Asserts that every job is checked, that jobs with a failed check get an incident, and that a second run changes nothing.
 fn assert_checked(emulator: &Peer, token: &str, names: [&str; 2]) {
     let folder = tempdir().unwrap();
-    let look = || {
+    let check = || {
         let output = checked(emulator, folder.path(), token);
         assert!(output.status.success(), "{}", err(&output));
         serde_json::from_slice::<Value>(&output.stdout).unwrap()
     };
-    let first = look();
+    let first = check();
     assert_eq!((&first["jobs"], &first["unread"]), (&json!(2), &json!([])), "{first:#}");
     let changes = first["changes"].as_array().unwrap();
     assert!(changes.iter().all(|change| change["event"] == "opened"), "{first:#}");
@@ -353,30 +352,30 @@ fn assert_checked(emulator: &Peer, token: &str, names: [&str; 2]) {
     assert_eq!(titles.len(), 2);
     let steps = ok(folder.path(), &["runbook", "show", "INC-1001"]);
     assert!(steps.contains("jobs"), "{steps}");
-    assert_eq!(look()["changes"], json!([]));
+    assert_eq!(check()["changes"], json!([]));
 }
 
 #[test]
-fn minilake_which_runs_jobs_has_them_checked() {
+fn compliance_is_checked_on_minilake_which_runs_jobs() {
     let emulator = Peer::start("minilake", "workspace_serves.py", &["minilake", TOKEN]);
     assert_checked(&emulator, TOKEN, ["broken", "whole"]);
 }
 
 #[test]
-fn semblance_which_is_strict_about_credentials_has_its_jobs_checked_by_whom_it_knows() {
+fn compliance_is_checked_on_semblance_with_a_valid_token_only() {
     let emulator = Peer::start("semblance", "workspace_serves.py", &["semblance", TOKEN]);
     assert_checked(&emulator, TOKEN, ["nightly-etl", "weekly-report"]);
     let folder = tempdir().unwrap();
-    let refused = checked(&emulator, folder.path(), "somebody-else");
-    let said = err(&refused);
-    assert!(!refused.status.success() && said.contains("does not accept the token"), "{said}");
-    assert!(!said.contains("somebody-else"), "{said}");
+    let refused = checked(&emulator, folder.path(), "wrong-token");
+    let error = err(&refused);
+    assert!(!refused.status.success() && error.contains("does not accept the token"), "{error}");
+    assert!(!error.contains("wrong-token"), "{error}");
     let recorded = json_lines(folder.path(), &["sql", "SELECT count(*) AS n FROM audit_log"]);
     assert_eq!(recorded, [json!({ "n": 0 })]);
 }
 
 #[tokio::test]
-async fn semblance_which_is_strict_about_credentials_lets_in_whom_it_knows() {
+async fn semblance_accepts_a_valid_token_only() {
     let emulator =
         tokio::task::spawn_blocking(|| Peer::start("semblance", "workspace_serves.py", &["semblance", TOKEN]));
     let emulator = emulator.await.unwrap();
@@ -389,7 +388,7 @@ async fn semblance_which_is_strict_about_credentials_lets_in_whom_it_knows() {
     assert!(matches!(client(TOKEN).job(1).await, Err(ApiError::NotFound(_))));
     assert!(matches!(client(TOKEN).run(&id("1")).await, Err(ApiError::NotFound(_))));
     assert!(client(TOKEN).run_output(&id("2001")).await.unwrap().error.is_none());
-    let refused = client("somebody-else").jobs(|_| {}).await.unwrap_err();
+    let refused = client("wrong-token").jobs(|_| {}).await.unwrap_err();
     assert!(matches!(refused, ApiError::Unauthorised(_)), "{refused}");
-    assert!(!refused.to_string().contains("somebody-else"));
+    assert!(!refused.to_string().contains("wrong-token"));
 }

@@ -1,7 +1,7 @@
-// An emulator of Azure's blobs (azurite), in memory, with one container, until standard input ends.
+// Runs an emulator of Azure Blob Storage (azurite), in memory, with one container, until standard input ends.
 //
-// azure_serves.mjs MODULES CONTAINER: prints one line of JSON, {"url", "account", "key", "sas"}, once it answers. MODULES is
-// the folder of the npm packages; the signature is good for an hour.
+// azure_serves.mjs MODULES CONTAINER: prints one line of JSON, {"url", "account", "key", "sas"}, when it is ready. MODULES is
+// the folder of the npm packages. The signature is valid for an hour.
 import { spawn } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { createRequire } from "node:module";

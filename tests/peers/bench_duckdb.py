@@ -1,4 +1,4 @@
-"""DuckDB with its Delta extension: the repository's own SQL files, parameters as literals."""
+"""Benchmarks DuckDB with its Delta extension: the repository's SQL files, with parameters as literals."""
 
 import duckdb
 
@@ -12,7 +12,7 @@ def answers(lake, views, question, text):
         connection.execute(f"CREATE VIEW {name} AS SELECT * FROM delta_scan({quoted(lake / name)})")
     for name, select in views.items():
         connection.execute(f"CREATE VIEW {name} AS\n{select}")
-    # The session is in UTC, where a time without a zone means the same as one with it.
+    # The session is in UTC, so times with and without a zone are equal.
     statement = benchmark.bound(text, "TIMESTAMPTZ")
     return f"DuckDB {duckdb.__version__}", lambda: connection.execute(statement).to_arrow_table()
 

@@ -1,5 +1,5 @@
-"""Polars over the live files of the Delta tables: the same questions as lazy frames, because its SQL lacks what the files of
-sql/ need (frames, LEAD, QUALIFY). Aliases of causes are left out: there are none in the lake of the benchmarks."""
+"""Benchmarks Polars on the live files of the Delta tables. The queries are lazy frames, because its SQL lacks features that
+sql/ needs (frames, LEAD, QUALIFY). They ignore cause aliases, which the benchmark lake does not have."""
 
 from datetime import datetime, timedelta, timezone
 

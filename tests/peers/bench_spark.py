@@ -1,4 +1,4 @@
-"""Spark with Delta's jars on this machine's processors: the repository's own SQL files, parameters as literals."""
+"""Benchmarks Spark with Delta's jars on this machine: the repository's SQL files, with parameters as literals."""
 
 import re
 import sys
@@ -38,7 +38,7 @@ def start(scratch):
 
 
 def peak():
-    """Of the JVM, which is not a child whose memory is accounted here."""
+    """Returns the peak memory of the JVM, KiB. The JVM is not a child whose memory the caller accounts for."""
     jvm = SparkSession.getActiveSession().sparkContext._gateway.proc.pid
     status = Path(f"/proc/{jvm}/status").read_text(encoding="utf-8")
     return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])

@@ -1,4 +1,4 @@
-"""What the engines beside have in common in `cargo bench -- analytics`: a question asked several times, one JSON document."""
+"""The common part of the other engines in `cargo bench -- analytics`: runs a query several times and prints JSON."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import reading
 
-# tests/bench/analytics.rs asks the same.
+# Keep equal to tests/bench/analytics.rs.
 PARAMETERS = {
     "since": "1700-01-01 00:00:00",
     "as_of": "2026-11-16 00:00:00",
@@ -21,13 +21,13 @@ VIEWS = ["cause_findings", "incidents"]
 
 
 def main(answers, peak=lambda: 0):
-    """Calls answers(lake, views, question, text), which returns the engine's name and a function that answers with an Arrow
-    table; asks that one time more than the command line says, and prints how long it took and what came. peak() returns the
-    peak memory, KiB, of a child that does the work."""
+    """Runs a query and prints its times and results. answers(lake, views, question, text) returns the engine's name and a
+    function that returns an Arrow table. That function runs RUNS + 1 times. peak() returns the peak memory, KiB, of a child
+    process that does the work."""
     if len(sys.argv) != 5:
         sys.exit("usage: bench_ENGINE.py LAKE REPOSITORY QUESTION RUNS")
     lake, root, question, runs = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
-    # A JVM writes its warnings to standard output too: that is for the document alone.
+    # A JVM also writes warnings to standard output, which must have only the JSON document.
     result = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     views = {name: (root / f"sql/views/{name}.sql").read_text(encoding="utf-8") for name in VIEWS}
@@ -40,13 +40,13 @@ def main(answers, peak=lambda: 0):
         walls.append(time.monotonic() - start)
         summaries.append(reading.summary(table))
     if any(summary != summaries[0] for summary in summaries):
-        sys.exit(f"{engine} does not always answer alike")
+        sys.exit(f"{engine} returns different results in different runs")
     with result:
         print(json.dumps({"engine": engine, "walls": walls, "peak": peak(), **summaries[0]}), file=result)
 
 
 def bound(text, timestamp):
-    """The query with its parameters as literals; timestamp is how the engine writes the type."""
+    """Returns the query with its parameters as literals. timestamp is the engine's name of the type."""
 
     def literal(match):
         value = PARAMETERS[match[1]]

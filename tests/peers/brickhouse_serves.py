@@ -1,8 +1,8 @@
-"""Serves the rows of a lake's Delta tables by BrickHouse, an emulator of a Databricks workspace, until standard input ends.
+"""Serves the rows of a lake's Delta tables with BrickHouse, an emulator of a Databricks workspace, until standard input ends.
 
-BrickHouse takes no table with comments on its columns, so it gets copies without.
+BrickHouse does not support column comments, so it gets copies of the tables without them.
 
-brickhouse_serves.py LAKE: prints one line of JSON, {"url", "warehouse_id", "catalog", "schema"}, once it answers.
+brickhouse_serves.py LAKE: prints one line of JSON, {"url", "warehouse_id", "catalog", "schema"}, when it is ready.
 """
 
 import json
@@ -19,7 +19,7 @@ from deltalake import DeltaTable, write_deltalake
 
 
 def copied(table, target):
-    """A copy whose columns have names, types and rows only."""
+    """Writes a copy of a table without column comments. Returns its path."""
     rows = DeltaTable(table).to_pyarrow_table()
     plain = pyarrow.schema([pyarrow.field(field.name, field.type) for field in rows.schema])
     write_deltalake(target, pyarrow.Table.from_arrays(rows.columns, schema=plain))

@@ -1,4 +1,4 @@
-"""Reads a lake with DuckDB and prints what it found as JSON.
+"""Reads a lake with DuckDB and prints its content as JSON.
 
     duckdb_reads.py LAKE SQL
 

@@ -1,16 +1,15 @@
-"""The part of Google Cloud Storage's XML API that a lake needs, in memory, until standard input ends. No emulator has it:
-fake-gcs-server's releases take no PUT of that API.
+"""Serves the part of Google Cloud Storage's XML API that a lake needs, in memory, until standard input ends. No emulator has
+it: fake-gcs-server's releases do not support PUT in that API.
 
-google_serves.py BUCKET SECONDS: prints one line of JSON, {"url", "bucket", "account", "token"}, once it answers. SECONDS have
-to pass between two writes to one name (Google: 1); what comes sooner is answered by 429, also when its condition would not
-have held. The account is that of a service account as Google hands it out, with a key made just now; the token is one that
-somebody else was given for it. Lists have pages of ten.
+google_serves.py BUCKET SECONDS: prints one line of JSON, {"url", "bucket", "account", "token"}, when it is ready. SECONDS is the
+minimum time between two writes to one name (Google: 1). An earlier write gets 429, even if its precondition fails. The account is
+a service account in Google's format, with a new key. The token is an access token of another client. Lists have pages of ten.
 
-Where Google's documentation says how something is answered, it is answered so: writes know x-goog-if-generation-match and
-overlook If-None-Match, uploads in parts take no condition, have parts of 5 MiB or more and no MD5 in their ETag, what is
-removed has to be there. A JSON Web Token that the account itself has signed for a scope counts as a token.
+Answers follow Google's documentation: writes support x-goog-if-generation-match and ignore If-None-Match; multipart uploads
+support no precondition, need parts of at least 5 MiB and have no MD5 in their ETag; a deleted object must exist. A JSON Web Token
+that the account has signed for a scope is accepted as a token.
 
-Only the key and signatures need more than Python's own library.
+Only the key and the signatures need more than Python's standard library.
 """
 
 import base64
@@ -67,7 +66,7 @@ class Stored:
 
 
 class Bucket:
-    """All of it changes under one lock: whether a condition holds and what follows from it are one step."""
+    """The objects of a bucket. One lock makes the check of a precondition and its write atomic."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -122,7 +121,7 @@ def decoded(part):
 
 
 def is_signed(token):
-    """A JSON Web Token of the account, for a scope, for an hour at most."""
+    """Returns whether a token is a JSON Web Token of the account, for a scope, for at most an hour."""
     try:
         head, claims, signature = token.split(".")
         KEY.public_key().verify(decoded(signature), f"{head}.{claims}".encode(), padding.PKCS1v15(), hashes.SHA256())
@@ -193,7 +192,7 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
 
     def reply(self, status, text=None, headers=None, body=b""):
-        """What is sent once the lock is free."""
+        """Sets the reply, which is sent after the lock is released."""
         headers = dict(headers or {})
         if text is not None:
             body = f"<?xml version='1.0' encoding='UTF-8'?>{text}".encode()
@@ -256,7 +255,7 @@ class Handler(BaseHTTPRequestHandler):
     object_head = object_get
 
     def check_read(self, stored):
-        """Conditions of whoever reads: 412, or a status of 304."""
+        """Checks the preconditions of a read. Raises 412, or sets the status 304."""
         given, self.status = self.headers.get, None
 
         def names(header):
@@ -284,7 +283,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             after = decoded(token).decode() if token else self.query.get("start-after", "")
         except ValueError:
-            raise invalid("the continuation token is not one of this server's") from None
+            raise invalid("unknown continuation token") from None
         most = min(int(self.query.get("max-keys", PAGE)), PAGE)
         objects, folders, last = [], [], None
         for name in sorted(bucket.objects, key=str.encode):
@@ -292,7 +291,7 @@ class Handler(BaseHTTPRequestHandler):
                 continue
             folder, found, _ = name[len(prefix) :].partition(delimiter) if delimiter else ("", "", "")
             folder = f"{prefix}{folder}{delimiter}" if found else None
-            # Of a folder that was told already nothing is left.
+            # The folder was listed already.
             if folder and (folder == last or after.startswith(folder)):
                 continue
             if len(objects) + len(folders) == most:
@@ -301,25 +300,25 @@ class Handler(BaseHTTPRequestHandler):
             (folders if folder else objects).append(last)
         else:
             most = None
-        told = [f"<Name>{BUCKET}</Name><Prefix>{escape(prefix)}</Prefix>"]
-        told.append(f"<KeyCount>{len(objects) + len(folders)}</KeyCount>")
-        told.append(f"<IsTruncated>{str(most is not None).lower()}</IsTruncated>")
+        listed = [f"<Name>{BUCKET}</Name><Prefix>{escape(prefix)}</Prefix>"]
+        listed.append(f"<KeyCount>{len(objects) + len(folders)}</KeyCount>")
+        listed.append(f"<IsTruncated>{str(most is not None).lower()}</IsTruncated>")
         if most is not None:
-            told.append(f"<NextContinuationToken>{base64.urlsafe_b64encode(last.encode()).decode()}</NextContinuationToken>")
+            listed.append(f"<NextContinuationToken>{base64.urlsafe_b64encode(last.encode()).decode()}</NextContinuationToken>")
         for name in objects:
             stored = bucket.objects[name]
-            told.append(
+            listed.append(
                 f"<Contents><Key>{escape(name)}</Key><Generation>{stored.generation}</Generation>"
                 f"<MetaGeneration>1</MetaGeneration><LastModified>{moment(stored)}</LastModified>"
                 f"<ETag>{escape(stored.tag)}</ETag><Size>{len(stored.body)}</Size></Contents>"
             )
-        told += [f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in folders]
-        self.reply(200, f"<ListBucketResult xmlns='http://doc.s3.amazonaws.com/2006-03-01'>{''.join(told)}</ListBucketResult>")
+        listed += [f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>" for folder in folders]
+        self.reply(200, f"<ListBucketResult xmlns='http://doc.s3.amazonaws.com/2006-03-01'>{''.join(listed)}</ListBucketResult>")
 
     def upload(self, name, body):
-        """In parts: begin, put parts, complete or give up."""
+        """Handles a multipart upload: begin, put parts, complete or abort."""
         if self.condition() is not None:
-            raise invalid("uploads in parts take no preconditions")
+            raise invalid("multipart uploads support no preconditions")
         number = self.query.get("uploadId")
         if self.command == "POST" and number is None:
             number = secrets.token_urlsafe(24)

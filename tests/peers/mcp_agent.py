@@ -1,7 +1,7 @@
 """A scripted agent on the official MCP client.
 
-mcp_agent.py stdio BINARY LAKE REPORT...   works through reports as the skill says; prints each structured answer as a line
-mcp_agent.py http URL REPORT               lists and calls everything; is told of progress; cancels a call
+mcp_agent.py stdio BINARY LAKE REPORT...   records reports as the skill describes; prints each structured answer as a line
+mcp_agent.py http URL REPORT               lists and calls everything; receives progress; cancels a call
 """
 
 import asyncio
@@ -107,17 +107,17 @@ async def call_everything(url, file):
         except MCPError as error:
             assert "there are record_report" in str(error), error
 
-        told = []
+        reported = []
 
         async def progress(done, total, message):
-            told.append((done, total, message))
+            reported.append((done, total, message))
 
-        # A call that is over at once may end before the notice that it has begun is sent.
+        # A short call may finish before its first progress notification is sent.
         for _ in range(40):
             await agent.call_tool("verify_audit", {}, progress_callback=progress)
-            if told:
+            if reported:
                 break
-        assert told, "no progress was told"
+        assert reported, "no progress was reported"
         with_deadline = asyncio.wait_for(agent.call_tool("verify_audit", {}), 0.05)
         try:
             await with_deadline

@@ -2,9 +2,9 @@
 
     python tests/peers/ocsf_requirements.py CHECKOUT > tests/it/ocsf-1.8.0.json
 
-Kept is only what a validator needs: names, types, requirements, enum values and constraints of the classes and objects that
-`audit export --format ocsf` writes. Left out are attributes that only a profile brings in, since no profile is declared, and
-those that hold an object of another kind.
+The output has only the parts that a validator needs: names, types, requirements, enum values and constraints of the classes and
+objects that `audit export --format ocsf` writes. Attributes of profiles are left out, because no profile is declared. So are
+attributes that contain an object of another kind.
 """
 
 import json
@@ -32,53 +32,53 @@ paths = dict(parents())
 
 
 def includes(attributes):
-    """The attributes of included files; those of a profile say so."""
+    """Returns the attributes of included files. Attributes of a profile are marked with its name."""
     included = {}
     names = attributes.get("$include", [])
     for name in [names] if isinstance(names, str) else names:
         part = json.loads((root / name).read_text())
         profile = part["name"] if name.startswith("profiles/") else None
-        for attribute, told in part["attributes"].items():
+        for attribute, definition in part["attributes"].items():
             if attribute != "$include":
-                included[attribute] = {"profile": profile, **told} if profile else told
+                included[attribute] = {"profile": profile, **definition} if profile else definition
     return included
 
 
 def merge(into, attributes):
-    for name, told in attributes.items():
+    for name, definition in attributes.items():
         if name == "$include":
             continue
         known = into.setdefault(name, {})
-        enum = {**known.get("enum", {}), **told.get("enum", {})}
-        known.update(told)
+        enum = {**known.get("enum", {}), **definition.get("enum", {})}
+        known.update(definition)
         if enum:
             known["enum"] = enum
 
 
 def whole(folder, path):
-    """A class or object with everything it inherits."""
-    told = json.loads(path.read_text())
+    """Returns the parts of a class or object, including inherited ones."""
+    definition = json.loads(path.read_text())
     attributes, constraints, category, uid = {}, {}, None, None
-    if "extends" in told and told["extends"] != told.get("name"):
-        attributes, constraints, category, _ = whole(folder, paths[folder, told["extends"]])
-    merge(attributes, includes(told.get("attributes", {})))
-    merge(attributes, told.get("attributes", {}))
-    constraints = told.get("constraints", constraints)
-    return attributes, constraints, told.get("category", category), told.get("uid")
+    if "extends" in definition and definition["extends"] != definition.get("name"):
+        attributes, constraints, category, _ = whole(folder, paths[folder, definition["extends"]])
+    merge(attributes, includes(definition.get("attributes", {})))
+    merge(attributes, definition.get("attributes", {}))
+    constraints = definition.get("constraints", constraints)
+    return attributes, constraints, definition.get("category", category), definition.get("uid")
 
 
 def described(folder, path):
     attributes, constraints, category, uid = whole(folder, path)
     fields = {}
-    for name, told in sorted(attributes.items()):
-        if told.get("profile"):
+    for name, definition in sorted(attributes.items()):
+        if definition.get("profile"):
             continue
         known = dictionary["attributes"].get(name, {})
-        enum = {**known.get("enum", {}), **told.get("enum", {})}
-        field = {"type": told.get("type", known.get("type")), "requirement": told.get("requirement", "optional")}
+        enum = {**known.get("enum", {}), **definition.get("enum", {})}
+        field = {"type": definition.get("type", known.get("type")), "requirement": definition.get("requirement", "optional")}
         if not field["type"].endswith("_t") and field["type"] not in [*OBJECTS, "object"]:
             continue
-        if told.get("is_array", known.get("is_array")):
+        if definition.get("is_array", known.get("is_array")):
             field["array"] = True
         if enum:
             field["enum"] = sorted(enum, key=lambda value: (len(value), value))
@@ -87,22 +87,22 @@ def described(folder, path):
 
 
 def plain_types():
-    for name, told in dictionary["types"]["attributes"].items():
-        kept = {key: told[key] for key in ("type", "max_len", "range") if key in told}
+    for name, definition in dictionary["types"]["attributes"].items():
+        kept = {key: definition[key] for key in ("type", "max_len", "range") if key in definition}
         yield name, kept
 
 
-categories = {name: told["uid"] for name, told in json.loads((root / "categories.json").read_text())["attributes"].items()}
+categories = {name: definition["uid"] for name, definition in json.loads((root / "categories.json").read_text())["attributes"].items()}
 classes = {}
 for name in CLASSES:
-    told, category, uid = described("events", root / f"events/{name}.json")
-    # The schema's server fills these in.
+    definition, category, uid = described("events", root / f"events/{name}.json")
+    # The OCSF schema server adds these values.
     category_uid, class_uid = categories[category], categories[category] * 1000 + uid
-    told["fields"]["category_uid"]["enum"] = [str(category_uid)]
-    told["fields"]["class_uid"]["enum"] = [str(class_uid)]
-    classes[str(class_uid)] = told
+    definition["fields"]["category_uid"]["enum"] = [str(category_uid)]
+    definition["fields"]["class_uid"]["enum"] = [str(class_uid)]
+    classes[str(class_uid)] = definition
 objects = {name: described("objects", paths["objects", name])[0] for name in OBJECTS}
-used = {field["type"] for told in [*classes.values(), *objects.values()] for field in told["fields"].values()}
+used = {field["type"] for definition in [*classes.values(), *objects.values()] for field in definition["fields"].values()}
 types = {name: kept for name, kept in plain_types()}
 needed = used | {kept["type"] for name, kept in types.items() if name in used and "type" in kept}
 print(

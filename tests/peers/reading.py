@@ -1,4 +1,4 @@
-"""What the engines that read a lake share: digests of tables, the SQL files."""
+"""The common part of the engines that read a lake: checksums of tables, and the SQL files."""
 
 import hashlib
 import struct
@@ -7,20 +7,20 @@ import pyarrow as pa
 
 
 def tables(lake):
-    """Name and folder of every Delta table in the lake."""
+    """Returns name and folder of every Delta table in the lake."""
     found = {folder.name: folder for folder in sorted(lake.iterdir()) if (folder / "_delta_log").is_dir()}
     if not found:
-        raise RuntimeError(f"{lake} holds no Delta tables")
+        raise RuntimeError(f"{lake} has no Delta tables")
     return found
 
 
 def summary(table):
-    """Number of rows and digest of an Arrow table."""
+    """Returns the number of rows and the digest of an Arrow table."""
     return {"rows": table.num_rows, "digest": digest(table)}
 
 
 def digest(table):
-    """A digest that does not depend on the order of the rows.
+    """Returns a hash that does not depend on the order of the rows.
 
     A row's text is its values in column order, joined by U+001F: null is U+2400, text as it is, integers in decimal,
     true or false, timestamps as microseconds since 1970, dates as 2026-02-16, doubles as the 16 hex digits of their IEEE
@@ -36,7 +36,7 @@ def digest(table):
 
 
 def cells(column):
-    """A column's values as text."""
+    """Returns a column's values as text."""
     kind = column.type
     if pa.types.is_timestamp(kind):
         values = column.cast(pa.timestamp("us", kind.tz)).cast(pa.int64()).to_pylist()
@@ -54,7 +54,7 @@ def cells(column):
 
 
 def create_views(sql, create):
-    """Calls create(name, select) for every view, those that others need first. Returns the names."""
+    """Calls create(name, select) for every view in the order of their dependencies. Returns the names."""
     waiting = {file.stem: file.read_text(encoding="utf-8") for file in sorted((sql / "views").glob("*.sql"))}
     created = []
     while waiting:
@@ -72,7 +72,7 @@ def create_views(sql, create):
 
 
 def audits(sql, count):
-    """Rows that each audit returns, by file name."""
+    """Returns the number of rows of each audit by file name."""
     found = {}
     for file in sorted((sql / "audits").glob("*.sql")):
         try:

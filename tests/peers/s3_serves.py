@@ -1,9 +1,9 @@
-"""An S3 emulator (moto) with one bucket, until standard input ends.
+"""Runs an S3 emulator (moto) with one bucket until standard input ends.
 
-moto looks whether an object is there and puts it in two steps. S3 does it in one, and that is what is relied on, so puts
-that may not overwrite come one after the other here.
+S3 checks for an existing object and writes it atomically. moto does it in two steps, so a lock serialises puts with
+If-None-Match here.
 
-s3_serves.py BUCKET: prints one line of JSON, {"url", "bucket"}, once it answers.
+s3_serves.py BUCKET: prints one line of JSON, {"url", "bucket"}, when it is ready.
 """
 
 import json

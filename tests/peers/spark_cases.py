@@ -1,8 +1,8 @@
-"""Statements for Spark, and its answers.
+"""Runs statements on Spark.
 
-A question has the text of a query, values for its named parameters, views with their texts in the order in which they are
-made, and tables: either columns and rows, or the folder of a Delta table. An answer has the names and kinds of the columns
-and the rows, timestamps as microseconds since 1970; or it has an error.
+A question has the text of a query, values of its named parameters, views in the order of their creation, and tables: either
+columns and rows, or the folder of a Delta table. An answer has the names and kinds of the columns, and the rows, with
+timestamps as microseconds since 1970; or it has an error.
 """
 
 import re
@@ -21,7 +21,7 @@ KINDS = {
 
 
 class Views:
-    """The temporary views of a session. What is there already is not made again: a Delta table is read once."""
+    """The temporary views of a session. Existing views are reused, so a Delta table is read once."""
 
     def __init__(self, session):
         self.session = session
@@ -47,7 +47,7 @@ class Views:
 
 
 def rows(session, given):
-    """A DataFrame of a question's rows."""
+    """Returns a DataFrame of a question's rows."""
     schema = pa.schema([pa.field(name, KINDS[kind], nullable) for name, kind, nullable in given["columns"]])
     times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     rows = [
@@ -58,7 +58,7 @@ def rows(session, given):
 
 
 def literal(parameter):
-    # As literals: the parser of Delta's extension drops the parameters of session.sql.
+    # A literal, because the parser of Delta's extension drops the parameters of session.sql.
     value = parameter["value"]
     if parameter["type"] == "TIMESTAMP":
         return f"TIMESTAMP '{value}'"
@@ -68,7 +68,7 @@ def literal(parameter):
 
 
 def bound(sql, parameters):
-    """A statement with values instead of its parameters."""
+    """Returns a statement with literals in place of its parameters."""
     values = {name: literal(parameter) for name, parameter in parameters.items()}
     return re.sub(r":([a-z_0-9]+)\b", lambda m: values.get(m[1], m[0]), sql)
 
@@ -105,7 +105,7 @@ def answer(session, views, question):
 
 
 def answers(session, questions, reason):
-    """An answer to each question: one that fails does not stop the others, unless the JVM itself is gone."""
+    """Returns an answer to each question. A failed question does not stop the others, unless the JVM has exited."""
     answers, views = [], Views(session)
     for question in questions:
         try:

@@ -2,8 +2,8 @@
 
     spark_jars.py FOLDER
 
-Spark's own resolver fetches the jars that belong to the installed delta-spark, without the big ones that pyspark has. It gets
-settings of its own: by default it takes what ~/.m2 has, where Maven leaves descriptions without their jars.
+Spark's own resolver fetches the jars of the installed delta-spark, without the large ones that pyspark has. It gets its own
+settings: by default it uses ~/.m2, where Maven leaves descriptions without jars.
 """
 
 import os
@@ -20,7 +20,7 @@ BROUGHT_BY_PYSPARK = ["org.apache.hadoop:hadoop-client-api", "org.apache.hadoop:
 
 
 def settings():
-    """Ivy's settings: the public repository alone, or the one that DEFAULT_ARTIFACT_REPOSITORY names, as Spark has it."""
+    """Returns settings of Ivy: only the public repository, or the one in DEFAULT_ARTIFACT_REPOSITORY, as in Spark."""
     repository = os.environ.get("DEFAULT_ARTIFACT_REPOSITORY")
     root = f" root={quoteattr(repository)}" if repository else ""
     return (

@@ -1,4 +1,4 @@
-"""What Spark finds in a lake."""
+"""Reads a lake with Spark."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import spark_cases
 
 
 def opened(session, lake):
-    """A DataFrame for each table, by name; a view of that name is made too."""
+    """Returns a DataFrame for each table by name. Also creates a view of that name."""
     found = {}
     for name, folder in reading.tables(Path(lake)).items():
         found[name] = session.read.format("delta").load(str(folder))
@@ -20,8 +20,8 @@ def create_views(session, sql):
 
 
 def read(session, lake, sql, queries):
-    """Tables with rows, digests and comments, rows that each audit returns, rows of each view, and rows and digests of queries,
-    each a text and values of parameters. sql: the repository's folder of that name."""
+    """Returns rows, digests and comments of tables, the number of rows of each audit and view, and rows and digests of queries,
+    each a text and values of parameters. sql: the repository's folder sql."""
     tables, comments = {}, {}
     for name, table in opened(session, lake).items():
         tables[name] = reading.summary(table.toArrow())
@@ -48,7 +48,7 @@ def audits(session, sql):
 
 
 def audit(session, lake, sql):
-    """Rows that each audit of a lake returns."""
+    """Returns the number of rows of each audit of a lake."""
     opened(session, lake)
     create_views(session, sql)
     return audits(session, sql)

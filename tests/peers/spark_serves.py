@@ -1,19 +1,18 @@
-"""Answers questions with one Spark until standard input ends.
+"""Answers questions with one Spark process until standard input ends.
 
 A line of standard input is a JSON object with an "id" and one question:
 
     {"answer": [...]}                     spark_cases.answers: statements over given tables
-    {"read": {"lake", "sql", "queries"}}  spark_reads.read: what is in a lake
-    {"audit": {"lake", "sql"}}            spark_reads.audit: rows that each audit of a lake returns
+    {"read": {"lake", "sql", "queries"}}  spark_reads.read: the content of a lake
+    {"audit": {"lake", "sql"}}            spark_reads.audit: the number of rows of each audit of a lake
     {"serve": {"lake", "sql"}}            spark_statements.serve: the SQL Statement Execution API for a lake
-    {"run": {"statements"}}               runs statements of SQL, one after the other
-    {"serve_schema": {"name"}}            spark_statements.serve_schema: the same for a schema of its own
-    {"in_schema": {"name", ...}}          spark_statements.in_schema: what goes wrong in a schema, and what is in it
-    {"kill": {}}                          ends the JVM, for a test of what comes then
+    {"run": {"statements"}}               runs SQL statements one after the other
+    {"serve_schema": {"name"}}            spark_statements.serve_schema: the same for a new schema
+    {"in_schema": {"name", ...}}          spark_statements.in_schema: sets faults of a schema, and reads its content
+    {"kill": {}}                          kills the JVM, for tests of its restart
 
 A line of standard output is {"id", "result"} or {"id", "error"}. The first line, {"ready": "spark"}, has no id. Each question has
-a session of its own: views and settings of one do not reach another. A JVM that ends is started a second time, and what was asked
-of it is asked again.
+its own session, with its own views and settings. A JVM that exits is restarted once, and its questions are repeated.
 """
 
 import json
@@ -46,12 +45,12 @@ def settings(scratch):
     return {
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        # One compiler starts faster, and there is little to compute; its code cache alone would be 48 MB, and is filled.
+        # One compiler starts faster, and there is little to compute. Its default code cache of 48 MB is too small.
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -Xss4m",
         "spark.driver.memory": "2g",
         "spark.jars": ",".join(str(jar) for jar in jars),
         "spark.local.dir": scratch,
-        # Plans that change while stages run, in threads of their own: more to fail, nothing to gain.
+        # Adaptive plans use more threads and bring no benefit here.
         "spark.sql.adaptive.enabled": "false",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.codegen.wholeStage": "false",
@@ -67,10 +66,10 @@ def settings(scratch):
 
 
 class Spark:
-    """One JVM at a time, with two sessions to derive others from.
+    """One JVM at a time, with two sessions from which others are derived.
 
-    The parser of Delta's extension drops the parameters of session.sql. Sessions of the SQL Statement Execution API are
-    therefore without the extension, which reading needs not; all others have it, as on Databricks.
+    The parser of Delta's extension drops the parameters of session.sql. Sessions of the SQL Statement Execution API
+    therefore do not have the extension, which reading does not need. All others have it, as on Databricks.
     """
 
     def __init__(self, scratch):
@@ -81,7 +80,7 @@ class Spark:
 
     def start(self):
         if self.starts == STARTS:
-            raise RuntimeError(f"Spark's JVM has ended {STARTS} times")
+            raise RuntimeError(f"Spark's JVM has exited {STARTS} times")
         self.starts += 1
         builder = SparkSession.builder.master("local[2]").appName("ops-runbook tests")
         for key, value in settings(self.scratch).items():
@@ -96,7 +95,7 @@ class Spark:
         self.jvm = context._gateway.proc
 
     def forget(self):
-        """Makes pyspark start another JVM, after one that ended."""
+        """Resets pyspark after the JVM has exited, so that it starts another one."""
         try:
             self.plain.sparkContext.stop()
         except Exception as error:
@@ -106,7 +105,7 @@ class Spark:
         self.jvm = self.plain = self.extended = None
 
     def session(self, extended):
-        """The JVM and a new session in it."""
+        """Returns the JVM and a new session in it."""
         with self.lock:
             if self.jvm is not None and self.jvm.poll() is not None:
                 print(f"spark_serves: Spark's JVM ended with {self.jvm.poll()}", file=sys.stderr, flush=True)
@@ -118,7 +117,7 @@ class Spark:
             return self.jvm, session
 
     def with_session(self, work, extended=True):
-        """What work(session) returns, asked once more of another JVM if the first one ended meanwhile."""
+        """Returns work(session). Repeats it with another JVM if the first one has exited meanwhile."""
         while True:
             jvm, session = self.session(extended)
             try:
@@ -135,7 +134,7 @@ class Spark:
 
 
 def has_ended(jvm, error):
-    """Whether a JVM has ended, which an error may be due to."""
+    """Returns whether a JVM has exited, which may have caused the error."""
     if isinstance(error, (Py4JError, OSError)):
         try:
             jvm.wait(timeout=2)  # connections end before the process does
@@ -145,7 +144,7 @@ def has_ended(jvm, error):
 
 
 def reason(error):
-    """What an exception says; of one in Java, the cause of its causes first: the rest is long."""
+    """Returns the text of an exception. An exception from Java is long, so its root cause comes first."""
     said = f"{type(error).__name__}: {error}"
     *_, cause = re.findall(r"^Caused by: (.*)$", said, re.MULTILINE) or [""]
     return f"{cause}; {said}" if cause else said
@@ -177,31 +176,31 @@ def result(spark, question):
 
 
 def main():
-    # A JVM writes its warnings to standard output too: that is for answers alone.
+    # A JVM also writes warnings to standard output, which must have only answers.
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     writing = threading.Lock()
-    # Answers have the errors; pyspark would log each with all frames of the JVM.
+    # Errors are in the answers; pyspark would also log each with all frames of the JVM.
     logging.getLogger("SQLQueryContextLogger").disabled = True
 
-    def say(line):
+    def write(line):
         with writing:
             print(json.dumps(line), file=out, flush=True)
 
     def handle(asked):
         try:
-            say({"id": asked["id"], "result": result(spark, asked)})
+            write({"id": asked["id"], "result": result(spark, asked)})
         except Exception as error:
-            say({"id": asked["id"], "error": reason(error)[:2000]})
+            write({"id": asked["id"], "error": reason(error)[:2000]})
 
     with tempfile.TemporaryDirectory(prefix="ops-runbook-spark-", ignore_cleanup_errors=True) as scratch:
         spark = Spark(scratch)
         workers = ThreadPoolExecutor(AT_ONCE)
-        say({"ready": "spark"})
+        write({"ready": "spark"})
         for line in sys.stdin:
             workers.submit(handle, json.loads(line))
         spark.end()
-    # Without waiting for answers that no process reads any more.
+    # Does not wait for answers that no process reads.
     os._exit(0)
 
 

@@ -1,7 +1,7 @@
-"""The SQL Statement Execution API, with Spark behind it: over the files of a lake, or over tables of a schema.
+"""The SQL Statement Execution API on Spark, for the files of a lake or the tables of a schema.
 
-Values are written as the API writes them: timestamps cut to milliseconds. Over a lake, parameters are bound by Spark; over a
-schema, whose sessions have the extension of Delta that writing needs, they are put in as literals.
+Values have the API's format, with timestamps truncated to milliseconds. For a lake, Spark binds the parameters. For a schema,
+whose sessions need Delta's extension to write, parameters are replaced with literals.
 """
 
 import concurrent.futures
@@ -23,7 +23,7 @@ NAMES = {"bigint": "LONG", "smallint": "SHORT", "tinyint": "BYTE", "void": "NULL
 
 
 def text(field):
-    """A column as the API writes its values."""
+    """Returns a column with values in the API's format."""
     column = F.col(f"`{field.name}`")
     if field.dataType.simpleString() == "timestamp":
         return F.date_format(column, "yyyy-MM-dd'T'HH:mm:ss.SSSXXX")
@@ -48,7 +48,7 @@ def answer(session, asked):
 
 
 def written(found):
-    """An answer of the API."""
+    """Returns an answer of the API."""
     rows = [list(row) for row in found.select([text(field).alias(str(n)) for n, field in enumerate(found.schema)]).collect()]
     columns = [described(position, field) for position, field in enumerate(found.schema)]
     return {
@@ -64,20 +64,20 @@ def written(found):
     }
 
 
-WAIT = 5  # seconds until a statement that still runs is answered as such
+WAIT = 5  # seconds until a statement is answered as still running
 AT_ONCE = 32
 
 
 class Refused(Exception):
-    """A statement that is not run."""
+    """The statement is refused."""
 
 
 class Lost(Exception):
-    """An answer that does not arrive, of a statement that was begun."""
+    """The statement runs, but its answer is lost."""
 
 
 class Running:
-    """Statements that were begun, by id."""
+    """Started statements by id."""
 
     def __init__(self, reason):
         self.reason = reason
@@ -90,11 +90,11 @@ class Running:
         return statement
 
     def wait(self):
-        """Waits until everything has ended."""
+        """Waits until all statements have finished."""
         concurrent.futures.wait(self.begun.values())
 
     def state(self, statement):
-        """What the API says of a statement, which may take WAIT seconds."""
+        """Returns the API's answer about a statement. Waits up to WAIT seconds."""
         try:
             made = self.begun[statement].result(WAIT)
         except concurrent.futures.TimeoutError:
@@ -107,32 +107,33 @@ class Running:
 
 
 def handler(running, begin, tables=lambda name: None):
-    """begin(asked) begins a statement and returns its id, tables(name) tells of a table what Unity Catalog knows."""
+    """Returns a request handler. begin(asked) starts a statement and returns its id. tables(name) returns Unity Catalog's description
+    of a table, or None."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             folder, _, name = self.path.rpartition("/")
             if folder.endswith("/sql/statements"):
-                self.say(200, running.state(name))
+                self.answer(200, running.state(name))
                 return
             found = tables(name)
-            self.say(200 if found else 404, found or {"error_code": "TABLE_DOES_NOT_EXIST", "message": name})
+            self.answer(200 if found else 404, found or {"error_code": "TABLE_DOES_NOT_EXIST", "message": name})
 
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             try:
-                self.say(200, running.state(begin(asked)))
+                self.answer(200, running.state(begin(asked)))
             except Refused as error:
-                self.say(400, {"error_code": "INVALID_STATE", "message": str(error)})
+                self.answer(400, {"error_code": "INVALID_STATE", "message": str(error)})
             except Lost:
                 self.close_connection = True
 
-        def say(self, status, answer):
-            body = json.dumps(answer).encode()
+        def answer(self, status, body):
+            data = json.dumps(body).encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(len(data)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(data)
 
         def log_message(self, *_):
             pass
@@ -141,7 +142,7 @@ def handler(running, begin, tables=lambda name: None):
 
 
 def serve(spark, reason, lake, sql):
-    """Serves a lake on a port of its own; says how to reach it. sql: the repository's folder of that name."""
+    """Serves a lake on a new port. Returns its address. sql: the repository's folder sql."""
 
     lock, kept = threading.Lock(), {}
 
@@ -169,11 +170,11 @@ def started(made):
 
 
 class Schema:
-    """A schema with tables and views of its own, and what is to go wrong there.
+    """A schema with its own tables and views, and the faults to produce.
 
-    inserts: how many more INSERT statements are run; None is all. Any statement after that is refused.
-    lost: how many more INSERT statements are run without an answer. With "late" the connection ends while they run.
-    together: the next so many INSERT statements start at once, when all of them have arrived.
+    inserts: number of INSERT statements to run before all statements are refused; None for no limit.
+    lost: number of INSERT statements whose answers are lost. With "late" the connection closes while they run.
+    together: number of INSERT statements that start together, when all of them have arrived.
     """
 
     LIMIT = 600  # seconds to wait for another statement
@@ -199,7 +200,7 @@ class Schema:
 
     def run(self, asked):
         parameters = {one["name"]: one for one in asked["parameters"]}
-        # Delta on open-source Spark has no keys.
+        # Delta on open-source Spark does not support keys.
         sql = re.sub(r",\n  PRIMARY KEY \([^)]*\)", "", asked["statement"])
         try:
             return self.do(lambda session: written(session.sql(spark_cases.bound(sql, parameters) if parameters else sql)))
@@ -242,15 +243,15 @@ SCHEMAS = {}
 
 
 def serve_schema(spark, reason, name):
-    """Serves a new schema on a port of its own; says how to reach it."""
+    """Serves a new schema on a new port. Returns its address."""
     schema = SCHEMAS[name] = Schema(spark, reason, name)
     url = started(handler(schema.running, schema.begin, schema.table))
     return {"url": url, "warehouse_id": "spark", "catalog": "spark_catalog", "schema": name}
 
 
 def in_schema(name, inserts=None, lost=0, late=False, together=0, run=(), digests=False):
-    """Sets what is to go wrong in a schema from now on, and runs statements there. Returns how many conflicts there were,
-    and with digests rows and digest of every table."""
+    """Sets the faults of a schema and runs statements in it. Returns the number of conflicts, and with digests the rows and
+    the digest of every table."""
     schema = SCHEMAS[name]
     schema.running.wait()
     with schema.lock:

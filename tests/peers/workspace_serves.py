@@ -1,6 +1,6 @@
-"""An emulator of a workspace until standard input ends: workspace_serves.py minilake|semblance TOKEN.
+"""Runs an emulator of a workspace until standard input ends: workspace_serves.py minilake|semblance TOKEN.
 
-Says where as JSON on one line. minilake has run a job that fails and one that does not by then; semblance has its own jobs.
+Prints its address as one line of JSON. By then, minilake has run a failed and a successful job; semblance has its own jobs.
 """
 
 import base64
@@ -48,7 +48,7 @@ def wait_for(what):
 
 
 def run_jobs(url):
-    """One job that fails and one that succeeds, each run to its end."""
+    """Runs a job that fails and one that succeeds. Returns their run ids."""
     ran = {}
     for name, code in [("broken", "raise ValueError('no such column: amount')"), ("whole", "print('done')")]:
         file = f"/Shared/{name}.py"
@@ -58,15 +58,15 @@ def run_jobs(url):
         job = call(f"{url}/api/2.2/jobs/create", {"name": name, "tasks": [task]})["job_id"]
         run = call(f"{url}/api/2.2/jobs/run-now", {"job_id": job})["run_id"]
         ran[name] = str(run)
-        over = {"TERMINATED", "INTERNAL_ERROR", "SKIPPED"}
+        final = {"TERMINATED", "INTERNAL_ERROR", "SKIPPED"}
         wait_for(
-            lambda: call(f"{url}/api/2.2/jobs/runs/get?run_id={run}")["state"]["life_cycle_state"] in over
+            lambda: call(f"{url}/api/2.2/jobs/runs/get?run_id={run}")["state"]["life_cycle_state"] in final
         )
     return ran
 
 
 def start(kind, folder):
-    """The process of an emulator that answers, and its address."""
+    """Starts an emulator. Returns its process and its address when it answers."""
     programs = pathlib.Path(sys.executable).parent
     for _ in range(ATTEMPTS):
         port = free_port()
@@ -78,13 +78,13 @@ def start(kind, folder):
             command = [programs / "semblance-databricks", "serve", "--port", str(port), "--auth", "strict", "--token", TOKEN]
             health = f"{url}/api/2.2/jobs/list?limit=1"
         environment = {**os.environ, "MINILAKE_JOB_EXECUTOR": "subprocess"}
-        # Its own words go to standard error: standard output says where it is.
+        # The emulator's output goes to standard error, because standard output has the address.
         server = subprocess.Popen(command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=sys.stderr)
         wait_for(lambda: server.poll() is not None or call(health))
-        # It ends if another process took the port in between, which may be the one that answered.
+        # The emulator exits if another process has taken the port; that process may have answered.
         if server.poll() is None:
             return server, url
-    raise SystemExit(f"the emulator ended {ATTEMPTS} times")
+    raise SystemExit(f"the emulator exited {ATTEMPTS} times")
 
 
 def main():

@@ -7,16 +7,17 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::{
-    analytics::{DIALECT, engine::Value, frame, queries, session, snapshot::Snapshot, views},
+    analytics::{DIALECT, engine::ParameterValue, frame, queries, session, snapshot::Snapshot, views},
     domain::{
         ids::Id,
-        recurrence::{self, Alias, Finding, stretch::Reach, tests::cases},
-        words::{Confidence, EpisodeEvent, IncidentType, PreventionState},
+        incident::classification::{Confidence, IncidentType},
+        prevention::state::PreventionState,
+        recurrence::{self, CauseMapping, CauseFinding, event::EpisodeEvent, time_range::CauseRanges, tests::cases},
     },
     lake::{
         Context, Lake,
         log::CommitNote,
-        table::{Draft, Put},
+        table::{CommitDraft, CommitResponse},
     },
     tables::{
         Row,
@@ -29,7 +30,7 @@ fn id(text: &str) -> Id {
     Id::new(text).unwrap()
 }
 
-fn root_cause(finding: &Finding) -> RootCause {
+fn root_cause(finding: &CauseFinding) -> RootCause {
     RootCause {
         incident_id: finding.incident_id,
         seq: finding.seq,
@@ -58,7 +59,7 @@ fn root_cause(finding: &Finding) -> RootCause {
     }
 }
 
-fn cause_alias(alias: &Alias) -> CauseAlias {
+fn cause_alias(alias: &CauseMapping) -> CauseAlias {
     CauseAlias {
         seq: alias.seq,
         ordinal: alias.ordinal,
@@ -74,12 +75,12 @@ async fn fill<R: Row>(lake: &Lake, rows: &[R]) {
     let table = lake.table(R::TABLE);
     let adds = vec![table.write_file(&to_batch(rows).unwrap(), true).await.unwrap()];
     let note = CommitNote::new(lake.context.uuid(), 0);
-    let draft = Draft { operation: "WRITE", adds, removes: Vec::new(), projected_to: None, note };
-    assert_eq!(table.commit(&table.log().await.unwrap(), &draft).await.unwrap(), Put::Committed);
+    let draft = CommitDraft { operation: "WRITE", adds, removes: Vec::new(), projected_to: None, note };
+    assert_eq!(table.commit(&table.log().await.unwrap(), &draft).await.unwrap(), CommitResponse::Committed);
 }
 
 /// A session with the rows in memory, and the views that the queries need.
-async fn lake_of(findings: &[Finding], aliases: &[Alias]) -> SessionContext {
+async fn lake_of(findings: &[CauseFinding], aliases: &[CauseMapping]) -> SessionContext {
     let session = session();
     let causes: Vec<RootCause> = findings.iter().map(root_cause).collect();
     let aliases: Vec<CauseAlias> = aliases.iter().map(cause_alias).collect();
@@ -100,7 +101,7 @@ async fn lake_of(findings: &[Finding], aliases: &[Alias]) -> SessionContext {
     session
 }
 
-async fn select<T: DeserializeOwned>(session: &SessionContext, name: &str, parameters: &[(String, Value)]) -> Vec<T> {
+async fn select<T: DeserializeOwned>(session: &SessionContext, name: &str, parameters: &[(String, ParameterValue)]) -> Vec<T> {
     let sql = queries().find(|(known, _)| *known == name).map_or(name, |(_, sql)| sql);
     let statement = session.state().sql_to_statement(sql, &DIALECT).unwrap();
     let parameters: Vec<(&str, ScalarValue)> =
@@ -109,14 +110,14 @@ async fn select<T: DeserializeOwned>(session: &SessionContext, name: &str, param
     batches.iter().flat_map(|batch| serde_arrow::from_record_batch::<Vec<T>>(batch).unwrap()).collect()
 }
 
-async fn found_by_sql(session: &SessionContext, as_of: Timestamp, rule: Rule) -> Vec<Episode> {
-    let mut found: Vec<Episode> = select(session, "recurrence", &with_rule(Stretch::whole(as_of), rule)).await;
+async fn found_by_sql(session: &SessionContext, as_of: Timestamp, rule: RecurrenceRule) -> Vec<Episode> {
+    let mut found: Vec<Episode> = select(session, "recurrence", &with_rule(TimeRange::whole(as_of), rule)).await;
     found.sort_by(|a, b| (&a.cause, a.first_at).cmp(&(&b.cause, b.first_at)));
     found
 }
 
 #[tokio::test]
-async fn the_query_finds_what_the_definition_says_at_every_edge() {
+async fn the_query_matches_the_definition_at_every_edge() {
     for case in cases() {
         let session = lake_of(&case.findings, &case.aliases).await;
         let found = found_by_sql(&session, case.as_of, case.rule).await;
@@ -126,8 +127,8 @@ async fn the_query_finds_what_the_definition_says_at_every_edge() {
     }
 }
 
-/// Times that meet, and miss by a microsecond, the ends of windows.
-fn any_time(rng: &mut ChaCha8Rng, rule: Rule) -> Timestamp {
+/// Returns times at the ends of windows, or a microsecond off.
+fn any_time(rng: &mut ChaCha8Rng, rule: RecurrenceRule) -> Timestamp {
     let step = i64::from(rule.window_hours) * 3_600_000_000 / 2;
     let odd = if rng.random_bool(0.2) { rng.random_range(0..step) } else { rng.random_range(-1..=1) };
     recurrence::tests::at(rng.random_range(0..12) * step + odd)
@@ -135,7 +136,7 @@ fn any_time(rng: &mut ChaCha8Rng, rule: Rule) -> Timestamp {
 
 /// A history with causes and incidents of its own. All findings about an incident are as old as the incident,
 /// and about the same job run.
-fn any_history(rng: &mut ChaCha8Rng, number: u64, rule: Rule) -> (Vec<Finding>, Vec<Alias>) {
+fn any_history(rng: &mut ChaCha8Rng, number: u64, rule: RecurrenceRule) -> (Vec<CauseFinding>, Vec<CauseMapping>) {
     let cause = |letter: &str| format!("h{number}:{letter}");
     let incidents = rng.random_range(1..=12_u64);
     let times: Vec<Timestamp> = (0..incidents).map(|_| any_time(rng, rule)).collect();
@@ -153,7 +154,7 @@ fn any_history(rng: &mut ChaCha8Rng, number: u64, rule: Rule) -> (Vec<Finding>, 
     let findings = findings.collect();
     let aliases = (0..rng.random_range(0..4_u64)).map(|n| {
         let letter = ["a", "b"][rng.random_range(0..2)];
-        Alias {
+        CauseMapping {
             seq: number * 100 + n / 2,
             ordinal: n as i32,
             cause_fingerprint: cause(letter),
@@ -163,7 +164,7 @@ fn any_history(rng: &mut ChaCha8Rng, number: u64, rule: Rule) -> (Vec<Finding>, 
     (findings, aliases.collect())
 }
 
-fn counted(occurrences: &[Occurrence], rule: Rule) -> BTreeMap<String, (u64, u64, u64, Timestamp)> {
+fn counted(occurrences: &[Occurrence], rule: RecurrenceRule) -> BTreeMap<String, (u64, u64, u64, Timestamp)> {
     let mut counts = BTreeMap::new();
     for group in occurrences.chunk_by(|a, b| a.cause == b.cause) {
         let within = |last: Timestamp| {
@@ -190,11 +191,11 @@ fn check_members(members: &[Member], episodes: &[Episode]) {
 }
 
 #[tokio::test]
-async fn on_random_histories_the_queries_and_the_plain_code_agree() {
+async fn queries_and_plain_code_agree_on_random_histories() {
     let mut seen = (0, 0, 0);
     for seed in 0..12 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let rule = Rule { threshold: rng.random_range(1..=4), window_hours: [1, 5, 24, 168][rng.random_range(0..4)] };
+        let rule = RecurrenceRule { threshold: rng.random_range(1..=4), window_hours: [1, 5, 24, 168][rng.random_range(0..4)] };
         let (mut findings, mut aliases) = (Vec::new(), Vec::new());
         for number in 1..=40 {
             let (more_findings, more_aliases) = any_history(&mut rng, number, rule);
@@ -205,7 +206,7 @@ async fn on_random_histories_the_queries_and_the_plain_code_agree() {
         let session = lake_of(&findings, &aliases).await;
 
         let occurrences = recurrence::occurrences(&findings, &aliases, as_of);
-        let mut by_sql: Vec<Occurrence> = select(&session, "cause_occurrences", &within(Stretch::whole(as_of))).await;
+        let mut by_sql: Vec<Occurrence> = select(&session, "cause_occurrences", &within(TimeRange::whole(as_of))).await;
         by_sql.sort_by(|a, b| {
             (&a.cause, a.occurred_at, &a.occurrence_key).cmp(&(&b.cause, b.occurred_at, &b.occurrence_key))
         });
@@ -215,10 +216,10 @@ async fn on_random_histories_the_queries_and_the_plain_code_agree() {
         assert_eq!(found_by_sql(&session, as_of, rule).await, episodes, "seed {seed}, {rule:?}");
 
         let members: Vec<Member> =
-            select(&session, "recurrence_members", &with_rule(Stretch::whole(as_of), rule)).await;
+            select(&session, "recurrence_members", &with_rule(TimeRange::whole(as_of), rule)).await;
         check_members(&members, &episodes);
 
-        let mut parameters = within(Stretch::whole(as_of));
+        let mut parameters = within(TimeRange::whole(as_of));
         parameters.push(("window_hours".into(), rule.window_hours.into()));
         let counts: Vec<CauseCount> = select(&session, "cause_counts", &parameters).await;
         let counts: BTreeMap<String, _> = counts
@@ -232,7 +233,7 @@ async fn on_random_histories_the_queries_and_the_plain_code_agree() {
 }
 
 #[tokio::test]
-async fn what_is_recorded_is_read_with_the_row_it_began_with() {
+async fn a_recorded_episode_is_read_with_its_first_row() {
     let event = |seq, event, incidents| RecurrenceEvent {
         incident_id: "INC-1003".parse().unwrap(),
         seq,
@@ -274,12 +275,12 @@ async fn what_is_recorded_is_read_with_the_row_it_began_with() {
     let recorded: Vec<RecordedEpisode> = select(&session, RECORDED, &[]).await;
     let [known] = recorded.as_slice() else { panic!("{recorded:?}") };
     assert_eq!((known.first_seq, known.seq, known.occurrences, known.event), (4, 7, 4, EpisodeEvent::Updated));
-    assert_eq!(known.rule(), Rule::DEFAULT);
-    let steps: Vec<Step> = select(&session, STEPS, &[]).await;
+    assert_eq!(known.rule(), RecurrenceRule::DEFAULT);
+    let steps: Vec<PreventionStep> = select(&session, STEPS, &[]).await;
     assert_eq!((steps.len(), steps[0].state), (1, PreventionState::Adopted));
 }
 
-/// What two files share is one text; a change of one is a change of all.
+/// Shared parts of query files have the same text.
 #[test]
 fn the_queries_agree_on_what_occurrences_and_episodes_are() {
     let body = |name: &str| {
@@ -304,10 +305,10 @@ fn the_queries_agree_on_what_occurrences_and_episodes_are() {
 async fn a_lake_without_findings_has_no_episodes() {
     let session = lake_of(&[], &[]).await;
     let as_of = "2026-02-20T00:00:00Z".parse().unwrap();
-    assert_eq!(found_by_sql(&session, as_of, Rule::DEFAULT).await, []);
+    assert_eq!(found_by_sql(&session, as_of, RecurrenceRule::DEFAULT).await, []);
 }
 
-fn resolved_after(finding: &Finding, seconds: u64) -> IncidentState {
+fn resolved_after(finding: &CauseFinding, seconds: u64) -> IncidentState {
     let resolved_at = finding.found_at.plus(chrono::TimeDelta::seconds(seconds as i64));
     let json = serde_json::json!({
         "incident_id": finding.incident_id, "seq": finding.seq, "recorded_at": resolved_at, "reported_at": finding.found_at,
@@ -317,9 +318,9 @@ fn resolved_after(finding: &Finding, seconds: u64) -> IncidentState {
     serde_json::from_value(json).unwrap()
 }
 
-/// Many moments at once are answered as each alone.
+/// One query for many times returns the same as one query for each.
 #[tokio::test]
-async fn how_long_incidents_took_is_told_for_many_causes_and_moments_at_once() {
+async fn resolution_times_of_many_causes_and_times_come_from_one_query() {
     let at = recurrence::tests::at;
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::at(folder.path().to_str().unwrap(), Context::system()).unwrap();
@@ -327,7 +328,7 @@ async fn how_long_incidents_took_is_told_for_many_causes_and_moments_at_once() {
     // Incident n was reported at hour n, had cause a, b or none, and took n seconds.
     let hour = |n: u64| at(n as i64 * 3_600_000_000);
     let cause = |n: u64| [Some("a"), Some("b"), None][n as usize % 3];
-    let findings: Vec<Finding> = (1..=60).map(|n| recurrence::tests::finding(n, n, "", cause(n), hour(n))).collect();
+    let findings: Vec<CauseFinding> = (1..=60).map(|n| recurrence::tests::finding(n, n, "", cause(n), hour(n))).collect();
     fill(&lake, &findings.iter().map(root_cause).collect::<Vec<_>>()).await;
     let states: Vec<IncidentState> = findings.iter().map(|finding| resolved_after(finding, finding.seq)).collect();
     fill(&lake, &states).await;
@@ -359,13 +360,13 @@ async fn how_long_incidents_took_is_told_for_many_causes_and_moments_at_once() {
     assert_eq!(impacts(engine, &BTreeSet::new(), hour(50)).await.unwrap(), BTreeMap::new());
 }
 
-/// What was over before is left out; of the rest nothing may be missing, however little is looked at first.
+/// Episodes that ended before are left out. Every other episode is complete, however short the first time range is.
 #[tokio::test]
-async fn a_look_at_what_was_found_lately_finds_all_that_goes_on_since() {
+async fn trailing_episodes_are_complete() {
     let (mut seen, mut cut) = (0, 0);
     for seed in 0..3 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let rule = Rule { threshold: rng.random_range(1..=3), window_hours: [5, 24, 168][rng.random_range(0..3)] };
+        let rule = RecurrenceRule { threshold: rng.random_range(1..=3), window_hours: [5, 24, 168][rng.random_range(0..3)] };
         let (mut findings, mut aliases) = (Vec::new(), Vec::new());
         for number in 1..=40 {
             let (more_findings, more_aliases) = long_history(&mut rng, number, rule);
@@ -386,15 +387,15 @@ async fn a_look_at_what_was_found_lately_finds_all_that_goes_on_since() {
         for windows in [4, 9] {
             let since = as_of.plus(-(rule.window() * windows));
             let expected: Vec<Episode> = whole.iter().filter(|one| one.last_at >= since).cloned().collect();
-            let reach = Reach::back_to(since, None, []);
-            let found = trailing::episodes_within(Engine::Local(&lake), as_of, rule, &reach, earliest).await.unwrap();
+            let ranges = CauseRanges::starting_at(since, None, []);
+            let found = trailing::episodes_within(Engine::Local(&lake), as_of, rule, &ranges, earliest).await.unwrap();
             assert_eq!(found, expected, "seed {seed}, {rule:?}, {windows} windows");
             seen += expected.len();
             cut += expected.iter().filter(|one| one.first_at < since).count();
 
             let causes: Vec<String> = whole.iter().step_by(3).map(|one| one.cause.clone()).collect();
-            let reach = Reach::back_to(since, Some(&causes), []);
-            let of_some = trailing::episodes_within(Engine::Local(&lake), as_of, rule, &reach, earliest).await.unwrap();
+            let ranges = CauseRanges::starting_at(since, Some(&causes), []);
+            let of_some = trailing::episodes_within(Engine::Local(&lake), as_of, rule, &ranges, earliest).await.unwrap();
             let expected: Vec<Episode> = expected.into_iter().filter(|one| causes.contains(&one.cause)).collect();
             assert_eq!(of_some, expected, "seed {seed}, {rule:?}, {windows} windows, some causes");
         }
@@ -404,7 +405,7 @@ async fn a_look_at_what_was_found_lately_finds_all_that_goes_on_since() {
 
 /// Reports of up to twenty windows, most of them less than a window after the one before. Incidents about one job run are at
 /// most a window apart.
-fn long_history(rng: &mut ChaCha8Rng, number: u64, rule: Rule) -> (Vec<Finding>, Vec<Alias>) {
+fn long_history(rng: &mut ChaCha8Rng, number: u64, rule: RecurrenceRule) -> (Vec<CauseFinding>, Vec<CauseMapping>) {
     let (mut findings, aliases) = any_history(rng, number, rule);
     let window = i64::from(rule.window_hours) * 3_600_000_000;
     let mut moved: BTreeMap<String, Timestamp> = BTreeMap::new();
@@ -427,7 +428,7 @@ fn long_history(rng: &mut ChaCha8Rng, number: u64, rule: Rule) -> (Vec<Finding>,
 }
 
 #[test]
-fn what_is_recorded_says_how_far_back_to_look() {
+fn recorded_episodes_determine_how_far_back_to_search() {
     let at = recurrence::tests::at;
     let known = |event, first, last| RecordedEpisode {
         episode_id: "rec-0123456789abcdef".into(),
@@ -444,10 +445,10 @@ fn what_is_recorded_says_how_far_back_to_look() {
         window_hours: 168,
     };
     let check = |known: RecordedEpisode, causes: Option<&[String]>, expected: &[(&str, i64)]| {
-        let reach = Reach::back_to(at(50), causes, [("a", &known)]);
+        let ranges = CauseRanges::starting_at(at(50), causes, [("a", &known)]);
         let expected = expected.iter().map(|(cause, from)| ((*cause).to_owned(), at(*from)));
-        assert_eq!(reach.of, expected.collect(), "{known:?}");
-        assert_eq!(reach.others, causes.is_none().then_some(at(50)));
+        assert_eq!(ranges.by_cause, expected.collect(), "{known:?}");
+        assert_eq!(ranges.others, causes.is_none().then_some(at(50)));
     };
     check(known(EpisodeEvent::Opened, 10, 20), None, &[("a", 10)]);
     check(known(EpisodeEvent::Opened, 60, 70), None, &[]);

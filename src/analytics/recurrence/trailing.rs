@@ -1,4 +1,4 @@
-//! Episodes of what was found lately: files from before are read only for causes whose sessions reach back there.
+//! Episodes of recent findings. Older files are read only for causes whose sessions extend into them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,44 +7,44 @@ use crate::{
     analytics::{QueryError, engine::Engine},
     domain::{
         recurrence::{
-            Episode, Rule,
-            stretch::{Reach, Stretch, beginning_of, least},
+            Episode, RecurrenceRule,
+            time_range::{CauseRanges, TimeRange, minimum_range, session_start},
         },
         time::Timestamp,
     },
 };
 
-/// The episodes up to `as_of` that were not over before `reach`, each whole, by cause and time. Nothing was found before
-/// `earliest`.
+/// Returns the episodes up to `as_of` that had not ended before `ranges`, each complete, sorted by cause and time. There are no
+/// findings before `earliest`.
 ///
 /// # Errors
 /// [`QueryError`].
 pub async fn episodes_within(
     engine: Engine<'_>,
     as_of: Timestamp,
-    rule: Rule,
-    reach: &Reach,
+    rule: RecurrenceRule,
+    ranges: &CauseRanges,
     earliest: Timestamp,
 ) -> Result<Vec<Episode>, QueryError> {
-    let mut edges = reach.of.clone();
+    let mut edges = ranges.by_cause.clone();
     let mut found = Vec::new();
-    if let Some(since) = reach.others {
-        found = episodes(engine, Stretch { since, as_of }, rule, None).await?;
+    if let Some(since) = ranges.others {
+        found = episodes(engine, TimeRange { since, as_of }, rule, None).await?;
         if since > earliest {
             edges.extend(
                 begun(engine, since, rule)
                     .await?
                     .into_iter()
                     .map(|cause| (cause, since))
-                    .filter(|(cause, _)| !reach.of.contains_key(cause)),
+                    .filter(|(cause, _)| !ranges.by_cause.contains_key(cause)),
             );
         }
         found.retain(|episode| !edges.contains_key(&episode.cause));
     }
     if let Some(since) = beginnings(engine, rule, &edges, earliest).await?.into_values().min() {
-        // Incidents about one job run may be a little older than the session that they would be in without it.
-        let stretch = Stretch { since: since.plus(-rule.window()), as_of };
-        let whole = episodes(engine, stretch, rule, named(&causes(&edges))).await?;
+        // Incidents about one job run count once, so a session may begin earlier than its other incidents show.
+        let time_range = TimeRange { since: since.plus(-rule.window()), as_of };
+        let whole = episodes(engine, time_range, rule, named(&causes(&edges))).await?;
         found.extend(whole.into_iter().filter(|one| edges.get(&one.cause).is_some_and(|edge| one.last_at >= *edge)));
     }
     for episode in &mut found {
@@ -54,43 +54,43 @@ pub async fn episodes_within(
     Ok(found)
 }
 
-/// A session is an episode by a threshold of one.
-fn sessions(rule: Rule) -> Rule {
-    Rule { threshold: 1, ..rule }
+/// Returns the rule that finds sessions: episodes with a threshold of one.
+fn sessions(rule: RecurrenceRule) -> RecurrenceRule {
+    RecurrenceRule { threshold: 1, ..rule }
 }
 
-/// Causes with a session that may have begun before `since`, recurring or not.
-async fn begun(engine: Engine<'_>, since: Timestamp, rule: Rule) -> Result<BTreeSet<String>, QueryError> {
-    let edge = Stretch { since, as_of: since.plus(rule.window()) };
+/// Returns the causes with a session that may have begun before `since`, recurring or not.
+async fn begun(engine: Engine<'_>, since: Timestamp, rule: RecurrenceRule) -> Result<BTreeSet<String>, QueryError> {
+    let edge = TimeRange { since, as_of: since.plus(rule.window()) };
     let begun = episodes(engine, edge, sessions(rule), None).await?;
     Ok(begun.into_iter().filter(|session| session.may_begin_earlier).map(|session| session.cause).collect())
 }
 
-/// When the sessions began that go on at or after each cause's moment, or some moment before: looked for from further and
-/// further back.
+/// Returns, for each cause, the beginning of the session that continues at or after its time, or an earlier time. Searches further
+/// and further back.
 async fn beginnings(
     engine: Engine<'_>,
-    rule: Rule,
+    rule: RecurrenceRule,
     edges: &BTreeMap<String, Timestamp>,
     earliest: Timestamp,
 ) -> Result<BTreeMap<String, Timestamp>, QueryError> {
     let mut known = BTreeMap::new();
     let mut open = edges.clone();
-    let mut back = least(rule);
+    let mut back = minimum_range(rule);
     while let Some((first, last)) = open.values().min().copied().zip(open.values().max()) {
         let since = first.plus(-back);
         if since <= earliest {
             known.extend(open.into_keys().map(|cause| (cause, since)));
             break;
         }
-        let stretch = Stretch { since, as_of: last.plus(rule.window()) };
-        let found = episodes(engine, stretch, sessions(rule), named(&causes(&open))).await?;
+        let time_range = TimeRange { since, as_of: last.plus(rule.window()) };
+        let found = episodes(engine, time_range, sessions(rule), named(&causes(&open))).await?;
         let mut of_cause: BTreeMap<&str, Vec<&Episode>> = BTreeMap::new();
         for session in &found {
             of_cause.entry(&session.cause).or_default().push(session);
         }
         open.retain(|cause, edge| {
-            let beginning = beginning_of(of_cause.remove(cause.as_str()).unwrap_or_default(), *edge);
+            let beginning = session_start(of_cause.remove(cause.as_str()).unwrap_or_default(), *edge);
             known.extend(beginning.map(|beginning| (cause.clone(), beginning)));
             beginning.is_none()
         });

@@ -1,4 +1,4 @@
-//! Recurring issues of a week, with how far their preventive actions have come.
+//! Recurring issues of a week, with the states of their preventive actions.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -15,10 +15,9 @@ use crate::{
     domain::{
         digest::{PreventiveStep, RecurringIssue},
         ids::IncidentId,
-        prevention::Step,
-        recurrence::{current_aliases, issue::Issue},
+        prevention::PreventionStep,
+        recurrence::{current_aliases, event::EpisodeEvent, issue::Issue},
         time::Timestamp,
-        words::EpisodeEvent,
     },
     lake::LakeError,
 };
@@ -38,11 +37,11 @@ pub struct RecurringRow {
     pub detail: String,
 }
 
-/// Those that are open first, the largest first. Actions in the order in which they were recommended, with their state at the
-/// end of the week.
+/// Returns recurring issues, open ones first, then by size, the largest first. Actions are in the order of their recommendation, with
+/// their state at the end of the week.
 ///
 /// # Errors
-/// [`QueryError`], also when the recorded detail of an issue cannot be read.
+/// [`QueryError`], also if the recorded detail of an issue cannot be parsed.
 pub async fn recurring_in_week(engine: Engine<'_>, at: &WeekParameters) -> Result<Vec<RecurringIssue>, QueryError> {
     let rows: Vec<RecurringRow> = rows(engine, at).await?;
     if rows.is_empty() {
@@ -65,8 +64,8 @@ pub async fn recurring_in_week(engine: Engine<'_>, at: &WeekParameters) -> Resul
     Ok(issues)
 }
 
-/// `steps` in the order in which they were recorded.
-fn issue(row: RecurringRow, aliases: &BTreeMap<&str, &str>, steps: &[Step]) -> Result<RecurringIssue, QueryError> {
+/// Converts a row. `steps` are in the order in which they were recorded.
+fn issue(row: RecurringRow, aliases: &BTreeMap<&str, &str>, steps: &[PreventionStep]) -> Result<RecurringIssue, QueryError> {
     let detail: Issue = serde_json::from_str(&row.detail).map_err(LakeError::from)?;
     let counts_as = |cause: &str| aliases.get(cause).map_or_else(|| cause.to_owned(), |&cause| cause.to_owned());
     let cause = counts_as(&row.cause);

@@ -6,7 +6,7 @@ use crate::{
     analytics::row::schemas,
     domain::{
         ids::{Id, IncidentId},
-        words::{IncidentType, Status},
+        incident::classification::{IncidentType, Status},
     },
     tables::{Row, rows::IncidentState, to_batch},
 };
@@ -76,7 +76,7 @@ fn any_states(rng: &mut ChaCha8Rng) -> Vec<IncidentState> {
     rows.map(|(seq, (_, incident, reported, resolved))| state(incident, seq, reported, resolved)).collect()
 }
 
-async fn open_at(states: &[IncidentState], number: u64, base: Option<&OpenBase>) -> Vec<OpenIncident> {
+async fn open_at(states: &[IncidentState], number: u64, base: Option<&EarlierOpenIncidents>) -> Vec<AgeingIncident> {
     let batch = to_batch(states).unwrap();
     let rows = |table: &str| if table == IncidentState::TABLE.name { vec![batch.clone()] } else { Vec::new() };
     let snapshot = Snapshot::of_rows(rows).unwrap();
@@ -84,7 +84,7 @@ async fn open_at(states: &[IncidentState], number: u64, base: Option<&OpenBase>)
 }
 
 #[tokio::test]
-async fn with_any_older_list_the_open_incidents_are_those_of_the_whole_history() {
+async fn open_incidents_do_not_depend_on_the_earlier_list_that_is_used() {
     let mut carried = 0;
     for seed in 0..25 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -93,11 +93,11 @@ async fn with_any_older_list_the_open_incidents_are_those_of_the_whole_history()
         let earlier = rng.random_range(0..=number);
         let seq = rng.random_range(1..=states.len());
         let open = open_at(&states[..seq], earlier, None).await;
-        // Up to the first row that says that an incident was resolved later than the older list is of.
+        // Up to the first row of an incident that was resolved after the older list was made.
         let until = week(earlier).week.end();
         let says_more = |state: &IncidentState| state.resolved_at.is_some_and(|resolved| resolved >= until);
         let seq = states[..seq].iter().position(says_more).unwrap_or(seq) as u64;
-        let base = OpenBase { until, seq, open };
+        let base = EarlierOpenIncidents { until, seq, open };
         let whole = open_at(&states, number, None).await;
         assert_eq!(open_at(&states, number, Some(&base)).await, whole, "seed {seed}");
         carried += if seq > 0 { base.open.len() } else { 0 };

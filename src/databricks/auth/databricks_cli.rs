@@ -1,4 +1,4 @@
-//! The login of a person: the Databricks CLI keeps it, renews it and gives out tokens.
+//! The login of a person in the Databricks CLI, which stores and renews it and returns tokens.
 
 use std::{path::PathBuf, time::Instant};
 
@@ -8,20 +8,20 @@ use serde::Deserialize;
 use super::{
     expiry,
     oauth::AccessToken,
-    program::{self, LIMIT},
-    settings::{Setting, Settings},
+    program::{self, TIMEOUT},
+    settings::{Setting, LoginSettings},
 };
-use crate::databricks::Workspace;
+use crate::databricks::WorkspaceUrl;
 
-/// The first that takes `--profile`.
+/// The first version that supports `--profile`.
 const OLDEST: (u64, u64, u64) = (0, 207, 1);
-/// What a build without a version says of itself.
+/// The version of development builds.
 const DEVELOPMENT: (u64, u64, u64) = (0, 0, 0);
 
-/// The Databricks CLI, and the login that it is asked for.
+/// The Databricks CLI and one of its logins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabricksCli {
-    /// Programs of the name, the first that is new enough counts. At least one.
+    /// Programs of that name, at least one. The first one that is new enough is used.
     programs: Vec<PathBuf>,
     login: Login,
 }
@@ -34,8 +34,8 @@ enum Login {
 
 impl DatabricksCli {
     /// # Errors
-    /// Why it cannot be asked.
-    pub(super) fn configured(settings: &Settings, workspace: &Workspace) -> Result<Self, String> {
+    /// The reason why it cannot be used.
+    pub(super) fn configured(settings: &LoginSettings, workspace: &WorkspaceUrl) -> Result<Self, String> {
         let programs = match settings.get(Setting::CliPath) {
             Some(path) if path.contains('/') => vec![path.into()],
             name => program::find(name.unwrap_or("databricks"), settings.search_path()),
@@ -60,31 +60,33 @@ impl DatabricksCli {
         Ok(Self { programs, login })
     }
 
+    /// Returns a token.
+    ///
     /// # Errors
-    /// Why there is none. The CLI says so itself where a login is missing or has ended.
+    /// The reason why there is none, from the CLI if a login is missing or has expired.
     pub(super) async fn token(&self) -> Result<AccessToken, String> {
         let program = self.program().await?;
         let arguments = match &self.login {
             Login::Profile(name) => ["auth", "token", "--profile", name],
             Login::Host(host) => ["auth", "token", "--host", host],
         };
-        let answer = program::run(program, &arguments, LIMIT).await.map_err(|error| error.to_string())?;
+        let answer = program::run(program, &arguments, TIMEOUT).await.map_err(|error| error.to_string())?;
         read(&answer).map_err(|why| format!("{} gives {why}", program.display()))
     }
 
     async fn program(&self) -> Result<&PathBuf, String> {
         let mut refused = Vec::new();
         for program in &self.programs {
-            let said = match program::run(program, &["version"], LIMIT).await {
-                Ok(said) => String::from_utf8_lossy(&said).trim().to_owned(),
+            let output = match program::run(program, &["version"], TIMEOUT).await {
+                Ok(output) => String::from_utf8_lossy(&output).trim().to_owned(),
                 Err(error) => {
                     refused.push(error.to_string());
                     continue;
                 }
             };
-            match version(&said) {
+            match version(&output) {
                 Some(version) if version >= OLDEST || version == DEVELOPMENT => return Ok(program),
-                _ => refused.push(format!("{} is {said:?}", program.display())),
+                _ => refused.push(format!("{} is {output:?}", program.display())),
             }
         }
         let (major, minor, patch) = OLDEST;
@@ -92,9 +94,9 @@ impl DatabricksCli {
     }
 }
 
-/// `Databricks CLI v1.10.0`, as the CLI calls itself. The one that Python wrote says something else.
-fn version(said: &str) -> Option<(u64, u64, u64)> {
-    let numbers = said.strip_prefix("Databricks CLI v")?;
+/// Parses `Databricks CLI v1.10.0`. The older CLI in Python prints another format.
+fn version(output: &str) -> Option<(u64, u64, u64)> {
+    let numbers = output.strip_prefix("Databricks CLI v")?;
     let end = numbers.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(numbers.len());
     let mut numbers = numbers[..end].split('.').map(|number| number.parse().ok());
     Some((numbers.next()??, numbers.next()??, numbers.next()??))
@@ -102,22 +104,22 @@ fn version(said: &str) -> Option<(u64, u64, u64)> {
 
 fn read(answer: &[u8]) -> Result<AccessToken, &'static str> {
     #[derive(Deserialize)]
-    struct Answer {
+    struct CliTokenResponse {
         access_token: String,
         #[serde(default)]
         expiry: Option<String>,
     }
-    // Not shown: it may hold a token all the same.
-    let Ok(Answer { access_token, expiry }) = serde_json::from_slice(answer) else { return Err("no token") };
-    let token = access_token.parse().map_err(|_| "a token that cannot be used")?;
-    let Some(text) = expiry.filter(|text| !text.is_empty()) else { return Ok(AccessToken { token, until: None }) };
-    let end = moment(&text).ok_or("a token with an end that is no time")?;
-    // Go's zero time: none.
+    // The response is not printed: it may contain a token.
+    let Ok(CliTokenResponse { access_token, expiry }) = serde_json::from_slice(answer) else { return Err("no token") };
+    let token = access_token.parse().map_err(|_| "an invalid token")?;
+    let Some(text) = expiry.filter(|text| !text.is_empty()) else { return Ok(AccessToken { token, expires_at: None }) };
+    let end = moment(&text).ok_or("a token with an invalid expiry")?;
+    // Go's zero time means no expiry.
     if end.timestamp() <= 0 {
-        return Ok(AccessToken { token, until: None });
+        return Ok(AccessToken { token, expires_at: None });
     }
-    let until: Instant = expiry::instant(end).ok_or("a token that has ended; log in again")?;
-    Ok(AccessToken { token, until: Some(until) })
+    let expires_at: Instant = expiry::instant(end).ok_or("an expired token; log in again")?;
+    Ok(AccessToken { token, expires_at: Some(expires_at) })
 }
 
 fn moment(text: &str) -> Option<DateTime<Utc>> {
@@ -130,8 +132,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_what_the_cli_calls_itself() {
-        for (said, expected) in [
+    fn the_version_of_the_cli_is_parsed() {
+        for (output, expected) in [
             ("Databricks CLI v1.10.0", Some((1, 10, 0))),
             ("Databricks CLI v0.207.1", Some((0, 207, 1))),
             ("Databricks CLI v0.0.0-dev+06b169284737", Some(DEVELOPMENT)),
@@ -139,17 +141,17 @@ mod tests {
             ("Databricks CLI v1.10", None),
             ("", None),
         ] {
-            assert_eq!(version(said), expected, "{said}");
+            assert_eq!(version(output), expected, "{output}");
         }
     }
 
     #[test]
-    fn the_end_of_a_token_is_read_and_one_that_has_ended_is_refused() {
+    fn the_expiry_of_a_token_is_parsed_and_an_expired_token_is_refused() {
         let answer = |expiry: &str| {
-            read(format!(r#"{{"access_token": "t", "expiry": "{expiry}"}}"#).as_bytes()).map(|token| token.until)
+            read(format!(r#"{{"access_token": "t", "expiry": "{expiry}"}}"#).as_bytes()).map(|token| token.expires_at)
         };
         for later in ["2999-01-01T00:00:00.123456789+02:00", "2999-01-01T00:00:00Z", "2999-01-01 00:00:00.5"] {
-            assert!(matches!(answer(later), Ok(Some(until)) if until > Instant::now()), "{later}");
+            assert!(matches!(answer(later), Ok(Some(expires_at)) if expires_at > Instant::now()), "{later}");
         }
         assert_eq!(answer("0001-01-01T00:00:00Z"), Ok(None));
         assert_eq!(answer(""), Ok(None));

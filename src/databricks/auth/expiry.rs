@@ -1,10 +1,10 @@
-//! Ends of tokens, as times of a clock, on this process's own time.
+//! Converts the expiry of a token to this process's monotonic clock.
 
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-/// `None`: it has passed.
+/// Returns the instant of an expiry. `None`: it has passed.
 #[expect(
     clippy::disallowed_methods,
     reason = "the clock is this machine's, as is that of the program that gave the time"

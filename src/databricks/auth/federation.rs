@@ -1,4 +1,4 @@
-//! Identity tokens of others, which a workspace exchanges for its own where a federation policy says so.
+//! Identity tokens of other issuers, which a workspace with a federation policy exchanges for its own tokens.
 
 use std::path::PathBuf;
 
@@ -7,40 +7,40 @@ use url::Url;
 
 use super::{
     oauth::{self, AccessToken, ClientSecret, SCOPE},
-    settings::{Setting, Settings},
+    settings::{Setting, LoginSettings},
 };
 use crate::{
     databricks::{
-        Token, Workspace,
-        error::{ApiError, Attempt},
+        Token, WorkspaceUrl,
+        error::{ApiError, FailedAttempt},
     },
     domain::login::Method,
 };
 
-/// An identity token, and the identity that a workspace exchanges it for.
+/// An identity token and the identity that a workspace exchanges it for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Federation {
     pub(super) source: IdTokenSource,
-    /// A service principal. `None`: the policy of the account says who it is.
+    /// A service principal. `None`: the policy of the account selects the identity.
     pub(super) client_id: Option<String>,
-    /// Instead of the workspace's token endpoint.
+    /// The audience to use instead of the workspace's token endpoint.
     pub(super) audience: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum IdTokenSource {
-    /// GitHub gives one out to each job of a workflow that has `id-token: write`.
+    /// GitHub issues a token to each job of a workflow that has `id-token: write`.
     Github {
         url: Url,
         token: Token,
     },
     Variable(Token),
-    /// Read again each time: another program renews it.
+    /// Read for each request: another program renews it.
     File(PathBuf),
 }
 
 impl Federation {
-    pub(super) fn new(source: IdTokenSource, settings: &Settings) -> Self {
+    pub(super) fn new(source: IdTokenSource, settings: &LoginSettings) -> Self {
         let text = |setting| settings.get(setting).map(str::to_owned);
         Self { source, client_id: text(Setting::ClientId), audience: text(Setting::Audience) }
     }
@@ -53,7 +53,7 @@ impl Federation {
         }
     }
 
-    pub(super) async fn token(&self, workspace: &Workspace, http: &reqwest::Client) -> Result<AccessToken, Attempt> {
+    pub(super) async fn token(&self, workspace: &WorkspaceUrl, http: &reqwest::Client) -> Result<AccessToken, FailedAttempt> {
         let endpoint = oauth::token_endpoint(workspace, http).await?;
         let audience = self.audience.as_deref().unwrap_or(endpoint.as_str());
         let id_token = self.source.token(audience, http).await?;
@@ -68,8 +68,8 @@ impl Federation {
 }
 
 impl IdTokenSource {
-    async fn token(&self, audience: &str, http: &reqwest::Client) -> Result<Token, Attempt> {
-        let unusable = |why: String| Attempt::final_error(ApiError::NoToken(why));
+    async fn token(&self, audience: &str, http: &reqwest::Client) -> Result<Token, FailedAttempt> {
+        let unusable = |why: String| FailedAttempt::final_error(ApiError::NoToken(why));
         match self {
             Self::Variable(token) => Ok(token.clone()),
             Self::File(path) => {
@@ -79,17 +79,17 @@ impl IdTokenSource {
             }
             Self::Github { url, token } => {
                 #[derive(Deserialize)]
-                struct Answer {
+                struct IdTokenResponse {
                     value: String,
                 }
                 let mut url = url.clone();
                 url.query_pairs_mut().append_pair("audience", audience);
-                let answer = Attempt::of(http.get(url).bearer_auth(token.expose()).send().await).await;
+                let answer = FailedAttempt::of(http.get(url).bearer_auth(token.expose()).send().await).await;
                 let answer = answer.map_err(|failed| failed.without(token.expose()))?;
-                // Not shown: it may hold a token all the same.
-                let value = serde_json::from_slice(&answer.body).map(|answer: Answer| answer.value);
+                // The response is not printed: it may contain a token.
+                let value = serde_json::from_slice(&answer.body).map(|answer: IdTokenResponse| answer.value);
                 let token = value.ok().and_then(|value| value.parse().ok());
-                token.ok_or_else(|| unusable("GitHub gives no identity token".into()))
+                token.ok_or_else(|| unusable("GitHub returns no identity token".into()))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Tokens of OAuth 2.0: where a workspace gives them out, and how they are asked for.
+//! OAuth 2.0: finds the token endpoint of a workspace, and requests tokens.
 
 use std::time::{Duration, Instant};
 
@@ -8,57 +8,57 @@ use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 use crate::databricks::{
-    Token, Workspace,
-    error::{ApiError, Attempt},
+    Token, WorkspaceUrl,
+    error::{ApiError, FailedAttempt},
     is_safe_to_send,
 };
 
-/// What every token is asked for: the rights of its owner.
+/// The scope of every token: all rights of its owner.
 pub(super) const SCOPE: (&str, &str) = ("scope", "all-apis");
 
-/// A token, and its end. `None`: it is not known, or there is none.
+/// A token and its expiry. `None`: the expiry is unknown, or there is none.
 #[derive(Debug, Clone)]
 pub(super) struct AccessToken {
     pub token: Token,
-    pub until: Option<Instant>,
+    pub expires_at: Option<Instant>,
 }
 
-/// Where a workspace gives out tokens.
-pub(super) async fn token_endpoint(workspace: &Workspace, http: &reqwest::Client) -> Result<Url, Attempt> {
+/// Returns the token endpoint of a workspace.
+pub(super) async fn token_endpoint(workspace: &WorkspaceUrl, http: &reqwest::Client) -> Result<Url, FailedAttempt> {
     #[derive(Deserialize)]
     struct Metadata {
         token_endpoint: String,
     }
     let url = workspace.endpoint(&["oidc", ".well-known", "oauth-authorization-server"]);
-    let answer = match Attempt::of(http.get(url).send().await).await {
+    let answer = match FailedAttempt::of(http.get(url).send().await).await {
         Ok(answer) => answer,
-        // A workspace that does not describe itself has its tokens where all have.
-        Err(Attempt { error: ApiError::NotFound(_), .. }) => return Ok(workspace.endpoint(&["oidc", "v1", "token"])),
+        // A workspace without metadata uses the default endpoint.
+        Err(FailedAttempt { error: ApiError::NotFound(_), .. }) => return Ok(workspace.endpoint(&["oidc", "v1", "token"])),
         Err(failed) => return Err(failed),
     };
-    let unusable = |why: &str| Attempt::final_error(ApiError::unexpected(format!("its token endpoint: {why}")));
+    let unusable = |why: &str| FailedAttempt::final_error(ApiError::unexpected(format!("its token endpoint: {why}")));
     let Metadata { token_endpoint } =
         serde_json::from_slice(&answer.body).map_err(|error| unusable(&error.to_string()))?;
     let url = Url::parse(&token_endpoint).map_err(|error| unusable(&error.to_string()))?;
     if is_safe_to_send(&url) { Ok(url) } else { Err(unusable("it is not https://")) }
 }
 
-/// The secret of a client, and how it is sent.
+/// The secret of a client, and the place in the request where it is sent.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ClientSecret<'a> {
-    /// In the header.
+    /// In the `Authorization` header.
     Basic { id: &'a str, secret: &'a Token },
-    /// As a field of the form, with this name.
+    /// In a form field with this name.
     Field(&'static str, &'a Token),
 }
 
-/// Asks for a token. Errors never show the secret.
+/// Requests a token. Errors never contain the secret.
 pub(super) async fn request_token(
     http: &reqwest::Client,
     url: Url,
     form: &[(&str, &str)],
     secret: ClientSecret<'_>,
-) -> Result<AccessToken, Attempt> {
+) -> Result<AccessToken, FailedAttempt> {
     let asked = Instant::now();
     let (field, hidden) = match secret {
         ClientSecret::Basic { secret, .. } => (None, secret),
@@ -69,11 +69,11 @@ pub(super) async fn request_token(
     if let ClientSecret::Basic { id, secret } = secret {
         request = request.basic_auth(id, Some(secret.expose()));
     }
-    let answer = Attempt::of(request.send().await).await.map_err(|failed| failed.without(hidden.expose()))?;
-    read(&answer.body, asked).map_err(|why| Attempt::final_error(ApiError::Unexpected(why.into())))
+    let answer = FailedAttempt::of(request.send().await).await.map_err(|failed| failed.without(hidden.expose()))?;
+    read(&answer.body, asked).map_err(|why| FailedAttempt::final_error(ApiError::Unexpected(why.into())))
 }
 
-/// The answer is never shown: it may hold a token all the same.
+/// Parses a response. It is never printed: it may contain a token.
 fn read(body: &[u8], asked: Instant) -> Result<AccessToken, &'static str> {
     #[derive(Deserialize)]
     struct Granted {
@@ -83,7 +83,7 @@ fn read(body: &[u8], asked: Instant) -> Result<AccessToken, &'static str> {
     }
     let Ok(granted) = serde_json::from_slice::<Granted>(body) else { return Err("the answer has no access token") };
     let seconds = granted.expires_in.as_u64().or_else(|| granted.expires_in.as_str()?.parse().ok());
-    let token = granted.access_token.parse().map_err(|_| "the access token cannot be used")?;
-    let until = asked.checked_add(Duration::from_secs(seconds.ok_or("the access token has no end")?));
-    Ok(AccessToken { token, until })
+    let token = granted.access_token.parse().map_err(|_| "the access token is invalid")?;
+    let expires_at = asked.checked_add(Duration::from_secs(seconds.ok_or("the access token has no expiry")?));
+    Ok(AccessToken { token, expires_at })
 }

@@ -1,4 +1,4 @@
-//! What is sent to show who asks: asked for when it is first needed, and replaced before it ends.
+//! The authentication headers of requests: requested on first use, and replaced before they expire.
 
 use std::time::{Duration, Instant};
 
@@ -6,32 +6,32 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use tokio::sync::Mutex;
 
 use super::{
-    Chain, Credentials,
+    CredentialChain, LoginCredentials,
     oauth::{self, AccessToken, ClientSecret, SCOPE},
 };
 use crate::{
     databricks::{
-        Token, Workspace,
-        error::{ApiError, Attempt},
+        Token, WorkspaceUrl,
+        error::{ApiError, FailedAttempt},
     },
     domain::login::Method,
 };
 
-/// What ends within so long is replaced before it is used.
-const BEFORE_END: Duration = Duration::from_secs(60);
+/// Headers that expire within this time are replaced before use.
+const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(60);
 
-/// The headers that show who asks.
+/// Authentication headers and their expiry.
 #[derive(Debug, Clone)]
 pub(super) struct Authentication {
     pub headers: HeaderMap,
-    /// `None`: they do not end, as far as is known.
-    pub until: Option<Instant>,
+    /// `None`: no expiry is known.
+    pub expires_at: Option<Instant>,
 }
 
 impl Authentication {
-    fn bearer(AccessToken { token, until }: &AccessToken) -> Result<Self, Attempt> {
-        let headers = bearer(token).map_err(|why| Attempt::final_error(ApiError::NoToken(why)))?;
-        Ok(Self { headers, until: *until })
+    fn bearer(AccessToken { token, expires_at }: &AccessToken) -> Result<Self, FailedAttempt> {
+        let headers = bearer(token).map_err(|why| FailedAttempt::final_error(ApiError::NoToken(why)))?;
+        Ok(Self { headers, expires_at: *expires_at })
     }
 }
 
@@ -45,10 +45,10 @@ pub(super) fn sensitive(text: &str) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
-impl Credentials {
-    async fn authenticate(&self, workspace: &Workspace, http: &reqwest::Client) -> Result<Authentication, Attempt> {
+impl LoginCredentials {
+    async fn authenticate(&self, workspace: &WorkspaceUrl, http: &reqwest::Client) -> Result<Authentication, FailedAttempt> {
         match self {
-            Self::Pat(token) => Authentication::bearer(&AccessToken { token: token.clone(), until: None }),
+            Self::Pat(token) => Authentication::bearer(&AccessToken { token: token.clone(), expires_at: None }),
             Self::OauthM2m { id, secret } => {
                 let endpoint = oauth::token_endpoint(workspace, http).await?;
                 let form = [("grant_type", "client_credentials"), SCOPE];
@@ -57,7 +57,7 @@ impl Credentials {
             }
             Self::DatabricksCli(cli) => match cli.token().await {
                 Ok(token) => Authentication::bearer(&token),
-                Err(why) => Err(Attempt::final_error(ApiError::NoToken(why))),
+                Err(why) => Err(FailedAttempt::final_error(ApiError::NoToken(why))),
             },
             Self::Federation(federation) => Authentication::bearer(&federation.token(workspace, http).await?),
             Self::AzureClientSecret(principal) => principal.authenticate(http).await,
@@ -66,41 +66,41 @@ impl Credentials {
     }
 }
 
-/// The credentials that may be used, and what they are good for at the moment.
+/// The credentials that may be used, and the current headers.
 #[derive(Debug)]
-pub(in crate::databricks) struct Session {
-    chain: Chain,
-    state: Mutex<State>,
+pub(in crate::databricks) struct LoginSession {
+    chain: CredentialChain,
+    state: Mutex<SessionState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    /// Why the first credentials gave no token.
+struct SessionState {
+    /// Why the first credentials returned no token.
     failed: Vec<(Method, String)>,
-    used: Option<Used>,
+    used: Option<ActiveLogin>,
 }
 
-/// The credentials that gave a token first. No others replace them.
+/// The first credentials that returned a token. They stay in use.
 #[derive(Debug)]
-struct Used {
-    credentials: Credentials,
+struct ActiveLogin {
+    credentials: LoginCredentials,
     authentication: Authentication,
 }
 
-impl Session {
-    pub fn new(chain: Chain) -> Self {
+impl LoginSession {
+    pub fn new(chain: CredentialChain) -> Self {
         Self { chain, state: Mutex::default() }
     }
 
-    /// Headers that are good for another minute. One request at a time asks for new ones, all others wait for it.
-    pub async fn headers(&self, workspace: &Workspace, http: &reqwest::Client) -> Result<HeaderMap, Attempt> {
+    /// Returns headers that are valid for at least a minute. Only one caller at a time requests new ones; the others wait.
+    pub async fn headers(&self, workspace: &WorkspaceUrl, http: &reqwest::Client) -> Result<HeaderMap, FailedAttempt> {
         let mut state = self.state.lock().await;
-        let State { failed, used } = &mut *state;
+        let SessionState { failed, used } = &mut *state;
         let used = match used {
             Some(used) => {
-                if used.authentication.until.is_some_and(|until| until <= Instant::now() + BEFORE_END) {
+                if used.authentication.expires_at.is_some_and(|expires_at| expires_at <= Instant::now() + RENEW_BEFORE_EXPIRY) {
                     let asked = used.credentials.authenticate(workspace, http).await;
-                    used.authentication = asked.map_err(|attempt| match attempt.again {
+                    used.authentication = asked.map_err(|attempt| match attempt.is_retryable {
                         true => attempt,
                         false => no_token(&[(used.credentials.method(), attempt.error.reason())]),
                     })?;
@@ -112,35 +112,35 @@ impl Session {
         Ok(used.authentication.headers.clone())
     }
 
-    /// The first credentials that give a token. An error that may pass ends the attempt: it is no reason to take others.
+    /// Returns the first credentials that return a token. A transient error is returned: it is no reason to use others.
     async fn choose(
         &self,
         failed: &mut Vec<(Method, String)>,
-        workspace: &Workspace,
+        workspace: &WorkspaceUrl,
         http: &reqwest::Client,
-    ) -> Result<Used, Attempt> {
+    ) -> Result<ActiveLogin, FailedAttempt> {
         if failed.len() == self.chain.len() {
             failed.clear();
         }
         for credentials in self.chain.iter().skip(failed.len()) {
             match credentials.authenticate(workspace, http).await {
-                Ok(authentication) => return Ok(Used { credentials: credentials.clone(), authentication }),
-                Err(error) if error.again => return Err(error),
+                Ok(authentication) => return Ok(ActiveLogin { credentials: credentials.clone(), authentication }),
+                Err(error) if error.is_retryable => return Err(error),
                 Err(error) => failed.push((credentials.method(), error.error.reason())),
             }
         }
         Err(no_token(failed))
     }
 
-    /// The method that gave a token, and why others before it gave none.
+    /// Returns the method that returned a token, and the errors of methods before it.
     pub async fn methods(&self) -> (Option<Method>, Vec<(Method, String)>) {
         let state = self.state.lock().await;
         (state.used.as_ref().map(|used| used.credentials.method()), state.failed.clone())
     }
 }
 
-/// No method gives a token, each for its reason.
-fn no_token(failed: &[(Method, String)]) -> Attempt {
+/// Returns the error that no method returned a token, with the reason for each.
+fn no_token(failed: &[(Method, String)]) -> FailedAttempt {
     let reasons: Vec<String> = failed.iter().map(|(method, reason)| format!("{method}: {reason}")).collect();
-    Attempt::final_error(ApiError::NoToken(reasons.join("; ")))
+    FailedAttempt::final_error(ApiError::NoToken(reasons.join("; ")))
 }

@@ -1,7 +1,7 @@
-//! Settings, by the names of the official SDKs, and where each value came from.
+//! Login settings with the names of the official SDKs, and the source of each value.
 //!
-//! The environment comes before a profile. The profiles file is read when a profile is named, or when the environment says
-//! neither where a workspace is nor how to log in.
+//! The environment has precedence over a profile. The profiles file is read if a profile is named, or if the environment sets
+//! neither a workspace nor credentials.
 
 use std::{collections::BTreeMap, ffi::OsString, fmt};
 
@@ -9,12 +9,12 @@ use configparser::ini::{Ini, IniDefault};
 
 use super::AuthError;
 
-/// The profile that counts when none is named.
+/// The profile that is used if none is named.
 const DEFAULT_PROFILE: &str = "DEFAULT";
-/// A section with settings of the Databricks CLI. It may name another default profile.
+/// The section with settings of the Databricks CLI. It may name another default profile.
 const CLI_SETTINGS: &str = "__settings__";
 
-/// Something that can be set.
+/// A login setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Setting {
     Host,
@@ -63,13 +63,13 @@ impl Setting {
         Self::Cloud,
     ];
 
-    /// The variable of the environment, the key in a profile (`None`: not there), and what it is.
+    /// Returns the environment variable, the key in a profile (`None`: not in profiles), and a description.
     fn names(self) -> (&'static str, Option<&'static str>, &'static str) {
         match self {
             Self::Host => ("DATABRICKS_HOST", Some("host"), "the workspace's URL"),
             Self::WorkspaceId => ("DATABRICKS_WORKSPACE_ID", Some("workspace_id"), "the workspace's id"),
             Self::Profile => ("DATABRICKS_CONFIG_PROFILE", None, "a profile"),
-            Self::AuthType => ("DATABRICKS_AUTH_TYPE", Some("auth_type"), "a method of authentication"),
+            Self::AuthType => ("DATABRICKS_AUTH_TYPE", Some("auth_type"), "an authentication method"),
             Self::Token => ("DATABRICKS_TOKEN", Some("token"), "a token"),
             Self::ClientId => ("DATABRICKS_CLIENT_ID", Some("client_id"), "a service principal"),
             Self::ClientSecret => ("DATABRICKS_CLIENT_SECRET", Some("client_secret"), "its secret"),
@@ -113,13 +113,13 @@ impl Setting {
         self.names().1
     }
 
-    /// What it is, and how it is given.
-    pub(super) fn wanted(self) -> String {
+    /// Returns what the setting is, and its variable.
+    pub(super) fn description(self) -> String {
         let (variable, _, what) = self.names();
         format!("{what} in {variable}")
     }
 
-    /// Whether it says where a workspace is or how to log in: with one of these the default profile does not count.
+    /// Returns whether the setting names a workspace or credentials. If one of these is set, the default profile is not used.
     fn is_about_login(self) -> bool {
         !matches!(
             self,
@@ -128,7 +128,7 @@ impl Setting {
                 | Self::AuthType
                 | Self::CliPath
                 | Self::Audience
-                // GitHub sets these in every job that may have them.
+                // GitHub sets these in every job with the permission.
                 | Self::ActionsUrl
                 | Self::ActionsToken
                 | Self::AzureAuthority
@@ -137,14 +137,14 @@ impl Setting {
     }
 }
 
-/// Where a value came from.
+/// The source of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum SettingSource {
     Variable(String),
     Profile { key: &'static str, profile: String, file: String },
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SettingSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Variable(name) => f.write_str(name),
@@ -154,36 +154,36 @@ impl fmt::Display for Source {
 }
 
 #[derive(Clone)]
-struct Value {
+struct SettingValue {
     text: String,
-    source: Source,
+    source: SettingSource,
 }
 
 /// The profile that was read.
 #[derive(Clone)]
 pub(super) struct Profile {
     pub name: String,
-    /// The host that it names, which counts only where the environment names none.
+    /// The host in the profile, which is used only if the environment sets none.
     pub host: Option<String>,
 }
 
-/// What is known before a request is made. Values are never printed.
+/// The login settings. Values are never printed.
 #[derive(Clone, Default)]
-pub struct Settings {
-    values: BTreeMap<Setting, Value>,
+pub struct LoginSettings {
+    values: BTreeMap<Setting, SettingValue>,
     profile: Option<Profile>,
-    /// Where programs are looked for.
+    /// The search path of programs.
     search_path: Option<OsString>,
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for LoginSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.values.iter().map(|(setting, value)| (setting, &value.source))).finish()
     }
 }
 
-impl Settings {
-    /// `read` gives the value of a variable of the environment. Empty ones count as absent.
+impl LoginSettings {
+    /// Reads settings from the environment. `read` returns the value of a variable. Empty values count as not set.
     pub fn from_variables(read: impl Fn(&str) -> Option<String>) -> Self {
         let mut settings = Self { search_path: read("PATH").map(Into::into), ..Self::default() };
         for setting in Setting::ALL {
@@ -195,11 +195,11 @@ impl Settings {
 
     fn add_variable(&mut self, setting: Setting, name: &str, read: &impl Fn(&str) -> Option<String>) {
         if let Some(text) = read(name).filter(|text| !text.trim().is_empty()) {
-            self.values.insert(setting, Value { text, source: Source::Variable(name.to_owned()) });
+            self.values.insert(setting, SettingValue { text, source: SettingSource::Variable(name.to_owned()) });
         }
     }
 
-    /// The identity token in the variable that another setting names.
+    /// Reads the identity token from the variable that another setting names.
     fn add_id_token(&mut self, read: &impl Fn(&str) -> Option<String>) {
         if let Some(name) = self.get(Setting::IdTokenVariable).map(str::to_owned) {
             self.values.remove(&Setting::IdToken);
@@ -207,13 +207,13 @@ impl Settings {
         }
     }
 
-    /// Whether the profiles file counts.
+    /// Returns whether the profiles file is used.
     pub fn wants_profile(&self) -> bool {
         self.is_set(Setting::Profile) || !self.values.keys().any(|setting| setting.is_about_login())
     }
 
-    /// Adds from the text of a profiles file what the environment does not say. `file` is its name. A profile that was named must
-    /// be there.
+    /// Adds settings from the text of a profiles file that the environment does not set. `file` is its name. A named profile must
+    /// exist.
     ///
     /// # Errors
     /// [`AuthError::NoProfile`], [`AuthError::BadProfiles`].
@@ -237,8 +237,8 @@ impl Settings {
         for setting in Setting::ALL {
             let Some(key) = setting.key().filter(|_| !self.is_set(setting)) else { continue };
             if let Some(text) = value(&name, key) {
-                let source = Source::Profile { key, profile: name.clone(), file: file.to_owned() };
-                self.values.insert(setting, Value { text, source });
+                let source = SettingSource::Profile { key, profile: name.clone(), file: file.to_owned() };
+                self.values.insert(setting, SettingValue { text, source });
             }
         }
         self.add_id_token(&read);
@@ -254,7 +254,7 @@ impl Settings {
         self.values.contains_key(&setting)
     }
 
-    pub(super) fn source(&self, setting: Setting) -> Option<&Source> {
+    pub(super) fn source(&self, setting: Setting) -> Option<&SettingSource> {
         Some(&self.values.get(&setting)?.source)
     }
 
@@ -266,25 +266,25 @@ impl Settings {
         self.search_path.as_ref()
     }
 
-    /// Each setting that has a value, by its key in a profile or its variable, and where the value came from.
-    pub fn sources(&self) -> impl Iterator<Item = (&'static str, &Source)> {
+    /// Returns each setting that has a value, by its key in a profile or its variable, with the source of the value.
+    pub fn sources(&self) -> impl Iterator<Item = (&'static str, &SettingSource)> {
         self.values.iter().map(|(setting, value)| (setting.key().unwrap_or(setting.variable()), &value.source))
     }
 }
 
 fn parse(file: &str, text: &str) -> Result<Ini, AuthError> {
     let mut defaults = IniDefault::default();
-    // Sections are names, and a token may hold a `#`.
+    // Section names are case-sensitive, and a token may contain a `#`.
     defaults.case_sensitive = true;
     defaults.default_section = DEFAULT_PROFILE.into();
     defaults.inline_comment_symbols = Some(Vec::new());
     let mut profiles = Ini::new_from_defaults(defaults);
-    // The reason would quote a line, which may be a token.
+    // The parser's error quotes a line, which may contain a token.
     profiles.read(text.to_owned()).map_err(|_| AuthError::BadProfiles { file: file.to_owned() })?;
     Ok(profiles)
 }
 
-/// The value before a comment, which begins after white space. `None`: there is none.
+/// Returns the value before a comment, which begins after white space. `None`: there is no value.
 fn without_comment(value: &str) -> Option<String> {
     let end = [" #", " ;", "\t#", "\t;"].iter().filter_map(|start| value.find(start)).min().unwrap_or(value.len());
     Some(value[..end].trim().to_owned()).filter(|value| !value.is_empty() && !value.starts_with(['#', ';']))

@@ -2,7 +2,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 
 use tempfile::tempdir;
 
-use super::{settings::Settings, *};
+use super::{settings::LoginSettings, *};
 
 const HOST: (&str, &str) = ("DATABRICKS_HOST", "https://env.example.test");
 const AZURE: (&str, &str) = ("DATABRICKS_HOST", "https://adb-1.7.azuredatabricks.net");
@@ -36,21 +36,21 @@ fn read(variables: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> + Clone +
     move |name: &str| Some(variables.iter().find(|(known, _)| known == name)?.1.clone())
 }
 
-fn settings(variables: &[(&str, &str)], file: &str) -> Result<Settings, AuthError> {
-    let settings = Settings::from_variables(read(variables));
+fn settings(variables: &[(&str, &str)], file: &str) -> Result<LoginSettings, AuthError> {
+    let settings = LoginSettings::from_variables(read(variables));
     if settings.wants_profile() { settings.with_profiles("FILE", file, read(variables)) } else { Ok(settings) }
 }
 
-fn described(credentials: &Credentials) -> String {
+fn described(credentials: &LoginCredentials) -> String {
     let method = credentials.method();
     match credentials {
-        Credentials::Pat(token) => format!("{method} {}", token.expose()),
-        Credentials::OauthM2m { id, secret } => format!("{method} {id} {}", secret.expose()),
+        LoginCredentials::Pat(token) => format!("{method} {}", token.expose()),
+        LoginCredentials::OauthM2m { id, secret } => format!("{method} {id} {}", secret.expose()),
         _ => method.to_string(),
     }
 }
 
-/// The workspace, and the methods that may be used, with what they are used with.
+/// Checks the workspace and the methods that may be used, with their credentials.
 fn check(variables: &[(&str, &str)], file: &str, expected: Result<&str, AuthError>) {
     let access = settings(variables, file).and_then(|settings| settings.access()).map(|access| {
         let methods: Vec<String> = access.credentials.iter().map(described).collect();
@@ -68,7 +68,7 @@ fn missing(names: &[&str]) -> Result<&'static str, AuthError> {
 }
 
 #[test]
-fn the_environment_counts_before_a_profile() {
+fn the_environment_has_precedence_over_a_profile() {
     check(&[HOST, ("DATABRICKS_TOKEN", "t")], FILE, Ok("https://env.example.test pat t"));
     check(&[], FILE, Ok("https://default.example.test pat default-token"));
     check(&[("DATABRICKS_TOKEN", " ")], FILE, Ok("https://default.example.test pat default-token"));
@@ -106,7 +106,7 @@ fn the_environment_counts_before_a_profile() {
 }
 
 #[test]
-fn one_of_two_methods_is_chosen_by_its_name_only() {
+fn one_of_two_configured_methods_is_selected_only_by_name() {
     let both = [HOST, ("DATABRICKS_TOKEN", "t"), ("DATABRICKS_CLIENT_ID", "i"), ("DATABRICKS_CLIENT_SECRET", "s")];
     let chosen = |auth_type| [&both[..], &[("DATABRICKS_AUTH_TYPE", auth_type)]].concat();
     let contradiction = AuthError::Contradiction {
@@ -122,14 +122,14 @@ fn one_of_two_methods_is_chosen_by_its_name_only() {
         assert_eq!((named.as_str(), set_by.as_str(), instead.is_some()), (name, "DATABRICKS_AUTH_TYPE", is_known));
     }
     let other = [profile("prod"), ("DATABRICKS_TOKEN", "t")];
-    let said = settings(&other, FILE).unwrap().access().unwrap_err().to_string();
+    let error = settings(&other, FILE).unwrap().access().unwrap_err().to_string();
     for part in ["pat by DATABRICKS_TOKEN", "oauth-m2m by client_secret of the profile \"prod\" in FILE"] {
-        assert!(said.contains(part), "{said}");
+        assert!(error.contains(part), "{error}");
     }
 }
 
 #[test]
-fn logins_of_programs_may_be_used_where_nothing_else_is_set() {
+fn logins_of_programs_are_used_if_no_other_method_is_set() {
     let folder = tempdir().unwrap();
     for name in ["databricks", "az"] {
         fs::write(folder.path().join(name), "").unwrap();
@@ -151,22 +151,22 @@ fn logins_of_programs_may_be_used_where_nothing_else_is_set() {
         assert!(matches!(refused, AuthError::Inapplicable { .. }), "{refused}");
         refused.to_string()
     };
-    let said = inapplicable(&[profile("person")]);
-    assert!(said.contains("there is no program `databricks` on the PATH"), "{said}");
-    assert!(said.contains("auth_type of the profile \"person\" in FILE"), "{said}");
-    let said = inapplicable(&[path, HOST, profile("person")]);
+    let error = inapplicable(&[profile("person")]);
+    assert!(error.contains("there is no program `databricks` on the PATH"), "{error}");
+    assert!(error.contains("auth_type of the profile \"person\" in FILE"), "{error}");
+    let error = inapplicable(&[path, HOST, profile("person")]);
     for part in ["DATABRICKS_HOST is https://env.example.test", "is a login to https://person.example.test"] {
-        assert!(said.contains(part), "{said}");
+        assert!(error.contains(part), "{error}");
     }
-    let said = inapplicable(&[path, HOST, ("DATABRICKS_AUTH_TYPE", "azure-cli")]);
-    assert!(said.contains("https://env.example.test is not a workspace on Azure"), "{said}");
+    let error = inapplicable(&[path, HOST, ("DATABRICKS_AUTH_TYPE", "azure-cli")]);
+    assert!(error.contains("https://env.example.test is not a workspace on Azure"), "{error}");
 }
 
 #[test]
-fn each_method_that_is_not_used_has_its_reason() {
+fn each_unused_method_has_a_reason() {
     let reasons = |variables: &[(&str, &str)], used| -> Vec<String> {
-        let unused = settings(variables, FILE).unwrap().unused(used);
-        unused.into_iter().map(|(method, reason)| format!("{method}: {reason}")).collect()
+        let unused_methods = settings(variables, FILE).unwrap().unused_methods(used);
+        unused_methods.into_iter().map(|(method, reason)| format!("{method}: {reason}")).collect()
     };
     assert_eq!(
         reasons(&[HOST, ("DATABRICKS_TOKEN", "t"), ("DATABRICKS_CLIENT_ID", "i")], Some(Method::Pat)),
@@ -182,13 +182,13 @@ fn each_method_that_is_not_used_has_its_reason() {
     );
     let nowhere = reasons(&[("DATABRICKS_CLIENT_ID", "i")], None);
     assert_eq!(nowhere[0], "pat: DATABRICKS_TOKEN not set");
-    assert_eq!(nowhere[2], "databricks-cli: it is not known where the workspace is");
+    assert_eq!(nowhere[2], "databricks-cli: DATABRICKS_HOST not set");
     let named = reasons(&[profile("person"), ("DATABRICKS_TOKEN", "t")], None);
     assert_eq!(named[0], "pat: auth_type of the profile \"person\" in FILE is databricks-cli");
 }
 
 #[test]
-fn what_is_missing_or_wrong_is_named_without_showing_a_secret() {
+fn missing_and_invalid_settings_are_named_without_printing_a_secret() {
     check(&[], "", missing(&["the workspace's URL in DATABRICKS_HOST", "a token in DATABRICKS_TOKEN"]));
     check(&[HOST], "", missing(&["a token in DATABRICKS_TOKEN"]));
     check(&[HOST, ("DATABRICKS_CLIENT_ID", "i")], "", missing(&["its secret in DATABRICKS_CLIENT_SECRET"]));
@@ -214,7 +214,7 @@ fn what_is_missing_or_wrong_is_named_without_showing_a_secret() {
 }
 
 #[test]
-fn secrets_go_to_encrypted_addresses_only() {
+fn secrets_are_sent_to_encrypted_addresses_only() {
     let url = |url| ("ACTIONS_ID_TOKEN_REQUEST_URL", url);
     let forced = [HOST, ("DATABRICKS_AUTH_TYPE", "github-oidc"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t")];
     let access = |address| settings(&[&forced[..], &[url(address)]].concat(), "").unwrap().access();

@@ -1,13 +1,13 @@
-//! How runs are answered. Both spellings of where a run stands are read: `state`, which is being given up, and `status`.
+//! Runs in responses. Both forms of a run's state are read: `state`, which is deprecated, and `status`.
 
 use serde::Deserialize;
 
-use super::{FoundRun, Output, Untimed};
+use super::{FetchedRun, RunOutput, UntimedRun};
 use crate::{
     databricks::{error::ApiError, pages::Page},
     domain::{
         ids::Id,
-        run::{LifeCycle, ResultState, Round, Run, RunState, Task, TerminationCode, TerminationType, Trigger},
+        run::{LifeCycle, ResultState, Execution, Run, RunState, Task, TerminationCode, TerminationType, RunTrigger},
         time::Timestamp,
     },
 };
@@ -15,51 +15,51 @@ use crate::{
 #[derive(Deserialize)]
 pub struct RunList {
     #[serde(default)]
-    runs: Vec<RunAnswer>,
+    runs: Vec<RunResponse>,
     next_page_token: Option<String>,
 }
 
 impl Page for RunList {
-    type Item = RunAnswer;
+    type Item = RunResponse;
 
-    fn turn(self) -> (Vec<RunAnswer>, Option<String>) {
+    fn into_parts(self) -> (Vec<RunResponse>, Option<String>) {
         (self.runs, self.next_page_token)
     }
 }
 
 #[derive(Deserialize)]
-pub struct RunAnswer {
+pub struct RunResponse {
     pub run_id: i64,
     job_id: Option<i64>,
     run_name: Option<String>,
-    state: Option<OldState>,
-    status: Option<Status>,
-    trigger: Option<Trigger>,
-    trigger_info: Option<StartedBy>,
+    state: Option<DeprecatedState>,
+    status: Option<RunStatus>,
+    trigger: Option<RunTrigger>,
+    trigger_info: Option<RunReference>,
     original_attempt_run_id: Option<i64>,
     attempt_number: Option<u32>,
-    /// Milliseconds, 0 for none, as in every answer.
+    /// Milliseconds, 0 for none, as in every response.
     start_time: Option<i64>,
     end_time: Option<i64>,
     run_page_url: Option<String>,
     #[serde(default)]
-    pub tasks: Vec<TaskAnswer>,
+    pub tasks: Vec<TaskResponse>,
     #[serde(default)]
-    repair_history: Vec<RoundAnswer>,
-    /// Not all tasks are here.
+    repair_history: Vec<RepairResponse>,
+    /// True if some tasks are missing.
     #[serde(default)]
     pub has_more: bool,
     pub next_page_token: Option<String>,
 }
 
 #[derive(Deserialize)]
-pub struct TaskAnswer {
+pub struct TaskResponse {
     run_id: Option<i64>,
     #[serde(default)]
     task_key: String,
     attempt_number: Option<u32>,
-    state: Option<OldState>,
-    status: Option<Status>,
+    state: Option<DeprecatedState>,
+    status: Option<RunStatus>,
     start_time: Option<i64>,
     end_time: Option<i64>,
     #[serde(default)]
@@ -74,12 +74,12 @@ struct Dependency {
 }
 
 #[derive(Deserialize)]
-struct RoundAnswer {
+struct RepairResponse {
     #[serde(rename = "type")]
     kind: Option<String>,
     id: Option<i64>,
-    state: Option<OldState>,
-    status: Option<Status>,
+    state: Option<DeprecatedState>,
+    status: Option<RunStatus>,
     start_time: Option<i64>,
     end_time: Option<i64>,
     #[serde(default)]
@@ -87,13 +87,13 @@ struct RoundAnswer {
 }
 
 #[derive(Deserialize)]
-struct StartedBy {
+struct RunReference {
     run_id: Option<i64>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct OldState {
+struct DeprecatedState {
     life_cycle_state: Option<LifeCycle>,
     result_state: Option<ResultState>,
     state_message: Option<String>,
@@ -102,7 +102,7 @@ struct OldState {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Status {
+struct RunStatus {
     state: Option<LifeCycle>,
     termination_details: Option<Termination>,
     queue_details: Option<Queue>,
@@ -122,40 +122,40 @@ struct Queue {
 }
 
 #[derive(Deserialize)]
-pub struct OutputAnswer {
+pub struct OutputResponse {
     error: Option<String>,
     error_trace: Option<String>,
     logs: Option<String>,
-    run_job_output: Option<StartedBy>,
+    run_job_output: Option<RunReference>,
 }
 
-impl OutputAnswer {
-    pub fn output(self) -> Result<Output, ApiError> {
+impl OutputResponse {
+    pub fn output(self) -> Result<RunOutput, ApiError> {
         let child = self.run_job_output.and_then(|output| output.run_id).map(id).transpose()?;
-        Ok(Output { error: said(self.error), trace: said(self.error_trace), logs: said(self.logs), child })
+        Ok(RunOutput { error: non_empty(self.error), trace: non_empty(self.error_trace), logs: non_empty(self.logs), child })
     }
 }
 
-impl RunAnswer {
+impl RunResponse {
     pub fn is_of_a_job(&self) -> bool {
         self.job_id.is_some()
     }
 
-    pub fn run(self) -> Result<FoundRun, ApiError> {
+    pub fn run(self) -> Result<FetchedRun, ApiError> {
         let run_id = self.run_id;
-        let lacks = |what: &str| ApiError::Unexpected(format!("run {run_id} without {what}"));
+        let lacks = |what: &str| ApiError::Unexpected(format!("run {run_id} has no {what}"));
         let started_at = self.started_at();
         let old = self.state.unwrap_or_default();
         let queued = self.status.as_ref().and_then(|status| status.queue_details.as_ref()?.message.clone());
-        let queued_because = said(queued).or_else(|| said(old.queue_reason.clone()));
+        let queued_because = non_empty(queued).or_else(|| non_empty(old.queue_reason.clone()));
         let state = state(Some(old), self.status);
         let Some(started_at) = started_at else {
-            return Ok(FoundRun::Untimed(Untimed { id: id(run_id)?, is_over: state.is_over() }));
+            return Ok(FetchedRun::Untimed(UntimedRun { id: id(run_id)?, has_ended: state.is_over() }));
         };
-        Ok(FoundRun::Run(Box::new(Run {
+        Ok(FetchedRun::Run(Box::new(Run {
             id: id(run_id)?,
             job_id: id(self.job_id.ok_or_else(|| lacks("job_id"))?)?,
-            name: said(self.run_name),
+            name: non_empty(self.run_name),
             state,
             trigger: self.trigger,
             started_by: self.trigger_info.and_then(|info| info.run_id).map(id).transpose()?,
@@ -167,24 +167,24 @@ impl RunAnswer {
             attempt: self.attempt_number.unwrap_or(0),
             started_at,
             ended_at: moment(self.end_time),
-            page_url: said(self.run_page_url),
+            page_url: non_empty(self.run_page_url),
             queued_because,
             tasks: self.tasks.into_iter().filter_map(|task| task.task().transpose()).collect::<Result<_, _>>()?,
-            rounds: self.repair_history.into_iter().map(RoundAnswer::round).collect::<Result<_, _>>()?,
+            executions: self.repair_history.into_iter().map(RepairResponse::round).collect::<Result<_, _>>()?,
         })))
     }
 
-    /// Its start; else the first start of a task or a repair; else its end, as of a run that never began.
+    /// Returns the run's start, else the first start of a task or a repair, else its end: the run never began.
     fn started_at(&self) -> Option<Timestamp> {
         let tasks = self.tasks.iter().map(|task| task.start_time);
-        let rounds = self.repair_history.iter().map(|round| round.start_time);
-        let first = || tasks.chain(rounds).filter_map(moment).min();
+        let executions = self.repair_history.iter().map(|round| round.start_time);
+        let first = || tasks.chain(executions).filter_map(moment).min();
         moment(self.start_time).or_else(first).or_else(|| moment(self.end_time))
     }
 }
 
-impl TaskAnswer {
-    /// `None`: it was never given a run.
+impl TaskResponse {
+    /// Returns the task. `None`: it has no run.
     fn task(self) -> Result<Option<Task>, ApiError> {
         let Some(run_id) = self.run_id else { return Ok(None) };
         Ok(Some(Task {
@@ -200,9 +200,9 @@ impl TaskAnswer {
     }
 }
 
-impl RoundAnswer {
-    fn round(self) -> Result<Round, ApiError> {
-        Ok(Round {
+impl RepairResponse {
+    fn round(self) -> Result<Execution, ApiError> {
+        Ok(Execution {
             repair: self.id.filter(|_| self.kind.as_deref() != Some("ORIGINAL")).map(id).transpose()?,
             state: state(self.state, self.status),
             started_at: moment(self.start_time),
@@ -212,8 +212,8 @@ impl RoundAnswer {
     }
 }
 
-/// One of both. The older one knows more of how a run ended, the newer one of why.
-fn state(old: Option<OldState>, new: Option<Status>) -> RunState {
+/// Combines both forms of a state. The older form has the result, the newer one the reason.
+fn state(old: Option<DeprecatedState>, new: Option<RunStatus>) -> RunState {
     let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
     let (code, kind, why) = match new.termination_details {
         Some(details) => (details.code, details.kind, details.message),
@@ -224,7 +224,7 @@ fn state(old: Option<OldState>, new: Option<Status>) -> RunState {
         result: old.result_state,
         code,
         kind,
-        message: said(why).or_else(|| said(old.state_message)),
+        message: non_empty(why).or_else(|| non_empty(old.state_message)),
     }
 }
 
@@ -236,6 +236,6 @@ fn moment(millis: Option<i64>) -> Option<Timestamp> {
     millis.filter(|millis| *millis > 0).and_then(|millis| Timestamp::from_micros(millis.checked_mul(1_000)?))
 }
 
-fn said(text: Option<String>) -> Option<String> {
+fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.trim().is_empty())
 }

@@ -1,4 +1,4 @@
-//! Typed columns from the text that the API sends for every value.
+//! Converts values, which the API sends as text, to typed columns.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use arrow::{
 };
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
-use super::{Answer, ApiError, Column, StatementError, cut};
+use super::{StatementResult, ApiError, StatementColumn, StatementError, cut};
 
 /// `TIMESTAMP`, UTC, microseconds.
 const UTC: &str = "UTC";
 
-impl Column {
+impl StatementColumn {
     pub fn is_timestamp(&self) -> bool {
         self.type_name == "TIMESTAMP"
     }
@@ -45,17 +45,17 @@ impl Column {
         })
     }
 
-    /// As SQL says it.
+    /// Returns the type's name in SQL.
     fn kind(&self) -> String {
         cut(if self.type_text.is_empty() { &self.type_name } else { &self.type_text })
     }
 }
 
-/// The answer as columns of their types, each nullable.
+/// Returns the result as typed columns, each nullable.
 ///
 /// # Errors
 /// [`StatementError::UnknownType`], [`StatementError::Cell`].
-pub fn batch(answer: &Answer) -> Result<RecordBatch, StatementError> {
+pub fn batch(answer: &StatementResult) -> Result<RecordBatch, StatementError> {
     let mut fields = Vec::new();
     let mut arrays = Vec::new();
     for (index, column) in answer.columns.iter().enumerate() {
@@ -71,9 +71,9 @@ pub fn batch(answer: &Answer) -> Result<RecordBatch, StatementError> {
     Ok(batch.map_err(ApiError::unexpected)?)
 }
 
-/// One column.
+/// The cells of one column.
 struct Cells<'a> {
-    column: &'a Column,
+    column: &'a StatementColumn,
     index: usize,
     rows: &'a [Vec<Option<String>>],
 }
@@ -83,7 +83,7 @@ impl<'a> Cells<'a> {
         self.rows.iter().map(|row| row.get(self.index).and_then(Option::as_deref))
     }
 
-    /// Null stays null; anything else must be what it claims to be.
+    /// Parses the cells. Null stays null; a cell that does not parse is an error.
     fn parsed<T>(&self, parse: impl Fn(&str) -> Option<T>) -> impl Iterator<Item = Result<Option<T>, StatementError>> {
         self.texts().enumerate().map(move |(row, text)| match text {
             None => Ok(None),
@@ -129,8 +129,8 @@ impl<'a> Cells<'a> {
     }
 }
 
-/// Microseconds since 1970: `2026-02-11T12:36:00.000Z`, with another offset, as `CAST(… AS STRING)` writes it. Without an offset
-/// it is UTC, which is what the clock of every warehouse that is asked anything is in.
+/// Parses a timestamp to microseconds since 1970: `2026-02-11T12:36:00.000Z`, another offset, or the format of
+/// `CAST(… AS STRING)`. Without an offset it is UTC, which is checked to be the time zone of the warehouse.
 fn micros(text: &str) -> Option<i64> {
     let with_offset = DateTime::parse_from_rfc3339(text).map(|moment| moment.to_utc());
     let moment = with_offset.or_else(|_| {

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn answer(columns: &[(&str, &str)], rows: Value) -> Answer {
+fn answer(columns: &[(&str, &str)], rows: Value) -> StatementResult {
     let columns = columns.iter().enumerate().map(|(position, (type_name, type_text))| {
         serde_json::from_value(json!({
             "name": format!("c{position}"), "position": position, "type_name": type_name, "type_text": type_text,
@@ -11,7 +11,7 @@ fn answer(columns: &[(&str, &str)], rows: Value) -> Answer {
         }))
         .unwrap()
     });
-    Answer { columns: columns.collect(), rows: serde_json::from_value(rows).unwrap() }
+    StatementResult { columns: columns.collect(), rows: serde_json::from_value(rows).unwrap() }
 }
 
 fn one(type_name: &str, text: &str) -> Result<String, StatementError> {
@@ -50,7 +50,7 @@ fn every_type_of_our_queries_is_read() {
 }
 
 #[test]
-fn what_is_not_what_it_claims_to_be_is_an_error_and_never_null() {
+fn a_value_that_does_not_parse_is_an_error_and_never_null() {
     for (type_name, text) in [
         ("BOOLEAN", "1"),
         ("INT", "2147483648"),
@@ -70,10 +70,10 @@ fn what_is_not_what_it_claims_to_be_is_an_error_and_never_null() {
 }
 
 #[test]
-fn a_type_that_is_not_known_is_named_with_its_column() {
+fn an_unsupported_type_is_named_with_its_column() {
     for type_name in ["ARRAY", "STRUCT", "VARIANT", "TIMESTAMP_NTZ", "BINARY", "INTERVAL"] {
         let error = one(type_name, "x").unwrap_err().to_string();
-        assert_eq!(error, format!("column \"c0\" has the type {type_name}, which is not known here"));
+        assert_eq!(error, format!("column \"c0\" has the type {type_name}, which is not supported"));
     }
 }
 

@@ -1,26 +1,26 @@
-//! Requests and answers as they travel.
+//! Requests and responses of the API.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Parameter, Statement, WAIT};
+use super::{StatementParameter, Statement, WAIT};
 
-/// Sends a statement.
+/// The request that submits a statement.
 #[derive(Debug, Serialize)]
-pub struct Submission<'a> {
+pub struct StatementRequest<'a> {
     warehouse_id: &'a str,
     catalog: &'a str,
     schema: &'a str,
     statement: &'a str,
-    parameters: &'a [Parameter],
+    parameters: &'a [StatementParameter],
     wait_timeout: &'static str,
     on_wait_timeout: &'static str,
     disposition: &'static str,
     format: &'static str,
 }
 
-impl<'a> Submission<'a> {
+impl<'a> StatementRequest<'a> {
     pub fn of(statement: Statement<'a>) -> Self {
         let Statement { warehouse_id, catalog, schema, sql, parameters } = statement;
         Self {
@@ -37,19 +37,19 @@ impl<'a> Submission<'a> {
     }
 }
 
-/// Where a statement stands, and what it found once it has succeeded.
+/// The state of a statement, and its result once it has succeeded.
 #[derive(Debug, Deserialize)]
 pub struct Response {
     pub statement_id: String,
-    pub status: Status,
+    pub status: StatementStatus,
     pub manifest: Option<Manifest>,
     /// The first chunk.
     pub result: Option<Chunk>,
 }
 
 #[derive(Debug, Deserialize)]
-pub struct Status {
-    pub state: State,
+pub struct StatementStatus {
+    pub state: StatementState,
     pub error: Option<Failure>,
 }
 
@@ -61,11 +61,11 @@ pub struct Failure {
     pub message: String,
 }
 
-/// How far a statement is.
+/// The state of a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(from = "String")]
-pub enum State {
-    /// It waits, most often for its warehouse to start.
+pub enum StatementState {
+    /// It waits, usually for its warehouse to start.
     Pending,
     Running,
     Succeeded,
@@ -75,13 +75,13 @@ pub enum State {
     Other(String),
 }
 
-impl State {
+impl StatementState {
     pub fn is_under_way(&self) -> bool {
         matches!(self, Self::Pending | Self::Running)
     }
 }
 
-impl From<String> for State {
+impl From<String> for StatementState {
     fn from(text: String) -> Self {
         match text.as_str() {
             "PENDING" => Self::Pending,
@@ -95,7 +95,7 @@ impl From<String> for State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for StatementState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pending => "PENDING",
@@ -109,7 +109,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What an answer holds. Counts that are missing are 0, and an answer with another number of rows is refused.
+/// The columns and the size of a result. A missing count is 0, and a result with another number of rows is an error.
 #[derive(Debug, Deserialize)]
 pub struct Manifest {
     pub schema: Schema,
@@ -121,21 +121,21 @@ pub struct Manifest {
     pub total_row_count: u64,
 }
 
-/// Without columns when a statement has no result.
+/// The columns of a result. Empty if the statement has no result.
 #[derive(Debug, Deserialize)]
 pub struct Schema {
     #[serde(default)]
-    pub columns: Vec<Column>,
+    pub columns: Vec<StatementColumn>,
 }
 
-/// A column of an answer.
+/// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Column {
+pub struct StatementColumn {
     pub name: String,
     pub position: u64,
     /// Such as `LONG`, `DECIMAL`.
     pub type_name: String,
-    /// As SQL says it, such as `BIGINT`, `DECIMAL(10,2)`.
+    /// The type in SQL, such as `BIGINT`, `DECIMAL(10,2)`.
     #[serde(default)]
     pub type_text: String,
     pub type_precision: Option<u8>,

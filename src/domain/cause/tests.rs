@@ -76,7 +76,7 @@ fn unknown_is_never_a_cause() {
 }
 
 #[test]
-fn a_code_wins_and_an_unknown_code_falls_back_to_the_words() {
+fn a_code_takes_precedence_and_an_unknown_code_falls_back_to_the_text() {
     let cause = identify(Some("  NO_RETRY_POLICY "), "anything").expect("a cause");
     assert_eq!((cause.fingerprint.as_str(), cause.source), ("code:no_retry_policy", CauseSource::Code));
     let cause = identify(Some("n/a"), "disk full").expect("a cause");
@@ -114,13 +114,13 @@ fn an_explanation_shows_both_normal_forms() {
 
 proptest! {
     #[test]
-    fn a_normal_form_is_its_own_normal_form(text in any::<String>()) {
+    fn normalising_twice_equals_normalising_once(text in any::<String>()) {
         let once = normalise(&text);
         prop_assert_eq!(normalise(&once), once);
     }
 
     #[test]
-    fn a_normal_form_of_technical_text_is_its_own_normal_form(text in r#"([a-fz]{1,4}|[0-9]{1,4}|[-_./:@<>= \\]|num|com|İ|ß){0,16}"#) {
+    fn normalising_technical_text_twice_equals_normalising_once(text in r#"([a-fz]{1,4}|[0-9]{1,4}|[-_./:@<>= \\]|num|com|İ|ß){0,16}"#) {
         let once = normalise(&text);
         prop_assert_eq!(normalise(&once), once);
         let _ = explain(&text, "disk full");

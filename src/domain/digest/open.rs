@@ -1,31 +1,29 @@
-//! Open incidents, carried on from an earlier digest: most of the history need not be read again. Pure.
+//! Open incidents, continued from an earlier digest so that most of the history is not read again. Pure.
 
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::OpenIncident;
+use super::AgeingIncident;
 use crate::domain::{
-    ids::IncidentId,
-    time::Timestamp,
-    words::{AgeBand, IncidentType},
+    digest::dimension::AgeBand, ids::IncidentId, incident::classification::IncidentType, time::Timestamp,
 };
 
-/// What an earlier digest says of open incidents.
+/// Open incidents of an earlier digest.
 #[derive(Debug, Clone, PartialEq)]
-pub struct OpenBase {
-    /// The end of its week: the incidents were open then.
+pub struct EarlierOpenIncidents {
+    /// End of the earlier digest's week, when the incidents were open.
     pub until: Timestamp,
-    /// What later rows of the ledger say is looked at anew. No row up to this one says that an incident of the list was
-    /// resolved.
+    /// Ledger row up to which the list is valid: no row up to it resolves an incident of the list. Incidents in later rows
+    /// are read again.
     pub seq: u64,
-    pub open: Vec<OpenIncident>,
+    pub open: Vec<AgeingIncident>,
 }
 
-/// An incident that was looked at, as it stands, open or not. A row of `sql/open_incidents_ageing.sql`.
+/// An incident at the end of the week, open or not. A row of `sql/open_incidents_ageing.sql`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-pub struct Considered {
+pub struct IncidentAtWeekEnd {
     pub incident_id: IncidentId,
     pub incident_type: IncidentType,
     pub title: String,
@@ -35,31 +33,31 @@ pub struct Considered {
     pub acknowledged_at: Option<Timestamp>,
     pub age_hours: f64,
     pub age: AgeBand,
-    /// At the end of the week.
+    /// True if it was open at the end of the week.
     pub is_open: bool,
 }
 
-/// The incidents that were open at `week_end`: those of an earlier list that were not looked at anew, and those looked at
-/// that are open. The one that was reported first comes first.
-pub fn merge_open(base: &[OpenIncident], week_end: Timestamp, considered: Vec<Considered>) -> Vec<OpenIncident> {
-    let anew: BTreeSet<IncidentId> = considered.iter().map(|one| one.incident_id).collect();
-    let kept = base.iter().filter(|one| !anew.contains(&one.incident_id)).cloned();
-    let looked_at = considered.into_iter().filter(|one| one.is_open).map(OpenIncident::from);
-    let mut open: Vec<OpenIncident> = kept.chain(looked_at).map(|one| one.aged(week_end)).collect();
+/// Returns the incidents that were open at `week_end`: those of the earlier list that were not read again, and the open ones
+/// among those that were. Sorted by report time.
+pub fn merge_open(base: &[AgeingIncident], week_end: Timestamp, reread: Vec<IncidentAtWeekEnd>) -> Vec<AgeingIncident> {
+    let reread_ids: BTreeSet<IncidentId> = reread.iter().map(|one| one.incident_id).collect();
+    let kept = base.iter().filter(|one| !reread_ids.contains(&one.incident_id)).cloned();
+    let open_now = reread.into_iter().filter(|one| one.is_open).map(AgeingIncident::from);
+    let mut open: Vec<AgeingIncident> = kept.chain(open_now).map(|one| one.aged(week_end)).collect();
     open.sort_by_key(|one| (one.reported_at, one.incident_id));
     open
 }
 
-impl OpenIncident {
-    /// With its age at `week_end`, hours to three places.
+impl AgeingIncident {
+    /// Sets the age at `week_end`, in hours with three decimal places.
     fn aged(self, week_end: Timestamp) -> Self {
         let hours = week_end.seconds_since(self.reported_at) / 3600.0;
         Self { age_hours: (hours * 1e3).round() / 1e3, age: AgeBand::of(hours), ..self }
     }
 }
 
-impl From<Considered> for OpenIncident {
-    fn from(one: Considered) -> Self {
+impl From<IncidentAtWeekEnd> for AgeingIncident {
+    fn from(one: IncidentAtWeekEnd) -> Self {
         Self {
             incident_id: one.incident_id,
             incident_type: one.incident_type,

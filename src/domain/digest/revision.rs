@@ -1,4 +1,4 @@
-//! How two versions of one week's figures differ, in sentences. Pure.
+//! Describes the differences between two versions of a week's figures in sentences. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use super::{Figures, summary::cut};
 
 mod cells;
 
-use cells::Row;
+use cells::FigureRow;
 
-/// A list of the figures, and how it is spoken of.
+/// A list in the figures, with its names in sentences.
 #[derive(Clone, Copy)]
-struct List {
-    /// What one row is about, at the beginning of a sentence: `Incidents`.
+struct FigureList {
+    /// Subject of a sentence about one row: `Incidents`.
     row: &'static str,
-    /// What all of them are: `the open incidents`.
+    /// Name of the whole list: `the open incidents`.
     all: &'static str,
-    /// More changes than this are counted.
-    most: usize,
+    /// Maximum number of described changes; further changes are counted.
+    max: usize,
 }
 
-impl List {
-    /// A row at the beginning of a sentence. Names stay as they are.
-    fn named(self, row: &Row) -> String {
+impl FigureList {
+    /// Returns the name of a row for the beginning of a sentence. Names from outside keep their case.
+    fn named(self, row: &FigureRow) -> String {
         let mut characters = row.key.chars();
         match (self.row, characters.next()) {
             ("", _) => row.key.clone(),
@@ -31,52 +31,52 @@ impl List {
     }
 }
 
-/// What is different, one sentence each. Empty only if nothing is.
+/// Returns the differences, one sentence each. Empty only without differences.
 pub fn differences(before: &Figures, after: &Figures) -> Vec<String> {
-    let list = |row, all, most| List { row, all, most };
-    let mut said = Vec::new();
-    compare(&mut said, list("Incidents", "the incident counts", 5), &before.counts, &after.counts, cells::count);
-    compare(&mut said, list("Incidents", "the incidents by day", 2), &before.days, &after.days, cells::day);
-    compare(&mut said, list("Incidents", "the incidents by hour", 1), &before.hours, &after.hours, cells::hour);
-    compare(&mut said, list("Time", "the durations", 4), &before.durations, &after.durations, cells::duration);
-    compare(&mut said, list("On-call load", "the on-call load", 3), &before.load, &after.load, cells::load);
-    compare(&mut said, list("", "the repeat offenders", 3), &before.offenders, &after.offenders, cells::offender);
-    compare(&mut said, list("Cause", "the causes", 3), &before.causes, &after.causes, cells::cause);
-    compare(&mut said, list("", "the recurring issues", 5), &before.recurring, &after.recurring, cells::recurring);
-    compare(&mut said, list("", "the preventive actions", 3), &before.prevention, &after.prevention, cells::prevention);
-    compare(&mut said, list("", "the open incidents", 5), &before.open, &after.open, cells::open);
-    compare(&mut said, list("Alerts", "the alerts", 4), &before.escalations, &after.escalations, cells::escalation);
-    compare(&mut said, list("Checks", "the check results", 3), &before.checks, &after.checks, cells::check);
-    said
+    let list = |row, all, max| FigureList { row, all, max };
+    let mut sentences = Vec::new();
+    compare(&mut sentences, list("Incidents", "the incident counts", 5), &before.counts, &after.counts, cells::count);
+    compare(&mut sentences, list("Incidents", "the incidents by day", 2), &before.days, &after.days, cells::day);
+    compare(&mut sentences, list("Incidents", "the incidents by hour", 1), &before.hours, &after.hours, cells::hour);
+    compare(&mut sentences, list("Time", "the durations", 4), &before.durations, &after.durations, cells::duration);
+    compare(&mut sentences, list("On-call load", "the on-call load", 3), &before.load, &after.load, cells::load);
+    compare(&mut sentences, list("", "the repeat offenders", 3), &before.offenders, &after.offenders, cells::offender);
+    compare(&mut sentences, list("Cause", "the causes", 3), &before.causes, &after.causes, cells::cause);
+    compare(&mut sentences, list("", "the recurring issues", 5), &before.recurring, &after.recurring, cells::recurring);
+    compare(&mut sentences, list("", "the preventive actions", 3), &before.prevention, &after.prevention, cells::prevention);
+    compare(&mut sentences, list("", "the open incidents", 5), &before.open, &after.open, cells::open);
+    compare(&mut sentences, list("Alerts", "the alerts", 4), &before.escalations, &after.escalations, cells::escalation);
+    compare(&mut sentences, list("Checks", "the check results", 3), &before.checks, &after.checks, cells::check);
+    sentences
 }
 
-/// Changes first, then what was added, then what is gone.
-fn compare<T: PartialEq>(said: &mut Vec<String>, list: List, before: &[T], after: &[T], row: impl Fn(&T) -> Row) {
+/// Appends the changed rows, then the added ones, then the removed ones.
+fn compare<T: PartialEq>(sentences: &mut Vec<String>, list: FigureList, before: &[T], after: &[T], row: impl Fn(&T) -> FigureRow) {
     if before == after {
         return;
     }
     let (before, after) = (keyed(before, &row), keyed(after, &row));
-    let old: BTreeMap<&str, &Row> = before.iter().map(|(key, row)| (key.as_str(), row)).collect();
-    let new: BTreeMap<&str, &Row> = after.iter().map(|(key, row)| (key.as_str(), row)).collect();
+    let old: BTreeMap<&str, &FigureRow> = before.iter().map(|(key, row)| (key.as_str(), row)).collect();
+    let new: BTreeMap<&str, &FigureRow> = after.iter().map(|(key, row)| (key.as_str(), row)).collect();
     let changed = after.iter().filter_map(|(key, row)| changed(list, old.get(key.as_str())?, row));
     let added = after.iter().filter(|(key, _)| !old.contains_key(key.as_str()));
     let added = added.map(|(_, row)| format!("{} was added to {}.", list.named(row), list.all));
-    let gone = before.iter().filter(|(key, _)| !new.contains_key(key.as_str()));
-    let gone = gone.map(|(_, row)| format!("{} is no longer among {}.", list.named(row), list.all));
-    let mut told: Vec<String> = changed.chain(added).chain(gone).collect();
-    if told.is_empty() {
-        told.push(format!("The order of {} changed.", list.all));
+    let removed = before.iter().filter(|(key, _)| !new.contains_key(key.as_str()));
+    let removed = removed.map(|(_, row)| format!("{} is no longer among {}.", list.named(row), list.all));
+    let mut listed: Vec<String> = changed.chain(added).chain(removed).collect();
+    if listed.is_empty() {
+        listed.push(format!("The order of {} changed.", list.all));
     }
-    let more = told.len().saturating_sub(list.most);
-    told.truncate(list.most);
-    said.append(&mut told);
+    let more = listed.len().saturating_sub(list.max);
+    listed.truncate(list.max);
+    sentences.append(&mut listed);
     if more > 0 {
-        said.push(format!("{more} more {} in {}.", if more == 1 { "change" } else { "changes" }, list.all));
+        sentences.push(format!("{more} more {} in {}.", if more == 1 { "change" } else { "changes" }, list.all));
     }
 }
 
-/// Every row under a key of its own, even where two rows should not be there twice and are.
-fn keyed<T>(rows: &[T], row: impl Fn(&T) -> Row) -> Vec<(String, Row)> {
+/// Returns the rows with unique keys, even if a row occurs twice.
+fn keyed<T>(rows: &[T], row: impl Fn(&T) -> FigureRow) -> Vec<(String, FigureRow)> {
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     rows.iter()
         .map(|item| {
@@ -88,8 +88,8 @@ fn keyed<T>(rows: &[T], row: impl Fn(&T) -> Row) -> Vec<(String, Row)> {
         .collect()
 }
 
-/// `Incidents, type job-failure: 15, was 14; the week before 9, was 8.`
-fn changed(list: List, before: &Row, after: &Row) -> Option<String> {
+/// Returns a sentence such as `Incidents, type job-failure: 15, was 14; the week before 9, was 8.`
+fn changed(list: FigureList, before: &FigureRow, after: &FigureRow) -> Option<String> {
     let mut parts = Vec::new();
     for cell in &after.cells {
         let old = before.cells.iter().find(|old| old.label == cell.label);
@@ -101,8 +101,8 @@ fn changed(list: List, before: &Row, after: &Row) -> Option<String> {
             None => parts.push(format!("{}{space}{} is new", cell.label, cell.shown())),
         }
     }
-    let gone = before.cells.iter().filter(|old| after.cells.iter().all(|cell| cell.label != old.label));
-    parts.extend(gone.map(|old| format!("{} is gone", old.label)));
+    let removed = before.cells.iter().filter(|old| after.cells.iter().all(|cell| cell.label != old.label));
+    parts.extend(removed.map(|old| format!("{} is gone", old.label)));
     let subject = match (list.row, after.key.as_str()) {
         ("", key) => key.to_owned(),
         (row, "") => row.to_owned(),

@@ -1,16 +1,16 @@
-//! Digests for tests: an eventful week, a week without incidents, hostile text everywhere, very many of everything.
+//! Digests for tests: an eventful week, a week without incidents, hostile texts, very large lists.
 
 use serde_json::Value;
 
 use super::{Digest, Figures};
 use crate::domain::ids::IncidentId;
 
-/// A week in which everything happened.
+/// Returns a digest in which every list has rows.
 pub fn eventful() -> Digest {
     serde_json::from_str(include_str!("sample.json")).unwrap()
 }
 
-/// A week in which nothing happened, in a lake that is one week old.
+/// Returns the digest of a week without incidents, in a lake that is one week old.
 pub fn empty() -> Digest {
     let mut digest = eventful();
     digest.figures = Figures::default();
@@ -22,10 +22,10 @@ pub fn empty() -> Digest {
     digest
 }
 
-/// What somebody would write who wants to break a page, a terminal, a wiki or a channel.
+/// Text that attacks HTML pages, terminals, wikis, shells and chat channels.
 pub const HOSTILE: &str = "</script><img src=x onerror=alert(1)> [x](javascript:alert(1)) <!channel> *b* `c` | d\r\n# e \u{1b}[31m\u{202e}f\u{0}&amp;\"'$(rm -rf /)";
 
-/// Every text that comes from outside is hostile.
+/// Returns a digest in which all texts from outside are hostile.
 pub fn hostile() -> Digest {
     fn poison(value: &mut Value) {
         match value {
@@ -60,7 +60,7 @@ pub fn hostile() -> Digest {
     serde_json::from_value(value).unwrap()
 }
 
-/// Very many of everything that can be many.
+/// Returns a digest with very large lists.
 pub fn huge() -> Digest {
     fn many<T: Clone>(items: &mut Vec<T>, count: usize, mut number: impl FnMut(&mut T, usize)) {
         let few = std::mem::take(items);

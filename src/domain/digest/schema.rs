@@ -1,18 +1,18 @@
-//! The digest's shape as JSON Schema.
+//! JSON Schema of the digest.
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
 use super::{DIGEST_VERSION, Digest};
 
-/// What a digest in JSON looks like: JSON Schema, draft 2020-12.
+/// Returns the JSON Schema of the digest, draft 2020-12.
 pub fn schema() -> Value {
     let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
     let mut schema = generator.into_root_schema_for::<Digest>().to_value();
     let about = [
         ("$id", "https://ops-runbook.invalid/schema/digest/1"),
         ("title", "ops-runbook weekly digest"),
-        ("description", "What one ISO week was like, as far as the ledger knew when the digest was made."),
+        ("description", "Digest of one ISO week, computed from the ledger as of its creation."),
     ];
     for (key, text) in about {
         schema[key] = text.into();
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn every_digest_has_the_shape() {
+    fn every_sample_digest_is_valid() {
         let validator = validator();
         for digest in [sample::eventful(), sample::empty(), sample::hostile(), sample::huge()] {
             let digest = serde_json::to_value(digest).unwrap();
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digest_does_not_have_it() {
+    fn invalid_digests_are_rejected() {
         let validator = validator();
         let check = |pointer: &str, value: Value| {
             let mut digest = serde_json::to_value(sample::eventful()).unwrap();

@@ -1,9 +1,9 @@
-//! The digest's opening: what changed and what needs a decision, in sentences made from the figures. Pure.
+//! The digest's opening sentences: the changes and the points that need a decision, computed from the figures. Pure.
 //!
-//! Names from outside stand in quotation marks, cut to a sane length and otherwise as they came: whoever shows a sentence
-//! makes it safe for its language.
+//! Names from outside are put in quotation marks and truncated, but not escaped: the renderer escapes them for its output
+//! language.
 
-use super::{Figures, OpenIncident};
+use super::{Figures, AgeingIncident};
 use crate::domain::time::spelled;
 
 mod changes;
@@ -12,15 +12,15 @@ mod pending;
 pub use changes::changed;
 pub use pending::decisions;
 
-/// More characters of a name are not told.
-const MOST_CHARS: usize = 80;
+/// Maximum number of characters of a name.
+const MAX_CHARS: usize = 80;
 
-/// A name in quotation marks.
+/// Returns a truncated name in quotation marks.
 fn quoted(name: &str) -> String {
-    format!("“{}”", cut(name.trim(), MOST_CHARS))
+    format!("“{}”", cut(name.trim(), MAX_CHARS))
 }
 
-/// At most so many characters, with `…` where something is missing.
+/// Truncates a text to `most` characters, with `…` at the end. An empty text becomes `n/a`.
 pub(super) fn cut(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None if text.is_empty() => "n/a".into(),
@@ -33,20 +33,20 @@ fn many(count: u64, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-/// What a cause is called: by the words of its latest finding where the figures have them.
+/// Returns the quoted text of a cause, or its fingerprint if the figures do not contain the text.
 fn cause_name(figures: &Figures, cause: &str) -> String {
     quoted(figures.root_cause(cause).unwrap_or(cause))
 }
 
-/// The incidents open at the end of the week, the oldest first.
-fn oldest(figures: &Figures) -> Vec<&OpenIncident> {
-    let mut open: Vec<&OpenIncident> = figures.open.iter().collect();
+/// Returns the incidents open at the end of the week, the oldest first.
+fn oldest(figures: &Figures) -> Vec<&AgeingIncident> {
+    let mut open: Vec<&AgeingIncident> = figures.open.iter().collect();
     open.sort_by(|a, b| a.reported_at.cmp(&b.reported_at).then(a.incident_id.cmp(&b.incident_id)));
     open
 }
 
-/// How old an incident was at the end of the week.
-fn age(open: &OpenIncident) -> String {
+/// Returns the age of an incident at the end of the week.
+fn age(open: &AgeingIncident) -> String {
     spelled(open.age_hours * 3600.0).unwrap_or_else(|| "n/a".into())
 }
 

@@ -1,74 +1,79 @@
-//! The life of an alert. What happens to it is a value, [`AlertChange`]; the alert is what its changes amount to.
+//! The life cycle of an alert: the fold of its recorded changes ([`AlertChange`]).
 
 use serde::{Deserialize, Serialize};
 
-use super::{Verdict, wording::word};
+use super::{TriggerVerdict, wording::word};
 use crate::domain::{
+    check::Severity,
+    escalation::{
+        status::{AlertEvent, AlertStatus},
+        trigger::Trigger,
+    },
     ids::{AlertRef, Id, IncidentId},
     policy::{Destination, Policy},
     report::Report,
     time::Timestamp,
-    words::{AlertEvent, AlertStatus, Severity, Trigger},
 };
 
-/// An alert as it stands.
+/// Current state of an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
     pub trigger: Trigger,
     pub dedup_key: String,
     pub status: AlertStatus,
-    /// How urgent it was when people were last told; `None` while they never were.
+    /// Severity when it last fired. `None`: it never fired.
     pub severity: Option<Severity>,
-    /// When people were last told.
-    pub last_told: Option<Timestamp>,
-    /// Nobody is told before this moment.
+    /// Time when it last fired.
+    pub last_fired: Option<Timestamp>,
+    /// End of the suppression.
     pub quiet_until: Option<Timestamp>,
-    /// Of an acknowledged alert: when.
+    /// Time of the acknowledgement of an acknowledged alert.
     pub acknowledged_at: Option<Timestamp>,
-    /// Of a resolved alert: when.
+    /// Time of the resolution of a resolved alert.
     pub resolved_at: Option<Timestamp>,
-    /// What was last said about it.
+    /// Text of the latest message.
     pub message: Option<String>,
-    /// Where it went when people were last told.
+    /// Destinations when it last fired.
     pub routes: Vec<Destination>,
 }
 
-/// What an evaluation, or somebody, changed about an alert: a fact that is recorded.
+/// Change of an alert by an evaluation or an actor. It is a recorded fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlertChange {
     pub trigger: Trigger,
     pub event: AlertEvent,
-    /// Where the alert stands from then on; `None` while it never fired.
+    /// Status after the change. `None`: the alert never fired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<AlertStatus>,
-    /// `None` when there is nothing to be urgent about.
+    /// Severity. `None` if the trigger does not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub severity: Option<Severity>,
     pub dedup_key: String,
-    /// Why; one line.
+    /// Reason of the change; one line.
     pub reason: String,
-    /// What people are told, were told, or would be told if the alert were not suppressed.
+    /// Text for people, also of a suppressed alert.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Where that goes, went or would go. Empty: nobody is told.
+    /// Destinations, also of a suppressed alert. Empty: no route matches.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Destination>,
-    /// Nobody is told before this moment.
+    /// End of the suppression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_until: Option<Timestamp>,
 }
 
-/// What an evaluation at `at` changes about an alert; `None`: there is none yet.
+/// Returns the change of an alert by an evaluation at `at`. `alert` is `None` if there is none yet.
 ///
-/// - It holds: the alert fires, unless it is open already (`repeated`), somebody suppressed it, or people were told within
-///   the cool-down (`suppressed`). What is suppressed fires at the first evaluation afterwards at which it still holds.
-/// - The severity rises, or nobody could be told before and somebody can now: an open alert fires again, and the cool-down
-///   does not hold one back that was over.
-/// - It does not hold: the alert is over (`cleared`), or there was none (`not-fired`). A suppression outlives that.
-pub fn step(alert: Option<&Alert>, verdict: &Verdict, dedup_key: &str, policy: &Policy, at: Timestamp) -> AlertChange {
-    let outcome = if verdict.holds { held(alert, verdict, policy, at) } else { not_held(alert, at) };
-    let Outcome { event, status, quiet_until, because } = outcome;
+/// - The trigger holds: the alert fires, unless it is open already (`repeated`), is snoozed, or fired within the cool-down
+///   (`suppressed`). A suppressed alert fires at the first later evaluation at which the trigger holds.
+/// - The severity rises, or the alert had no reachable route and has one now: an open alert fires again, and the cool-down
+///   does not apply to a resolved one.
+/// - The trigger does not hold: the alert is resolved (`cleared`), or there was none (`not-fired`). A snooze remains in
+///   effect.
+pub fn step(alert: Option<&Alert>, verdict: &TriggerVerdict, dedup_key: &str, policy: &Policy, at: Timestamp) -> AlertChange {
+    let transition = if verdict.holds { holding(alert, verdict, policy, at) } else { not_holding(alert, at) };
+    let AlertTransition { event, status, quiet_until, because } = transition;
     let (severity, message, routes) = match (event, alert) {
         (AlertEvent::NotFired, _) => (None, None, Vec::new()),
         (AlertEvent::Cleared, Some(alert)) => (alert.severity, alert.message.clone(), alert.routes.clone()),
@@ -91,65 +96,67 @@ pub fn step(alert: Option<&Alert>, verdict: &Verdict, dedup_key: &str, policy: &
     }
 }
 
-/// Why people are not told of what would fire.
+/// Reason why an alert is suppressed that would fire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Silence {
-    /// It happened before anybody watched.
+pub enum SuppressionReason {
+    /// The incident is older than the lake.
     History,
-    /// They are told with this incident that evidence may not be read.
-    ToldWith(IncidentId),
+    /// The alert of this incident already reports that evidence cannot be read.
+    ReportedWith(IncidentId),
 }
 
-impl Silence {
-    pub fn of(report: &Report) -> Option<Self> {
-        if report.history { Some(Self::History) } else { report.told_with.map(Self::ToldWith) }
+impl SuppressionReason {
+    /// Returns the reason that a report gives, if any.
+    pub fn from_report(report: &Report) -> Option<Self> {
+        if report.history { Some(Self::History) } else { report.told_with.map(Self::ReportedWith) }
     }
 }
 
 impl AlertChange {
-    /// The same where people are not told.
-    pub fn silenced(self, silence: Option<Silence>) -> Self {
-        let because = match silence {
+    /// Turns a fired alert into a suppressed one if there is a reason for that.
+    pub fn suppressed_by(self, reason: Option<SuppressionReason>) -> Self {
+        let because = match reason {
             _ if self.event != AlertEvent::Fired => return self,
-            Some(Silence::History) => "it is history, from before anybody watched: nobody is told".to_owned(),
-            Some(Silence::ToldWith(incident))
+            Some(SuppressionReason::History) => "it is history from before the lake; no notification is sent".to_owned(),
+            Some(SuppressionReason::ReportedWith(incident))
                 if matches!(self.trigger, Trigger::MissingEvidence | Trigger::AccessIssue) =>
             {
-                format!("people are told with {incident} that evidence may not be read")
+                format!("{incident} already reports that evidence cannot be read")
             }
-            Some(Silence::ToldWith(_)) | None => return self,
+            Some(SuppressionReason::ReportedWith(_)) | None => return self,
         };
         let reason = format!("{}; {because}", self.reason);
         Self { event: AlertEvent::Suppressed, status: Some(AlertStatus::Suppressed), reason, ..self }
     }
 }
 
-struct Outcome {
+/// Event and status that follow from an evaluation.
+struct AlertTransition {
     event: AlertEvent,
     status: Option<AlertStatus>,
     quiet_until: Option<Timestamp>,
     because: Option<String>,
 }
 
-fn held(alert: Option<&Alert>, verdict: &Verdict, policy: &Policy, at: Timestamp) -> Outcome {
-    let rises = alert.and_then(|alert| alert.severity).is_some_and(|told| verdict.severity > told);
-    // what fired while no route led anywhere was heard by nobody
+fn holding(alert: Option<&Alert>, verdict: &TriggerVerdict, policy: &Policy, at: Timestamp) -> AlertTransition {
+    let rises = alert.and_then(|alert| alert.severity).is_some_and(|before| verdict.severity > before);
+    // An alert that fired without a reachable route was not sent.
     let reaches = |routes: &[Destination]| routes.iter().any(|destination| destination.to.is_some());
-    let unheard = alert.is_some_and(|alert| alert.last_told.is_some() && !reaches(&alert.routes))
+    let was_unreachable = alert.is_some_and(|alert| alert.last_fired.is_some() && !reaches(&alert.routes))
         && reaches(&policy.destinations(verdict.trigger, verdict.severity));
-    let quiet = alert.and_then(|alert| alert.quiet_at(at));
+    let snoozed = alert.and_then(|alert| alert.suppressed_at(at));
     let cooling = alert.and_then(|alert| {
-        let told = alert.last_told?;
-        let until = told.plus(policy.cool_down(verdict.trigger));
-        (until > at && !rises && !unheard).then_some((told, until))
+        let fired_at = alert.last_fired?;
+        let until = fired_at.plus(policy.cool_down(verdict.trigger));
+        (until > at && !rises && !was_unreachable).then_some((fired_at, until))
     });
-    let fired = |because: Option<&str>| Outcome {
+    let fired = |because: Option<&str>| AlertTransition {
         event: AlertEvent::Fired,
         status: Some(AlertStatus::Open),
         quiet_until: None,
         because: because.map(str::to_owned),
     };
-    let suppressed = |until: Timestamp, because: String| Outcome {
+    let suppressed = |until: Timestamp, because: String| AlertTransition {
         event: AlertEvent::Suppressed,
         status: Some(AlertStatus::Suppressed),
         quiet_until: Some(until),
@@ -157,25 +164,25 @@ fn held(alert: Option<&Alert>, verdict: &Verdict, policy: &Policy, at: Timestamp
     };
     match alert.map(|alert| alert.status) {
         Some(AlertStatus::Open | AlertStatus::Acknowledged) if rises => fired(Some("the severity rose")),
-        Some(AlertStatus::Open) if unheard => fired(Some("nobody could be told before")),
-        Some(status @ (AlertStatus::Open | AlertStatus::Acknowledged)) => Outcome {
+        Some(AlertStatus::Open) if was_unreachable => fired(Some("no route was reachable before")),
+        Some(status @ (AlertStatus::Open | AlertStatus::Acknowledged)) => AlertTransition {
             event: AlertEvent::Repeated,
             status: Some(status),
             quiet_until: None,
             because: Some(format!("the alert is {status} already")),
         },
-        _ => match (quiet, cooling) {
-            (Some(until), _) => suppressed(until, format!("quiet until {until}")),
-            (None, Some((told, until))) => {
-                suppressed(until, format!("people were told at {told}, quiet until {until}"))
+        _ => match (snoozed, cooling) {
+            (Some(until), _) => suppressed(until, format!("suppressed until {until}")),
+            (None, Some((fired_at, until))) => {
+                suppressed(until, format!("it fired at {fired_at} and is suppressed until {until}"))
             }
             (None, None) => fired(None),
         },
     }
 }
 
-fn not_held(alert: Option<&Alert>, at: Timestamp) -> Outcome {
-    let quiet_until = alert.and_then(|alert| alert.quiet_at(at));
+fn not_holding(alert: Option<&Alert>, at: Timestamp) -> AlertTransition {
+    let quiet_until = alert.and_then(|alert| alert.suppressed_at(at));
     let (event, status) = match alert.map(|alert| alert.status) {
         None => (AlertEvent::NotFired, None),
         Some(AlertStatus::Resolved) => (AlertEvent::NotFired, Some(AlertStatus::Resolved)),
@@ -183,14 +190,14 @@ fn not_held(alert: Option<&Alert>, at: Timestamp) -> Outcome {
             (AlertEvent::Cleared, Some(AlertStatus::Resolved))
         }
     };
-    Outcome { event, status, quiet_until, because: None }
+    AlertTransition { event, status, quiet_until, because: None }
 }
 
 impl Alert {
-    /// The alert after a change at `at`; `None`: there is still none. Folding all changes of a key in their order gives the
-    /// alert.
+    /// Returns the alert after a change at `at`. `None`: there is still none. Folding all changes of a key in order gives
+    /// the current alert.
     pub fn after(alert: Option<Self>, change: &AlertChange, at: Timestamp) -> Option<Self> {
-        // an evaluation that does not hold tells nothing new about an alert that is over
+        // A `not-fired` evaluation does not change a resolved alert.
         let (Some(status), false) = (change.status, change.event == AlertEvent::NotFired) else {
             return alert;
         };
@@ -199,7 +206,7 @@ impl Alert {
             dedup_key: change.dedup_key.clone(),
             status,
             severity: None,
-            last_told: None,
+            last_fired: None,
             quiet_until: None,
             acknowledged_at: None,
             resolved_at: None,
@@ -211,7 +218,7 @@ impl Alert {
         Some(Self {
             status,
             severity: if fired { change.severity } else { before.severity },
-            last_told: since(fired, before.last_told),
+            last_fired: since(fired, before.last_fired),
             quiet_until: change.quiet_until,
             acknowledged_at: match status {
                 AlertStatus::Acknowledged => since(change.event == AlertEvent::Acknowledged, before.acknowledged_at),
@@ -224,11 +231,11 @@ impl Alert {
         })
     }
 
-    fn quiet_at(&self, at: Timestamp) -> Option<Timestamp> {
+    fn suppressed_at(&self, at: Timestamp) -> Option<Timestamp> {
         self.quiet_until.filter(|until| *until > at)
     }
 
-    fn changed(&self, event: AlertEvent, status: AlertStatus, reason: String, quiet: Option<Timestamp>) -> AlertChange {
+    fn changed(&self, event: AlertEvent, status: AlertStatus, reason: String, quiet_until: Option<Timestamp>) -> AlertChange {
         AlertChange {
             trigger: self.trigger,
             event,
@@ -238,15 +245,15 @@ impl Alert {
             reason,
             message: self.message.clone(),
             routes: self.routes.clone(),
-            quiet_until: quiet,
+            quiet_until,
         }
     }
 }
 
-/// Somebody takes an open alert on: it does not fire again while it holds, unless its severity rises.
+/// Acknowledges an open alert. It does not fire again while its trigger holds, unless its severity rises.
 ///
 /// # Errors
-/// Any other alert; says how it stands and what can be done with it.
+/// An alert that is not open, with its status and the possible actions.
 pub fn acknowledge(alert: &Alert, actor: &Id) -> Result<AlertChange, String> {
     let key = &alert.dedup_key;
     match alert.status {
@@ -255,36 +262,36 @@ pub fn acknowledge(alert: &Alert, actor: &Id) -> Result<AlertChange, String> {
             Ok(alert.changed(AlertEvent::Acknowledged, AlertStatus::Acknowledged, reason, None))
         }
         AlertStatus::Acknowledged => {
-            Err(format!("{key} is acknowledged already{}; resolve it or suppress it", since(alert.acknowledged_at)))
+            Err(format!("{key} is acknowledged already{}; resolve or snooze it", since(alert.acknowledged_at)))
         }
         AlertStatus::Suppressed => {
             let until = alert.quiet_until.map(|until| format!(" until {until}")).unwrap_or_default();
-            Err(format!("{key} is suppressed{until}; resolve it, or suppress it until another moment"))
+            Err(format!("{key} is suppressed{until}; resolve it, or snooze it until another time"))
         }
         AlertStatus::Resolved => {
-            Err(format!("{key} is resolved{}; only an open alert is acknowledged", since(alert.resolved_at)))
+            Err(format!("{key} is resolved{}; only an open alert can be acknowledged", since(alert.resolved_at)))
         }
     }
 }
 
-/// Somebody says that an alert is over. If it still holds at an evaluation after the cool-down, it fires again.
+/// Resolves an alert. If its trigger still holds at an evaluation after the cool-down, it fires again.
 ///
 /// # Errors
 /// A resolved alert.
 pub fn resolve(alert: &Alert, actor: &Id, at: Timestamp) -> Result<AlertChange, String> {
     if alert.status == AlertStatus::Resolved {
         let since = since(alert.resolved_at);
-        return Err(format!("{} is resolved already{since}; it can be suppressed", alert.dedup_key));
+        return Err(format!("{} is resolved already{since}; it can only be snoozed", alert.dedup_key));
     }
     let reason = format!("resolved by {}", word(actor.as_str()));
-    Ok(alert.changed(AlertEvent::Resolved, AlertStatus::Resolved, reason, alert.quiet_at(at)))
+    Ok(alert.changed(AlertEvent::Resolved, AlertStatus::Resolved, reason, alert.suppressed_at(at)))
 }
 
-/// Somebody wants no word about an alert until a moment, whether it has fired yet or not.
+/// Snoozes an alert until a given time, whether it has fired or not.
 ///
 /// # Errors
-/// A moment that is not after `at`; without an alert, a key that is none.
-pub fn suppress(
+/// A time that is not after `at`; without an alert, an invalid key.
+pub fn snooze(
     alert: Option<&Alert>,
     dedup_key: &str,
     actor: &Id,
@@ -292,9 +299,9 @@ pub fn suppress(
     at: Timestamp,
 ) -> Result<AlertChange, String> {
     if until <= at {
-        return Err(format!("cannot suppress until {until}, which is not after now, {at}; give a later moment"));
+        return Err(format!("cannot snooze until {until}, which is not after now ({at}); give a later time"));
     }
-    let reason = format!("suppressed by {} until {until}", word(actor.as_str()));
+    let reason = format!("snoozed by {} until {until}", word(actor.as_str()));
     let (event, status) = (AlertEvent::Suppressed, AlertStatus::Suppressed);
     match alert {
         Some(alert) => Ok(alert.changed(event, status, reason, Some(until))),

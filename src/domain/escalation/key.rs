@@ -1,11 +1,11 @@
-//! The key of an alert: the same alert always has the same one, and no other alert has it, in whichever lake.
+//! The deduplication key of an alert: stable, and unique over all lakes.
 
-use crate::domain::{ids::IncidentId, words::Trigger};
+use crate::domain::{escalation::trigger::Trigger, ids::IncidentId};
 
 const DIGITS: usize = 8;
 
-/// `INC-1001/missing-evidence/3fa9c1d2`: incident, trigger, and the first 8 digits of the look-up key of the request that
-/// opened the incident, because every lake has an INC-1001. [`AlertRef`](crate::domain::ids::AlertRef) reads it back.
+/// Returns a key such as `INC-1001/missing-evidence/3fa9c1d2`: incident, trigger, and the first 8 digits of the look-up key
+/// of the opening request, because every lake has an INC-1001. [`AlertRef`](crate::domain::ids::AlertRef) parses it.
 pub fn dedup_key(incident_id: IncidentId, trigger: Trigger, opening_key: &str) -> String {
     let digits: String = opening_key.chars().take(DIGITS).collect();
     format!("{incident_id}/{trigger}/{digits}")
@@ -17,7 +17,7 @@ mod tests {
     use crate::domain::ids::AlertRef;
 
     #[test]
-    fn the_key_of_an_alert_is_stable_and_can_be_read_back() {
+    fn the_key_of_an_alert_is_stable_and_can_be_parsed() {
         let hash = "3fa9c1d2".to_owned() + &"0".repeat(8);
         for (ordinal, trigger) in (1..).zip(Trigger::ALL) {
             let incident_id = IncidentId::from_ordinal(ordinal);

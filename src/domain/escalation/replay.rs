@@ -1,4 +1,4 @@
-//! What other rules would have told people over history, against what the rules of then told.
+//! Replays the ledger under other escalation rules and compares the fired alerts with those of the original rules.
 
 use std::collections::BTreeMap;
 
@@ -6,89 +6,90 @@ use serde::Serialize;
 
 use super::AlertChange;
 use crate::domain::{
+    check::Severity,
     entry::{Entry, Request},
+    escalation::{status::AlertEvent, trigger::Trigger},
     ids::{IncidentId, RequestKey},
     incident::{History, opening_facts},
     policy::{Destination, Policy},
     time::Timestamp,
-    words::{AlertEvent, Severity, Trigger},
 };
 
-/// An alert that fired: how urgent it was, and where it went.
+/// Severity and destinations of an alert that fired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Firing {
+pub struct FiredAlert {
     pub severity: Option<Severity>,
     pub destinations: Vec<Destination>,
 }
 
-impl Firing {
-    fn of(change: &AlertChange) -> Self {
+impl FiredAlert {
+    fn from_change(change: &AlertChange) -> Self {
         Self { severity: change.severity, destinations: change.routes.clone() }
     }
 
-    /// Channels that lead to somebody.
-    pub fn told(&self) -> impl Iterator<Item = &Destination> {
+    /// Returns the destinations that have an address.
+    pub fn reachable(&self) -> impl Iterator<Item = &Destination> {
         self.destinations.iter().filter(|destination| destination.to.is_some())
     }
 }
 
-/// How a firing under the rules of then compares with one under the others.
+/// Comparison of an alert under the original rules with the same alert under the other rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Difference {
-    /// Fired under both, as urgently and to the same channels.
+pub enum ReplayDifference {
+    /// It fired under both, with equal severity and destinations.
     Same,
-    /// Fired under both, but another way.
+    /// It fired under both, with another severity or destination.
     Changed,
-    /// Fired then, and would not under the other rules.
+    /// It fired only under the original rules.
     Gone,
-    /// Did not fire then, and would under the other rules.
+    /// It fired only under the other rules.
     New,
 }
 
-/// What one row of the audit log made of one alert, under the rules of then and under the others.
+/// One alert in one row of the audit log, under the original and the other rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Compared {
+pub struct AlertComparison {
     pub incident_id: IncidentId,
     pub seq: u64,
     pub recorded_at: Timestamp,
     pub trigger: Trigger,
     pub dedup_key: String,
-    pub difference: Difference,
-    pub then: Option<Firing>,
-    pub with_rules: Option<Firing>,
+    pub difference: ReplayDifference,
+    pub then: Option<FiredAlert>,
+    pub with_rules: Option<FiredAlert>,
 }
 
-/// Decides every request anew under other rules, each as of the moment at which the ledger took it.
+/// Decides all requests again under other rules, each as of its time of recording.
 #[derive(Debug)]
-pub struct Replay {
+pub struct EscalationReplay {
     rules: Policy,
     since: Timestamp,
     histories: BTreeMap<IncidentId, History>,
-    pub found: Replayed,
+    pub found: ReplayResult,
 }
 
-/// What a replay found.
+/// Result of a replay.
 #[derive(Debug, Default, PartialEq, Serialize)]
-pub struct Replayed {
-    /// Rows about incidents that were recorded since the moment asked for.
+pub struct ReplayResult {
+    /// Number of rows about incidents in the compared time range.
     pub rows: u64,
-    /// Everything that fired since under either rules, in the order of the audit log.
-    pub firings: Vec<Compared>,
-    /// Steps since that dealt with an alert which would not have stood as it did.
+    /// Alerts that fired in it under either rules, in the order of the audit log.
+    pub firings: Vec<AlertComparison>,
+    /// Number of steps in it that are not legal under the other rules, because the alert would have another status.
     pub moot: u64,
 }
 
-impl Replay {
+impl EscalationReplay {
     pub fn new(rules: Policy, since: Timestamp) -> Self {
-        Self { rules, since, histories: BTreeMap::new(), found: Replayed::default() }
+        Self { rules, since, histories: BTreeMap::new(), found: ReplayResult::default() }
     }
 
-    /// Takes the next entry. All from the first on are needed, also those before `since`: alerts that were open then are.
+    /// Adds the next entry. Entries before `since` are needed too, because alerts may have been open at that time.
     pub fn add(&mut self, mut entry: Entry) {
         let Some(id) = entry.facts.incident_id else { return };
         let counts = entry.recorded_at >= self.since;
-        let then = std::mem::take(&mut entry.facts.alerts);
+        let original = std::mem::take(&mut entry.facts.alerts);
         match &entry.request {
             Request::RecordReport(report) | Request::OpenIncident(report) => {
                 let key = RequestKey::of(&entry.request_id);
@@ -108,30 +109,30 @@ impl Replay {
         }
         if counts {
             self.found.rows += 1;
-            self.compare(id, &entry, &then);
+            self.compare(id, &entry, &original);
         }
     }
 
-    fn compare(&mut self, incident_id: IncidentId, entry: &Entry, then: &[AlertChange]) {
+    fn compare(&mut self, incident_id: IncidentId, entry: &Entry, original: &[AlertChange]) {
         let mut keys: Vec<(&str, Trigger)> = Vec::new();
         let fired = |change: &&AlertChange| change.event == AlertEvent::Fired;
-        for change in then.iter().chain(&entry.facts.alerts).filter(fired) {
+        for change in original.iter().chain(&entry.facts.alerts).filter(fired) {
             if !keys.iter().any(|(key, _)| *key == change.dedup_key) {
                 keys.push((&change.dedup_key, change.trigger));
             }
         }
         let firing = |changes: &[AlertChange], key: &str| {
-            changes.iter().filter(fired).find(|change| change.dedup_key == key).map(Firing::of)
+            changes.iter().filter(fired).find(|change| change.dedup_key == key).map(FiredAlert::from_change)
         };
         for (key, trigger) in keys {
-            let (then, with_rules) = (firing(then, key), firing(&entry.facts.alerts, key));
+            let (then, with_rules) = (firing(original, key), firing(&entry.facts.alerts, key));
             let difference = match (&then, &with_rules) {
-                (Some(then), Some(with_rules)) if then == with_rules => Difference::Same,
-                (Some(_), Some(_)) => Difference::Changed,
-                (_, None) => Difference::Gone,
-                (None, _) => Difference::New,
+                (Some(then), Some(with_rules)) if then == with_rules => ReplayDifference::Same,
+                (Some(_), Some(_)) => ReplayDifference::Changed,
+                (_, None) => ReplayDifference::Gone,
+                (None, _) => ReplayDifference::New,
             };
-            self.found.firings.push(Compared {
+            self.found.firings.push(AlertComparison {
                 incident_id,
                 seq: entry.seq,
                 recorded_at: entry.recorded_at,

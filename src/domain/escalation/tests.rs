@@ -1,8 +1,5 @@
 use super::*;
-use crate::domain::{
-    decide::finding,
-    words::{CheckStatus, Confidence},
-};
+use crate::domain::{check::CheckStatus, decide::finding, incident::classification::Confidence};
 
 const DAILY_ETL: &str = include_str!("../../../tests/examples/01-daily-etl-no-retries.json");
 const NO_RUN_OUTPUT: &str = include_str!("../../../tests/examples/04-run-output-unavailable.json");
@@ -15,23 +12,23 @@ fn report(json: &str) -> Report {
     serde_json::from_str(json).unwrap()
 }
 
-fn verdicts(report: &Report, policy: &Policy) -> Vec<Verdict> {
+fn verdicts(report: &Report, policy: &Policy) -> Vec<TriggerVerdict> {
     let incident_id = IncidentId::from_ordinal(4);
     let finding = report.rca.as_ref().map(finding);
-    evaluate(&Subject::of_report(incident_id, report, finding.as_ref()), policy)
+    evaluate(&TriggerContext::from_report(incident_id, report, finding.as_ref()), policy)
 }
 
-fn verdict(report: &Report, policy: &Policy, trigger: Trigger) -> Verdict {
+fn verdict(report: &Report, policy: &Policy, trigger: Trigger) -> TriggerVerdict {
     verdicts(report, policy).into_iter().find(|verdict| verdict.trigger == trigger).unwrap()
 }
 
-fn told(verdicts: &[Verdict]) -> String {
-    let shown = verdicts.iter().map(|verdict| {
-        let Verdict { trigger, holds, severity, reason, message } = verdict;
-        let message = message.as_deref().unwrap_or("nothing to tell");
+fn shown(verdicts: &[TriggerVerdict]) -> String {
+    let lines = verdicts.iter().map(|verdict| {
+        let TriggerVerdict { trigger, holds, severity, reason, message } = verdict;
+        let message = message.as_deref().unwrap_or("no message");
         format!("{trigger} {} {severity}: {reason}\n{message}", if *holds { "HOLDS" } else { "does not hold" })
     });
-    shown.collect::<Vec<_>>().join("\n\n")
+    lines.collect::<Vec<_>>().join("\n\n")
 }
 
 fn checks(statuses: impl IntoIterator<Item = (CheckStatus, usize)>) -> Report {
@@ -56,34 +53,34 @@ fn every_trigger_but_recurring_gets_a_verdict_in_order() {
 
 #[test]
 fn a_report_with_all_its_evidence_escalates_nothing() {
-    insta::assert_snapshot!(told(&verdicts(&report(DAILY_ETL), &Policy::default())), @"
+    insta::assert_snapshot!(shown(&verdicts(&report(DAILY_ETL), &Policy::default())), @"
     missing-evidence does not hold MEDIUM: the confidence is HIGH
-    nothing to tell
+    no message
 
     partial-checks does not hold LOW: 0 of 4 checks are PARTIAL, not more than 50 %
-    nothing to tell
+    no message
 
     security-finding does not hold CRITICAL: 0 of 1 security checks failed
-    nothing to tell
+    no message
 
     access-issue does not hold MEDIUM: no evidence is reported missing
-    nothing to tell
+    no message
     ");
 }
 
 #[test]
-fn missing_run_output_is_told_as_the_specification_tells_it() {
-    insta::assert_snapshot!(told(&verdicts(&report(NO_RUN_OUTPUT), &Policy::default())), @"
+fn missing_run_output_has_the_message_of_the_specification() {
+    insta::assert_snapshot!(shown(&verdicts(&report(NO_RUN_OUTPUT), &Policy::default())), @"
     missing-evidence HOLDS MEDIUM: the confidence is LOW; missing: run output, notebook source
     Need manual investigation: the root cause for job run_id=236083407514246 has confidence LOW.
     Missing: run output, notebook source (2 of 2 kinds of evidence).
     Action: On-call to find the root cause by hand and to record it with the evidence it rests on.
 
     partial-checks does not hold LOW: no checks were made
-    nothing to tell
+    no message
 
     security-finding does not hold CRITICAL: no check of a security category (Security) was made
-    nothing to tell
+    no message
 
     access-issue HOLDS MEDIUM: cannot retrieve run output, notebook source for job run_id=236083407514246
     Investigation blocked: Cannot retrieve run output, notebook source for job run_id=236083407514246.
@@ -105,9 +102,9 @@ fn missing_run_output_is_told_as_the_specification_tells_it() {
 
 #[test]
 fn an_incomplete_validation_with_failed_security_checks_is_two_alerts() {
-    insta::assert_snapshot!(told(&verdicts(&report(VALIDATION), &Policy::default())), @"
+    insta::assert_snapshot!(shown(&verdicts(&report(VALIDATION), &Policy::default())), @"
     missing-evidence does not hold MEDIUM: no root-cause analysis yet
-    nothing to tell
+    no message
 
     partial-checks HOLDS LOW: 5 of 8 checks are PARTIAL, more than 50 %
     Environment assessment incomplete: 5 of 8 checks are PARTIAL, more than 50 %.
@@ -120,17 +117,17 @@ fn an_incomplete_validation_with_failed_security_checks_is_two_alerts() {
     Action: Security owner of the workspace to fix these now, then to run the checks again.
 
     access-issue does not hold MEDIUM: no root-cause analysis yet
-    nothing to tell
+    no message
     ");
 }
 
 #[test]
-fn low_confidence_without_missing_evidence_needs_somebody_too() {
+fn low_confidence_without_missing_evidence_escalates_too() {
     let mut report = report(DAILY_ETL);
     report.resources.clear();
     report.rca.as_mut().unwrap().confidence = Confidence::Low;
     let verdicts = verdicts(&report, &Policy::default());
-    insta::assert_snapshot!(told(&verdicts[..1]), @"
+    insta::assert_snapshot!(shown(&verdicts[..1]), @"
     missing-evidence HOLDS MEDIUM: the confidence is LOW; no evidence is reported missing
     Need manual investigation: the root cause for INC-1004 has confidence LOW.
     No evidence is reported missing; the evidence that was read does not carry a root cause.
@@ -140,7 +137,7 @@ fn low_confidence_without_missing_evidence_needs_somebody_too() {
 }
 
 #[test]
-fn more_than_half_of_the_checks_is_more_than_half() {
+fn partial_checks_holds_above_the_configured_share() {
     fn check(partial: usize, others: usize, percent: u32, holds: bool, reason: &str) {
         let mut policy = Policy::default();
         policy.escalation.partial_checks_percent = percent;
@@ -183,7 +180,7 @@ fn security_checks_escalate_when_they_fail_with_high_severity() {
 }
 
 #[test]
-fn what_a_tool_retrieves_is_recognised_by_its_words() {
+fn retrievable_evidence_is_recognised_by_its_words() {
     fn check(kind: &str, reason: Option<&str>, holds: bool) {
         let mut report = report(NO_RUN_OUTPUT);
         let rca = report.rca.as_mut().unwrap();
@@ -212,14 +209,14 @@ fn what_a_tool_retrieves_is_recognised_by_its_words() {
 }
 
 #[test]
-fn a_reason_is_enough_where_the_list_of_missing_evidence_forgot_the_kind() {
+fn a_reason_counts_as_missing_evidence_without_an_entry_in_the_list() {
     let mut report = report(NO_RUN_OUTPUT);
     report.rca.as_mut().unwrap().missing_evidence.clear();
     assert!(verdict(&report, &Policy::default(), Trigger::AccessIssue).holds);
 }
 
 #[test]
-fn without_an_analysis_nothing_is_known_to_be_missing() {
+fn evidence_triggers_need_an_analysis() {
     let verdicts = verdicts(&report(VALIDATION), &Policy::default());
     for verdict in [&verdicts[0], &verdicts[3]] {
         assert_eq!((verdict.holds, verdict.reason.as_str()), (false, "no root-cause analysis yet"));
@@ -227,7 +224,7 @@ fn without_an_analysis_nothing_is_known_to_be_missing() {
 }
 
 #[test]
-fn a_disabled_trigger_never_holds_and_says_so() {
+fn a_disabled_trigger_never_holds_and_gives_the_reason() {
     let toml = Trigger::ALL.iter().map(|trigger| format!("escalation.{trigger}.enabled = false\n")).collect::<String>();
     let policy = Policy::parse(&toml).unwrap();
     let recurring = recurring_verdict(Some(recurrence(true, 3)), &policy);
@@ -252,17 +249,17 @@ fn a_recurring_cause_is_a_pattern() {
         recurring_verdict(Some(recurrence(false, 2)), &policy),
         recurring_verdict(None, &policy),
     ];
-    insta::assert_snapshot!(told(&verdicts), @"
+    insta::assert_snapshot!(shown(&verdicts), @"
     recurring HOLDS HIGH: 3 incidents within 168 h, threshold 3
     Pattern alert: the same root cause in 3 incidents within 7 days (3 or more escalate): Job retry policies not configured (max_retries=0).
     Incidents: INC-1001 daily-etl, INC-1002 hourly-sync, INC-1003 nightly-backup.
     Action: SRE to fix the cause for good, not only the next incident.
 
     recurring does not hold HIGH: 2 of 3 incidents within 168 h
-    nothing to tell
+    no message
 
     recurring does not hold HIGH: the cause is unknown; unknown is never a cause
-    nothing to tell
+    no message
     ");
 }
 

@@ -3,35 +3,37 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Subject, Verdict,
+    TriggerContext, TriggerVerdict,
     wording::{kind, list, phrase, word},
 };
 use crate::domain::{
+    check::{CheckStatus, Severity},
+    escalation::trigger::Trigger,
     ids::Id,
+    incident::classification::Confidence,
     policy::Policy,
-    words::{CheckStatus, Confidence, Severity, Trigger},
 };
 
 const NO_ANALYSIS: &str = "no root-cause analysis yet";
 
-fn verdict(policy: &Policy, trigger: Trigger, holds: Result<(String, String), String>) -> Verdict {
+fn verdict(policy: &Policy, trigger: Trigger, holds: Result<(String, String), String>) -> TriggerVerdict {
     let severity = policy.severity(trigger);
     let (holds, reason, message) = match holds {
         _ if !policy.enabled(trigger) => (false, "disabled in the configuration".to_owned(), None),
         Ok((reason, message)) => (true, reason, Some(message)),
         Err(reason) => (false, reason, None),
     };
-    Verdict { trigger, holds, severity, reason, message }
+    TriggerVerdict { trigger, holds, severity, reason, message }
 }
 
-/// Holds when the confidence that counts is LOW.
-pub fn missing_evidence(subject: &Subject, policy: &Policy) -> Verdict {
+/// Evaluates missing-evidence: holds when the effective confidence is LOW.
+pub fn missing_evidence(subject: &TriggerContext, policy: &Policy) -> TriggerVerdict {
     let holds = match subject.finding.map(|finding| finding.confidence) {
         None => Err(NO_ANALYSIS.to_owned()),
         Some(Confidence::Low) => Ok(()),
         Some(confidence) => Err(format!("the confidence is {confidence}")),
     };
-    let told = || {
+    let texts = || {
         let missing = missing_kinds(subject);
         let reason = match missing.len() {
             0 => "the confidence is LOW; no evidence is reported missing".to_owned(),
@@ -51,15 +53,15 @@ pub fn missing_evidence(subject: &Subject, policy: &Policy) -> Verdict {
         let message = format!(
             "Need manual investigation: the root cause for {} has confidence LOW.\n{evidence}\nAction: On-call to find the \
              root cause by hand and to record it with the evidence it rests on.",
-            place(subject)
+            run_or_incident(subject)
         );
         (reason, message)
     };
-    verdict(policy, Trigger::MissingEvidence, holds.map(|()| told()))
+    verdict(policy, Trigger::MissingEvidence, holds.map(|()| texts()))
 }
 
-/// Holds when strictly more than the configured share of the checks is PARTIAL.
-pub fn partial_checks(subject: &Subject, policy: &Policy) -> Verdict {
+/// Evaluates partial-checks: holds when more than the configured share of the checks is PARTIAL.
+pub fn partial_checks(subject: &TriggerContext, policy: &Policy) -> TriggerVerdict {
     let percent = policy.escalation.partial_checks_percent;
     let total = subject.checks.len();
     let partial = || subject.checks.iter().filter(|check| check.status == CheckStatus::Partial);
@@ -84,13 +86,13 @@ pub fn partial_checks(subject: &Subject, policy: &Policy) -> Verdict {
     verdict(policy, Trigger::PartialChecks, holds)
 }
 
-/// Holds when a security check failed with severity HIGH or CRITICAL, or without saying how bad that is.
-pub fn security_finding(subject: &Subject, policy: &Policy) -> Verdict {
-    let ours = |category: &str| {
-        let same = |ours: &String| ours.to_lowercase() == category.trim().to_lowercase();
+/// Evaluates security-finding: holds when a security check failed with severity HIGH or CRITICAL, or without a severity.
+pub fn security_finding(subject: &TriggerContext, policy: &Policy) -> TriggerVerdict {
+    let is_security = |category: &str| {
+        let same = |known: &String| known.to_lowercase() == category.trim().to_lowercase();
         policy.escalation.security_categories.iter().any(same)
     };
-    let security: Vec<_> = subject.checks.iter().filter(|check| ours(check.category.as_str())).collect();
+    let security: Vec<_> = subject.checks.iter().filter(|check| is_security(check.category.as_str())).collect();
     let failed: Vec<_> = security.iter().filter(|check| check.status == CheckStatus::Fail).collect();
     let bad: Vec<_> = failed.iter().filter(|check| check.severity.is_none_or(|how| how >= Severity::High)).collect();
     let (made, count) = (security.len(), bad.len());
@@ -129,8 +131,8 @@ pub fn security_finding(subject: &Subject, policy: &Policy) -> Verdict {
     verdict(policy, Trigger::SecurityFinding, holds)
 }
 
-/// Holds when evidence is missing that a tool retrieves, or that is missing for a reason somebody gave.
-pub fn access_issue(subject: &Subject, policy: &Policy) -> Verdict {
+/// Evaluates access-issue: holds when evidence is missing that a tool can retrieve, or that is missing for a given reason.
+pub fn access_issue(subject: &TriggerContext, policy: &Policy) -> TriggerVerdict {
     let missing = missing_kinds(subject);
     let blocked: Vec<&str> = missing
         .iter()
@@ -145,9 +147,9 @@ pub fn access_issue(subject: &Subject, policy: &Policy) -> Verdict {
         Err("no evidence is reported missing".to_owned())
     } else if blocked.is_empty() {
         let missing = list(missing.into_iter().map(kind), ", ");
-        Err(format!("what is missing ({missing}) is not evidence that a tool retrieves, and no reason is given"))
+        Err(format!("the missing evidence ({missing}) is not of a kind that a tool retrieves, and no reason is given"))
     } else {
-        let cannot = format!("{} for {}", list(blocked.iter().copied().map(kind), ", "), place(subject));
+        let cannot = format!("{} for {}", list(blocked.iter().copied().map(kind), ", "), run_or_incident(subject));
         let mut reasons = blocked.iter().filter_map(|missing| {
             let why = phrase(reason_for(subject, missing)?);
             Some(format!("{}: {why}", kind(missing)))
@@ -165,16 +167,16 @@ pub fn access_issue(subject: &Subject, policy: &Policy) -> Verdict {
     verdict(policy, Trigger::AccessIssue, holds)
 }
 
-/// `job run_id=…` where a run is known, as on-call looks it up; else the incident.
-fn place(subject: &Subject) -> String {
+/// Returns `job run_id=…` if a run is known, else the incident id.
+fn run_or_incident(subject: &TriggerContext) -> String {
     match subject.run {
         Some(run) => format!("job run_id={}", word(run.as_str())),
         None => subject.incident_id.to_string(),
     }
 }
 
-/// Kinds of evidence that could not be had: those listed, and those that have a reason though they are not.
-fn missing_kinds<'a>(subject: &Subject<'a>) -> Vec<&'a str> {
+/// Returns the missing kinds of evidence: the listed ones, and those for which only a reason is given.
+fn missing_kinds<'a>(subject: &TriggerContext<'a>) -> Vec<&'a str> {
     let Some(rca) = subject.rca else { return Vec::new() };
     let with_reason =
         rca.missing_reasons.iter().filter(|(_, why)| !why.trim().is_empty()).map(|(kind, _)| kind.as_str());
@@ -183,19 +185,20 @@ fn missing_kinds<'a>(subject: &Subject<'a>) -> Vec<&'a str> {
     listed.chain(with_reason).filter(|kind| seen.insert(*kind)).collect()
 }
 
-fn reason_for<'a>(subject: &Subject<'a>, kind: &str) -> Option<&'a str> {
+fn reason_for<'a>(subject: &TriggerContext<'a>, kind: &str) -> Option<&'a str> {
     let why = subject.rca?.missing_reasons.get(kind)?;
     (!why.trim().is_empty()).then_some(why.as_str())
 }
 
-/// Whether the words of one of `retrievable` stand in the kind, next to each other: `sql` in `sql_text`, not in `mysqldump`.
+/// Returns true if the kind contains the consecutive words of one of `retrievable`: `sql` is in `sql_text`, not in
+/// `mysqldump`.
 fn is_retrievable(kind: &str, retrievable: &[String]) -> bool {
     let kind = words_of(kind);
-    let stands_in = |wanted: &[String]| !wanted.is_empty() && kind.windows(wanted.len()).any(|words| words == wanted);
-    retrievable.iter().any(|wanted| stands_in(&words_of(wanted)))
+    let contains = |wanted: &[String]| !wanted.is_empty() && kind.windows(wanted.len()).any(|words| words == wanted);
+    retrievable.iter().any(|wanted| contains(&words_of(wanted)))
 }
 
-/// In lower case, split at everything that is no letter or digit, and where `camelCase` turns.
+/// Splits a text into lower-case words at all other characters than letters and digits, and inside `camelCase`.
 fn words_of(text: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut after_lower = false;
@@ -212,7 +215,7 @@ fn words_of(text: &str) -> Vec<String> {
     words
 }
 
-/// What the incidents with one cause amount to, as the history says it.
+/// Occurrences of one cause in the whole history.
 #[derive(Debug, Clone, Copy)]
 pub struct Recurrence<'a> {
     pub holds: bool,
@@ -220,14 +223,14 @@ pub struct Recurrence<'a> {
     pub occurrences: u32,
     pub threshold: u32,
     pub window_hours: u32,
-    /// The cause in words.
+    /// Root cause as text.
     pub root_cause: &'a str,
-    /// The incidents, or what they are about, for a sentence.
+    /// Names of the incidents, for a sentence.
     pub incidents: &'a str,
 }
 
-/// The verdict on `recurring`; `None`: the cause of the incident is unknown.
-pub fn recurring_verdict(recurrence: Option<Recurrence>, policy: &Policy) -> Verdict {
+/// Evaluates recurring. `None`: the cause of the incident is unknown.
+pub fn recurring_verdict(recurrence: Option<Recurrence>, policy: &Policy) -> TriggerVerdict {
     let holds = match recurrence {
         None => Err("the cause is unknown; unknown is never a cause".to_owned()),
         Some(Recurrence { holds: false, occurrences, threshold, window_hours, .. }) => {

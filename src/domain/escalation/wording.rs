@@ -1,31 +1,31 @@
-//! Other people's words inside our sentences: on one line, and no longer than anybody reads.
+//! Texts from outside in our sentences: on one line and truncated.
 
-/// A name or a kind is cut at this many characters.
+/// Maximum number of characters of a name or kind.
 const MAX_WORD_CHARS: usize = 120;
 
-/// A free text is cut at this many characters.
+/// Maximum number of characters of a free text.
 const MAX_TEXT_CHARS: usize = 240;
 
-/// So many things are listed before `and N more`.
+/// Maximum number of listed items before `and N more`.
 const MAX_LISTED: usize = 5;
 
-/// A name on one line.
+/// Returns a name on one line.
 pub fn word(text: &str) -> String {
     flat(text, MAX_WORD_CHARS)
 }
 
-/// A free text on one line, without a full stop at its end.
+/// Returns a free text on one line, without a full stop at its end.
 pub fn phrase(text: &str) -> String {
     let text = flat(text, MAX_TEXT_CHARS);
     text.trim_end_matches(['.', ' ']).to_owned()
 }
 
-/// `run_output` as people say it.
+/// Returns a kind with spaces: `run output` for `run_output`.
 pub fn kind(text: &str) -> String {
     word(&text.replace('_', " "))
 }
 
-/// The first few, and how many more there are.
+/// Joins the first few items and the number of the others.
 pub fn list(items: impl IntoIterator<Item = String>, separator: &str) -> String {
     let mut items = items.into_iter();
     let shown: Vec<String> = items.by_ref().take(MAX_LISTED).collect();
@@ -35,7 +35,7 @@ pub fn list(items: impl IntoIterator<Item = String>, separator: &str) -> String 
     }
 }
 
-/// All white space, line ends included, becomes single spaces.
+/// Replaces all white space, including line ends, by single spaces.
 fn flat(text: &str, most: usize) -> String {
     let mut flat = String::with_capacity(text.len().min(4 * most));
     for word in text.split_whitespace() {

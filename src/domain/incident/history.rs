@@ -1,39 +1,40 @@
-//! The fold of everything recorded about one incident, and what may happen to it next.
+//! The history of an incident: the fold of its entries, and the decisions about new requests.
 
 use std::collections::BTreeMap;
 
-use super::{Addition, Incident, Logged, Refusal, report_events};
+use super::{TimelineAddition, Incident, LoggedEvent, Refusal, report_events};
 use crate::domain::{
     decide,
     entry::{Entry, Facts, Request},
-    escalation::{self, Alert, AlertChange, Silence, Subject},
+    escalation::{self, Alert, AlertChange, SuppressionReason, TriggerContext, status::AlertStatus, trigger::Trigger},
     ids::{EventRef, IncidentId, RequestKey},
+    incident::{classification::Status, timeline::EventKind},
     policy::Policy,
+    remediation::RemediationResult,
     report::{Check, Rca, Report},
     steps,
     time::Timestamp,
-    words::{AlertStatus, EventKind, RemediationResult, Status, Trigger},
 };
 
-/// Everything recorded about one incident, folded.
+/// Fold of all entries of one incident.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     pub id: IncidentId,
-    /// The look-up key of the request that opened it: part of its alerts' keys.
+    /// Look-up key of the opening request; part of the keys of its alerts.
     pub opening_key: String,
-    /// The row that opened it.
+    /// Ledger row that opened it.
     opening_seq: u64,
     pub incident: Incident,
-    events: Vec<Logged>,
+    events: Vec<LoggedEvent>,
     rca: Option<Rca>,
     checks: Vec<Check>,
-    /// Why nobody is told, as long as there was no finding since.
-    silence: Option<Silence>,
+    /// Reason for suppressed notifications, until the next root-cause analysis or reopening.
+    suppression: Option<SuppressionReason>,
     pub alerts: BTreeMap<String, Alert>,
 }
 
 impl History {
-    /// Replays an incident's entries, in order of `seq`. `None` when the first does not open it.
+    /// Replays an incident's entries, in order of `seq`. Returns `None` if the first does not open an incident.
     pub fn replay<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<Self> {
         let mut entries = entries.into_iter();
         let mut history = Self::opened(entries.next()?)?;
@@ -41,7 +42,7 @@ impl History {
         Some(history)
     }
 
-    /// The history that begins with a report.
+    /// Creates the history from the entry that opens an incident.
     pub fn opened(entry: &Entry) -> Option<Self> {
         let (Request::RecordReport(report) | Request::OpenIncident(report)) = &entry.request else { return None };
         let key = RequestKey::of(&entry.request_id);
@@ -53,14 +54,14 @@ impl History {
             events: report_events(entry.seq, report),
             rca: report.rca.clone(),
             checks: report.checks.clone(),
-            silence: Silence::of(report),
+            suppression: SuppressionReason::from_report(report),
             alerts: BTreeMap::new(),
         };
         history.apply_alerts(entry);
         Some(history)
     }
 
-    /// Takes in a recorded entry about this incident.
+    /// Applies a recorded entry of this incident.
     pub fn apply(&mut self, entry: &Entry) {
         if let Some(addition) = &entry.facts.event {
             self.add(EventRef { seq: entry.seq, ordinal: 1 }, addition);
@@ -71,9 +72,9 @@ impl History {
         match &entry.request {
             Request::RecordRootCause(step) => {
                 self.rca = Some(step.rca());
-                self.silence = None;
+                self.suppression = None;
             }
-            Request::ReopenIncident(_) => self.silence = None,
+            Request::ReopenIncident(_) => self.suppression = None,
             Request::RecordCompliance(request) => self.checks.clone_from(&request.checks),
             _ => {}
         }
@@ -89,13 +90,13 @@ impl History {
         }
     }
 
-    fn add(&mut self, at: EventRef, addition: &Addition) {
+    fn add(&mut self, at: EventRef, addition: &TimelineAddition) {
         if let Some(corrected) = addition.supersedes {
             for logged in self.events.iter_mut().filter(|logged| logged.at == corrected) {
                 logged.superseded_by = Some(at);
             }
         }
-        self.events.push(Logged {
+        self.events.push(LoggedEvent {
             at,
             event: addition.event.clone(),
             mitigates: addition.mitigates,
@@ -105,23 +106,23 @@ impl History {
         });
     }
 
-    /// When the latest fix was put in place: a REMEDIATE that succeeded.
+    /// Returns the time of the latest successful REMEDIATE.
     pub fn fixed_at(&self) -> Option<Timestamp> {
         let fixes = self.events.iter().filter(|logged| logged.counts() && logged.mitigates);
         fixes.filter(|logged| logged.event.kind == EventKind::Remediate).map(|logged| logged.event.at).max()
     }
 
-    /// What a request about this incident establishes, as row `seq` of the ledger at the moment `now`.
+    /// Decides the facts of a request, as row `seq` of the ledger at the time `now`.
     ///
     /// # Errors
-    /// When it is not legal as the incident stands: says what would be.
+    /// A request that is not legal in the current state of the incident.
     pub fn decide(&self, request: &Request, policy: &Policy, seq: u64, now: Timestamp) -> Result<Facts, Refusal> {
         let mut facts = Facts { incident_id: Some(self.id), ..Facts::default() };
         let mut after = self.clone();
         if let Some(addition) = self.addition(request, now)? {
             let at = EventRef { seq, ordinal: 1 };
             after.add(at, &addition);
-            after.check_turns()?;
+            after.check_close_order()?;
             facts.event = Some(addition);
         }
         let incident = &mut after.incident;
@@ -133,13 +134,13 @@ impl History {
                 incident.finding = Some(finding.clone());
                 facts.finding = Some(finding);
                 after.rca = Some(rca);
-                after.silence = None;
+                after.suppression = None;
             }
             Request::RecordCompliance(request) => after.checks.clone_from(&request.checks),
             Request::EscalateIncident(_) => incident.status = Status::Escalated,
             Request::ReopenIncident(_) => {
                 incident.status = Status::Investigating;
-                after.silence = None;
+                after.suppression = None;
             }
             Request::CloseIncident(step) => {
                 incident.status = Status::Resolved;
@@ -156,16 +157,16 @@ impl History {
         }
         if request.changes_incident() {
             let History { incident, events, .. } = &mut after;
-            incident.measure(events);
+            incident.update_times(events);
             facts.incident = Some(Box::new(incident.clone()));
         }
         facts.alerts = after.alert_changes(request, policy, now)?;
         Ok(facts)
     }
 
-    /// The event that a step adds, if it adds one.
-    fn addition(&self, request: &Request, now: Timestamp) -> Result<Option<Addition>, Refusal> {
-        let plain = |at: Option<Timestamp>, kind: EventKind, message: &str| Addition {
+    /// Returns the event that a request adds to the timeline, if any.
+    fn addition(&self, request: &Request, now: Timestamp) -> Result<Option<TimelineAddition>, Refusal> {
+        let plain = |at: Option<Timestamp>, kind: EventKind, message: &str| TimelineAddition {
             event: steps::event(at.unwrap_or(now), kind, message.to_owned()),
             mitigates: false,
             supersedes: None,
@@ -194,7 +195,7 @@ impl History {
                     (true, Some(RemediationResult::Failed)) => "applied, FAILED",
                     (true, _) => "applied",
                 };
-                // What was only proposed has not happened.
+                // A proposal is not a remediation yet.
                 let kind = if step.applied { EventKind::Remediate } else { EventKind::Note };
                 let mut addition = plain(step.at, kind, &format!("{} ({how})", step.title));
                 addition.mitigates = step.applied && step.result != Some(RemediationResult::Failed);
@@ -230,7 +231,7 @@ impl History {
             }
             Request::RecordCompliance(request) => {
                 let Some(event) = &request.event else { return Ok(None) };
-                Addition {
+                TimelineAddition {
                     event: event.clone(),
                     mitigates: event.kind == EventKind::Verify,
                     ..plain(None, event.kind, "")
@@ -240,7 +241,7 @@ impl History {
             _ => return Ok(None),
         };
         addition.duplicate_of =
-            self.events.iter().find(|earlier| earlier.says_the_same(&addition.event)).map(|earlier| earlier.at);
+            self.events.iter().find(|earlier| earlier.is_same_event(&addition.event)).map(|earlier| earlier.at);
         if addition.duplicate_of.is_some() {
             addition.mitigates = false;
         }
@@ -255,12 +256,12 @@ impl History {
         Err(Refusal {
             message: format!("{} is resolved{since}; it cannot be {what}", self.id),
             hint:
-                "legal now are reopen, and log, ack, rca, remediate, verify and correct for what was not logged in time"
+                "legal now are reopen; also log, ack, rca, remediate, verify and correct, for events that were not logged in time"
                     .into(),
         })
     }
 
-    fn correction(&self, step: &steps::CorrectEvent) -> Result<Addition, Refusal> {
+    fn correction(&self, step: &steps::CorrectEvent) -> Result<TimelineAddition, Refusal> {
         let refuse = |message: String, hint: &str| Err(Refusal { message, hint: hint.to_owned() });
         let Some(logged) = self.events.iter().find(|logged| logged.at == step.event) else {
             let hint = format!("`incident show {} --refs` prints its events", self.id);
@@ -270,7 +271,7 @@ impl History {
             return refuse(format!("event {} was corrected by {by}", step.event), &format!("correct {by} instead"));
         }
         if logged.withdrawal {
-            return refuse(format!("event {} takes another one back", step.event), "log the event anew instead");
+            return refuse(format!("event {} is a withdrawal", step.event), "log the event again instead");
         }
         if let Some(first) = logged.duplicate_of {
             return refuse(
@@ -278,11 +279,11 @@ impl History {
                 &format!("correct {first}"),
             );
         }
-        let turning = matches!(logged.event.kind, EventKind::Close | EventKind::Reopen);
-        if step.withdraw && turning {
+        let opens_or_closes = matches!(logged.event.kind, EventKind::Close | EventKind::Reopen);
+        if step.withdraw && opens_or_closes {
             let verb = if logged.event.kind == EventKind::Close { "reopen" } else { "close" };
-            let hint = format!("use `incident {verb}`: that it stood there is part of the record");
-            return refuse(format!("a {} cannot be taken back", logged.event.kind), &hint);
+            let hint = format!("use `incident {verb}` instead: a recorded close or reopen cannot be removed from the timeline");
+            return refuse(format!("a {} cannot be withdrawn", logged.event.kind), &hint);
         }
         if !step.withdraw && step.message.is_none() && step.at.is_none() {
             return refuse("the correction changes nothing".into(), "give a message, --at or --withdraw");
@@ -292,7 +293,7 @@ impl History {
             event.message.clone_from(message);
         }
         event.at = step.at.unwrap_or(event.at);
-        Ok(Addition {
+        Ok(TimelineAddition {
             event,
             mitigates: logged.mitigates && !step.withdraw,
             supersedes: Some(step.event),
@@ -301,27 +302,27 @@ impl History {
         })
     }
 
-    /// Closings and reopenings must have happened in the order in which they were recorded. What the opening report says of
-    /// them is taken as it is.
-    fn check_turns(&self) -> Result<(), Refusal> {
-        // A correction stands where the corrected event stood.
-        let place = |logged: &Logged| {
+    /// Checks that CLOSE and REOPEN events are in the order in which they were recorded. Those of the opening report are not
+    /// checked.
+    fn check_close_order(&self) -> Result<(), Refusal> {
+        // A correction has the position of the corrected event.
+        let position = |logged: &LoggedEvent| {
             let mut at = logged.at;
             while let Some(before) = self.events.iter().find(|earlier| earlier.superseded_by == Some(at)) {
                 at = before.at;
             }
             at
         };
-        let mut turns: Vec<(EventRef, &Logged)> = self
+        let mut changes: Vec<(EventRef, &LoggedEvent)> = self
             .events
             .iter()
             .filter(|logged| logged.counts() && matches!(logged.event.kind, EventKind::Close | EventKind::Reopen))
-            .map(|logged| (place(logged), logged))
+            .map(|logged| (position(logged), logged))
             .collect();
-        turns.sort_by_key(|(place, _)| *place);
-        for pair in turns.windows(2) {
-            if let [(_, earlier), (place, later)] = pair
-                && place.seq != self.opening_seq
+        changes.sort_by_key(|(position, _)| *position);
+        for pair in changes.windows(2) {
+            if let [(_, earlier), (position, later)] = pair
+                && position.seq != self.opening_seq
                 && later.event.at < earlier.event.at
             {
                 return Err(Refusal {
@@ -338,8 +339,8 @@ impl History {
 
     fn alert_changes(&self, request: &Request, policy: &Policy, now: Timestamp) -> Result<Vec<AlertChange>, Refusal> {
         let refused =
-            |message: String| Refusal { message, hint: "`escalations list` shows how every alert stands".into() };
-        // The recurring alert follows its episode, not this one incident.
+            |message: String| Refusal { message, hint: "`escalation list` shows the status of all alerts".into() };
+        // The recurring alert follows its episode, not this incident.
         let own = || self.alerts.values().filter(|alert| alert.trigger != Trigger::Recurring);
         match request {
             Request::RecordRootCause(_)
@@ -365,7 +366,7 @@ impl History {
             Request::SuppressEscalation(step) => {
                 let key = self.dedup_key(step.alert.trigger);
                 let (alert, at) = (self.alerts.get(&key), step.at.unwrap_or(now));
-                Ok(vec![escalation::suppress(alert, &key, &step.actor, step.until, at).map_err(refused)?])
+                Ok(vec![escalation::snooze(alert, &key, &step.actor, step.until, at).map_err(refused)?])
             }
             Request::EvaluateRecurrence(evaluation) => {
                 let key = self.dedup_key(Trigger::Recurring);
@@ -380,14 +381,15 @@ impl History {
         self.alerts.get(&self.dedup_key(trigger)).ok_or_else(|| format!("{} has no {trigger} alert", self.id))
     }
 
+    /// Returns the deduplication key of the incident's alert for a trigger.
     pub fn dedup_key(&self, trigger: Trigger) -> String {
         escalation::dedup_key(self.id, trigger, &self.opening_key)
     }
 
-    /// The triggers that depend on this incident alone.
+    /// Evaluates the triggers that depend on this incident alone.
     pub fn evaluate(&self, policy: &Policy, now: Timestamp) -> Vec<AlertChange> {
         let run = self.incident.resources.iter().find(|r| matches!(r.kind.as_str(), "job_run" | "task_run"));
-        let subject = Subject {
+        let subject = TriggerContext {
             incident_id: self.id,
             workspace_id: &self.incident.workspace.id,
             run: run.map(|resource| &resource.id),
@@ -399,17 +401,17 @@ impl History {
             .iter()
             .map(|verdict| {
                 let key = self.dedup_key(verdict.trigger);
-                escalation::step(self.alerts.get(&key), verdict, &key, policy, now).silenced(self.silence)
+                escalation::step(self.alerts.get(&key), verdict, &key, policy, now).suppressed_by(self.suppression)
             })
             .collect()
     }
 }
 
-/// What a report establishes, once the ledger has given it an incident.
+/// Decides the facts of a report that opens the incident `id`.
 pub fn opening_facts(report: &Report, id: IncidentId, key: &RequestKey, policy: &Policy, now: Timestamp) -> Facts {
     let finding = report.rca.as_ref().map(decide::finding);
-    let mut verdicts = escalation::evaluate(&Subject::of_report(id, report, finding.as_ref()), policy);
-    // Whether a known cause recurs is for the whole history to say; that of an unknown one never does.
+    let mut verdicts = escalation::evaluate(&TriggerContext::from_report(id, report, finding.as_ref()), policy);
+    // Recurrence of a known cause needs the whole history. An unknown cause never recurs.
     if finding.as_ref().is_none_or(|finding| finding.cause.is_none()) {
         verdicts.push(escalation::recurring_verdict(None, policy));
     }
@@ -417,7 +419,7 @@ pub fn opening_facts(report: &Report, id: IncidentId, key: &RequestKey, policy: 
         .iter()
         .map(|verdict| {
             let key = escalation::dedup_key(id, verdict.trigger, key.as_str());
-            escalation::step(None, verdict, &key, policy, now).silenced(Silence::of(report))
+            escalation::step(None, verdict, &key, policy, now).suppressed_by(SuppressionReason::from_report(report))
         })
         .collect();
     Facts { incident_id: Some(id), finding, alerts, ..Facts::default() }

@@ -1,4 +1,4 @@
-//! Reading the configuration file, and saying everything that is wrong with it at once.
+//! Parses the configuration file and reports all of its problems at once.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -7,23 +7,25 @@ use regex::Regex;
 use toml::de::DeTable;
 
 use super::{
-    Channel, Digest, Policy, Recurring, Route,
-    reader::{Place, Reader, SECRETS_HINT},
+    Channel, DigestPolicy, Policy, RecurrencePolicy, Route,
+    reader::{TomlTable, Reader, SECRETS_HINT},
 };
 use crate::domain::{
+    check::Severity,
+    escalation::trigger::Trigger,
     ids::Id,
+    notification::channel::ChannelKind,
     problems::{Problem, child, did_you_mean, quote},
     week::Zone,
-    words::{ChannelKind, Severity, Trigger},
 };
 
-/// Also bounds what an alert keeps of a channel.
+/// Limit of a recipient; it also bounds the size of a destination that is stored with an alert.
 const MAX_RECIPIENT_CHARS: usize = 1000;
 
-/// A year: longer is a trigger that should be disabled.
+/// One year. A trigger with a longer cool-down should be disabled instead.
 const MAX_COOL_DOWN_MINUTES: u32 = 525_600;
 
-/// A week: whoever has not looked by then does not need a pager.
+/// One week. A later reminder is not useful.
 const MAX_UNACKNOWLEDGED_MINUTES: u32 = 10_080;
 
 static CHANNEL_NAME: LazyLock<Regex> =
@@ -39,7 +41,7 @@ pub fn policy(text: &str) -> Result<Policy, Vec<Problem>> {
         let message = reader.redactor.text(error.message()).replace('\n', ", ");
         reader.problem(error.span().map_or(0, |span| span.start), "", format!("is not TOML: {message}"), None);
     }
-    // what is left of a broken file would give problems that are none
+    // the readable rest of a broken file would lead to false problems
     let policy = if reader.problems.is_empty() { reader.policy(document.get_ref()) } else { Policy::default() };
     if reader.problems.is_empty() {
         return Ok(policy);
@@ -49,47 +51,47 @@ pub fn policy(text: &str) -> Result<Policy, Vec<Problem>> {
 
 impl Reader<'_> {
     fn policy(&mut self, document: &DeTable) -> Policy {
-        let root = Place { table: document, pointer: "", offset: 0 };
+        let root = TomlTable { entries: document, pointer: "", offset: 0 };
         let known =
             ["recurring", "escalation", "digest", "comply", "delivery", "smtp", "maintenance", "channels", "routes"];
-        self.only(root, &known);
+        self.refuse_unknown_keys(root, &known);
         let mut policy = Policy::default();
         let mut names = Vec::new();
-        self.table(root, "recurring", |reader, place| policy.recurring = reader.recurring(place));
-        self.table(root, "escalation", |reader, place| reader.escalation(place, &mut policy));
-        self.table(root, "comply", |reader, place| reader.comply(place, &mut policy));
-        self.table(root, "channels", |reader, place| names = reader.channels(place, &mut policy.channels));
-        self.table(root, "digest", |reader, place| policy.digest = reader.digest(place, &names));
-        self.table(root, "delivery", |reader, place| policy.delivery = reader.delivery(place, &names));
-        self.table(root, "smtp", |reader, place| policy.smtp = reader.smtp(place));
+        self.table(root, "recurring", |reader, table| policy.recurring = reader.recurring(table));
+        self.table(root, "escalation", |reader, table| reader.escalation(table, &mut policy));
+        self.table(root, "comply", |reader, table| reader.comply(table, &mut policy));
+        self.table(root, "channels", |reader, table| names = reader.channels(table, &mut policy.channels));
+        self.table(root, "digest", |reader, table| policy.digest = reader.digest(table, &names));
+        self.table(root, "delivery", |reader, table| policy.delivery = reader.delivery(table, &names));
+        self.table(root, "smtp", |reader, table| policy.smtp = reader.smtp(table));
         let maintenance = &mut policy.maintenance;
-        self.tables(root, "maintenance", "maintenance as [[maintenance]]", |reader, place| {
-            maintenance.extend(reader.maintenance(place));
+        self.tables(root, "maintenance", "maintenance as [[maintenance]]", |reader, table| {
+            maintenance.extend(reader.maintenance(table));
         });
         let routes = &mut policy.routes;
-        self.tables(root, "routes", "route as [[routes]]", |reader, place| routes.push(reader.route(place, &names)));
+        self.tables(root, "routes", "route as [[routes]]", |reader, table| routes.push(reader.route(table, &names)));
         policy
     }
 
-    fn recurring(&mut self, place: Place) -> Recurring {
-        self.only(place, &["threshold", "window_hours"]);
-        let default = Recurring::default();
-        Recurring {
-            threshold: self.integer(place, "threshold", 2..=1_000_000).unwrap_or(default.threshold),
-            window_hours: self.integer(place, "window_hours", 1..=8760).unwrap_or(default.window_hours),
+    fn recurring(&mut self, table: TomlTable) -> RecurrencePolicy {
+        self.refuse_unknown_keys(table, &["threshold", "window_hours"]);
+        let default = RecurrencePolicy::default();
+        RecurrencePolicy {
+            threshold: self.integer(table, "threshold", 2..=1_000_000).unwrap_or(default.threshold),
+            window_hours: self.integer(table, "window_hours", 1..=8760).unwrap_or(default.window_hours),
         }
     }
 
-    fn digest(&mut self, place: Place, channels: &[String]) -> Digest {
-        self.only(place, &["time_zone", "channels"]);
-        Digest {
-            time_zone: self.time_zone(place).unwrap_or(Digest::default().time_zone),
-            channels: self.named_channels(place, channels, "leave it out to send no digest"),
+    fn digest(&mut self, table: TomlTable, channels: &[String]) -> DigestPolicy {
+        self.refuse_unknown_keys(table, &["time_zone", "channels"]);
+        DigestPolicy {
+            time_zone: self.time_zone(table).unwrap_or(DigestPolicy::default().time_zone),
+            channels: self.named_channels(table, channels, "leave it out to send no digest"),
         }
     }
 
-    pub(super) fn time_zone(&mut self, place: Place) -> Option<Tz> {
-        let (value, pointer) = place.get("time_zone")?;
+    pub(super) fn time_zone(&mut self, table: TomlTable) -> Option<Tz> {
+        let (value, pointer) = table.get("time_zone")?;
         let name = self.text_of(value, &pointer)?;
         let zone = name.parse::<Zone>().map(|zone| zone.0);
         if zone.is_err() {
@@ -100,51 +102,52 @@ impl Reader<'_> {
         zone.ok()
     }
 
-    fn escalation(&mut self, place: Place, policy: &mut Policy) {
+    fn escalation(&mut self, table: TomlTable, policy: &mut Policy) {
         let [percent, categories, kinds] = ["partial_checks_percent", "security_categories", "retrievable_evidence"];
         let triggers = Trigger::ALL.iter().map(|trigger| trigger.as_str());
-        self.only(place, &[percent, categories, kinds].into_iter().chain(triggers).collect::<Vec<_>>());
+        self.refuse_unknown_keys(table, &[percent, categories, kinds].into_iter().chain(triggers).collect::<Vec<_>>());
         let escalation = &mut policy.escalation;
-        // more than 100 % are never PARTIAL: `enabled = false` says that better
-        if let Some(percent) = self.integer(place, percent, 0..=99) {
+        // 100 would disable the trigger, for which there is `enabled = false`
+        if let Some(percent) = self.integer(table, percent, 0..=99) {
             escalation.partial_checks_percent = percent;
         }
-        if let Some(categories) = self.texts(place, categories) {
+        if let Some(categories) = self.texts(table, categories) {
             escalation.security_categories = categories;
         }
-        if let Some(kinds) = self.texts(place, kinds) {
+        if let Some(kinds) = self.texts(table, kinds) {
             escalation.retrievable_evidence = kinds;
         }
         for &trigger in Trigger::ALL {
-            self.table(place, trigger.as_str(), |reader, place| {
-                reader.only(place, &["severity", "cool_down_minutes", "enabled"]);
+            self.table(table, trigger.as_str(), |reader, table| {
+                reader.refuse_unknown_keys(table, &["severity", "cool_down_minutes", "enabled"]);
                 let rule = escalation.rule_mut(trigger);
-                if let Some((value, pointer)) = place.get("severity") {
+                if let Some((value, pointer)) = table.get("severity") {
                     rule.severity =
-                        reader.word(value, &pointer, Severity::ALL, Severity::as_str).unwrap_or(rule.severity);
+                        reader.choice(value, &pointer, Severity::ALL, Severity::as_str).unwrap_or(rule.severity);
                 }
-                let cool_down = reader.integer(place, "cool_down_minutes", 0..=MAX_COOL_DOWN_MINUTES);
+                let cool_down = reader.integer(table, "cool_down_minutes", 0..=MAX_COOL_DOWN_MINUTES);
                 rule.cool_down_minutes = cool_down.unwrap_or(rule.cool_down_minutes);
-                rule.enabled = reader.boolean(place, "enabled").unwrap_or(rule.enabled);
+                rule.enabled = reader.boolean(table, "enabled").unwrap_or(rule.enabled);
             });
         }
     }
 
-    /// The names that routes may use: also those of channels that are wrong otherwise, which is a problem of its own.
-    fn channels(&mut self, place: Place, channels: &mut BTreeMap<Id, Channel>) -> Vec<String> {
+    /// Reads the channels and returns the names that routes may use, including names of invalid channels. Those have their own
+    /// problem.
+    fn channels(&mut self, table: TomlTable, channels: &mut BTreeMap<Id, Channel>) -> Vec<String> {
         let mut names = Vec::new();
-        for key in place.table.keys() {
+        for key in table.entries.keys() {
             let (name, offset) = (key.get_ref().as_ref(), key.span().start);
             let secret = self.holds_secret(name);
             if secret || !CHANNEL_NAME.is_match(name) {
-                let pointer = child(place.pointer, self.redactor.text(name));
+                let pointer = child(table.pointer, self.redactor.text(name));
                 let hint = if secret { SECRETS_HINT } else { "use 1 to 64 letters, digits, dashes and underscores" };
-                self.problem(offset, &pointer, "is not the name of a channel", Some(hint.into()));
+                self.problem(offset, &pointer, "is not a valid channel name", Some(hint.into()));
                 continue;
             }
             names.push(name.to_owned());
-            self.table(place, name, |reader, place| {
-                if let (Some(channel), Ok(name)) = (reader.channel(place), Id::new(name)) {
+            self.table(table, name, |reader, table| {
+                if let (Some(channel), Ok(name)) = (reader.channel(table), Id::new(name)) {
                     channels.insert(name, channel);
                 }
             });
@@ -152,35 +155,35 @@ impl Reader<'_> {
         names
     }
 
-    fn channel(&mut self, place: Place) -> Option<Channel> {
-        self.only(place, &["kind", "to", "secret", "url", "webhook_secret", "per_minute"]);
-        let kind = match place.get("kind") {
-            Some((value, pointer)) => self.word(value, &pointer, ChannelKind::ALL, ChannelKind::as_str),
+    fn channel(&mut self, table: TomlTable) -> Option<Channel> {
+        self.refuse_unknown_keys(table, &["kind", "to", "secret", "url", "webhook_secret", "per_minute"]);
+        let kind = match table.get("kind") {
+            Some((value, pointer)) => self.choice(value, &pointer, ChannelKind::ALL, ChannelKind::as_str),
             None => {
                 let kinds: Vec<_> = ChannelKind::ALL.iter().map(|kind| kind.as_str()).collect();
                 let hint = format!("one of {}", kinds.join(", "));
-                self.problem(place.offset, &child(place.pointer, "kind"), "is missing", Some(hint));
+                self.problem(table.offset, &child(table.pointer, "kind"), "is missing", Some(hint));
                 None
             }
         };
-        let to = self.recipient(place, kind);
-        let reach = self.reach(place, kind);
-        Some(Channel { kind: kind?, to, reach: reach? })
+        let to = self.recipient(table, kind);
+        let connection = self.connection(table, kind);
+        Some(Channel { kind: kind?, to, connection: connection? })
     }
 
-    /// Blank is nobody, which the policy reports as a gap: it stops nothing from being recorded.
-    fn recipient(&mut self, place: Place, kind: Option<ChannelKind>) -> Option<String> {
-        let (value, pointer) = place.get("to")?;
+    /// Reads the recipient. A blank one is allowed: the policy reports it as a gap, and incidents can still be recorded.
+    fn recipient(&mut self, table: TomlTable, kind: Option<ChannelKind>) -> Option<String> {
+        let (value, pointer) = table.get("to")?;
         let to = self.text_of(value, &pointer)?.trim().to_owned();
         if to.is_empty() {
             return None;
         }
         let no_address = || to.split(',').map(str::trim).find(|address| !E_MAIL.is_match(address));
         let (message, hint) = if self.holds_secret(&to) {
-            ("holds a secret".to_owned(), SECRETS_HINT)
+            ("contains a secret".to_owned(), SECRETS_HINT)
         } else if to.chars().any(char::is_control) {
             let hint = "write one line; several addresses are separated by commas";
-            ("holds a control character or a line end".to_owned(), hint)
+            ("contains a control character or a line break".to_owned(), hint)
         } else if to.chars().count() > MAX_RECIPIENT_CHARS {
             let hint = "use a group address, or several channels";
             (format!("is longer than {MAX_RECIPIENT_CHARS} characters"), hint)
@@ -194,39 +197,39 @@ impl Reader<'_> {
         None
     }
 
-    fn route(&mut self, place: Place, channels: &[String]) -> Route {
-        self.only(place, &["triggers", "severities", "channels", "unacknowledged_minutes"]);
-        let triggers = self.words(place, "triggers", Trigger::ALL, Trigger::as_str);
-        let severities = self.words(place, "severities", Severity::ALL, Severity::as_str);
+    fn route(&mut self, table: TomlTable, channels: &[String]) -> Route {
+        self.refuse_unknown_keys(table, &["triggers", "severities", "channels", "unacknowledged_minutes"]);
+        let triggers = self.choices(table, "triggers", Trigger::ALL, Trigger::as_str);
+        let severities = self.choices(table, "severities", Severity::ALL, Severity::as_str);
         Route {
             triggers: triggers.unwrap_or_else(|| Trigger::ALL.to_vec()),
             severities: severities.unwrap_or_else(|| Severity::ALL.to_vec()),
-            channels: self.route_channels(place, channels),
-            unacknowledged_minutes: self.integer(place, "unacknowledged_minutes", 1..=MAX_UNACKNOWLEDGED_MINUTES),
+            channels: self.route_channels(table, channels),
+            unacknowledged_minutes: self.integer(table, "unacknowledged_minutes", 1..=MAX_UNACKNOWLEDGED_MINUTES),
         }
     }
 
-    fn route_channels(&mut self, place: Place, channels: &[String]) -> Vec<Id> {
-        const NOBODY: &str = "name at least one channel: without, nobody is told";
-        if place.get("channels").is_none() {
-            self.problem(place.offset, &child(place.pointer, "channels"), "is missing", Some(NOBODY.into()));
+    fn route_channels(&mut self, table: TomlTable, channels: &[String]) -> Vec<Id> {
+        const NO_CHANNEL: &str = "name at least one channel";
+        if table.get("channels").is_none() {
+            self.problem(table.offset, &child(table.pointer, "channels"), "is missing", Some(NO_CHANNEL.into()));
         }
-        self.named_channels(place, channels, NOBODY)
+        self.named_channels(table, channels, NO_CHANNEL)
     }
 
-    fn named_channels(&mut self, place: Place, channels: &[String], instead_of_none: &str) -> Vec<Id> {
-        self.names_under(place, "channels", channels, instead_of_none)
+    fn named_channels(&mut self, table: TomlTable, channels: &[String], instead_of_none: &str) -> Vec<Id> {
+        self.channel_names(table, "channels", channels, instead_of_none)
     }
 
-    /// Names of channels under `key`, each of which is one of `channels`.
-    pub(super) fn names_under(
+    /// Reads an array of channel names under `key`. Each must be one of `channels`.
+    pub(super) fn channel_names(
         &mut self,
-        place: Place,
+        table: TomlTable,
         key: &str,
         channels: &[String],
         instead_of_none: &str,
     ) -> Vec<Id> {
-        let Some((value, pointer)) = place.get(key) else { return Vec::new() };
+        let Some((value, pointer)) = table.get(key) else { return Vec::new() };
         let mut named = Vec::new();
         for (item, pointer) in self.items(value, &pointer, instead_of_none) {
             let Some(name) = self.text_of(item, &pointer) else { continue };
@@ -238,7 +241,7 @@ impl Reader<'_> {
                 [] => "this file defines no channel; add [channels.NAME]".into(),
                 _ => format!("this file defines {}", channels.join(", ")),
             });
-            let message = format!("{} is not a channel of this file", self.shown(&name));
+            let message = format!("{} is not a channel in this file", self.shown(&name));
             self.problem(item.span().start, &pointer, message, Some(hint));
         }
         named

@@ -1,4 +1,4 @@
-//! Values of a TOML file, each with its place, and what is wrong with them.
+//! Reads typed values from a TOML file and collects problems with their lines.
 
 use std::{fmt::Display, ops::RangeInclusive};
 
@@ -14,37 +14,37 @@ use crate::domain::{
 
 pub const SECRETS_HINT: &str = "secrets are given by reference, such as env:NAME, never in this file";
 
-/// Reads values out of a TOML file and collects what is wrong with them.
+/// Reads values from a TOML file and collects all problems.
 pub struct Reader<'t> {
     text: &'t str,
     pub redactor: Redactor,
-    /// With the place in the file, to sort by.
+    /// Each problem with its byte offset in the file, which is the sort key.
     pub problems: Vec<(usize, Problem)>,
 }
 
-/// A table of the file, and where it is.
+/// A table of the file with its JSON pointer and byte offset.
 #[derive(Clone, Copy)]
-pub struct Place<'v, 't> {
-    pub table: &'v DeTable<'t>,
+pub struct TomlTable<'v, 't> {
+    pub entries: &'v DeTable<'t>,
     pub pointer: &'v str,
     pub offset: usize,
 }
 
-impl<'v, 't> Place<'v, 't> {
+impl<'v, 't> TomlTable<'v, 't> {
     pub fn get(&self, key: &str) -> Option<(&'v Spanned<DeValue<'t>>, String)> {
-        Some((self.table.get(key)?, child(self.pointer, key)))
+        Some((self.entries.get(key)?, child(self.pointer, key)))
     }
 }
 
-/// How a word is written.
-pub type Spell<W> = fn(W) -> &'static str;
+/// Function that returns the text of a value in the file.
+pub type ToText<W> = fn(W) -> &'static str;
 
 impl<'t> Reader<'t> {
     pub fn new(text: &'t str) -> Self {
         Self { text, redactor: Redactor::default(), problems: Vec::new() }
     }
 
-    /// In the order of the file.
+    /// Returns the problems in the order of the file.
     pub fn into_problems(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|(offset, _)| *offset);
         self.problems.into_iter().map(|(_, problem)| problem).collect()
@@ -53,17 +53,17 @@ impl<'t> Reader<'t> {
 
 impl Reader<'_> {
     /// Reads the table at `key`, if there is one.
-    pub fn table(&mut self, place: Place, key: &str, read: impl FnOnce(&mut Self, Place)) {
-        let Some((value, pointer)) = place.get(key) else { return };
+    pub fn table(&mut self, table: TomlTable, key: &str, read: impl FnOnce(&mut Self, TomlTable)) {
+        let Some((value, pointer)) = table.get(key) else { return };
         match value.get_ref().as_table() {
-            Some(table) => read(self, Place { table, pointer: &pointer, offset: value.span().start }),
+            Some(entries) => read(self, TomlTable { entries, pointer: &pointer, offset: value.span().start }),
             None => self.wrong_type(value, &pointer, "table"),
         }
     }
 
-    /// Reads the tables of the array at `key`, if there is one. `written`: what one is and how it is written, such as `route as [[routes]]`.
-    pub fn tables(&mut self, place: Place, key: &str, written: &str, mut read: impl FnMut(&mut Self, Place)) {
-        let Some((value, pointer)) = place.get(key) else { return };
+    /// Reads the tables of the array at `key`, if there is one. `written` names an item and its syntax, such as `route as [[routes]]`.
+    pub fn tables(&mut self, table: TomlTable, key: &str, written: &str, mut read: impl FnMut(&mut Self, TomlTable)) {
+        let Some((value, pointer)) = table.get(key) else { return };
         let Some(items) = value.get_ref().as_array() else {
             let message = format!("must be an array of tables, but is {}", self.what(value.get_ref()));
             self.problem(value.span().start, &pointer, message, Some(format!("write each {written}")));
@@ -72,15 +72,15 @@ impl Reader<'_> {
         for (index, item) in items.iter().enumerate() {
             let pointer = child(&pointer, index);
             match item.get_ref().as_table() {
-                Some(table) => read(self, Place { table, pointer: &pointer, offset: item.span().start }),
+                Some(entries) => read(self, TomlTable { entries, pointer: &pointer, offset: item.span().start }),
                 None => self.wrong_type(item, &pointer, "table"),
             }
         }
     }
 
-    /// Refuses every key but the known ones.
-    pub fn only(&mut self, place: Place, known: &[&str]) {
-        for (key, value) in place.table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
+    /// Adds a problem for each key that is not in `known`.
+    pub fn refuse_unknown_keys(&mut self, table: TomlTable, known: &[&str]) {
+        for (key, value) in table.entries.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
             let name = key.get_ref().as_ref();
             let names: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
             let secret = value.get_ref().as_str().is_some_and(|text| self.is_secret_under(name, text));
@@ -89,13 +89,13 @@ impl Reader<'_> {
                 Some(hint) => hint,
                 None => format!("known here: {}", known.join(", ")),
             };
-            let pointer = child(place.pointer, self.redactor.text(name));
+            let pointer = child(table.pointer, self.redactor.text(name));
             self.problem(key.span().start, &pointer, "is not a setting", Some(hint));
         }
     }
 
-    pub fn integer(&mut self, place: Place, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
-        let (value, pointer) = place.get(key)?;
+    pub fn integer(&mut self, table: TomlTable, key: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let (value, pointer) = table.get(key)?;
         let Some(integer) = value.get_ref().as_integer() else {
             self.wrong_type(value, &pointer, "integer");
             return None;
@@ -109,8 +109,8 @@ impl Reader<'_> {
         within
     }
 
-    pub fn boolean(&mut self, place: Place, key: &str) -> Option<bool> {
-        let (value, pointer) = place.get(key)?;
+    pub fn boolean(&mut self, table: TomlTable, key: &str) -> Option<bool> {
+        let (value, pointer) = table.get(key)?;
         let found = value.get_ref().as_bool();
         if found.is_none() {
             self.wrong_type(value, &pointer, "boolean");
@@ -118,8 +118,8 @@ impl Reader<'_> {
         found
     }
 
-    pub fn texts(&mut self, place: Place, key: &str) -> Option<Vec<String>> {
-        let (value, pointer) = place.get(key)?;
+    pub fn texts(&mut self, table: TomlTable, key: &str) -> Option<Vec<String>> {
+        let (value, pointer) = table.get(key)?;
         let mut texts = Vec::new();
         for (item, pointer) in self.items(value, &pointer, "leave it out for the default") {
             match self.text_of(item, &pointer) {
@@ -130,16 +130,16 @@ impl Reader<'_> {
         Some(texts)
     }
 
-    pub fn words<W: Copy>(&mut self, place: Place, key: &str, all: &[W], spell: Spell<W>) -> Option<Vec<W>> {
-        let (value, pointer) = place.get(key)?;
+    pub fn choices<W: Copy>(&mut self, table: TomlTable, key: &str, all: &[W], spell: ToText<W>) -> Option<Vec<W>> {
+        let (value, pointer) = table.get(key)?;
         let mut words = Vec::new();
         for (item, pointer) in self.items(value, &pointer, "leave it out for all") {
-            words.extend(self.word(item, &pointer, all, spell));
+            words.extend(self.choice(item, &pointer, all, spell));
         }
         Some(words)
     }
 
-    pub fn word<W: Copy>(&mut self, value: &Spanned<DeValue>, pointer: &str, all: &[W], spell: Spell<W>) -> Option<W> {
+    pub fn choice<W: Copy>(&mut self, value: &Spanned<DeValue>, pointer: &str, all: &[W], spell: ToText<W>) -> Option<W> {
         let text = self.text_of(value, pointer)?;
         let found = all.iter().copied().find(|word| spell(*word) == text);
         if found.is_none() {
@@ -150,7 +150,7 @@ impl Reader<'_> {
         found
     }
 
-    /// The items of an array that must have some, with their pointers.
+    /// Returns the items of a non-empty array with their pointers.
     pub fn items<'v, 't>(
         &mut self,
         value: &'v Spanned<DeValue<'t>>,
@@ -195,23 +195,23 @@ impl Reader<'_> {
         }
     }
 
-    /// A value of the file in a sentence, without its secrets.
+    /// Quotes a value of the file for a message, without secrets.
     pub fn shown(&self, text: &str) -> String {
         if is_routing_key(text) { "a secret".into() } else { quote(&self.redactor.text(text)) }
     }
 
-    /// Whether the redactor would take something out, or the text is a routing key.
+    /// Returns true if the redactor finds a secret in the text, or the text is a routing key.
     pub fn holds_secret(&self, text: &str) -> bool {
         self.redactor.text(text) != text || is_routing_key(text)
     }
 
-    /// Whether the text is a secret, by itself or because of the key it stands under.
+    /// Returns true if the text contains a secret, or its key names one.
     fn is_secret_under(&self, key: &str, text: &str) -> bool {
         let mut document = serde_json::json!({ key: text });
         !self.redactor.value(&mut document).is_empty() || self.holds_secret(text)
     }
 
-    /// `offset`: where in the file, in bytes.
+    /// Adds a problem at a byte offset of the file.
     pub fn problem(&mut self, offset: usize, pointer: &str, message: impl Display, hint: Option<String>) {
         let line = 1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
         let message = format!("{message}, line {line}");
@@ -219,7 +219,7 @@ impl Reader<'_> {
     }
 }
 
-/// A routing key of PagerDuty looks like nothing but 32 letters and digits.
+/// Returns true for 32 letters and digits, which is the form of a PagerDuty routing key.
 fn is_routing_key(text: &str) -> bool {
     text.len() == 32
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric())

@@ -1,7 +1,7 @@
 //! The catalogue of preventive actions and policy templates.
 //!
-//! YAML goes into a bundle's resource file, the name of the job replaced. A sweep rule is a command that prints what breaks
-//! the rule, and nothing when all is well; nothing of it changes anything.
+//! YAML snippets belong in a bundle's resource file, with the name of the job replaced. A sweep rule is a read-only command that
+//! prints violations, and nothing if there are none.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::{PolicyTemplate, Surface, Topic};
 /// An entry of the catalogue.
 #[derive(Debug)]
 pub struct Action {
-    /// Stable: it is what `preventive_actions.action` says.
+    /// Stable name, stored in `preventive_actions.action`.
     pub name: &'static str,
     pub title: &'static str,
     pub surface: Surface,
@@ -18,11 +18,11 @@ pub struct Action {
     pub topics: &'static [Topic],
 }
 
-/// All actions, in the order in which an alert lists them.
+/// All actions in the order of an alert.
 pub const ACTIONS: &[Action] = &[
     Action {
         name: "bundle-retry-policy",
-        title: "Give every task a retry policy and a timeout where the job is defined",
+        title: "Give every task a retry policy and a timeout in the job definition",
         surface: Surface::BundleYaml,
         snippet: "\
 resources:
@@ -97,7 +97,7 @@ databricks jobs list --expand-tasks -o json \\
     },
     Action {
         name: "bundle-larger-workers",
-        title: "Run the job on workers with more memory, and let it grow",
+        title: "Run the job on workers with more memory, with autoscaling",
         surface: Surface::BundleYaml,
         snippet: "\
 resources:
@@ -115,7 +115,7 @@ resources:
     },
     Action {
         name: "bundle-run-as-service-principal",
-        title: "Run the job as a service principal, so that it needs nobody's token",
+        title: "Run the job as a service principal instead of with a personal token",
         surface: Surface::BundleYaml,
         snippet: "\
 resources:
@@ -139,7 +139,7 @@ databricks tokens list -o json \\
     },
     Action {
         name: "bundle-retry-interval",
-        title: "Wait longer between retries of the task that calls the other system",
+        title: "Wait longer between retries of the task that calls the external system",
         surface: Surface::BundleYaml,
         snippet: "\
 resources:
@@ -176,7 +176,7 @@ databricks jobs list --expand-tasks -o json \\
     },
     Action {
         name: "bundle-check-input",
-        title: "Check the input in a task of its own before anything is written",
+        title: "Check the input in a separate task before data is written",
         surface: Surface::BundleYaml,
         snippet: "\
 resources:
@@ -239,7 +239,7 @@ databricks clusters list -o json \\
     },
     Action {
         name: "bundle-serverless",
-        title: "Run the job on serverless compute, which needs no capacity of its own",
+        title: "Run the job on serverless compute, which needs no reserved capacity",
         surface: Surface::BundleYaml,
         snippet: "\
 resources:
@@ -265,14 +265,14 @@ resources:
     },
     Action {
         name: "policy-autotermination",
-        title: "Stop compute that nobody uses",
+        title: "Stop idle compute automatically",
         surface: Surface::ClusterPolicy,
         snippet: r#"{ "autotermination_minutes": { "type": "range", "minValue": 10, "maxValue": 120, "defaultValue": 30 } }"#,
         topics: &[Topic::IdleCompute],
     },
     Action {
         name: "sweep-autotermination",
-        title: "List the compute that never stops by itself",
+        title: "List the compute without automatic termination",
         surface: Surface::SweepRule,
         snippet: "\
 databricks clusters list -o json \\
@@ -281,7 +281,7 @@ databricks clusters list -o json \\
     },
     Action {
         name: "notify-on-failure",
-        title: "Tell the team of the job about every failed run",
+        title: "Notify the team of the job of every failed run",
         surface: Surface::HealthRule,
         snippet: "\
 resources:
@@ -305,7 +305,7 @@ databricks jobs list-runs --completed-only -o json --start-time-from \"$(( ($(da
     },
 ];
 
-/// Settings against a topic.
+/// Returns the policy template for a topic.
 pub fn policy_template(topic: Topic) -> PolicyTemplate {
     let task_fields = |definition| template(Surface::JobSettings, "fields of each task", definition);
     let job_fields = |definition| template(Surface::JobSettings, "fields of the job", definition);

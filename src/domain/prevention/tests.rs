@@ -19,7 +19,7 @@ const TOPICS_IN_ALL: [Topic; 12] = [
 ];
 
 #[test]
-fn causes_are_recognised_by_code_words_or_settings() {
+fn topics_are_recognised_by_code_text_or_settings() {
     let check = |text: &str, topic: Topic| assert_eq!(recognise(None, text, None), topic, "{text:?}");
     check("Job retry policies not configured (max_retries=0)", Topic::Retries);
     check("job retry policies not configured max_retries <num>", Topic::Retries);
@@ -51,7 +51,7 @@ fn causes_are_recognised_by_code_words_or_settings() {
 }
 
 #[test]
-fn every_topic_has_advice_for_two_surfaces_and_names_are_unique() {
+fn every_topic_has_actions_for_two_surfaces_and_unique_names() {
     for topic in TOPICS_IN_ALL {
         let surfaces: BTreeSet<&str> = recommended(topic, &[]).iter().map(|action| action.surface.as_str()).collect();
         assert!(surfaces.len() >= 2, "{topic:?}: {surfaces:?}");
@@ -61,7 +61,7 @@ fn every_topic_has_advice_for_two_surfaces_and_names_are_unique() {
 }
 
 #[test]
-fn advice_fits_its_surface() {
+fn snippets_are_valid_for_their_surface() {
     const OF_TASKS_AND_JOBS: [&str; 5] =
         ["max_retries", "retry_on_timeout", "min_retry_interval_millis", "timeout_seconds", "max_concurrent_runs"];
     let no_task_settings = |definition: &Value| {
@@ -117,8 +117,8 @@ fn an_action_shows_its_latest_state() {
     assert_eq!(actions[1].state, PreventionState::Proposed);
 }
 
-fn step(seq: u64, state: PreventionState, hours: i64) -> Step {
-    Step { cause: "a".into(), seq, ordinal: 1, action: "bundle-retry-policy".into(), state, occurred_at: hour(hours) }
+fn step(seq: u64, state: PreventionState, hours: i64) -> PreventionStep {
+    PreventionStep { cause: "a".into(), seq, ordinal: 1, action: "bundle-retry-policy".into(), state, occurred_at: hour(hours) }
 }
 
 fn hour(hours: i64) -> Timestamp {
@@ -138,14 +138,14 @@ fn occurrence(n: u64, hours: i64) -> Occurrence {
 #[test]
 fn an_adopted_action_becomes_effective_or_recurred() {
     use PreventionState::{Adopted, Effective, Proposed, Recurred};
-    let check = |name: &str, steps: &[Step], times: &[i64], as_of: i64, expected: Option<PreventionState>| {
+    let check = |name: &str, steps: &[PreventionStep], times: &[i64], as_of: i64, expected: Option<PreventionState>| {
         let occurrences: Vec<Occurrence> = (1..).zip(times).map(|(n, hours)| occurrence(n, *hours)).collect();
-        let advances = advance(steps, &occurrences, hour(as_of), Rule::DEFAULT);
+        let advances = advance(steps, &occurrences, hour(as_of), RecurrenceRule::DEFAULT);
         assert_eq!(advances.first().map(|advance| advance.state), expected, "{name}");
         assert!(advances.len() <= 1);
     };
     let adopted = [step(1, Proposed, 0), step(2, Adopted, 10)];
-    check("too early to tell", &adopted, &[1, 2, 10], 178, None);
+    check("too early to decide", &adopted, &[1, 2, 10], 178, None);
     check("a window without", &adopted, &[1, 2, 10], 179, Some(Effective));
     check("came back", &adopted, &[1, 11], 12, Some(Recurred));
     check("comes back later", &adopted, &[1, 13], 12, None);
@@ -156,8 +156,8 @@ fn an_adopted_action_becomes_effective_or_recurred() {
     let recurred = [&effective[..], &[step(4, Recurred, 300)]].concat();
     check("recurred already", &recurred, &[1, 300], 400, None);
     let again = [&recurred[..], &[step(5, Adopted, 310)]].concat();
-    check("adopted anew", &again, &[1, 300], 400, None);
-    check("adopted anew, a window without", &again, &[1, 300], 600, Some(Effective));
+    check("adopted again", &again, &[1, 300], 400, None);
+    check("adopted again, a window without", &again, &[1, 300], 600, Some(Effective));
     let rejected = [&adopted[..], &[step(3, Proposed, 20)]].concat();
     check("taken back", &rejected, &[1, 300], 400, None);
 }
@@ -168,21 +168,21 @@ fn a_recurrence_after_the_fix_names_the_first_incident() {
     let after = recurred_after(&steps, &[occurrence(1, 9), occurrence(2, 10), occurrence(4, 30), occurrence(3, 20)]);
     assert_eq!(after.len(), 1);
     assert_eq!((after[0].occurrences, after[0].first_incident_id.ordinal()), (2, 3));
-    let advance = advance(&steps, &[occurrence(3, 20)], hour(21), Rule::DEFAULT).remove(0);
-    assert_eq!(advance.note, "INC-1003 came at 2026-02-01T20:00:00Z, after it was adopted at 2026-02-01T10:00:00Z");
+    let advance = advance(&steps, &[occurrence(3, 20)], hour(21), RecurrenceRule::DEFAULT).remove(0);
+    assert_eq!(advance.note, "INC-1003 occurred at 2026-02-01T20:00:00Z, after the adoption at 2026-02-01T10:00:00Z");
 }
 
 #[test]
 fn steps_against_a_merged_cause_count() {
-    let alias = |cause: &str, counts_as: &str| Alias {
+    let alias = |cause: &str, counts_as: &str| CauseMapping {
         seq: 1,
         ordinal: 1,
         cause_fingerprint: cause.into(),
         counts_as: counts_as.into(),
     };
     let steps =
-        [step(1, PreventionState::Adopted, 0), Step { cause: "b".into(), ..step(2, PreventionState::Adopted, 0) }];
-    let seqs = |cause: &str, aliases: &[Alias]| -> Vec<u64> {
+        [step(1, PreventionState::Adopted, 0), PreventionStep { cause: "b".into(), ..step(2, PreventionState::Adopted, 0) }];
+    let seqs = |cause: &str, aliases: &[CauseMapping]| -> Vec<u64> {
         steps_against(cause, &steps, aliases).iter().map(|step| step.seq).collect()
     };
     assert_eq!(seqs("b", &[]), [2]);

@@ -1,40 +1,42 @@
-//! JSON as it was written: duplicate keys are found, and every place has a pointer.
+//! Parses JSON with duplicate keys, and converts JSON pointers.
 
 use std::{cell::RefCell, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// A document, and the RFC 6901 pointers of the keys that stand in their object more than once.
+/// A parsed document with its duplicate keys.
 #[derive(Debug)]
-pub struct Document {
+pub struct ParsedDocument {
     pub value: Value,
-    /// Segments, because a key may have to be redacted before it is shown.
+    /// Path segments of each duplicate key. They are not joined, because a key may have to be redacted.
     pub duplicates: Vec<Vec<String>>,
 }
 
+/// Parses a document.
+///
 /// # Errors
-/// serde_json's, with line and column: not JSON, nested too deep, something behind the document.
-pub fn parse(text: &str) -> Result<Document, serde_json::Error> {
+/// The error of serde_json with line and column: invalid JSON, too many levels, or text after the document.
+pub fn parse(text: &str) -> Result<ParsedDocument, serde_json::Error> {
     let duplicates = RefCell::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Place { path: &Path::Root, duplicates: &duplicates }.deserialize(&mut deserializer)?;
+    let value = ValueSeed { path: &JsonPath::Root, duplicates: &duplicates }.deserialize(&mut deserializer)?;
     deserializer.end()?;
-    Ok(Document { value, duplicates: duplicates.into_inner() })
+    Ok(ParsedDocument { value, duplicates: duplicates.into_inner() })
 }
 
-enum Path<'a> {
+enum JsonPath<'a> {
     Root,
-    Key(&'a Path<'a>, &'a str),
-    Index(&'a Path<'a>, usize),
+    Key(&'a JsonPath<'a>, &'a str),
+    Index(&'a JsonPath<'a>, usize),
 }
 
-impl Path<'_> {
+impl JsonPath<'_> {
     fn segments(&self) -> Vec<String> {
         let (parent, segment) = match self {
-            Path::Root => return Vec::new(),
-            Path::Key(parent, key) => (parent, (*key).to_owned()),
-            Path::Index(parent, index) => (parent, index.to_string()),
+            JsonPath::Root => return Vec::new(),
+            JsonPath::Key(parent, key) => (parent, (*key).to_owned()),
+            JsonPath::Index(parent, index) => (parent, index.to_string()),
         };
         let mut segments = parent.segments();
         segments.push(segment);
@@ -42,12 +44,12 @@ impl Path<'_> {
     }
 }
 
-struct Place<'a> {
-    path: &'a Path<'a>,
+struct ValueSeed<'a> {
+    path: &'a JsonPath<'a>,
     duplicates: &'a RefCell<Vec<Vec<String>>>,
 }
 
-impl<'de> DeserializeSeed<'de> for Place<'_> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -55,7 +57,7 @@ impl<'de> DeserializeSeed<'de> for Place<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Place<'_> {
+impl<'de> Visitor<'de> for ValueSeed<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,8 +95,8 @@ impl<'de> Visitor<'de> for Place<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut array = Vec::new();
         loop {
-            let path = Path::Index(self.path, array.len());
-            match items.next_element_seed(Place { path: &path, duplicates: self.duplicates })? {
+            let path = JsonPath::Index(self.path, array.len());
+            match items.next_element_seed(ValueSeed { path: &path, duplicates: self.duplicates })? {
                 Some(item) => array.push(item),
                 None => return Ok(Value::Array(array)),
             }
@@ -104,8 +106,8 @@ impl<'de> Visitor<'de> for Place<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let path = Path::Key(self.path, &key);
-            let value = entries.next_value_seed(Place { path: &path, duplicates: self.duplicates })?;
+            let path = JsonPath::Key(self.path, &key);
+            let value = entries.next_value_seed(ValueSeed { path: &path, duplicates: self.duplicates })?;
             if object.contains_key(&key) {
                 self.duplicates.borrow_mut().push(path.segments());
             }
@@ -115,17 +117,17 @@ impl<'de> Visitor<'de> for Place<'_> {
     }
 }
 
-/// The RFC 6901 pointer to a child.
+/// Returns the RFC 6901 pointer to a child.
 pub fn child(pointer: &str, segment: impl fmt::Display) -> String {
     format!("{pointer}/{}", segment.to_string().replace('~', "~0").replace('/', "~1"))
 }
 
-/// The segments of an RFC 6901 pointer.
+/// Returns the segments of an RFC 6901 pointer.
 pub fn segments(pointer: &str) -> impl Iterator<Item = String> {
     pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~"))
 }
 
-/// Where a pointer stands in the document, to sort by. What is missing comes after what is there.
+/// Returns the position of a pointer in the document as a sort key. Missing values come after existing ones.
 pub fn position(document: &Value, pointer: &str) -> Vec<usize> {
     let mut here = Some(document);
     segments(pointer)

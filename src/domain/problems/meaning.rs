@@ -1,4 +1,4 @@
-//! What a schema cannot say about a report.
+//! Checks of a report that a JSON Schema cannot express.
 
 use chrono::TimeDelta;
 use serde_json::{Number, Value};
@@ -6,13 +6,13 @@ use serde_json::{Number, Value};
 use super::{Problem, document::child, quote};
 use crate::domain::time::Timestamp;
 
-/// 2000-01-01T00:00:00Z: no incident of these platforms is older.
+/// 2000-01-01T00:00:00Z. No incident of these platforms is older.
 const EARLIEST_MICROS: i64 = 946_684_800_000_000;
 
-/// The largest integer up to which a JSON number is exact everywhere: 2^53.
+/// Largest integer that all JSON parsers read exactly: 2^53.
 const EXACT: u64 = 1 << 53;
 
-/// Parts that hold other people's words, whose `…_at` are not ours.
+/// Parts with foreign content, whose `…_at` fields are not checked.
 const FOREIGN: &[&str] = &["changes", "captured_settings", "attributes", "missing_reasons"];
 
 pub fn problems(report: &Value, now: Timestamp) -> Vec<Problem> {
@@ -25,7 +25,7 @@ pub fn problems(report: &Value, now: Timestamp) -> Vec<Problem> {
     problems
 }
 
-/// The same for one step; of a remediation, also what its kind needs.
+/// Returns the problems of one step, including the required fields of a remediation.
 pub fn step(step: &Value, is_remediation: bool, now: Timestamp) -> Vec<Problem> {
     let mut problems = Vec::new();
     walk(step, "", true, now, &mut problems);
@@ -39,7 +39,7 @@ fn walk(value: &Value, pointer: &str, ours: bool, now: Timestamp, problems: &mut
     match value {
         Value::Number(number) if !is_exact(number) => problems.push(Problem {
             pointer: pointer.to_owned(),
-            message: format!("the number {number} is beyond ±2^53, which JSON cannot carry exactly"),
+            message: format!("the number {number} is beyond ±2^53, which JSON parsers do not read exactly"),
             hint: Some("write it as a string".into()),
         }),
         Value::Array(items) => {
@@ -61,7 +61,7 @@ fn walk(value: &Value, pointer: &str, ours: bool, now: Timestamp, problems: &mut
     }
 }
 
-/// Whether every number in it is one that JSON can carry exactly everywhere.
+/// Returns true if all numbers in the value are exact in all JSON parsers.
 pub fn is_exact_throughout(value: &Value) -> bool {
     match value {
         Value::Number(number) => is_exact(number),
@@ -90,7 +90,7 @@ fn impossible_time(text: &str, pointer: &str, now: Timestamp) -> Option<Problem>
     } else {
         return None;
     };
-    let hint = Some("check the year, the zone and the clock it came from".into());
+    let hint = Some("check the year, the time zone and the clock of its source".into());
     Some(Problem { pointer: pointer.to_owned(), message, hint })
 }
 
@@ -113,7 +113,7 @@ fn remediation(step: &Value, pointer: &str, problems: &mut Vec<Problem>) {
     };
     match kind {
         "job_settings" | "cluster_settings" | "warehouse_settings" => {
-            need("resource", "say what is changed, such as {\"kind\": \"job\", \"id\": \"360515640572923\"}");
+            need("resource", "give the changed resource, such as {\"kind\": \"job\", \"id\": \"360515640572923\"}");
             need("changes", "give each setting and its new value, such as {\"max_retries\": 3}");
         }
         "sql" => need("statement", "give the SQL statement"),

@@ -1,4 +1,4 @@
-//! The contract as JSON Schema, and its errors as problems.
+//! The JSON Schema of a report, and its validation errors as problems.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// Spellings that are read and stored as the canonical word.
+/// Aliases of incident types.
 const ALIASES: &[(&str, &str)] =
     &[("job-failure", "failure"), ("validation-gap", "validation"), ("security-finding", "security")];
 
@@ -25,7 +25,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
         ("title", "ops-runbook report"),
         (
             "description",
-            "One investigation, whole: what happened, what was found, what was done. At most 4 MiB of JSON.",
+            "Report of one investigation: the incident, its timeline, findings and remediation. At most 4 MiB of JSON.",
         ),
     ];
     for (key, text) in about {
@@ -39,7 +39,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     schema
 });
 
-/// schemars does not know serde's aliases.
+/// Adds serde's aliases, which schemars does not know.
 fn add_aliases(words: &mut Vec<Value>) {
     let alias = |word: &str| ALIASES.iter().find(|(name, _)| *name == word).map(|(_, alias)| json!(alias));
     for branch in words.iter_mut().filter_map(Value::as_object_mut) {
@@ -59,10 +59,10 @@ static VALIDATOR: LazyLock<Validator> = LazyLock::new(|| {
         .should_validate_formats(true)
         .with_format("date-time", |text: &str| text.parse::<Timestamp>().is_ok())
         .build(&SCHEMA)
-        .expect("the report's own schema")
+        .expect("the schema of a report is valid")
 });
 
-/// The contract as JSON Schema, draft 2020-12.
+/// Returns the JSON Schema of a report, draft 2020-12.
 pub fn report_schema() -> &'static Value {
     &SCHEMA
 }
@@ -98,7 +98,7 @@ fn collect(error: &ValidationError, problems: &mut Vec<Problem>) {
             problems.push(Problem { pointer, message: "is missing".into(), hint });
             return;
         }
-        // an optional part: whatever is wrong with it, null would not have been meant
+        // an optional part: the error of the alternative that is not null is the useful one
         ValidationErrorKind::AnyOf { context } => {
             let here = |error: &ValidationError| {
                 error.instance_path().as_str() == pointer && matches!(error.kind(), ValidationErrorKind::Type { .. })
@@ -110,8 +110,8 @@ fn collect(error: &ValidationError, problems: &mut Vec<Problem>) {
         ValidationErrorKind::Enum { .. }
         | ValidationErrorKind::Constant { .. }
         | ValidationErrorKind::OneOfNotValid { .. }
-        | ValidationErrorKind::OneOfMultipleValid { .. } => not_a_word(found, &words_at(&pointer)),
-        ValidationErrorKind::Type { .. } if !words_at(&pointer).is_empty() => not_a_word(found, &words_at(&pointer)),
+        | ValidationErrorKind::OneOfMultipleValid { .. } => not_a_choice(found, &choices_at(&pointer)),
+        ValidationErrorKind::Type { .. } if !choices_at(&pointer).is_empty() => not_a_choice(found, &choices_at(&pointer)),
         ValidationErrorKind::Type { kind } => {
             let expected: Vec<_> = match kind {
                 TypeKind::Single(expected) => vec![expected.as_str()],
@@ -141,7 +141,7 @@ fn collect(error: &ValidationError, problems: &mut Vec<Problem>) {
     problems.push(Problem { pointer, message, hint });
 }
 
-fn not_a_word(found: &Value, words: &[String]) -> (String, Option<String>) {
+fn not_a_choice(found: &Value, words: &[String]) -> (String, Option<String>) {
     let list = words.join(", ");
     match found.as_str() {
         Some(text) => (format!("{} is not one of {list}", quote(text)), did_you_mean(text, words)),
@@ -174,7 +174,7 @@ fn type_hint(expected: &[String], found: &Value) -> Option<String> {
     }
 }
 
-/// What a value is, for a sentence: `the string "x"`, `an object`.
+/// Describes a value in a message: `the string "x"`, `an object`.
 pub fn what_is(value: &Value) -> String {
     match value {
         Value::Null => "null".into(),
@@ -186,7 +186,7 @@ pub fn what_is(value: &Value) -> String {
     }
 }
 
-/// A hint at the word that looks most like the text, if any does.
+/// Returns a hint with the most similar known word, if any is similar enough.
 pub fn did_you_mean(text: &str, known: &[String]) -> Option<String> {
     if text.chars().count() > 64 {
         return None;
@@ -196,7 +196,7 @@ pub fn did_you_mean(text: &str, known: &[String]) -> Option<String> {
     best.filter(|(likeness, _)| *likeness >= 0.85).map(|(_, word)| format!("did you mean `{word}`?"))
 }
 
-/// The part of the schema that a pointer into a document falls under.
+/// Returns the schema of the value at a pointer.
 fn schema_at(pointer: &str) -> Option<&'static Value> {
     document::segments(pointer).try_fold(&*SCHEMA, |schema, segment| {
         let schema = resolve(schema);
@@ -208,7 +208,7 @@ fn schema_at(pointer: &str) -> Option<&'static Value> {
     })
 }
 
-/// Follows references, and takes the part of an optional one that is not null.
+/// Resolves references, and the alternative of an optional schema that is not null.
 fn resolve(schema: &'static Value) -> &'static Value {
     let target =
         schema.get("$ref").and_then(Value::as_str).and_then(|target| SCHEMA.pointer(target.strip_prefix('#')?));
@@ -224,8 +224,8 @@ fn fields_at(pointer: &str) -> Vec<String> {
     fields.into_iter().flat_map(|fields| fields.keys().cloned()).collect()
 }
 
-/// The allowed words, where a pointer falls under a list of them.
-fn words_at(pointer: &str) -> Vec<String> {
+/// Returns the allowed values at a pointer, if they are listed.
+fn choices_at(pointer: &str) -> Vec<String> {
     let Some(schema) = schema_at(pointer).map(resolve) else { return Vec::new() };
     let items = |part: &'static Value, key| part.get(key).and_then(Value::as_array).into_iter().flatten();
     [schema]

@@ -1,4 +1,4 @@
-//! Steps are checked as reports are: against their schema, then for what a schema cannot say.
+//! Parses steps and questions. They are checked like reports: against their schema, then by further rules.
 
 use jsonschema::error::ValidationErrorKind;
 use schemars::JsonSchema;
@@ -12,17 +12,17 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// Reads one step: redacts, then checks its shape and its meaning.
+/// Parses one step: redacts it, then checks its schema and its values.
 ///
 /// # Errors
-/// Every problem there is.
+/// All problems.
 pub fn parse_step<S: Step + JsonSchema>(
     mut value: Value,
     redactor: &Redactor,
     now: Timestamp,
 ) -> Result<(S, Redactions), Vec<Problem>> {
     let redactions = redactor.value(&mut value);
-    let mut problems = shape::<S>(&value);
+    let mut problems = schema_problems::<S>(&value);
     problems.extend(meaning::step(&value, S::IS_REMEDIATION, now));
     match serde_path_to_error::deserialize::<_, S>(&value) {
         Ok(step) if problems.is_empty() => return Ok((step, redactions)),
@@ -32,12 +32,12 @@ pub fn parse_step<S: Step + JsonSchema>(
     Err(in_order(problems, &value))
 }
 
-/// Reads a question: checks its shape against its schema.
+/// Parses the parameters of a read operation and checks them against their schema.
 ///
 /// # Errors
-/// Every problem there is.
+/// All problems.
 pub fn parse_question<Q: DeserializeOwned + JsonSchema>(value: &Value) -> Result<Q, Vec<Problem>> {
-    let mut problems = shape::<Q>(value);
+    let mut problems = schema_problems::<Q>(value);
     match serde_path_to_error::deserialize::<_, Q>(value) {
         Ok(question) if problems.is_empty() => return Ok(question),
         Err(error) if problems.is_empty() => problems.push(from_serde(&error)),
@@ -46,9 +46,9 @@ pub fn parse_question<Q: DeserializeOwned + JsonSchema>(value: &Value) -> Result
     Err(in_order(problems, value))
 }
 
-fn shape<S: JsonSchema>(value: &Value) -> Vec<Problem> {
+fn schema_problems<S: JsonSchema>(value: &Value) -> Vec<Problem> {
     let schema = schemars::schema_for!(S).to_value();
-    // Its own schema; were it wrong, serde still has its say.
+    // The schema is generated and valid. Without a validator, serde still reports problems.
     let Ok(validator) = jsonschema::validator_for(&schema) else { return Vec::new() };
     let problem = |error: jsonschema::ValidationError| {
         let mut pointer = error.instance_path().as_str().to_owned();

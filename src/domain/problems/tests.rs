@@ -2,7 +2,7 @@ use proptest::{prelude::*, sample::Index};
 use serde_json::{Map, json};
 
 use super::*;
-use crate::domain::words::IncidentType;
+use crate::domain::incident::classification::IncidentType;
 
 const EXAMPLES: [&str; 6] = [
     include_str!("../../../tests/examples/01-daily-etl-no-retries.json"),
@@ -51,17 +51,17 @@ fn aliases_are_stored_canonical_and_times_in_utc() {
 }
 
 #[test]
-fn text_that_is_no_report_is_refused_as_a_whole() {
+fn text_without_a_report_is_refused_as_a_whole() {
     fn check(bytes: &[u8], expected: &str) {
         assert_eq!(lines(bytes), [expected]);
     }
     check(
         b"",
-        "the document: is not JSON: EOF while parsing a value at line 1 column 0 (hint: the document is empty: hand in a report)",
+        "the document: is not JSON: EOF while parsing a value at line 1 column 0 (hint: the document is empty: send a report)",
     );
     check(
         b"{\n \"a\": 1",
-        "the document: is not JSON: EOF while parsing an object at line 2 column 7 (hint: the document ends too early: was it cut off?)",
+        "the document: is not JSON: EOF while parsing an object at line 2 column 7 (hint: the document ends too early: check whether it was cut off)",
     );
     check(
         b"{\n  'a': 1}",
@@ -69,33 +69,33 @@ fn text_that_is_no_report_is_refused_as_a_whole() {
     );
     check(
         b"{} {}",
-        "the document: is not JSON: trailing characters at line 1 column 4 (hint: hand in one document at a time)",
+        "the document: is not JSON: trailing characters at line 1 column 4 (hint: send one document at a time)",
     );
     check(b"{\n\"a\": \"\xff\"}", "the document: is not UTF-8 at line 2 column 7 (hint: save it as UTF-8)");
     check(
         b"[1]",
-        "the document: must be a JSON object, but is an array (hint: hand in one report, as an object, at a time)",
+        "the document: must be a JSON object, but is an array (hint: send one report, as an object, at a time)",
     );
     check(
         b"\"dapi0123456789abcdef0123456789abcdef\"",
-        "the document: must be a JSON object, but is the string \"[REDACTED:databricks-token]\" (hint: hand in one report, as an object, at a time)",
+        "the document: must be a JSON object, but is the string \"[REDACTED:databricks-token]\" (hint: send one report, as an object, at a time)",
     );
     let long = vec![b' '; MAX_REPORT_BYTES + 1];
     check(
         &long,
-        "the document: is larger than 4 MiB (4194304 bytes) (hint: shorten excerpts, or hand in several reports)",
+        "the document: is larger than 4 MiB (4194304 bytes) (hint: shorten excerpts, or send several reports)",
     );
     let deep = "[".repeat(100_000);
     check(
         deep.as_bytes(),
-        "the document: is not JSON: recursion limit exceeded at line 1 column 128 (hint: nest less than 128 levels deep)",
+        "the document: is not JSON: recursion limit exceeded at line 1 column 128 (hint: nest less than 128 levels)",
     );
     assert!(lines(b"{\"a\": \"\\ud800\"}")[0].contains("is not JSON"));
     assert!(lines(b"{\"a\0\": 1}")[0].contains("is not JSON"));
 }
 
 #[test]
-fn a_byte_order_mark_is_no_problem() {
+fn a_byte_order_mark_is_ignored() {
     assert!(parse(format!("\u{feff}{}", EXAMPLES[0])).is_ok());
 }
 
@@ -118,7 +118,7 @@ fn changed(pointer: &str, value: Value) -> Value {
 }
 
 #[test]
-fn each_refusal_says_where_what_and_what_to_do() {
+fn each_problem_has_a_place_a_message_and_a_hint() {
     fn check(pointer: &str, value: Value, expected: &str) {
         let found = lines(changed(pointer, value).to_string());
         assert_eq!(found, [format!("{pointer}: {expected}")]);
@@ -128,7 +128,7 @@ fn each_refusal_says_where_what_and_what_to_do() {
     check(
         "/incident/reported_at",
         json!("DELETE"),
-        "is missing (hint: When it was reported. Any RFC 3339 zone; stored in UTC)",
+        "is missing (hint: Time of the report in RFC 3339 with any zone; stored in UTC)",
     );
     check("/actor", json!(7), "must be a string, but is the number 7 (hint: put it in quotes: \"7\")");
     check("/rca/summary", json!([]), "must be a string, but is an array");
@@ -137,7 +137,7 @@ fn each_refusal_says_where_what_and_what_to_do() {
 }
 
 #[test]
-fn each_wrong_word_time_and_id_is_explained() {
+fn invalid_choices_times_and_ids_are_explained() {
     fn check(pointer: &str, value: Value, expected: &str) {
         let found = lines(changed(pointer, value).to_string());
         assert_eq!(found, [format!("{pointer}: {expected}")]);
@@ -162,9 +162,9 @@ fn each_wrong_word_time_and_id_is_explained() {
     check(
         "/actor",
         json!(" "),
-        "is empty (hint: Who hands it in, such as `agent:databricks_mcp_agent` or `user:sre@example.test`)",
+        "is empty (hint: Who sends the report, such as `agent:databricks_mcp_agent` or `user:sre@example.test`)",
     );
-    check("/incident/title", json!(""), "is empty (hint: One line for people)");
+    check("/incident/title", json!(""), "is empty (hint: Title in one line)");
     check("/actor", json!("é".repeat(257)), "is 257 characters long, at most 256 are allowed");
     check(
         "/schema_version",
@@ -190,12 +190,12 @@ fn each_wrong_word_time_and_id_is_explained() {
 }
 
 #[test]
-fn what_the_schema_cannot_say_is_checked_too() {
+fn rules_beyond_the_schema_are_checked() {
     fn check(pointer: &str, value: Value, expected: &str) {
         let found = lines(changed(pointer, value).to_string());
         assert_eq!(found, [format!("{pointer}: {expected}")]);
     }
-    let hint = "(hint: check the year, the zone and the clock it came from)";
+    let hint = "(hint: check the year, the time zone and the clock of its source)";
     check(
         "/incident/detected_at",
         json!("1999-12-31T23:59:59Z"),
@@ -209,7 +209,7 @@ fn what_the_schema_cannot_say_is_checked_too() {
     for number in ["9007199254740993", "-9007199254740993", "123456789012345678901234567890"] {
         let number: Value = serde_json::from_str(number).expect("a number");
         let expected = format!(
-            "the number {number} is beyond ±2^53, which JSON cannot carry exactly (hint: write it as a string)"
+            "the number {number} is beyond ±2^53, which JSON parsers do not read exactly (hint: write it as a string)"
         );
         check("/remediation/0/changes/run_as", number, &expected);
     }
@@ -250,7 +250,7 @@ fn what_the_schema_cannot_say_is_checked_too() {
 }
 
 #[test]
-fn all_problems_come_at_once_in_the_order_of_the_document() {
+fn all_problems_are_reported_in_the_order_of_the_document() {
     let mut document = example(1);
     document["incident"] = json!({ "type": "fail", "slug": "", "title": "t", "reporter": 1, "detected_at": "1970-01-01T00:00:00Z", "status": "resolved" });
     document["remediation"][0] = json!({ "kind": "sql", "title": "t" });
@@ -272,22 +272,22 @@ fn all_problems_come_at_once_in_the_order_of_the_document() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_refused() {
+fn a_duplicate_key_is_refused() {
     let twice = EXAMPLES[0].replacen("\"slug\":", "\"a/b~c\": 1, \"a/b~c\": 2, \"title\": \"x\", \"slug\":", 1);
     let found = lines(twice);
     assert!(
-        found.contains(&"/incident/title: stands more than once in its object (hint: keep one of them)".to_owned()),
+        found.contains(&"/incident/title: occurs more than once in its object (hint: keep one of them)".to_owned()),
         "{found:?}"
     );
     assert!(
-        found.contains(&"/incident/a~1b~0c: stands more than once in its object (hint: keep one of them)".to_owned()),
+        found.contains(&"/incident/a~1b~0c: occurs more than once in its object (hint: keep one of them)".to_owned()),
         "{found:?}"
     );
     assert_eq!(found.len(), 3, "{found:?}");
 }
 
 #[test]
-fn no_problem_shows_a_secret_or_drives_a_terminal() {
+fn problems_contain_no_secrets_and_no_control_characters() {
     let token = "dapi0123456789abcdef0123456789abcdef";
     let mut document = example(1);
     document[token] = json!(token);
@@ -305,7 +305,7 @@ fn no_problem_shows_a_secret_or_drives_a_terminal() {
 }
 
 #[test]
-fn a_flood_of_problems_is_cut_short() {
+fn the_number_of_problems_is_limited() {
     let mut document = example(1);
     document["timeline"] = Value::Array(vec![json!({ "x": 1 }); 5_000]);
     let found = lines(document.to_string());
@@ -314,7 +314,7 @@ fn a_flood_of_problems_is_cut_short() {
 }
 
 #[test]
-fn the_schema_names_itself_and_every_spelling() {
+fn the_schema_has_its_id_and_all_aliases() {
     let schema = report_schema();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     assert!(["$id", "title", "description"].iter().all(|key| schema[key].is_string()));
@@ -414,7 +414,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_taken(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in any::<Index>()) {
+    fn any_bytes_are_parsed_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64), cut in any::<Index>()) {
         prop_assert!(parse(bytes).is_err());
         let text = EXAMPLES[5].as_bytes();
         prop_assert!(parse(&text[..cut.index(text.len() - 2)]).is_err());

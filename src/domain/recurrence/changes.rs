@@ -1,25 +1,26 @@
-//! What an evaluation changes in what is recorded of episodes. An evaluation that finds what is recorded changes nothing.
+//! Compares the episodes that an evaluation found with the recorded ones, and returns the rows to record. Equal episodes lead to
+//! no row.
 
 use std::{collections::BTreeSet, fmt};
 
 use serde::Deserialize;
 
-use super::{Alias, Episode, Rule, current_aliases, relatives};
+use super::{CauseMapping, Episode, RecurrenceRule, current_aliases, merged_causes};
 use crate::domain::{
     ids::{IncidentId, sha256_hex},
+    recurrence::event::EpisodeEvent,
     time::Timestamp,
-    words::EpisodeEvent,
 };
 
-/// The latest row of `recurrence_events` about an episode, as `sql/views/recurring_issues.sql` has it.
+/// The latest row of `recurrence_events` about an episode, as in `sql/views/recurring_issues.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct RecordedEpisode {
     pub episode_id: String,
     pub incident_id: IncidentId,
     pub seq: u64,
-    /// Of the first row about it: the oldest of several keeps its id.
+    /// `seq` of the first row about the episode. If episodes are merged, the oldest one keeps its id.
     pub first_seq: u64,
-    /// The moment up to which incidents were looked at.
+    /// Time up to which the evaluation read incidents.
     pub occurred_at: Timestamp,
     #[serde(rename = "cause_fingerprint")]
     pub cause: String,
@@ -33,144 +34,144 @@ pub struct RecordedEpisode {
 }
 
 impl RecordedEpisode {
-    /// By which it was one.
-    pub fn rule(&self) -> Rule {
-        Rule { threshold: self.threshold, window_hours: self.window_hours }
+    /// Returns the rule by which the episode was recorded.
+    pub fn rule(&self) -> RecurrenceRule {
+        RecurrenceRule { threshold: self.threshold, window_hours: self.window_hours }
     }
 }
 
-/// A row to be written to `recurrence_events`.
+/// A row to write to `recurrence_events`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct EpisodeTransition {
     pub event: EpisodeEvent,
     pub episode_id: String,
-    /// The incident that the rows about the episode carry, from its first to its last.
+    /// The incident of the episode; the same in all rows about the episode.
     pub incident_id: IncidentId,
     pub cause: String,
     pub occurrences: u64,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
-    pub reason: Reason,
-    /// The episode as it was found; `None` when it was not found any more and the values above are the recorded ones.
+    pub reason: TransitionReason,
+    /// The episode as found. `None`: it was not found any more, and the values above are the recorded ones.
     pub found: Option<Episode>,
 }
 
-impl Change {
-    /// A recorded episode that is as it was, told anew because something else about its cause changed.
-    pub fn again(known: &RecordedEpisode, found: &Episode) -> Self {
-        change(EpisodeEvent::Updated, Reason::Again, found, &known.episode_id, known.incident_id)
+impl EpisodeTransition {
+    /// Returns a row for an unchanged episode whose preventive action changed.
+    pub fn prevention_changed(known: &RecordedEpisode, found: &Episode) -> Self {
+        change(EpisodeEvent::Updated, TransitionReason::PreventionChanged, found, &known.episode_id, known.incident_id)
     }
 }
 
-/// An alert on a recurring issue that is not quiet any more.
+/// A suppression of a recurrence alert that has expired.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuietOver {
-    /// The incident whose alert it is.
+pub struct ExpiredSuppression {
+    /// The incident of the alert.
     pub incident_id: IncidentId,
-    /// When it was over.
+    /// Time at which the suppression expired.
     pub until: Timestamp,
-    /// The ledger's row since which the alert was quiet.
+    /// The ledger row that suppressed the alert.
     pub seq: u64,
 }
 
-/// What is to be recorded besides `changed` so that alerts whose quiet time is over are evaluated: those whose episode is as
-/// it was, and was not looked at since they were silenced. `found_open` gives what a recorded episode was found as, if it
-/// goes on.
-pub fn quiet_over<'a>(
-    over: &[QuietOver],
+/// Returns the rows to record in addition to `changed` so that alerts with an expired suppression are evaluated again.
+///
+/// An alert needs a row if its episode is unchanged and was not evaluated since the suppression. `found_open` returns the found
+/// episode that continues a recorded one.
+pub fn reevaluations<'a>(
+    expired: &[ExpiredSuppression],
     recorded: &[RecordedEpisode],
-    changed: &[Change],
+    changed: &[EpisodeTransition],
     found_open: impl Fn(&RecordedEpisode) -> Option<&'a Episode>,
-) -> Vec<Change> {
-    let evaluated = |over: &QuietOver| {
+) -> Vec<EpisodeTransition> {
+    let evaluated = |expired: &ExpiredSuppression| {
         let mut own: Vec<&RecordedEpisode> =
-            recorded.iter().filter(|known| known.incident_id == over.incident_id).collect();
+            recorded.iter().filter(|known| known.incident_id == expired.incident_id).collect();
         own.sort_by_key(|known| known.seq);
-        let last = own.last().filter(|last| last.seq <= over.seq)?;
+        let last = own.last().filter(|last| last.seq <= expired.seq)?;
         let changes = |known: &RecordedEpisode| changed.iter().find(|change| change.episode_id == known.episode_id);
         let own_changes = || own.iter().filter_map(|known| changes(known));
         if own_changes().any(|change| change.event != EpisodeEvent::Closed) {
             return None;
         }
         let open = own.iter().rev().filter(|known| changes(known).is_none());
-        let reason = Reason::QuietOver(over.until);
+        let reason = TransitionReason::SuppressionExpired(expired.until);
         match open.filter_map(|known| Some((known, found_open(known)?))).next() {
             Some((known, found)) => {
                 Some(change(EpisodeEvent::Updated, reason, found, &known.episode_id, known.incident_id))
             }
             None if own_changes().next().is_some() => None,
-            None => Some(closed(last, Reason::OverWhenQuietOver(over.until))),
+            None => Some(closed(last, TransitionReason::EndedWhileSuppressed(expired.until))),
         }
     };
-    over.iter().filter_map(evaluated).collect()
+    expired.iter().filter_map(evaluated).collect()
 }
 
-/// Why an episode changed.
+/// Reason of a row about an episode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
+pub enum TransitionReason {
     /// The threshold was reached.
     Reached,
-    /// There are more occurrences than were recorded, or fewer, or at other times.
+    /// The number or the times of its occurrences differ from the recorded ones.
     Changed,
-    /// It is as it was; a preventive action against its cause is not.
-    Again,
-    /// It is as it was; its alert was quiet until that moment.
-    QuietOver(Timestamp),
-    /// It was over before that moment.
-    OverWhenQuietOver(Timestamp),
-    /// It was closed, and goes on.
-    OpenAgain,
-    /// More than a window went by without an occurrence.
-    Quiet,
-    /// It was over before anybody looked: recorded, but no news.
-    FoundWhenOver,
-    /// A late or revised finding changed an episode that stays closed.
-    ChangedWhenOver,
-    /// Another episode took in its occurrences.
+    /// The episode is unchanged; the state of a preventive action against its cause changed.
+    PreventionChanged,
+    /// The episode is unchanged; the suppression of its alert expired at this time.
+    SuppressionExpired(Timestamp),
+    /// The episode ended before the suppression of its alert expired at this time.
+    EndedWhileSuppressed(Timestamp),
+    /// The episode was closed and has new occurrences.
+    Resumed,
+    /// More than a window passed without an occurrence.
+    WindowPassed,
+    /// The episode had ended before it was found.
+    FoundAfterEnd,
+    /// A late or revised finding changed a closed episode.
+    ChangedAfterEnd,
+    /// Its occurrences belong to another episode.
     MergedInto(String),
-    /// Too few occurrences are left since findings were revised.
+    /// Findings were revised and too few occurrences are left.
     FindingsRevised,
-    /// Too few occurrences are left since causes were merged or split.
+    /// Causes were merged or split and too few occurrences are left.
     CausesChanged,
-    /// It was one by another threshold or window.
-    RuleChanged(Rule),
+    /// It was recorded with another threshold or window.
+    RuleChanged(RecurrenceRule),
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for TransitionReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reached => f.write_str("the threshold was reached"),
             Self::Changed => f.write_str("its occurrences changed"),
-            Self::Again => f.write_str("a preventive action against its cause changed its state"),
-            Self::QuietOver(until) => write!(f, "its alert was quiet until {until}"),
-            Self::OverWhenQuietOver(until) => write!(f, "it was over before its alert's quiet time was, at {until}"),
-            Self::OpenAgain => f.write_str("it was closed and goes on"),
-            Self::Quiet => f.write_str("a whole window went by without another occurrence"),
-            Self::FoundWhenOver => f.write_str("it was over when it was found"),
-            Self::ChangedWhenOver => f.write_str("its occurrences changed after it was closed"),
+            Self::PreventionChanged => f.write_str("a preventive action against its cause changed its state"),
+            Self::SuppressionExpired(until) => write!(f, "the suppression of its alert expired at {until}"),
+            Self::EndedWhileSuppressed(until) => write!(f, "it ended before the suppression of its alert expired at {until}"),
+            Self::Resumed => f.write_str("it was closed and has new occurrences"),
+            Self::WindowPassed => f.write_str("a whole window passed without another occurrence"),
+            Self::FoundAfterEnd => f.write_str("it had ended when it was found"),
+            Self::ChangedAfterEnd => f.write_str("its occurrences changed after it was closed"),
             Self::MergedInto(episode) => write!(f, "merged into {episode}"),
             Self::FindingsRevised => f.write_str("no longer found: findings were revised"),
             Self::CausesChanged => f.write_str("no longer found: causes were merged or split"),
             Self::RuleChanged(rule) => {
-                write!(f, "no longer found: it was one by {} within {} h", rule.threshold, rule.window_hours)
+                write!(f, "no longer found: it was recorded with a threshold of {} within {} h", rule.threshold, rule.window_hours)
             }
         }
     }
 }
 
-/// What has to be recorded so that what is found stands there, in a fixed order: by cause and time as found, then what is
-/// over by episode id.
+/// Returns the rows to record for the found episodes: found episodes by cause and time, then closed ones by episode id.
 ///
-/// A found episode is a recorded one if the cause is the same by today's `aliases` and the times overlap, or if it would
-/// get the same id. Of several the one that was recorded first keeps its id, the others are closed. What was recorded by an
-/// evaluation of a later moment than `as_of` stays as it is.
+/// A found episode matches a recorded one if their causes are the same by the current `aliases` and their times overlap, or if
+/// their ids are equal. If several match, the one recorded first keeps its id and the others are closed. Episodes recorded by an
+/// evaluation later than `as_of` do not change.
 pub fn changes(
     found: &[Episode],
     recorded: &[RecordedEpisode],
-    aliases: &[Alias],
+    aliases: &[CauseMapping],
     as_of: Timestamp,
-    rule: Rule,
-) -> Vec<Change> {
+    rule: RecurrenceRule,
+) -> Vec<EpisodeTransition> {
     let current = current_aliases(aliases);
     let cause_now = |known: &RecordedEpisode| -> String {
         current.get(known.cause.as_str()).map_or_else(|| known.cause.clone(), |cause| (*cause).to_owned())
@@ -182,8 +183,8 @@ pub fn changes(
 
     let mut used: BTreeSet<&str> = BTreeSet::new();
     let mut changes = Vec::new();
-    let mut over = Vec::new();
-    // Ids that were given out before anybody matched; a new one must not be any of them.
+    let mut ended = Vec::new();
+    // Ids of recorded episodes; a new episode must not get any of them.
     let mut taken: BTreeSet<String> = recorded.iter().map(|known| known.episode_id.clone()).collect();
     for episode in found {
         let first_choice = episode_id(&episode.cause, episode.first_incident_id);
@@ -204,7 +205,7 @@ pub fn changes(
             changes.extend(updated(episode, kept));
         }
         for known in absorbed.iter().filter(|known| known.event != EpisodeEvent::Closed && known.occurred_at <= as_of) {
-            over.push(closed(known, Reason::MergedInto(kept.episode_id.clone())));
+            ended.push(closed(known, TransitionReason::MergedInto(kept.episode_id.clone())));
         }
     }
     for known in recorded {
@@ -212,28 +213,28 @@ pub fn changes(
         if settled || used.contains(known.episode_id.as_str()) {
             continue;
         }
-        let touched = relatives(aliases, &known.cause);
+        let touched = merged_causes(aliases, &known.cause);
         let realigned =
             aliases.iter().any(|alias| alias.seq > known.seq && touched.contains(alias.cause_fingerprint.as_str()));
         let reason = match known.rule() {
-            other if other != rule => Reason::RuleChanged(other),
-            _ if realigned => Reason::CausesChanged,
-            _ => Reason::FindingsRevised,
+            other if other != rule => TransitionReason::RuleChanged(other),
+            _ if realigned => TransitionReason::CausesChanged,
+            _ => TransitionReason::FindingsRevised,
         };
-        over.push(closed(known, reason));
+        ended.push(closed(known, reason));
     }
-    over.sort_by(|a, b| a.episode_id.cmp(&b.episode_id));
-    changes.extend(over);
+    ended.sort_by(|a, b| a.episode_id.cmp(&b.episode_id));
+    changes.extend(ended);
     changes
 }
 
-/// `rec-` and 16 hex digits of SHA-256 over the cause, a line feed, and the incident the episode began with.
+/// Returns the episode id: `rec-` and 16 hex digits of SHA-256 over the cause, a line feed and the first incident.
 pub fn episode_id(cause: &str, first_incident_id: IncidentId) -> String {
     let digest = sha256_hex(format!("{cause}\n{first_incident_id}"));
     format!("rec-{}", &digest[..16])
 }
 
-/// The id, or the next one made from it that nobody has: an episode that broke in two needs another.
+/// Returns the id, or the next unused one derived from it. The second part of a split episode needs another id.
 fn unused(mut id: String, taken: &BTreeSet<String>) -> String {
     while taken.contains(&id) {
         id = format!("rec-{}", &sha256_hex(&id)[..16]);
@@ -241,8 +242,8 @@ fn unused(mut id: String, taken: &BTreeSet<String>) -> String {
     id
 }
 
-fn change(event: EpisodeEvent, reason: Reason, episode: &Episode, id: &str, incident_id: IncidentId) -> Change {
-    Change {
+fn change(event: EpisodeEvent, reason: TransitionReason, episode: &Episode, id: &str, incident_id: IncidentId) -> EpisodeTransition {
+    EpisodeTransition {
         event,
         episode_id: id.into(),
         incident_id,
@@ -255,31 +256,31 @@ fn change(event: EpisodeEvent, reason: Reason, episode: &Episode, id: &str, inci
     }
 }
 
-fn opened(episode: &Episode, id: String) -> Change {
+fn opened(episode: &Episode, id: String) -> EpisodeTransition {
     let (event, reason) = match episode.is_open {
-        true => (EpisodeEvent::Opened, Reason::Reached),
-        false => (EpisodeEvent::Closed, Reason::FoundWhenOver),
+        true => (EpisodeEvent::Opened, TransitionReason::Reached),
+        false => (EpisodeEvent::Closed, TransitionReason::FoundAfterEnd),
     };
     change(event, reason, episode, &id, episode.reached_incident_id)
 }
 
-fn updated(episode: &Episode, known: &RecordedEpisode) -> Option<Change> {
+fn updated(episode: &Episode, known: &RecordedEpisode) -> Option<EpisodeTransition> {
     let same =
         (episode.occurrences, episode.first_at, episode.last_at) == (known.occurrences, known.first_at, known.last_at);
     let was_open = known.event != EpisodeEvent::Closed;
     let (event, reason) = match (was_open, episode.is_open) {
         (true, true) if same => return None,
-        (true, true) => (EpisodeEvent::Updated, Reason::Changed),
-        (true, false) => (EpisodeEvent::Closed, Reason::Quiet),
-        (false, true) => (EpisodeEvent::Updated, Reason::OpenAgain),
+        (true, true) => (EpisodeEvent::Updated, TransitionReason::Changed),
+        (true, false) => (EpisodeEvent::Closed, TransitionReason::WindowPassed),
+        (false, true) => (EpisodeEvent::Updated, TransitionReason::Resumed),
         (false, false) if same => return None,
-        (false, false) => (EpisodeEvent::Closed, Reason::ChangedWhenOver),
+        (false, false) => (EpisodeEvent::Closed, TransitionReason::ChangedAfterEnd),
     };
     Some(change(event, reason, episode, &known.episode_id, known.incident_id))
 }
 
-fn closed(known: &RecordedEpisode, reason: Reason) -> Change {
-    Change {
+fn closed(known: &RecordedEpisode, reason: TransitionReason) -> EpisodeTransition {
+    EpisodeTransition {
         event: EpisodeEvent::Closed,
         episode_id: known.episode_id.clone(),
         incident_id: known.incident_id,

@@ -1,29 +1,29 @@
-//! Everything that a recurrence alert shows, as data. As JSON it is `recurrence_events.detail`.
+//! The content of a recurrence alert. Its JSON is `recurrence_events.detail`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Episode, Occurrence, Rule,
+    Episode, Occurrence, RecurrenceRule,
     pattern::{Attributes, FoundResource, Pattern, attributes, pattern},
 };
 use crate::domain::{
     ids::IncidentId,
-    prevention::{self, PolicyTemplate, RecommendedAction, RecurredAfter, Step},
+    incident::classification::Confidence,
+    prevention::{self, PolicyTemplate, RecommendedAction, RecurredAfter, PreventionStep},
     time::Timestamp,
-    words::Confidence,
 };
 
-/// At most this many members are named, the newest.
+/// Maximum number of named members, the newest ones.
 pub const MAX_MEMBERS: usize = 20;
-/// Below this many resolved incidents a median says nothing.
-pub const LEAST_RESOLVED: u64 = 3;
-/// The words of a cause are cut to this many characters, and
+/// Minimum number of resolved incidents for a median.
+pub const MIN_RESOLVED: u64 = 3;
+/// Maximum number of characters of a cause.
 const MAX_CHARS: usize = 1_000;
-/// names to this many.
+/// Maximum number of characters of a name.
 const MAX_NAME_CHARS: usize = 200;
 
-/// An incident of an episode, with its finding that counts. A row of `sql/recurrence_members.sql`.
+/// An incident of an episode with its latest finding. A row of `sql/recurrence_members.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct Member {
     pub cause: String,
@@ -47,7 +47,7 @@ pub struct Member {
     pub seq: u64,
 }
 
-/// How long incidents with a cause took to resolve, and all others.
+/// Time to resolve incidents with a cause, and all other incidents.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Impact {
@@ -59,7 +59,7 @@ pub struct Impact {
     pub others_median_s: Option<f64>,
 }
 
-/// [`Impact`] of a cause from a moment on. A row of `sql/cause_impact.sql`.
+/// [`Impact`] of a cause since a time. A row of `sql/cause_impact.sql`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 pub struct CauseImpact {
     /// After merges and splits.
@@ -82,13 +82,13 @@ impl CauseImpact {
     }
 }
 
-/// A recurring issue as an alert tells it.
+/// A recurring issue as an alert shows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Issue {
     /// After merges and splits.
     pub cause: String,
-    /// In the words of the latest finding.
+    /// Text of the latest finding.
     pub root_cause: String,
     pub occurrences: u64,
     pub incidents: u64,
@@ -100,20 +100,20 @@ pub struct Issue {
     pub members: Vec<NamedMember>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Pattern>,
-    /// The lowest confidence among the findings of the members: a chain of findings is as sure as its weakest.
+    /// The lowest confidence among the findings of the members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<Confidence>,
     pub actions: Vec<RecommendedAction>,
     pub policy_template: PolicyTemplate,
-    /// Left out when fewer than [`LEAST_RESOLVED`] incidents with the cause were resolved.
+    /// Omitted if fewer than [`MIN_RESOLVED`] incidents with the cause were resolved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub impact: Option<Impact>,
-    /// Adopted actions that did not keep the cause away.
+    /// Adopted actions after which the cause recurred.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recurred_after: Vec<RecurredAfter>,
 }
 
-/// An occurrence by name.
+/// An occurrence with the name of its resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamedMember {
@@ -128,7 +128,7 @@ pub struct NamedMember {
 }
 
 impl Issue {
-    /// The newest members for a sentence: `INC-1003 (nightly-backup), INC-1002 (hourly-sync) and 7 others`.
+    /// Returns the newest members for a sentence: `INC-1003 (nightly-backup), INC-1002 (hourly-sync) and 7 others`.
     pub fn names(&self) -> String {
         const NAMED: usize = 5;
         let named = self.members.iter().rev().take(NAMED).map(|member| match &member.resource_name {
@@ -140,15 +140,15 @@ impl Issue {
         if more == 0 { names } else { format!("{names} and {more} others") }
     }
 
-    /// `members` are those of this episode, in any order; `steps` the recorded states of preventive actions against its
-    /// cause.
+    /// Builds the issue. `members` are those of this episode, in any order. `steps` are the recorded states of preventive actions
+    /// against its cause.
     pub fn new(
         episode: &Episode,
-        rule: Rule,
+        rule: RecurrenceRule,
         members: &[Member],
         others: &[&FoundResource],
         impact: Option<Impact>,
-        steps: &[Step],
+        steps: &[PreventionStep],
     ) -> Self {
         let latest = members.iter().max_by_key(|member| member.seq);
         let occurrences = one_per_occurrence(members);
@@ -182,13 +182,13 @@ impl Issue {
             confidence: members.iter().map(|member| member.confidence).max(),
             actions: prevention::recommended(topic, steps),
             policy_template: prevention::policy_template(topic),
-            impact: impact.filter(|impact| impact.resolved >= LEAST_RESOLVED && impact.median_s.is_some()),
+            impact: impact.filter(|impact| impact.resolved >= MIN_RESOLVED && impact.median_s.is_some()),
             recurred_after: prevention::recurred_after(steps, &times),
         }
     }
 }
 
-/// Of each occurrence the member that was found first, in the order of time.
+/// Returns the first member of each occurrence, ordered by time.
 fn one_per_occurrence(members: &[Member]) -> Vec<&Member> {
     let mut sorted: Vec<&Member> = members.iter().collect();
     sorted.sort_by_key(|member| (&member.occurrence_key, member.found_at, member.seq));
@@ -208,13 +208,13 @@ fn named(member: &Member) -> NamedMember {
     }
 }
 
-/// Those of `members` that belong to the episode.
+/// Returns the members of the episode.
 pub fn members_of<'a>(episode: &Episode, members: &'a [Member]) -> impl Iterator<Item = &'a Member> + use<'a> {
     let (cause, first_at) = (episode.cause.clone(), episode.first_at);
     members.iter().filter(move |member| member.cause == cause && member.first_at == first_at)
 }
 
-/// At most so many characters, `…` where something is missing.
+/// Cuts a text to `max_chars` characters and marks the cut with `…`.
 pub(super) fn shorten(text: &str, max_chars: usize) -> String {
     match text.char_indices().nth(max_chars) {
         None => text.to_owned(),
@@ -265,7 +265,7 @@ pub(crate) mod tests {
     }
 
     fn issue(members: &[Member]) -> Issue {
-        Issue::new(&episode(members), Rule::DEFAULT, members, &[], None, &[])
+        Issue::new(&episode(members), RecurrenceRule::DEFAULT, members, &[], None, &[])
     }
 
     #[test]
@@ -286,7 +286,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_issue_is_as_sure_as_its_least_sure_finding() {
+    fn an_issue_has_the_lowest_confidence_of_its_findings() {
         let members = [member(1, "a"), Member { confidence: Confidence::Medium, ..member(2, "b") }, member(3, "c")];
         assert_eq!(issue(&members).confidence, Some(Confidence::Medium));
         let members = [member(1, "a"), Member { confidence: Confidence::Low, ..member(2, "b") }, members[1].clone()];
@@ -294,24 +294,24 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_words_are_those_of_the_latest_finding() {
+    fn the_text_is_that_of_the_latest_finding() {
         let members =
             [member(1, "a"), Member { root_cause: "no retries".into(), seq: 9, ..member(2, "b") }, member(3, "c")];
         assert_eq!(issue(&members).root_cause, "no retries");
     }
 
     #[test]
-    fn a_median_of_two_is_left_out() {
+    fn a_median_of_two_is_omitted() {
         let members = [member(1, "a")];
         let of = |resolved| {
             let impact = Impact { resolved, median_s: Some(60.0), others_resolved: 0, others_median_s: None };
-            Issue::new(&episode(&members), Rule::DEFAULT, &members, &[], Some(impact), &[]).impact
+            Issue::new(&episode(&members), RecurrenceRule::DEFAULT, &members, &[], Some(impact), &[]).impact
         };
         assert_eq!((of(2).is_some(), of(3).is_some()), (false, true));
     }
 
     #[test]
-    fn an_issue_comes_back_from_its_json_and_nothing_else_does() {
+    fn an_issue_is_read_from_its_json_and_unknown_fields_are_refused() {
         let issue = issue(&[member(1, "a"), member(2, "日次\n")]);
         let json = serde_json::to_value(&issue).unwrap();
         assert_eq!(serde_json::from_value::<Issue>(json.clone()).unwrap(), issue);
@@ -321,7 +321,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn long_words_are_cut_at_a_character() {
+    fn long_texts_are_cut_at_a_character() {
         assert_eq!(shorten("größer", 4), "grö…");
         assert_eq!(shorten("größer", 6), "größer");
         let long = Member { root_cause: "ß".repeat(5_000), ..member(1, "a") };

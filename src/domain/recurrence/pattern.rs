@@ -1,4 +1,4 @@
-//! What the affected resources have in common and the unaffected ones don't.
+//! Attributes that the affected resources share and the unaffected ones do not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use crate::domain::time::Timestamp;
 /// Attributes of a resource by name.
 pub type Attributes = BTreeMap<String, String>;
 
-/// At most this many facts are named.
+/// Maximum number of facts.
 const MAX_FACTS: usize = 8;
-/// A key or value of a fact is cut to this many characters.
+/// Maximum number of characters of a fact's key or value.
 const MAX_CHARS: usize = 120;
 
-/// A resource about which a cause was found. A row of `sql/cause_resources.sql`.
+/// A resource with a cause. A row of `sql/cause_resources.sql`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct FoundResource {
     /// After merges and splits.
@@ -29,9 +29,9 @@ pub struct FoundResource {
     #[serde(rename = "resource_attributes", deserialize_with = "attributes")]
     #[schemars(with = "Option<String>")]
     pub attributes: Attributes,
-    /// When it was found last.
+    /// Time of the latest finding.
     pub found_at: Timestamp,
-    /// Nothing was found about the resource later, whatever the cause.
+    /// There is no later finding about the resource, with any cause.
     pub is_latest: bool,
 }
 
@@ -42,8 +42,8 @@ impl FoundResource {
     }
 }
 
-/// What to compare the resources with that had `cause` from `since` on: the others of the same workspaces, that had another
-/// cause since, and not this one. `resources` are in the order of workspace, kind and id.
+/// Returns the resources to compare with those that had `cause` since `since`: resources of the same workspaces that had only
+/// other causes since then. `resources` are ordered by workspace, kind and id.
 pub fn others<'a>(resources: &'a [FoundResource], cause: &str, since: Timestamp) -> Vec<&'a FoundResource> {
     let is_affected = |one: &FoundResource| one.cause == cause && one.found_at >= since;
     let affected = resources.iter().filter(|one| is_affected(one));
@@ -56,27 +56,27 @@ pub fn others<'a>(resources: &'a [FoundResource], cause: &str, since: Timestamp)
         .collect()
 }
 
-/// Facts that all affected resources share, and how many of the others share them.
+/// Facts that all affected resources share, and the number of other resources that share them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pattern {
     /// Affected resources, each counted once.
     pub affected: u64,
-    /// Their kind, if all are of the same.
+    /// Their kind, if all have the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// The one affected resource, if there is only one: its name, else its id.
+    /// Name of the affected resource, else its id, if there is only one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<String>,
-    /// Less than half of the others that say anything about a fact share it.
+    /// The shared facts. Less than half of the other resources with a value for the fact share it.
     pub facts: Vec<Fact>,
-    /// Other resources that say something about all of these facts.
+    /// Number of other resources with values for all of these facts.
     pub others: u64,
-    /// How many of them share all of the facts.
+    /// Number of these that share all of the facts.
     pub others_sharing: u64,
 }
 
-/// Something known of a resource, such as `max_retries=0`.
+/// An attribute of a resource, such as `max_retries=0`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fact {
@@ -84,14 +84,14 @@ pub struct Fact {
     pub value: String,
 }
 
-/// The pattern of an episode; `None` when several resources are affected and nothing sets them apart.
+/// Returns the pattern of an episode. `None`: several resources are affected and no fact distinguishes them.
 ///
-/// Of a resource the latest member counts. What somebody did not record is unknown, and not compared.
+/// The latest member of a resource counts. Attributes that were not recorded are unknown and not compared.
 pub fn pattern(members: &[Member], others: &[&FoundResource]) -> Option<Pattern> {
     let mut affected: BTreeMap<(&str, &str, &str), &Member> = BTreeMap::new();
     for member in members {
         let Some((kind, id)) = member.resource_kind.as_deref().zip(member.resource_id.as_deref()) else {
-            return None; // an incident about nothing in particular shares nothing
+            return None; // an incident without a resource shares nothing
         };
         let known = affected.entry((&member.workspace_id, kind, id)).or_insert(member);
         if member.seq > known.seq {
@@ -103,9 +103,9 @@ pub fn pattern(members: &[Member], others: &[&FoundResource]) -> Option<Pattern>
     let has = |attributes: &Attributes, (key, value): (&String, &String)| attributes.get(key) == Some(value);
     let shared = first.attributes.iter().filter(|fact| rest.iter().all(|resource| has(&resource.attributes, *fact)));
     let distinctive = |(key, _): &(&String, &String)| {
-        let saying = others.iter().filter(|other| other.attributes.contains_key(*key)).count();
+        let with_value = others.iter().filter(|other| other.attributes.contains_key(*key)).count();
         let sharing = others.iter().filter(|other| other.attributes.get(*key) == first.attributes.get(*key)).count();
-        saying == 0 || sharing * 2 < saying
+        with_value == 0 || sharing * 2 < with_value
     };
     let facts: Vec<(&String, &String)> = shared.filter(distinctive).take(MAX_FACTS).collect();
     if facts.is_empty() && !rest.is_empty() {
@@ -130,7 +130,7 @@ pub fn pattern(members: &[Member], others: &[&FoundResource]) -> Option<Pattern>
     })
 }
 
-/// Reads a JSON object of strings; null is none.
+/// Reads a JSON object of strings. Null is read as empty.
 pub(super) fn attributes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Attributes, D::Error> {
     match Option::<String>::deserialize(deserializer)? {
         Some(json) => serde_json::from_str(&json).map_err(serde::de::Error::custom),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_all_affected_share_and_the_others_do_not_is_the_pattern() {
+    fn the_pattern_is_shared_by_all_affected_resources_and_few_others() {
         let members = [
             with(1, "a", &[("compute", "serverless"), ("max_retries", "0"), ("team", "x")]),
             with(2, "b", &[("compute", "serverless"), ("max_retries", "0"), ("team", "y")]),
@@ -181,7 +181,7 @@ mod tests {
         let found = pattern(&members, &others.each_ref());
         assert_eq!(facts(&found), ["max_retries=0"], "most others are serverless too");
         let found = found.unwrap();
-        assert_eq!((found.affected, found.others, found.others_sharing), (3, 3, 1), "g says nothing about it");
+        assert_eq!((found.affected, found.others, found.others_sharing), (3, 3, 1), "g has no value for it");
         assert_eq!(found.kind.as_deref(), Some("job"));
 
         let alone = pattern(&members, &[]);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_of_the_same_workspace_and_had_another_cause_only_since() {
+    fn other_resources_are_in_the_same_workspace_with_only_other_causes() {
         let at = |hour: u32| format!("2026-02-01T{hour:02}:00:00Z").parse::<Timestamp>().unwrap();
         let found = |workspace: &str, name: &str, cause: &str, hour, is_latest| FoundResource {
             workspace_id: workspace.into(),
@@ -209,8 +209,8 @@ mod tests {
             found("2", "elsewhere", "b", 9, true),
         ];
         let check = |cause: &str, hour, expected: &[&str]| {
-            let told = others(&resources, cause, at(hour));
-            assert_eq!(told.iter().map(|one| one.resource_id.as_str()).collect::<Vec<_>>(), expected, "{cause} {hour}");
+            let found = others(&resources, cause, at(hour));
+            assert_eq!(found.iter().map(|one| one.resource_id.as_str()).collect::<Vec<_>>(), expected, "{cause} {hour}");
         };
         check("a", 0, &["early b", "late b"]);
         check("a", 4, &["early a", "late b"]);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_shared_is_no_pattern() {
+    fn resources_without_shared_facts_have_no_pattern() {
         assert_eq!(pattern(&[with(1, "a", &[("x", "1")]), with(2, "b", &[("x", "2")])], &[]), None);
         assert_eq!(pattern(&[with(1, "a", &[]), with(2, "b", &[])], &[]), None);
         assert_eq!(pattern(&[], &[]), None);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn one_resource_is_a_pattern_by_itself_and_its_latest_attributes_count() {
+    fn one_resource_is_a_pattern_with_its_latest_attributes() {
         let members = [with(1, "a", &[("v", "1")]), with(3, "a", &[("v", "3")]), with(2, "a", &[("v", "2")])];
         let found = pattern(&members, &[]);
         assert_eq!(facts(&found), ["v=3"]);

@@ -3,15 +3,15 @@ use super::*;
 /// Microseconds.
 const HOUR: i64 = 3_600_000_000;
 
-/// A history and the episodes that are to be found in it, as `cause first..last occurrences/incidents open|closed`, times
-/// in microseconds around whole hours: `168h+1`.
+/// A history and its expected episodes, as `cause first..last occurrences/incidents open|closed`. Times are whole hours plus
+/// microseconds: `168h+1`.
 #[derive(Debug)]
-pub(crate) struct Case {
+pub(crate) struct EpisodeCase {
     pub name: &'static str,
-    pub findings: Vec<Finding>,
-    pub aliases: Vec<Alias>,
+    pub findings: Vec<CauseFinding>,
+    pub aliases: Vec<CauseMapping>,
     pub as_of: Timestamp,
-    pub rule: Rule,
+    pub rule: RecurrenceRule,
     expected: &'static [&'static str],
 }
 
@@ -21,29 +21,29 @@ pub(crate) fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(start.micros() + micros).unwrap()
 }
 
-pub(crate) fn finding(seq: u64, incident: u64, key: &str, cause: Option<&str>, found_at: Timestamp) -> Finding {
+pub(crate) fn finding(seq: u64, incident: u64, key: &str, cause: Option<&str>, found_at: Timestamp) -> CauseFinding {
     let incident_id = IncidentId::from_ordinal(incident);
     let occurrence_key = if key.is_empty() { incident_id.to_string() } else { key.into() };
-    Finding { incident_id, seq, found_at, occurrence_key, cause_fingerprint: cause.map(Into::into) }
+    CauseFinding { incident_id, seq, found_at, occurrence_key, cause_fingerprint: cause.map(Into::into) }
 }
 
 /// One incident per time, in the order of seq.
-fn incidents(cause: &str, times: &[i64]) -> Vec<Finding> {
+fn incidents(cause: &str, times: &[i64]) -> Vec<CauseFinding> {
     (1..).zip(times).map(|(n, time)| finding(n, n, "", Some(cause), at(*time))).collect()
 }
 
-fn alias(seq: u64, cause: &str, counts_as: &str) -> Alias {
-    Alias { seq, ordinal: 1, cause_fingerprint: cause.into(), counts_as: counts_as.into() }
+fn alias(seq: u64, cause: &str, counts_as: &str) -> CauseMapping {
+    CauseMapping { seq, ordinal: 1, cause_fingerprint: cause.into(), counts_as: counts_as.into() }
 }
 
-pub(crate) fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<EpisodeCase> {
     let week = 168 * HOUR;
-    let case = |name, findings, expected| Case {
+    let case = |name, findings, expected| EpisodeCase {
         name,
         findings,
         aliases: Vec::new(),
         as_of: at(1_000 * HOUR),
-        rule: Rule::DEFAULT,
+        rule: RecurrenceRule::DEFAULT,
         expected,
     };
     let two_causes = || {
@@ -53,10 +53,10 @@ pub(crate) fn cases() -> Vec<Case> {
     };
     vec![
         case("two are not enough", incidents("a", &[0, 1]), &[]),
-        case("the third makes an episode", incidents("a", &[0, 1, 2]), &["a 0h..0h+2 3/3 closed"]),
+        case("the third reaches the threshold", incidents("a", &[0, 1, 2]), &["a 0h..0h+2 3/3 closed"]),
         case("a fourth makes it longer", incidents("a", &[0, 1, 2, week]), &["a 0h..168h 4/4 closed"]),
-        case("just a window is together", incidents("a", &[0, HOUR, week]), &["a 0h..168h 3/3 closed"]),
-        case("a microsecond more is not", incidents("a", &[0, HOUR, week + 1]), &[]),
+        case("exactly a window apart is one episode", incidents("a", &[0, HOUR, week]), &["a 0h..168h 3/3 closed"]),
+        case("a microsecond more is none", incidents("a", &[0, HOUR, week + 1]), &[]),
         case("a window is not cut to hours", incidents("a", &[HOUR / 2, HOUR, week + HOUR / 2 + 1]), &[]),
         case(
             "an episode begins with its first full run",
@@ -64,12 +64,12 @@ pub(crate) fn cases() -> Vec<Case> {
             &["a 168h..170h 3/3 closed"],
         ),
         case(
-            "it lasts while the next one comes within a window",
+            "it continues while the next one is within a window",
             incidents("a", &[0, 1, 2, week + 2, 2 * week + 2, 3 * week + 3]),
             &["a 0h..336h+2 5/5 closed"],
         ),
         case(
-            "after a quiet window another begins",
+            "another episode begins after a window without occurrences",
             incidents("a", &[0, 1, 2, week + 3, week + 4, week + 5]),
             &["a 0h..0h+2 3/3 closed", "a 168h+3..168h+5 3/3 closed"],
         ),
@@ -105,7 +105,7 @@ pub(crate) fn cases() -> Vec<Case> {
             &["a 0h+1..168h 3/4 closed"],
         ),
         case(
-            "of several findings about one incident the latest counts",
+            "the latest finding of an incident counts",
             vec![
                 finding(1, 1, "", Some("a"), at(0)),
                 finding(2, 2, "", Some("a"), at(1)),
@@ -125,9 +125,9 @@ pub(crate) fn cases() -> Vec<Case> {
             ],
             &[],
         ),
-        case("a late report counts where it falls", incidents("a", &[10, 30, 20]), &["a 0h+10..0h+30 3/3 closed"]),
+        case("a late report counts at its own time", incidents("a", &[10, 30, 20]), &["a 0h+10..0h+30 3/3 closed"]),
         case(
-            "a late report before makes it begin earlier",
+            "a late report moves the start",
             incidents("a", &[10, 20, 30, 0]),
             &["a 0h..0h+30 4/4 closed"],
         ),
@@ -136,33 +136,33 @@ pub(crate) fn cases() -> Vec<Case> {
             incidents("a", &[0, 1, 2, week + 3, week + 4, week + 5, HOUR]),
             &["a 0h..168h+5 7/7 closed"],
         ),
-        Case {
+        EpisodeCase {
             as_of: at(2),
-            ..case("the end of the look is inclusive", incidents("a", &[0, 1, 2]), &["a 0h..0h+2 3/3 open"])
+            ..case("the end of the time range is inclusive", incidents("a", &[0, 1, 2]), &["a 0h..0h+2 3/3 open"])
         },
-        Case { as_of: at(1), ..case("what comes later is not looked at", incidents("a", &[0, 1, 2]), &[]) },
-        Case {
+        EpisodeCase { as_of: at(1), ..case("later findings are not read", incidents("a", &[0, 1, 2]), &[]) },
+        EpisodeCase {
             as_of: at(HOUR),
-            ..case("a look cuts a session", incidents("a", &[0, 1, 2, HOUR, 2 * HOUR]), &["a 0h..1h 4/4 open"])
+            ..case("the time range cuts a session", incidents("a", &[0, 1, 2, HOUR, 2 * HOUR]), &["a 0h..1h 4/4 open"])
         },
-        Case {
+        EpisodeCase {
             as_of: at(week + 2),
-            ..case("open for just a window", incidents("a", &[0, 1, 2]), &["a 0h..0h+2 3/3 open"])
+            ..case("open for exactly a window", incidents("a", &[0, 1, 2]), &["a 0h..0h+2 3/3 open"])
         },
-        Case {
+        EpisodeCase {
             as_of: at(week + 3),
             ..case("closed a microsecond later", incidents("a", &[0, 1, 2]), &["a 0h..0h+2 3/3 closed"])
         },
         case("two causes are two", two_causes(), &[]),
-        Case {
+        EpisodeCase {
             aliases: vec![alias(9, "b", "a")],
             ..case("merged causes are one", two_causes(), &["a 0h..2h 3/3 closed"])
         },
-        Case {
+        EpisodeCase {
             aliases: vec![alias(9, "b", "a"), alias(10, "b", "b")],
             ..case("split again they are two", two_causes(), &[])
         },
-        Case {
+        EpisodeCase {
             aliases: vec![alias(9, "b", "a")],
             ..case(
                 "a run with two causes that are one is one occurrence",
@@ -174,22 +174,22 @@ pub(crate) fn cases() -> Vec<Case> {
                 &[],
             )
         },
-        Case {
-            rule: Rule { threshold: 1, window_hours: 1 },
+        EpisodeCase {
+            rule: RecurrenceRule { threshold: 1, window_hours: 1 },
             ..case(
                 "one may be enough",
                 incidents("a", &[0, HOUR, 3 * HOUR]),
                 &["a 0h..1h 2/2 closed", "a 3h..3h 1/1 closed"],
             )
         },
-        Case {
-            rule: Rule { threshold: 4, window_hours: 24 },
+        EpisodeCase {
+            rule: RecurrenceRule { threshold: 4, window_hours: 24 },
             ..case("four within a day", incidents("a", &[0, 1, 2, 24 * HOUR]), &["a 0h..24h 4/4 closed"])
         },
     ]
 }
 
-fn told(episode: &Episode) -> String {
+fn summary(episode: &Episode) -> String {
     let hours = |time: Timestamp| {
         let micros = time.micros() - at(0).micros();
         let rest = if micros % HOUR == 0 { String::new() } else { format!("+{}", micros % HOUR) };
@@ -206,15 +206,15 @@ fn told(episode: &Episode) -> String {
     )
 }
 
-impl Case {
+impl EpisodeCase {
     pub(crate) fn check(&self, found: &[Episode]) {
-        let found: Vec<String> = found.iter().map(told).collect();
+        let found: Vec<String> = found.iter().map(summary).collect();
         assert_eq!(found, self.expected, "{}", self.name);
     }
 }
 
 #[test]
-fn episodes_are_where_the_definition_says() {
+fn episodes_follow_the_definition() {
     for case in cases() {
         let occurrences = occurrences(&case.findings, &case.aliases, case.as_of);
         case.check(&episodes(&occurrences, case.as_of, case.rule));
@@ -222,9 +222,9 @@ fn episodes_are_where_the_definition_says() {
 }
 
 #[test]
-fn an_episode_knows_its_first_and_last_incident_and_the_one_that_made_it_one() {
+fn an_episode_has_its_first_last_and_threshold_incident() {
     let findings = incidents("a", &[30, 10, 20, 40]);
-    let found = episodes(&occurrences(&findings, &[], at(HOUR)), at(HOUR), Rule::DEFAULT);
+    let found = episodes(&occurrences(&findings, &[], at(HOUR)), at(HOUR), RecurrenceRule::DEFAULT);
     let ids = [found[0].first_incident_id, found[0].reached_incident_id, found[0].last_incident_id];
     assert_eq!(ids.map(IncidentId::ordinal), [2, 1, 4]);
 }
@@ -233,7 +233,7 @@ fn an_episode_knows_its_first_and_last_incident_and_the_one_that_made_it_one() {
 fn the_fullest_window_is_found_wherever_it_lies() {
     let check = |times: &[i64], expected: u64| {
         let found = occurrences(&incidents("a", times), &[], at(1_000 * HOUR));
-        assert_eq!(fullest_window(&found, Rule::DEFAULT), expected, "{times:?}");
+        assert_eq!(fullest_window(&found, RecurrenceRule::DEFAULT), expected, "{times:?}");
     };
     check(&[], 0);
     check(&[0], 1);

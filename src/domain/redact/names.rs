@@ -1,10 +1,10 @@
-//! Which names hold a secret, and which texts look like one.
+//! Names of secrets, and texts that look like secrets.
 
 use std::{ops::Range, sync::LazyLock};
 
 use regex::Regex;
 
-/// What the last word of a secret's name says, and the kind it is reported as.
+/// Last words of secret names, with the reported kinds.
 const LAST_WORDS: &[(&str, &str)] = &[
     ("password", "password"),
     ("passwd", "password"),
@@ -18,7 +18,7 @@ const LAST_WORDS: &[(&str, &str)] = &[
     ("credentials", "secret"),
 ];
 
-/// The same for names that need two words: `key` alone says nothing.
+/// Ends of two words and more; `key` alone does not name a secret.
 const LAST_TWO_WORDS: &[(&str, &str)] = &[
     ("api_key", "api-key"),
     ("access_key", "aws-key"),
@@ -39,7 +39,7 @@ const LAST_TWO_WORDS: &[(&str, &str)] = &[
     ("connection_string", "connection-string"),
 ];
 
-/// Names of tokens that open nothing.
+/// Names of tokens that are no credentials.
 const HARMLESS: &[&str] = &[
     "idempotency_token",
     "page_token",
@@ -50,7 +50,7 @@ const HARMLESS: &[&str] = &[
     "sync_token",
 ];
 
-/// Splits `clientSecret`, `client-secret`, `client.secret` into `client_secret`.
+/// Converts `clientSecret`, `client-secret`, `client.secret` to `client_secret`.
 fn words(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
     let mut after_lower = false;
@@ -64,14 +64,14 @@ fn words(name: &str) -> String {
     out
 }
 
-/// The kind of secret a name holds; `None` when it merely mentions one, as `secret_scope` and `max_tokens` do.
+/// Returns the kind of secret that a name identifies. `None`: the name only mentions one, as `secret_scope` and `max_tokens`.
 pub fn kind_of(name: &str) -> Option<&'static str> {
     if name.contains("[REDACTED:") {
         return None;
     }
     let words = words(name);
     let words = words.trim_matches('_');
-    // Azure settings end in the host they are for: fs.azure.account.key.<account>.dfs.core.windows.net
+    // names of Azure settings end in their host: fs.azure.account.key.<account>.dfs.core.windows.net
     let setting = words.contains("_core_").then(|| {
         let ends = ["account_key", "client_secret", "fixed_token", "shared_secret", "azure_sas"];
         let end = ends.iter().find_map(|end| Some((*end, words.find(&format!("{end}_"))?)));
@@ -104,12 +104,12 @@ static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
     .expect("a valid expression")
 });
 
-/// Stands for a secret without being one: `{{secrets/scope/key}}`, `${TOKEN}`, `***`.
+/// Returns true for a reference or placeholder instead of a secret: `{{secrets/scope/key}}`, `${TOKEN}`, `***`.
 pub fn is_reference(value: &str) -> bool {
     REFERENCE.is_match(value.trim())
 }
 
-/// Where the value that starts at `start` is: inside quotes, or up to white space or a delimiter.
+/// Returns the range of the value at `start`: within quotes, or up to white space or a delimiter.
 pub fn value_at(text: &str, start: usize) -> Range<usize> {
     let rest = &text[start..];
     let escapes = rest.len() - rest.trim_start_matches('\\').len();
@@ -140,30 +140,31 @@ fn bare_length(text: &str) -> usize {
     text.find(ends).unwrap_or(text.len())
 }
 
-/// Whether a value behind a secret's name is a secret or the rest of a sentence.
-pub fn judge(name: &str, before: &str, separator: &str, scheme: bool, value: &str) -> bool {
+/// Returns true if the value after a secret's name is a secret, and not the rest of a sentence.
+pub fn is_secret_value(name: &str, before: &str, separator: &str, scheme: bool, value: &str) -> bool {
     if value.trim().is_empty() || is_reference(value) {
         return false;
     }
     let password = kind_of(name) == Some("password");
     let flag = name.starts_with("--") && name.len() > 2;
     if separator.trim().is_empty() {
-        // white space separates in Spark configuration files and on command lines; in a sentence it means nothing
+        // white space is a separator in Spark configuration files and on command lines, but not in a sentence
         return flag || name.contains('.') && looks_secret(value, 16);
     }
     let quoted_name = separator.starts_with(['"', '\'', '\\']);
     let in_connection_string = before.trim_end_matches(' ').ends_with(['?', '&', ';']);
     let tight = separator == "=" && password && !SENTENCE_WORDS.contains(&value.to_ascii_lowercase().as_str());
     let secret = |least| looks_secret(value, least) || separator.contains('=') && looks_named(value, least);
-    // a name that says password wants less proof, a header with its scheme as well
+    // a name with `password`, or a header with its scheme, needs less evidence
     quoted_name || in_connection_string || flag || tight || secret(if password || scheme { 6 } else { 8 })
 }
 
-/// What stands behind `password=` in sentences about passwords.
+/// Words after `password=` in sentences about passwords.
 const SENTENCE_WORDS: &[&str] =
     &["expired", "missing", "empty", "invalid", "wrong", "unset", "required", "rotated", "changed", "unknown", "yes"];
 
-/// Digits, mixed case or symbols, no spaces, at least so many characters. Words, code names, paths and URLs do not.
+/// Returns true for a text of at least `least` characters with digits, mixed case or symbols and without spaces. Words, code names,
+/// paths and URLs do not look like secrets.
 pub fn looks_secret(value: &str, least: usize) -> bool {
     let value = value.trim_end_matches(['.', ',', ':', '!', '?', ')', ']', '}']);
     if value.len() < least || value.contains(char::is_whitespace) {
@@ -183,7 +184,7 @@ pub fn looks_secret(value: &str, least: usize) -> bool {
     digit || mixed || symbol || long
 }
 
-/// After an equals sign a dash or an underscore is proof enough, unless it is a code such as `PERMISSION_DENIED`.
+/// Returns true for a text after an equals sign that contains a dash or an underscore, except codes such as `PERMISSION_DENIED`.
 fn looks_named(value: &str, least: usize) -> bool {
     let value = value.trim_end_matches(['.', ',', ':', '!', '?', ')', ']', '}']);
     let code = value.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');

@@ -122,7 +122,7 @@ fn ordinary_text_stays() {
 }
 
 #[test]
-fn the_value_of_a_secret_key_goes_whole() {
+fn the_value_of_a_secret_key_is_redacted_completely() {
     fn check(key: &str, value: &str, expected: &str) {
         let mut document = json!({ key: value });
         let redactions = Redactor::default().value(&mut document);
@@ -207,7 +207,7 @@ fn no_secret_of_the_hostile_example_survives() {
 }
 
 #[test]
-fn the_other_examples_hold_no_secret() {
+fn the_other_examples_contain_no_secret() {
     for text in [
         include_str!("../../../tests/examples/01-daily-etl-no-retries.json"),
         include_str!("../../../tests/examples/02-hourly-sync-no-retries.json"),
@@ -220,9 +220,9 @@ fn the_other_examples_hold_no_secret() {
     }
 }
 
-/// Bounds are generous: they catch quadratic behaviour, not a slow machine.
+/// The limits are generous: they detect quadratic behaviour, not a slow machine.
 #[test]
-fn hostile_megabytes_take_no_ages() {
+fn large_hostile_texts_are_redacted_fast() {
     let started = std::time::Instant::now();
     for piece in [
         "token:",
@@ -244,14 +244,14 @@ const PIECES: &str = r#"(token|password|pwd|secret|=|:|: | |"|'|\\|;|&|\?|abc123
 
 proptest! {
     #[test]
-    fn redacting_twice_is_redacting_once(text in PIECES, key in any::<Option<[u8; 4]>>()) {
+    fn redaction_of_text_is_idempotent(text in PIECES, key in any::<Option<[u8; 4]>>()) {
         let redactor = Redactor::new(key.map(Vec::from));
         let once = redactor.text(&text).into_owned();
         prop_assert_eq!(redactor.text(&once), once.as_str());
     }
 
     #[test]
-    fn redacting_a_document_twice_is_redacting_it_once(name in PIECES, value in PIECES, other in PIECES, keyed: bool) {
+    fn redaction_of_documents_is_idempotent(name in PIECES, value in PIECES, other in PIECES, keyed: bool) {
         let redactor = Redactor::new(keyed.then(|| b"k".to_vec()));
         let mut once = json!({ name: value, "key": other, "value": "x1", "token": [other] });
         redactor.value(&mut once);
@@ -261,7 +261,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_taken_and_text_without_names_stays(text in any::<String>(), plain_text in "[b-df-hj-np-su-z0-9 _./-]{0,80}") {
+    fn any_text_is_accepted_and_text_without_secret_names_is_unchanged(text in any::<String>(), plain_text in "[b-df-hj-np-su-z0-9 _./-]{0,80}") {
         plain(&text);
         prop_assert_eq!(plain(&plain_text), plain_text);
     }

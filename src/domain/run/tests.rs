@@ -12,7 +12,7 @@ fn state(life_cycle: &str, result: &str, code: &str, kind: &str) -> RunState {
 }
 
 #[test]
-fn how_a_run_ended_is_read_in_both_spellings() {
+fn outcomes_are_read_from_both_versions_of_the_api() {
     fn check(given: [&str; 4], expected: RunOutcome) {
         let [life_cycle, result, code, kind] = given;
         assert_eq!(state(life_cycle, result, code, kind).outcome(), expected, "{given:?}");
@@ -48,15 +48,15 @@ fn how_a_run_ended_is_read_in_both_spellings() {
 }
 
 #[test]
-fn a_word_that_is_not_known_stays_as_it_is() {
+fn an_unknown_value_is_kept_as_text() {
     let melted = state("TERMINATED", "MELTED", "", "");
-    assert_eq!((melted.word(), &melted.result), (Some("MELTED"), &Some(ResultState::Other("MELTED".into()))));
+    assert_eq!((melted.result_text(), &melted.result), (Some("MELTED"), &Some(ResultState::Other("MELTED".into()))));
 }
 
 #[test]
-fn the_newer_spelling_gives_the_older_word() {
+fn the_newer_api_gives_the_result_of_the_older_one() {
     fn check(life_cycle: &str, code: &str, word: Option<&str>) {
-        assert_eq!(state(life_cycle, "", code, "").word(), word, "{life_cycle} {code}");
+        assert_eq!(state(life_cycle, "", code, "").result_text(), word, "{life_cycle} {code}");
     }
     check("INTERNAL_ERROR", "", Some("INTERNAL_ERROR"));
     check("TERMINATED", "SUCCESS", Some("SUCCESS"));
@@ -68,7 +68,7 @@ fn the_newer_spelling_gives_the_older_word() {
 }
 
 #[test]
-fn a_run_that_could_not_start_though_a_task_ran_has_failed() {
+fn a_run_with_an_executed_task_has_failed_even_if_it_could_not_start() {
     let run = |task: RunState| Run {
         id: Id::new("1").unwrap(),
         job_id: Id::new("7").unwrap(),
@@ -92,7 +92,7 @@ fn a_run_that_could_not_start_though_a_task_ran_has_failed() {
             depends_on: Vec::new(),
             runs_job: false,
         }],
-        rounds: Vec::new(),
+        executions: Vec::new(),
     };
     assert_eq!(run(state("TERMINATED", "SUCCESS", "", "")).outcome(), RunOutcome::Failed);
     assert_eq!(run(state("TERMINATED", "FAILED", "RUN_EXECUTION_ERROR", "")).outcome(), RunOutcome::Failed);

@@ -1,21 +1,20 @@
-//! Cases and their rounds.
+//! Cases, their executions, and the plan of what to record about them.
 
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{Decided, Known, Note, Opening, Place, TaskOutput, wording};
+use super::{SweepPlan, SweepContext, IncidentNote, NewIncident, NoteTarget, TaskOutput, wording};
 use crate::domain::{
     ids::{Id, IncidentId},
-    run::{Round, Run, Task},
+    run::{Execution, Run, Task, outcome::RunOutcome},
     time::Timestamp,
-    words::RunOutcome,
 };
 
-/// Outputs looked at for each round.
+/// Maximum number of task outputs that are read for an execution.
 const MAX_OUTPUTS: usize = 3;
-/// What the ids of requests begin with.
+/// Prefix of request ids.
 const PREFIX: &str = "sweep";
 
 /// Runs by case, each with its retries in order.
@@ -35,26 +34,26 @@ impl<'a> Cases<'a> {
     }
 }
 
-/// A round of a case.
+/// An execution of a case that has ended.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
+pub(super) struct CaseExecution<'a> {
     pub run: &'a Run,
-    pub round: Cow<'a, Round>,
+    pub execution: Cow<'a, Execution>,
     pub outcome: RunOutcome,
     /// Tasks that failed themselves.
     pub causes: Vec<&'a Task>,
     /// Tasks that did not run because of them.
     pub consequences: Vec<&'a Task>,
-    /// What it is called in the ids of requests. Empty for the first of its case.
+    /// Its suffix in request ids. Empty for the first execution of its case.
     suffix: String,
 }
 
-impl Turn<'_> {
+impl CaseExecution<'_> {
     pub fn at(&self) -> Timestamp {
-        self.round.ended_at.or(self.run.ended_at).unwrap_or(self.run.started_at)
+        self.execution.ended_at.or(self.run.ended_at).unwrap_or(self.run.started_at)
     }
 
-    /// Task runs of which the output is looked at. What never started left nothing behind.
+    /// Returns the task runs whose output is read. An execution that never started has none.
     pub fn outputs(&self) -> Vec<&Id> {
         match self.outcome {
             RunOutcome::NeverStarted => Vec::new(),
@@ -68,219 +67,221 @@ impl Turn<'_> {
     }
 }
 
-/// The rounds that ended, in order.
-fn turns<'a>(case: &Id, runs: &[&'a Run]) -> Vec<Turn<'a>> {
-    let mut turns = Vec::new();
+/// Returns the ended executions of a case in order.
+fn case_executions<'a>(case: &Id, runs: &[&'a Run]) -> Vec<CaseExecution<'a>> {
+    let mut case_executions = Vec::new();
     for run in runs {
-        let whole = Round {
+        let whole = Execution {
             repair: None,
             state: run.state.clone(),
             started_at: Some(run.started_at),
             ended_at: run.ended_at,
             task_runs: Vec::new(),
         };
-        let mut rounds: Vec<Cow<'a, Round>> = run.rounds.iter().map(Cow::Borrowed).collect();
-        rounds.sort_by_key(|round| (round.repair.is_some(), round.started_at));
-        if rounds.is_empty() {
-            rounds.push(Cow::Owned(whole));
+        let mut executions: Vec<Cow<'a, Execution>> = run.executions.iter().map(Cow::Borrowed).collect();
+        executions.sort_by_key(|execution| (execution.repair.is_some(), execution.started_at));
+        if executions.is_empty() {
+            executions.push(Cow::Owned(whole));
         }
         let retry = if run.id == *case { String::new() } else { format!("-retry-{}", run.id) };
-        for round in rounds.into_iter().filter(|round| round.state.is_over()) {
-            let tasks = run.tasks_of(&round);
-            let outcome = match round.state.outcome() {
+        for execution in executions.into_iter().filter(|execution| execution.state.is_over()) {
+            let tasks = run.tasks_of(&execution);
+            let outcome = match execution.state.outcome() {
                 RunOutcome::NeverStarted if tasks.iter().any(|task| task.has_run()) => RunOutcome::Failed,
                 outcome => outcome,
             };
-            let repair = round.repair.as_ref().map(|repair| format!("-repair-{repair}")).unwrap_or_default();
+            let repair = execution.repair.as_ref().map(|repair| format!("-repair-{repair}")).unwrap_or_default();
             let (causes, rest): (Vec<&Task>, Vec<&Task>) = tasks.into_iter().partition(|task| task.is_cause());
             let consequences = rest.into_iter().filter(|task| task.is_consequence()).collect();
-            turns.push(Turn { run, round, outcome, causes, consequences, suffix: format!("{retry}{repair}") });
+            case_executions.push(CaseExecution { run, execution, outcome, causes, consequences, suffix: format!("{retry}{repair}") });
         }
     }
-    turns
+    case_executions
 }
 
-fn opening_id(known: &Known<'_>, case: &Id) -> String {
-    format!("{PREFIX}-{}-{case}", known.workspace.id)
+fn opening_id(context: &SweepContext<'_>, case: &Id) -> String {
+    format!("{PREFIX}-{}-{case}", context.workspace.id)
 }
 
-/// What one round gives, before it is known where it belongs.
-enum Told<'a> {
-    /// It is recorded already, there.
-    Before(IncidentId),
-    /// The case's incident begins with it.
-    Opens,
-    /// The run that it started failed.
-    Because(&'a Id),
-    Adds,
-    Nothing,
+/// The record that an execution leads to.
+enum ExecutionDisposition<'a> {
+    /// It is already recorded, in this incident.
+    Recorded(IncidentId),
+    /// It opens the incident of the case.
+    OpensIncident,
+    /// It failed because this run, which it started, failed.
+    CausedBy(&'a Id),
+    /// It adds a note to an incident.
+    AddsNote,
+    /// It is not recorded.
+    Ignored,
 }
 
-/// The rounds of a case, and what each of them gives.
-fn read<'a>(case: &'a Id, runs: &[&'a Run], known: &Known<'a>) -> Vec<(Turn<'a>, Told<'a>)> {
-    let opening = opening_id(known, case);
-    let opened = known.recorded.get(&opening);
+/// Returns the executions of a case with their dispositions.
+fn dispositions<'a>(case: &'a Id, runs: &[&'a Run], context: &SweepContext<'a>) -> Vec<(CaseExecution<'a>, ExecutionDisposition<'a>)> {
+    let opening = opening_id(context, case);
+    let opened = context.recorded.get(&opening);
     let mut seen_opening = false;
-    let mut read = Vec::new();
-    for turn in turns(case, runs) {
-        let own = format!("{opening}{}", if turn.is_first() { "-because" } else { &turn.suffix });
-        let told = match (known.recorded.get(&own), turn.outcome) {
-            (Some(incident), _) => Told::Before(*incident),
-            (None, outcome) if outcome.is_failure() => match (opened, child(&turn, known)) {
-                // Only the first failure of its own has no id of its own.
+    let mut found = Vec::new();
+    for execution in case_executions(case, runs) {
+        let own = format!("{opening}{}", if execution.is_first() { "-because" } else { &execution.suffix });
+        let disposition = match (context.recorded.get(&own), execution.outcome) {
+            (Some(incident), _) => ExecutionDisposition::Recorded(*incident),
+            (None, outcome) if outcome.is_failure() => match (opened, child(&execution, context)) {
+                // The first failure of the case has the id of the opening request.
                 (Some(incident), _) if !seen_opening => {
                     seen_opening = true;
-                    Told::Before(*incident)
+                    ExecutionDisposition::Recorded(*incident)
                 }
-                (_, Some(child)) => Told::Because(child),
+                (_, Some(child)) => ExecutionDisposition::CausedBy(child),
                 _ if !seen_opening => {
                     seen_opening = true;
-                    Told::Opens
+                    ExecutionDisposition::OpensIncident
                 }
-                _ => Told::Adds,
+                _ => ExecutionDisposition::AddsNote,
             },
-            (None, RunOutcome::Succeeded | RunOutcome::Stopped) if !turn.is_first() => Told::Adds,
-            _ => Told::Nothing,
+            (None, RunOutcome::Succeeded | RunOutcome::Stopped) if !execution.is_first() => ExecutionDisposition::AddsNote,
+            _ => ExecutionDisposition::Ignored,
         };
-        read.push((turn, told));
+        found.push((execution, disposition));
     }
-    read
+    found
 }
 
-/// The run that a round failed because of: each task that failed ran another job.
-fn child<'a>(turn: &Turn<'a>, known: &Known<'a>) -> Option<&'a Id> {
-    let only = !turn.causes.is_empty() && turn.causes.iter().all(|task| task.runs_job);
-    let started = |task: &&Task| match known.outputs.get(&task.run_id)? {
-        TaskOutput::Had { child, .. } => child.as_ref(),
+/// Returns the run that caused the failure: each failed task ran another job.
+fn child<'a>(execution: &CaseExecution<'a>, context: &SweepContext<'a>) -> Option<&'a Id> {
+    let only = !execution.causes.is_empty() && execution.causes.iter().all(|task| task.runs_job);
+    let started = |task: &&Task| match context.outputs.get(&task.run_id)? {
+        TaskOutput::Retrieved { child, .. } => child.as_ref(),
         TaskOutput::Missing { .. } => None,
     };
-    turn.causes.iter().filter(|_| only).find_map(started)
+    execution.causes.iter().filter(|_| only).find_map(started)
 }
 
-/// Outputs of the round may not be read, and none is missing for another reason.
-fn is_denied(turn: &Turn<'_>, known: &Known<'_>) -> bool {
-    let mut missing = turn.outputs().into_iter().filter_map(|task_run| match known.outputs.get(task_run)? {
+/// Returns true if outputs are missing and the reason of each is denied access.
+fn is_denied(execution: &CaseExecution<'_>, context: &SweepContext<'_>) -> bool {
+    let mut missing = execution.outputs().into_iter().filter_map(|task_run| match context.outputs.get(task_run)? {
         TaskOutput::Missing { is_denied, .. } => Some(*is_denied),
-        TaskOutput::Had { .. } => None,
+        TaskOutput::Retrieved { .. } => None,
     });
     missing.next().is_some_and(|first| first && missing.all(|denied| denied))
 }
 
-/// Task runs of which the output is wanted before [`decide`]: of rounds that failed and are not recorded.
-pub fn wanted_outputs(cases: &Cases<'_>, known: &Known<'_>) -> BTreeSet<Id> {
+/// Returns the task runs whose output [`decide`] needs: those of failed executions that are not recorded.
+pub fn wanted_outputs(cases: &Cases<'_>, context: &SweepContext<'_>) -> BTreeSet<Id> {
     let mut wanted = BTreeSet::new();
     for (case, runs) in &cases.0 {
-        for (turn, told) in read(case, runs, known) {
-            if turn.outcome.is_failure() && !matches!(told, Told::Before(_)) {
-                wanted.extend(turn.outputs().into_iter().cloned());
+        for (execution, disposition) in dispositions(case, runs, context) {
+            if execution.outcome.is_failure() && !matches!(disposition, ExecutionDisposition::Recorded(_)) {
+                wanted.extend(execution.outputs().into_iter().cloned());
             }
         }
     }
     wanted
 }
 
-/// What there is to record about the failures among the cases.
-pub fn decide(cases: &Cases<'_>, known: &Known<'_>) -> Decided {
-    let mut deciding = Deciding { cases, known, places: BTreeMap::new(), decided: Decided::default() };
+/// Returns the plan of what to record about the failures of the cases.
+pub fn decide(cases: &Cases<'_>, context: &SweepContext<'_>) -> SweepPlan {
+    let mut builder = PlanBuilder { cases, context, targets: BTreeMap::new(), plan: SweepPlan::default() };
     for case in cases.0.keys() {
-        deciding.place(case);
+        builder.target(case);
     }
-    let mut decided = deciding.decided;
-    decided
+    let mut plan = builder.plan;
+    plan
         .openings
         .sort_by(|a, b| (a.report.incident.reported_at, &a.case).cmp(&(b.report.incident.reported_at, &b.case)));
-    decided.notes.sort_by(|a, b| (a.at, &a.request_id).cmp(&(b.at, &b.request_id)));
-    decided
+    plan.notes.sort_by(|a, b| (a.at, &a.request_id).cmp(&(b.at, &b.request_id)));
+    plan
 }
 
-struct Deciding<'a, 'b> {
+struct PlanBuilder<'a, 'b> {
     cases: &'b Cases<'a>,
-    known: &'b Known<'b>,
-    /// Where the failures of a case are told. `None`: it has none, or it is being looked at.
-    places: BTreeMap<Id, Option<Place>>,
-    decided: Decided,
+    context: &'b SweepContext<'b>,
+    /// Target of the failures of each case. `None`: the case has none, or it is being visited.
+    targets: BTreeMap<Id, Option<NoteTarget>>,
+    plan: SweepPlan,
 }
 
-impl Deciding<'_, '_> {
-    /// Where the failures of a case are told, decided now unless it was before.
-    fn place(&mut self, case: &Id) -> Option<Place> {
-        if let Some(place) = self.places.get(case) {
-            return place.clone();
+impl PlanBuilder<'_, '_> {
+    /// Returns the target of the failures of a case. Plans the case on its first visit.
+    fn target(&mut self, case: &Id) -> Option<NoteTarget> {
+        if let Some(target) = self.targets.get(case) {
+            return target.clone();
         }
-        let (known, cases) = (self.known, self.cases);
+        let (context, cases) = (self.context, self.cases);
         let Some((case, runs)) = cases.0.get_key_value(case) else {
-            let opening = opening_id(known, case);
-            let because = known.recorded.get(&format!("{opening}-because"));
-            return known.recorded.get(&opening).or(because).map(|incident| Place::Incident(*incident));
+            let opening = opening_id(context, case);
+            let because = context.recorded.get(&format!("{opening}-because"));
+            return context.recorded.get(&opening).or(because).map(|incident| NoteTarget::Incident(*incident));
         };
-        self.places.insert((*case).clone(), None);
-        let opened = known.recorded.get(&opening_id(known, case));
+        self.targets.insert((*case).clone(), None);
+        let opened = context.recorded.get(&opening_id(context, case));
         let mut own = None;
-        let mut elsewhere = None;
-        for (turn, told) in read(case, runs, known) {
-            match told {
-                Told::Before(incident) if turn.outcome.is_failure() => {
-                    let place = Some(Place::Incident(incident));
-                    if opened == Some(&incident) { own = own.or(place) } else { elsewhere = elsewhere.or(place) }
+        let mut other = None;
+        for (execution, disposition) in dispositions(case, runs, context) {
+            match disposition {
+                ExecutionDisposition::Recorded(incident) if execution.outcome.is_failure() => {
+                    let target = Some(NoteTarget::Incident(incident));
+                    if opened == Some(&incident) { own = own.or(target) } else { other = other.or(target) }
                 }
-                Told::Before(_) | Told::Nothing => {}
-                Told::Because(child) => match self.place_of_run(child) {
-                    Some(place) => {
-                        let message = wording::because(&turn, child);
-                        self.add(case, &turn, place.clone(), message);
-                        elsewhere = elsewhere.or(Some(place));
+                ExecutionDisposition::Recorded(_) | ExecutionDisposition::Ignored => {}
+                ExecutionDisposition::CausedBy(child) => match self.target_of_run(child) {
+                    Some(target) => {
+                        let message = wording::caused_by(&execution, child);
+                        self.add(case, &execution, target.clone(), message);
+                        other = other.or(Some(target));
                     }
-                    None => self.own(case, &turn, &mut own),
+                    None => self.own(case, &execution, &mut own),
                 },
-                Told::Opens | Told::Adds if turn.outcome.is_failure() => self.own(case, &turn, &mut own),
-                Told::Opens | Told::Adds => {
-                    if let Some(place) = own.clone().or_else(|| elsewhere.clone()) {
-                        let message = wording::told(&turn);
-                        self.add(case, &turn, place, message);
+                ExecutionDisposition::OpensIncident | ExecutionDisposition::AddsNote if execution.outcome.is_failure() => self.own(case, &execution, &mut own),
+                ExecutionDisposition::OpensIncident | ExecutionDisposition::AddsNote => {
+                    if let Some(target) = own.clone().or_else(|| other.clone()) {
+                        let message = wording::progress(&execution);
+                        self.add(case, &execution, target, message);
                     }
                 }
             }
         }
-        let place = own.or(elsewhere);
-        self.places.insert((*case).clone(), place.clone());
-        place
+        let target = own.or(other);
+        self.targets.insert((*case).clone(), target.clone());
+        target
     }
 
-    fn place_of_run(&mut self, run: &Id) -> Option<Place> {
-        let case = self.cases.0.values().flatten().find(|known| known.id == *run).map_or(run, |run| run.case()).clone();
-        self.place(&case)
+    fn target_of_run(&mut self, run: &Id) -> Option<NoteTarget> {
+        let case = self.cases.0.values().flatten().find(|context| context.id == *run).map_or(run, |run| run.case()).clone();
+        self.target(&case)
     }
 
-    /// A failure of the case itself.
-    fn own(&mut self, case: &Id, turn: &Turn<'_>, own: &mut Option<Place>) {
-        if let Some(place) = own.clone() {
-            let message = wording::told(turn);
-            self.add(case, turn, place, message);
+    /// Plans a failure of the case itself.
+    fn own(&mut self, case: &Id, execution: &CaseExecution<'_>, own: &mut Option<NoteTarget>) {
+        if let Some(target) = own.clone() {
+            let message = wording::progress(execution);
+            self.add(case, execution, target, message);
             return;
         }
-        let Ok(request_id) = Id::new(opening_id(self.known, case)) else { return };
-        self.decided.openings.push(Opening {
+        let Ok(request_id) = Id::new(opening_id(self.context, case)) else { return };
+        self.plan.openings.push(NewIncident {
             case: case.clone(),
-            job_id: turn.run.job_id.clone(),
-            outcome: turn.outcome,
-            failed_tasks: turn.causes.iter().map(|task| task.key.clone()).collect(),
-            is_denied: is_denied(turn, self.known),
-            report: wording::report(request_id, turn, self.known),
+            job_id: execution.run.job_id.clone(),
+            outcome: execution.outcome,
+            failed_tasks: execution.causes.iter().map(|task| task.key.clone()).collect(),
+            is_denied: is_denied(execution, self.context),
+            report: wording::report(request_id, execution, self.context),
         });
-        *own = Some(Place::Case(case.clone()));
+        *own = Some(NoteTarget::Case(case.clone()));
     }
 
-    fn add(&mut self, case: &Id, turn: &Turn<'_>, to: Place, message: String) {
-        let suffix = if turn.is_first() { "-because" } else { &turn.suffix };
-        let Ok(request_id) = Id::new(format!("{}{suffix}", opening_id(self.known, case))) else { return };
-        self.decided.notes.push(Note {
+    fn add(&mut self, case: &Id, execution: &CaseExecution<'_>, to: NoteTarget, message: String) {
+        let suffix = if execution.is_first() { "-because" } else { &execution.suffix };
+        let Ok(request_id) = Id::new(format!("{}{suffix}", opening_id(self.context, case))) else { return };
+        self.plan.notes.push(IncidentNote {
             case: case.clone(),
             to,
             request_id,
-            at: turn.at(),
+            at: execution.at(),
             message,
-            evidence: wording::evidence(turn, self.known),
-            is_healing: turn.outcome == RunOutcome::Succeeded,
+            evidence: wording::evidence(execution, self.context),
+            is_recovery: execution.outcome == RunOutcome::Succeeded,
         });
     }
 }

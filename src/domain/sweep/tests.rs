@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::run::{Round, RunState, Task};
+use crate::domain::run::{Execution, RunState, Task};
 
 const HOUR: i64 = 3_600_000_000;
 const START: i64 = 1_770_000_000_000_000;
@@ -13,8 +13,8 @@ fn id(text: &str) -> Id {
 }
 
 /// `FAILED`, or `FAILED CLUSTER_ERROR`.
-fn state(words: &str) -> RunState {
-    let mut words = words.split(' ');
+fn state(text: &str) -> RunState {
+    let mut words = text.split(' ');
     let (result, code) = (words.next().unwrap(), words.next());
     let life_cycle = match result {
         "RUNNING" | "SKIPPED" | "INTERNAL_ERROR" => result,
@@ -29,7 +29,7 @@ fn state(words: &str) -> RunState {
     }
 }
 
-/// `extract FAILED`, or `child* FAILED` for a task that runs a job. Its run has the number of its place.
+/// `extract FAILED`, or `child* FAILED` for a task that runs a job. The id of its task run ends in its index.
 fn task(run: &str, place: usize, text: &str, ended: i64) -> Task {
     let (key, words) = text.split_once(' ').unwrap();
     Task {
@@ -59,19 +59,19 @@ fn run(run: &str, words: &str, tasks: &[&str]) -> Run {
         page_url: None,
         queued_because: None,
         tasks: tasks.iter().enumerate().map(|(place, text)| task(run, place, text, 1)).collect(),
-        rounds: Vec::new(),
+        executions: Vec::new(),
     }
 }
 
-/// Repaired, hour by hour: how it ended at first, and after each repair.
-fn repaired(name: &str, rounds: &[&str]) -> Run {
-    let last = rounds.last().unwrap();
+/// A run that is repaired every hour: the state of its first execution and of each repair.
+fn repaired(name: &str, executions: &[&str]) -> Run {
+    let last = executions.last().unwrap();
     let mut repaired = run(name, last, &[]);
-    repaired.ended_at = (*last != "RUNNING").then(|| at(rounds.len() as i64));
-    for (place, words) in rounds.iter().enumerate() {
+    repaired.ended_at = (*last != "RUNNING").then(|| at(executions.len() as i64));
+    for (place, words) in executions.iter().enumerate() {
         let ended = place as i64 + 1;
         let task = Task { attempt: place as u32, ..task(name, place, &format!("a {words}"), ended) };
-        repaired.rounds.push(Round {
+        repaired.executions.push(Execution {
             repair: (place > 0).then(|| id(&place.to_string())),
             state: state(words),
             started_at: Some(at(ended - 1)),
@@ -92,7 +92,7 @@ struct World {
 
 impl World {
     fn started(mut self, task_run: &str, child: &str) -> Self {
-        self.outputs.insert(id(task_run), TaskOutput::Had { headline: None, excerpt: None, child: Some(id(child)) });
+        self.outputs.insert(id(task_run), TaskOutput::Retrieved { headline: None, excerpt: None, child: Some(id(child)) });
         self
     }
 
@@ -101,9 +101,9 @@ impl World {
         self
     }
 
-    fn with<T>(&self, use_it: impl FnOnce(&Known<'_>) -> T) -> T {
+    fn with<T>(&self, with_context: impl FnOnce(&SweepContext<'_>) -> T) -> T {
         let workspace = Workspace { id: id("1"), url: None };
-        use_it(&Known {
+        with_context(&SweepContext {
             workspace: &workspace,
             recorded: &self.recorded,
             outputs: &self.outputs,
@@ -112,63 +112,63 @@ impl World {
         })
     }
 
-    fn decide(&self, runs: &[Run]) -> Decided {
-        self.with(|known| decide(&Cases::of(runs), known))
+    fn decide(&self, runs: &[Run]) -> SweepPlan {
+        self.with(|context| decide(&Cases::of(runs), context))
     }
 
     /// `open 5`, `5 -> 6: sweep-1-5-because`.
-    fn told(&self, runs: &[Run]) -> Vec<String> {
+    fn planned(&self, runs: &[Run]) -> Vec<String> {
         let decided = self.decide(runs);
         let opened = decided.openings.iter().map(|opening| format!("open {}", opening.case));
         let noted = decided.notes.iter().map(|note| {
             let to = match &note.to {
-                Place::Case(case) => case.to_string(),
-                Place::Incident(incident) => incident.to_string(),
+                NoteTarget::Case(case) => case.to_string(),
+                NoteTarget::Incident(incident) => incident.to_string(),
             };
-            format!("{} -> {to}{}", note.request_id, if note.is_healing { ", healed" } else { "" })
+            format!("{} -> {to}{}", note.request_id, if note.is_recovery { ", recovered" } else { "" })
         });
         opened.chain(noted).collect()
     }
 }
 
 #[test]
-fn what_a_run_opens_and_what_is_added() {
+fn failed_runs_open_incidents_and_repairs_add_notes() {
     fn check(world: World, runs: &[Run], expected: &[&str]) {
-        assert_eq!(world.told(runs), expected, "{runs:#?}");
+        assert_eq!(world.planned(runs), expected, "{runs:#?}");
     }
     let new = World::default;
-    // One incident for each that failed, none for the others.
+    // Each failed run opens one incident, other runs open none.
     check(new(), &[run("5", "FAILED", &["a FAILED"])], &["open 5"]);
     check(new(), &[run("5", "TIMEDOUT", &[])], &["open 5"]);
     check(new(), &[run("5", "SUCCESS_WITH_FAILURES", &["a FAILED", "b SUCCESS"])], &["open 5"]);
     check(new(), &[run("5", "MAXIMUM_CONCURRENT_RUNS_REACHED", &[])], &["open 5"]);
     check(new(), &[run("5", "FAILED CLUSTER_ERROR", &[])], &["open 5"]);
-    for quiet in ["SUCCESS", "CANCELED", "DISABLED", "UPSTREAM_CANCELED", "RUNNING", "MELTED"] {
-        check(new(), &[run("5", quiet, &[])], &[]);
+    for ignored in ["SUCCESS", "CANCELED", "DISABLED", "UPSTREAM_CANCELED", "RUNNING", "MELTED"] {
+        check(new(), &[run("5", ignored, &[])], &[]);
     }
-    // A repair belongs to its run, whenever it is seen.
-    let healed = ["open 5", "sweep-1-5-repair-1 -> 5", "sweep-1-5-repair-2 -> 5, healed"];
-    check(new(), &[repaired("5", &["FAILED", "FAILED", "SUCCESS"])], &healed);
+    // A repair belongs to its run, whenever it is ended.
+    let recovered = ["open 5", "sweep-1-5-repair-1 -> 5", "sweep-1-5-repair-2 -> 5, recovered"];
+    check(new(), &[repaired("5", &["FAILED", "FAILED", "SUCCESS"])], &recovered);
     check(new(), &[repaired("5", &["FAILED", "RUNNING"])], &["open 5"]);
-    let later = ["sweep-1-5-repair-2 -> INC-1003, healed"];
+    let later = ["sweep-1-5-repair-2 -> INC-1003, recovered"];
     let known = || new().recorded("5", 3);
     check(known(), &[repaired("5", &["FAILED", "RUNNING"])], &[]);
     check(known(), &[repaired("5", &["FAILED", "FAILED"])], &["sweep-1-5-repair-1 -> INC-1003"]);
     check(known().recorded("5-repair-1", 3), &[repaired("5", &["FAILED", "FAILED", "SUCCESS"])], &later);
     check(known().recorded("5-repair-1", 3).recorded("5-repair-2", 3), &[repaired("5", &["FAILED"; 3])], &[]);
-    // What somebody cancelled is no failure, what a repair of it did is.
+    // A cancelled run is no failure, but its failed repair is.
     check(new(), &[repaired("5", &["CANCELED", "FAILED"])], &["open 5"]);
     check(known(), &[repaired("5", &["CANCELED", "FAILED"])], &[]);
-    // So does a retry of the whole run.
+    // A retry of the whole run also belongs to it.
     let retry = |words: &str| Run { original: Some(id("5")), attempt: 1, ..run("6", words, &[]) };
-    check(new(), &[run("5", "FAILED", &[]), retry("SUCCESS")], &["open 5", "sweep-1-5-retry-6 -> 5, healed"]);
+    check(new(), &[run("5", "FAILED", &[]), retry("SUCCESS")], &["open 5", "sweep-1-5-retry-6 -> 5, recovered"]);
     check(known(), &[run("5", "FAILED", &[]), retry("FAILED")], &["sweep-1-5-retry-6 -> INC-1003"]);
 }
 
 #[test]
-fn a_run_that_failed_because_it_started_another_is_told_there() {
+fn a_run_that_failed_because_of_another_adds_a_note_to_its_incident() {
     fn check(world: World, runs: &[Run], expected: &[&str]) {
-        assert_eq!(world.told(runs), expected);
+        assert_eq!(world.planned(runs), expected);
     }
     let parent = || run("5", "FAILED", &["t* FAILED", "z UPSTREAM_FAILED"]);
     let child = || run("6", "FAILED", &["a FAILED"]);
@@ -184,27 +184,27 @@ fn a_run_that_failed_because_it_started_another_is_told_there() {
         &[parent(), between, run("8", "FAILED", &[])],
         &["open 8", "sweep-1-5-because -> 8", "sweep-1-6-because -> 8"],
     );
-    // Not only because of it, or the other did not fail.
+    // It also failed for another reason, or the other run did not fail.
     check(linked(), &[run("5", "FAILED", &["t* FAILED", "b FAILED"]), child()], &["open 5", "open 6"]);
     check(linked(), &[parent(), run("6", "CANCELED", &[])], &["open 5"]);
     check(World::default(), &[parent(), child()], &["open 5", "open 6"]);
-    // Two that say they started each other are not followed for ever.
-    let odd = linked().started("60", "5");
-    assert_eq!(odd.decide(&[parent(), run("6", "FAILED", &["u* FAILED"])]).openings.len(), 1);
+    // Two runs that name each other as parent do not lead to an endless loop.
+    let cyclic = linked().started("60", "5");
+    assert_eq!(cyclic.decide(&[parent(), run("6", "FAILED", &["u* FAILED"])]).openings.len(), 1);
 }
 
 #[test]
-fn the_outputs_of_what_failed_itself_are_wanted_once() {
+fn the_outputs_of_failed_tasks_are_wanted_once() {
     let wanted = |world: &World, runs: &[Run]| -> Vec<String> {
-        let wanted = world.with(|known| wanted_outputs(&Cases::of(runs), known));
+        let wanted = world.with(|context| wanted_outputs(&Cases::of(runs), context));
         wanted.iter().map(ToString::to_string).collect()
     };
     let failed = run("5", "FAILED", &["a FAILED", "b UPSTREAM_FAILED", "c SUCCESS", "d TIMEDOUT", "e EXCLUDED"]);
     assert_eq!(wanted(&World::default(), std::slice::from_ref(&failed)), ["50", "53"]);
     assert_eq!(wanted(&World::default().recorded("5", 1), &[failed]), [""; 0]);
     assert_eq!(wanted(&World::default(), &[run("5", "FAILED", &["a FAILED"; 9].map(|_| "a FAILED"))]), ["58"]);
-    assert_eq!(wanted(&World::default(), &[run("5", "FAILED", &[])]), ["5"], "a run without tasks has one itself");
-    assert_eq!(wanted(&World::default(), &[run("5", "SKIPPED", &[])]), [""; 0], "what never started left nothing");
+    assert_eq!(wanted(&World::default(), &[run("5", "FAILED", &[])]), ["5"], "a run without tasks has its own output");
+    assert_eq!(wanted(&World::default(), &[run("5", "SKIPPED", &[])]), [""; 0], "a run that never started has no output");
 }
 
 #[test]
@@ -229,21 +229,21 @@ fn consequences_are_named_with_their_cause() {
 }
 
 #[test]
-fn output_that_cannot_be_had_is_evidence_that_is_missing() {
+fn an_output_that_cannot_be_retrieved_is_missing_evidence() {
     let mut world = World::default();
     world.outputs.insert(id("50"), TaskOutput::Missing { reason: "not allowed".into(), is_denied: true });
     let report = world.decide(&[run("5", "FAILED", &["a FAILED"])]).openings.remove(0).report;
     let rca = report.rca.unwrap();
     assert_eq!((rca.root_cause.as_str(), rca.missing_evidence), ("unknown", vec![id("run_output")]));
     assert_eq!(rca.missing_reasons["run_output"], "not allowed");
-    assert!(report.timeline[1].message.ends_with("; its output could not be had: not allowed"));
+    assert!(report.timeline[1].message.ends_with("; its output could not be retrieved: not allowed"));
 }
 
 #[test]
-fn output_that_can_be_had_is_evidence() {
+fn a_retrieved_output_is_evidence() {
     let mut world = World::default();
     let (headline, excerpt) = (Some("no such column".to_owned()), Some("no such column\n\nat line 1".to_owned()));
-    world.outputs.insert(id("50"), TaskOutput::Had { headline, excerpt: excerpt.clone(), child: None });
+    world.outputs.insert(id("50"), TaskOutput::Retrieved { headline, excerpt: excerpt.clone(), child: None });
     let report = world.decide(&[run("5", "FAILED", &["a FAILED"])]).openings.remove(0).report;
     assert_eq!(report.timeline[1].message, "Task \"a\" failed: FAILED; its error: no such column");
     let evidence = &report.timeline[1].evidence[0];
@@ -253,7 +253,7 @@ fn output_that_can_be_had_is_evidence() {
 }
 
 #[test]
-fn what_failed_before_the_first_sweep_is_history() {
+fn failures_before_the_first_sweep_are_history() {
     let reports = |history_until| {
         let world = World { history_until, ..World::default() };
         world.decide(&[run("5", "FAILED", &[])]).openings.remove(0).report
@@ -264,26 +264,26 @@ fn what_failed_before_the_first_sweep_is_history() {
 }
 
 #[test]
-fn news_is_what_ended_and_is_not_recorded_so() {
+fn unrecorded_runs_are_those_whose_end_is_not_recorded() {
     let runs = [run("5", "FAILED", &[]), run("6", "SUCCESS", &[]), run("7", "RUNNING", &[])];
-    let names = |news: &[SeenRun]| news.iter().map(|seen| seen.run_id.to_string()).collect::<Vec<_>>();
-    let first = news(runs.iter(), &BTreeMap::new());
+    let names = |news: &[EndedRun]| news.iter().map(|ended| ended.run_id.to_string()).collect::<Vec<_>>();
+    let first = unrecorded_runs(runs.iter(), &BTreeMap::new());
     assert_eq!(names(&first), ["5", "6"]);
     let recorded: BTreeMap<Id, RecordedRun> = first
         .iter()
-        .map(|seen| {
+        .map(|ended| {
             let run = RecordedRun {
-                run_id: seen.run_id.clone(),
-                ended_at: seen.ended_at,
-                result_state: seen.result_state.clone(),
-                termination_code: seen.termination_code.clone(),
+                run_id: ended.run_id.clone(),
+                ended_at: ended.ended_at,
+                result_state: ended.result_state.clone(),
+                termination_code: ended.termination_code.clone(),
                 retried_tasks: Some(0),
             };
-            (seen.run_id.clone(), run)
+            (ended.run_id.clone(), run)
         })
         .collect();
-    assert_eq!(names(&news(runs.iter(), &recorded)), [""; 0]);
+    assert_eq!(names(&unrecorded_runs(runs.iter(), &recorded)), [""; 0]);
     let later = [repaired("5", &["FAILED", "SUCCESS"])];
-    assert_eq!(names(&news(later.iter(), &recorded)), ["5"]);
-    assert_eq!(news(later.iter(), &recorded)[0].retried_tasks, 1);
+    assert_eq!(names(&unrecorded_runs(later.iter(), &recorded)), ["5"]);
+    assert_eq!(unrecorded_runs(later.iter(), &recorded)[0].retried_tasks, 1);
 }

@@ -1,49 +1,52 @@
-//! The sentences and the evidence that a sweep records. Texts of the platform are redacted before they come here.
+//! The messages and the evidence that a sweep records. Texts of the platform are already redacted.
 
 use std::collections::BTreeMap;
 
-use super::{ACTOR, JobSettings, Known, Opening, TaskOutput, case::Turn};
+use super::{ACTOR, JobSettings, SweepContext, NewIncident, TaskOutput, case::CaseExecution};
 use crate::domain::{
     ids::Id,
+    incident::{
+        classification::{Confidence, IncidentType, Status},
+        timeline::EventKind,
+    },
     problems::cut,
     report::{ErrorInfo, Event, Evidence, Incident, Rca, Report, Resource, SCHEMA_VERSION},
-    run::{Run, RunState, Task},
+    run::{Run, RunState, Task, outcome::RunOutcome},
     time::Timestamp,
-    words::{Confidence, EventKind, IncidentType, RunOutcome, Status},
 };
 
-/// Characters kept of a name, and of a message of the platform.
+/// Maximum number of characters of a name and of a message of the platform.
 const NAME: usize = 120;
 const MESSAGE: usize = 400;
-/// Tasks named one by one.
+/// Maximum number of tasks that are named.
 const NAMED: usize = 10;
 const RUN_OUTPUT: &str = "run_output";
 
-/// The report that opens the incident of a case. It names no root cause.
-pub fn report(request_id: Id, turn: &Turn<'_>, known: &Known<'_>) -> Report {
-    let at = turn.at();
-    let history = at < known.first_swept_at;
+/// Returns the report that opens the incident of a case. It has no root cause.
+pub fn report(request_id: Id, execution: &CaseExecution<'_>, context: &SweepContext<'_>) -> Report {
+    let at = execution.at();
+    let history = at < context.first_swept_at;
     Report {
         schema_version: SCHEMA_VERSION,
         report_id: Some(request_id),
         actor: id(ACTOR),
-        workspace: known.workspace.clone(),
+        workspace: context.workspace.clone(),
         history,
         told_with: None,
         incident: Incident {
             kind: IncidentType::JobFailure,
-            slug: id(slug(turn.outcome)),
-            title: title(turn),
+            slug: id(slug(execution.outcome)),
+            title: title(execution),
             reporter: id(ACTOR),
             impact_started_at: Some(at),
-            // How long ago the first sweep was says nothing about how fast failures are noticed.
-            detected_at: (!history).then_some(known.now),
+            // Failures before the first sweep were detected at an unknown time.
+            detected_at: (!history).then_some(context.now),
             reported_at: at,
             status: Status::Investigating,
         },
-        resources: resources(turn),
-        timeline: timeline(turn, known),
-        rca: unknown_cause(turn, known),
+        resources: resources(execution),
+        timeline: timeline(execution, context),
+        rca: unknown_cause(execution, context),
         checks: Vec::new(),
         remediation: Vec::new(),
         compliance_impact: None,
@@ -51,14 +54,14 @@ pub fn report(request_id: Id, turn: &Turn<'_>, known: &Known<'_>) -> Report {
     }
 }
 
-/// The opening with the job's settings as evidence.
-pub fn with_settings(mut opening: Opening, settings: &JobSettings, now: Timestamp) -> Opening {
+/// Adds the job's settings to the new incident as evidence.
+pub fn with_settings(mut opening: NewIncident, settings: &JobSettings, now: Timestamp) -> NewIncident {
     let job = &opening.job_id;
     let (message, excerpt) = match settings {
-        JobSettings::Had(Some(json)) => (format!("Captured the settings of job {job}"), Some(json.clone())),
-        JobSettings::Had(None) => (format!("Read the settings of job {job}, which are too long to keep"), None),
+        JobSettings::Retrieved(Some(json)) => (format!("Captured the settings of job {job}"), Some(json.clone())),
+        JobSettings::Retrieved(None) => (format!("Read the settings of job {job}, which are too long to store"), None),
         JobSettings::Missing { reason } => {
-            (format!("The settings of job {job} could not be had: {}", cut(reason, MESSAGE)), None)
+            (format!("The settings of job {job} could not be retrieved: {}", cut(reason, MESSAGE)), None)
         }
     };
     let evidence = excerpt.map(|excerpt| Evidence {
@@ -76,37 +79,37 @@ pub fn with_settings(mut opening: Opening, settings: &JobSettings, now: Timestam
     opening
 }
 
-/// What a round amounts to, in a sentence.
-pub fn told(turn: &Turn<'_>) -> String {
-    let again = if turn.outcome.is_failure() { " again" } else { "" };
-    let what = match turn.outcome {
+/// Returns the message about an execution after the first one of its case.
+pub fn progress(execution: &CaseExecution<'_>) -> String {
+    let again = if execution.outcome.is_failure() { " again" } else { "" };
+    let what = match execution.outcome {
         RunOutcome::Succeeded => "succeeded".to_owned(),
         RunOutcome::Stopped => "was cancelled".to_owned(),
-        outcome => format!("{}{again}{}", verb(outcome), reason(&turn.round.state)),
+        outcome => format!("{}{again}{}", verb(outcome), reason(&execution.execution.state)),
     };
-    let mut text = format!("{} {what}", subject(turn));
-    text.push_str(&consequences(turn).map(|sentence| format!("; {sentence}")).unwrap_or_default());
+    let mut text = format!("{} {what}", subject(execution));
+    text.push_str(&consequences(execution).map(|sentence| format!("; {sentence}")).unwrap_or_default());
     text
 }
 
-/// Why a round is told in the incident of another run.
-pub fn because(turn: &Turn<'_>, child: &Id) -> String {
-    let tasks = names(&turn.causes);
-    let noun = if turn.causes.len() == 1 { "task" } else { "tasks" };
-    format!("{} {} because of run {child}, which its {noun} {tasks} started", subject(turn), verb(turn.outcome))
+/// Returns the message about an execution that failed because of another run, in the incident of that run.
+pub fn caused_by(execution: &CaseExecution<'_>, child: &Id) -> String {
+    let tasks = names(&execution.causes);
+    let noun = if execution.causes.len() == 1 { "task" } else { "tasks" };
+    format!("{} {} because of run {child}, which its {noun} {tasks} started", subject(execution), verb(execution.outcome))
 }
 
-/// The outputs of the tasks that failed in a round.
-pub fn evidence(turn: &Turn<'_>, known: &Known<'_>) -> Vec<Evidence> {
-    if !turn.outcome.is_failure() {
+/// Returns the outputs of the tasks that failed in an execution.
+pub fn evidence(execution: &CaseExecution<'_>, context: &SweepContext<'_>) -> Vec<Evidence> {
+    if !execution.outcome.is_failure() {
         return Vec::new();
     }
-    turn.outputs().into_iter().filter_map(|task_run| output(task_run, known)).collect()
+    execution.outputs().into_iter().filter_map(|task_run| output(task_run, context)).collect()
 }
 
-fn output(task_run: &Id, known: &Known<'_>) -> Option<Evidence> {
-    match known.outputs.get(task_run)? {
-        TaskOutput::Had { excerpt, .. } => Some(Evidence {
+fn output(task_run: &Id, context: &SweepContext<'_>) -> Option<Evidence> {
+    match context.outputs.get(task_run)? {
+        TaskOutput::Retrieved { excerpt, .. } => Some(Evidence {
             kind: id(RUN_OUTPUT),
             reference: id(&format!("task_run:{task_run}")),
             excerpt: excerpt.clone(),
@@ -115,10 +118,10 @@ fn output(task_run: &Id, known: &Known<'_>) -> Option<Evidence> {
     }
 }
 
-fn timeline(turn: &Turn<'_>, known: &Known<'_>) -> Vec<Event> {
+fn timeline(execution: &CaseExecution<'_>, context: &SweepContext<'_>) -> Vec<Event> {
     let plain = |at, kind, message| Event { at, kind, message, tool: None, evidence: Vec::new() };
-    let at = turn.at();
-    let run = turn.run;
+    let at = execution.at();
+    let run = execution.run;
     let mut events = vec![Event {
         evidence: vec![Evidence {
             kind: id("job_run"),
@@ -128,52 +131,52 @@ fn timeline(turn: &Turn<'_>, known: &Known<'_>) -> Vec<Event> {
         ..plain(
             at,
             EventKind::Discover,
-            format!("{} {}{}", subject(turn), verb(turn.outcome), reason(&turn.round.state)),
+            format!("{} {}{}", subject(execution), verb(execution.outcome), reason(&execution.execution.state)),
         )
     }];
-    if let Some(why) = run.queued_because.as_deref().filter(|_| turn.outcome == RunOutcome::NeverStarted) {
+    if let Some(why) = run.queued_because.as_deref().filter(|_| execution.outcome == RunOutcome::NeverStarted) {
         events.push(plain(at, EventKind::Discover, format!("It waited in a queue: {}", cut(why, MESSAGE))));
     }
-    let mut looked_at = turn.outputs();
-    for task in turn.causes.iter().take(NAMED) {
-        let mut event = plain(task.ended_at.unwrap_or(at), EventKind::Discover, task_told(task));
-        if let Some(place) = looked_at.iter().position(|task_run| **task_run == task.run_id) {
-            looked_at.remove(place);
-            add_output(&mut event, &task.run_id, known);
+    let mut outputs = execution.outputs();
+    for task in execution.causes.iter().take(NAMED) {
+        let mut event = plain(task.ended_at.unwrap_or(at), EventKind::Discover, task_failure(task));
+        if let Some(place) = outputs.iter().position(|task_run| **task_run == task.run_id) {
+            outputs.remove(place);
+            add_output(&mut event, &task.run_id, context);
         }
         events.push(event);
     }
-    // A run without tasks has an output of its own.
-    for task_run in looked_at {
-        let mut event = plain(at, EventKind::Fetch, "Asked for its output".to_owned());
-        add_output(&mut event, task_run, known);
+    // A run without tasks has its own output.
+    for task_run in outputs {
+        let mut event = plain(at, EventKind::Fetch, "Requested its output".to_owned());
+        add_output(&mut event, task_run, context);
         events.push(event);
     }
-    if let Some(more) = turn.causes.len().checked_sub(NAMED).filter(|more| *more > 0) {
+    if let Some(more) = execution.causes.len().checked_sub(NAMED).filter(|more| *more > 0) {
         events.push(plain(at, EventKind::Discover, format!("{more} more tasks failed")));
     }
-    if let Some(sentence) = consequences(turn) {
+    if let Some(sentence) = consequences(execution) {
         events.push(plain(at, EventKind::Discover, capitalised(&sentence)));
     }
     events
 }
 
-fn add_output(event: &mut Event, task_run: &Id, known: &Known<'_>) {
+fn add_output(event: &mut Event, task_run: &Id, context: &SweepContext<'_>) {
     event.tool = Some("jobs/runs/get-output".into());
-    event.evidence.extend(output(task_run, known));
-    match known.outputs.get(task_run) {
+    event.evidence.extend(output(task_run, context));
+    match context.outputs.get(task_run) {
         Some(TaskOutput::Missing { reason, .. }) => {
-            event.message.push_str(&format!("; its output could not be had: {}", cut(reason, MESSAGE)));
+            event.message.push_str(&format!("; its output could not be retrieved: {}", cut(reason, MESSAGE)));
         }
-        Some(TaskOutput::Had { headline: Some(headline), .. }) => {
+        Some(TaskOutput::Retrieved { headline: Some(headline), .. }) => {
             event.message.push_str(&format!("; its error: {}", cut(headline, MESSAGE)));
         }
-        Some(TaskOutput::Had { excerpt: None, .. }) => event.message.push_str("; its output holds no error"),
+        Some(TaskOutput::Retrieved { excerpt: None, .. }) => event.message.push_str("; its output contains no error"),
         _ => {}
     }
 }
 
-fn task_told(task: &Task) -> String {
+fn task_failure(task: &Task) -> String {
     let attempts = match task.attempt {
         0 => String::new(),
         earlier => format!(" in its attempt {}", earlier.saturating_add(1)),
@@ -183,17 +186,17 @@ fn task_told(task: &Task) -> String {
 }
 
 /// `tasks "b", "c" did not run because of "a"`.
-fn consequences(turn: &Turn<'_>) -> Option<String> {
-    let noun = match turn.consequences.len() {
+fn consequences(execution: &CaseExecution<'_>) -> Option<String> {
+    let noun = match execution.consequences.len() {
         0 => return None,
         1 => "task",
         _ => "tasks",
     };
-    let because = match turn.causes.as_slice() {
+    let because = match execution.causes.as_slice() {
         [] => String::new(),
         causes => format!(" because of {}", names(causes)),
     };
-    Some(format!("{noun} {} did not run{because}", names(&turn.consequences)))
+    Some(format!("{noun} {} did not run{because}", names(&execution.consequences)))
 }
 
 fn names(tasks: &[&Task]) -> String {
@@ -204,22 +207,22 @@ fn names(tasks: &[&Task]) -> String {
     names.join(", ")
 }
 
-/// Evidence that could not be had leaves the cause unknown, and says so to the triggers.
-fn unknown_cause(turn: &Turn<'_>, known: &Known<'_>) -> Option<Rca> {
+/// Returns an unknown root cause with the missing evidence, if an output could not be retrieved.
+fn unknown_cause(execution: &CaseExecution<'_>, context: &SweepContext<'_>) -> Option<Rca> {
     let asked: Vec<&TaskOutput> =
-        turn.outputs().into_iter().filter_map(|task_run| known.outputs.get(task_run)).collect();
+        execution.outputs().into_iter().filter_map(|task_run| context.outputs.get(task_run)).collect();
     let why = asked.iter().find_map(|output| match output {
         TaskOutput::Missing { reason, .. } => Some(cut(reason, MESSAGE)),
-        TaskOutput::Had { .. } => None,
+        TaskOutput::Retrieved { .. } => None,
     })?;
-    let had = asked.iter().any(|output| matches!(output, TaskOutput::Had { .. }));
-    let state = &turn.round.state;
+    let retrieved = asked.iter().any(|output| matches!(output, TaskOutput::Retrieved { .. }));
+    let state = &execution.execution.state;
     Some(Rca {
         root_cause: "unknown".into(),
         code: None,
         summary: None,
         confidence: Confidence::Low,
-        evidence: had.then(|| id(RUN_OUTPUT)).into_iter().collect(),
+        evidence: retrieved.then(|| id(RUN_OUTPUT)).into_iter().collect(),
         missing_evidence: vec![id(RUN_OUTPUT)],
         missing_reasons: BTreeMap::from([(RUN_OUTPUT.to_owned(), why)]),
         error: Some(ErrorInfo {
@@ -230,8 +233,8 @@ fn unknown_cause(turn: &Turn<'_>, known: &Known<'_>) -> Option<Rca> {
     })
 }
 
-fn resources(turn: &Turn<'_>) -> Vec<Resource> {
-    let run = turn.run;
+fn resources(execution: &CaseExecution<'_>) -> Vec<Resource> {
+    let run = execution.run;
     let resource = |kind: &str, of: &Id, name: Option<String>, attributes: Vec<(&str, Option<String>)>| Resource {
         kind: id(kind),
         id: of.clone(),
@@ -240,18 +243,18 @@ fn resources(turn: &Turn<'_>) -> Vec<Resource> {
     };
     let ended = |state: &RunState| {
         vec![
-            ("result_state", state.word().map(str::to_owned)),
+            ("result_state", state.result_text().map(str::to_owned)),
             ("termination_code", state.code.as_ref().map(ToString::to_string)),
             ("termination_type", state.kind.as_ref().map(ToString::to_string)),
         ]
     };
     let trigger = run.trigger.as_ref().map(ToString::to_string);
-    // Retries are about their first attempt: one run, one occurrence.
+    // Retries count for the first attempt, so that one run is one occurrence.
     let mut resources = vec![
         resource("job", &run.job_id, name(run), vec![("trigger", trigger)]),
-        resource("job_run", run.case(), None, ended(&turn.round.state)),
+        resource("job_run", run.case(), None, ended(&execution.execution.state)),
     ];
-    for task in turn.causes.iter().take(NAMED) {
+    for task in execution.causes.iter().take(NAMED) {
         let mut attributes = ended(&task.state);
         attributes.push(("attempt", Some(task.attempt.saturating_add(1).to_string())));
         resources.push(resource("task_run", &task.run_id, Some(cut(&task.key, NAME)), attributes));
@@ -259,21 +262,21 @@ fn resources(turn: &Turn<'_>) -> Vec<Resource> {
     resources
 }
 
-fn title(turn: &Turn<'_>) -> String {
-    let state = &turn.round.state;
-    let why = state.code.as_ref().map(ToString::to_string).or_else(|| state.word().map(str::to_owned));
-    let job = name(turn.run).unwrap_or_else(|| format!("job {}", turn.run.job_id));
-    format!("{job} {}{}", verb(turn.outcome), why.map(|why| format!(": {}", cut(&why, NAME))).unwrap_or_default())
+fn title(execution: &CaseExecution<'_>) -> String {
+    let state = &execution.execution.state;
+    let why = state.code.as_ref().map(ToString::to_string).or_else(|| state.result_text().map(str::to_owned));
+    let job = name(execution.run).unwrap_or_else(|| format!("job {}", execution.run.job_id));
+    format!("{job} {}{}", verb(execution.outcome), why.map(|why| format!(": {}", cut(&why, NAME))).unwrap_or_default())
 }
 
-fn subject(turn: &Turn<'_>) -> String {
-    let run = turn.run;
+fn subject(execution: &CaseExecution<'_>) -> String {
+    let run = execution.run;
     let job = match name(run) {
         Some(name) => format!("job {} \"{name}\"", run.job_id),
         None => format!("job {}", run.job_id),
     };
     let retry = if run.original.is_some() { format!("Retry {} as run", run.attempt) } else { "Run".to_owned() };
-    match &turn.round.repair {
+    match &execution.execution.repair {
         Some(repair) => format!("Repair {repair} of run {} of {job}", run.id),
         None => format!("{retry} {} of {job}", run.id),
     }
@@ -302,7 +305,7 @@ fn slug(outcome: RunOutcome) -> &'static str {
 
 /// `: RUN_EXECUTION_ERROR, Task a failed …`.
 fn reason(state: &RunState) -> String {
-    let code = state.code.as_ref().map(ToString::to_string).or_else(|| state.word().map(str::to_owned));
+    let code = state.code.as_ref().map(ToString::to_string).or_else(|| state.result_text().map(str::to_owned));
     let parts: Vec<String> = code.into_iter().chain(state.message.clone()).map(|part| cut(&part, MESSAGE)).collect();
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) }
 }
@@ -316,7 +319,7 @@ fn capitalised(text: &str) -> String {
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }
 
-/// Ids of ours, and numbers of the platform's: short and never blank.
+/// Converts our own ids and the platform's numbers, which are short and never blank.
 fn id(text: &str) -> Id {
-    Id::new(text).expect("a short word")
+    Id::new(text).expect("a short id")
 }

@@ -5,7 +5,7 @@ fn week(text: &str, zone: Tz) -> Week {
 }
 
 #[test]
-fn a_week_begins_on_monday_in_its_zone_and_follows_the_clocks() {
+fn a_week_begins_on_monday_in_its_zone_and_includes_clock_changes() {
     let check = |text: &str, zone: Tz, start: &str, end: &str, hours: f64| {
         let week = week(text, zone);
         assert_eq!((week.start().to_string().as_str(), week.end().to_string().as_str()), (start, end), "{text} {zone}");
@@ -23,7 +23,7 @@ fn a_week_begins_on_monday_in_its_zone_and_follows_the_clocks() {
 }
 
 #[test]
-fn a_day_without_midnight_begins_when_the_clocks_have_jumped() {
+fn a_day_without_midnight_begins_after_the_gap() {
     // Cairo, Friday 2026-04-24: 00:00 does not exist.
     let week = week("2026-W17", Tz::Africa__Cairo);
     let friday = week.days().nth(4).unwrap();
@@ -31,7 +31,7 @@ fn a_day_without_midnight_begins_when_the_clocks_have_jumped() {
 }
 
 #[test]
-fn the_last_complete_week_is_the_one_before_the_present_one() {
+fn the_last_complete_week_is_before_the_current_one() {
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
     let last = |now: &str, zone: Tz| Week::last_complete(at(now), zone).to_string();
     assert_eq!(last("2026-02-23T00:00:00Z", Tz::UTC), "2026-W08");
@@ -42,7 +42,7 @@ fn the_last_complete_week_is_the_one_before_the_present_one() {
 }
 
 #[test]
-fn what_is_no_week_is_refused() {
+fn invalid_weeks_are_refused() {
     for text in ["2026-W54", "2025-W53", "2026-W00", "2026-8", "2026-W8", "W08", "2026-W08-1", "+026-W08", ""] {
         assert!(text.parse::<WeekNumber>().is_err(), "{text}");
     }

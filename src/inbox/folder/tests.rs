@@ -25,8 +25,8 @@ impl Inbox {
         self.folder.path().join("in").join(name)
     }
 
-    fn place(&self) -> Place {
-        Place::new(self.path("")).unwrap()
+    fn inbox(&self) -> FolderInbox {
+        FolderInbox::new(self.path("")).unwrap()
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -34,20 +34,20 @@ impl Inbox {
         fs::write(self.path(name), text).unwrap();
     }
 
-    fn taking(&self, name: &str, reason: Option<&str>) -> Taking {
+    fn request(&self, name: &str, reason: Option<&str>) -> MoveRequest {
         let (_, seen) = open(&self.path(name)).unwrap();
-        Taking {
+        MoveRequest {
             path: self.path(name),
             name: name.into(),
             seen,
             hash: hash_of(&self.path(name)).unwrap(),
-            into: if reason.is_some() { Folder::Rejected } else { Folder::Done },
+            into: if reason.is_some() { ResultFolder::Rejected } else { ResultFolder::Done },
             reason: reason.map(str::to_owned),
         }
     }
 
-    fn take(&self, taking: &Taking) -> Moved {
-        take(&self.place(), taking).unwrap()
+    fn move_file(&self, request: &MoveRequest) -> MoveResult {
+        move_file(&self.inbox(), request).unwrap()
     }
 
     fn names(&self) -> Vec<String> {
@@ -66,29 +66,29 @@ impl Inbox {
 }
 
 #[test]
-fn a_file_that_was_written_to_since_it_was_read_stays() {
+fn a_file_that_changed_after_it_was_read_is_not_moved() {
     let inbox = Inbox::with(&[("a.json", "read")]);
-    let taking = inbox.taking("a.json", None);
+    let request = inbox.request("a.json", None);
     inbox.write("a.json", "not read");
-    assert_eq!(inbox.take(&taking), Moved::Changed);
+    assert_eq!(inbox.move_file(&request), MoveResult::Changed);
     assert_eq!(inbox.names(), ["in/a.json"]);
 }
 
 #[test]
-fn one_that_only_its_content_tells_from_what_was_read_is_put_back() {
+fn a_file_that_differs_only_in_content_is_moved_back() {
     for reason in [None, Some("because")] {
         let inbox = Inbox::with(&[("a.json", "read")]);
-        let mut taking = inbox.taking("a.json", reason);
+        let mut request = inbox.request("a.json", reason);
         inbox.write("a.json", "meanwhile");
-        taking.seen = inbox.taking("a.json", reason).seen;
-        assert_eq!(inbox.take(&taking), Moved::Changed);
+        request.seen = inbox.request("a.json", reason).seen;
+        assert_eq!(inbox.move_file(&request), MoveResult::Changed);
         assert_eq!(inbox.names(), ["in/a.json"]);
         assert_eq!(fs::read_to_string(inbox.path("a.json")).unwrap(), "meanwhile");
     }
 }
 
 #[test]
-fn what_is_put_back_replaces_nothing_that_came_meanwhile() {
+fn a_file_that_is_moved_back_replaces_no_newer_file() {
     let inbox = Inbox::with(&[("a.json", "newest"), ("../_done/in/a.json", "between")]);
     put_back(&inbox.path(""), &inbox.path("a.json"), "a.json", &inbox.path("../_done/in/a.json")).unwrap();
     let names = inbox.names();
@@ -98,18 +98,18 @@ fn what_is_put_back_replaces_nothing_that_came_meanwhile() {
 }
 
 #[test]
-fn whoever_comes_second_finds_that_it_is_gone() {
+fn the_second_move_finds_that_the_file_is_gone() {
     let inbox = Inbox::with(&[("a.json", "read")]);
-    let (first, second) = (inbox.taking("a.json", Some("because")), inbox.taking("a.json", Some("because")));
-    assert_eq!(inbox.take(&first), Moved::Moved);
-    assert_eq!(inbox.take(&second), Moved::Gone);
+    let (first, second) = (inbox.request("a.json", Some("because")), inbox.request("a.json", Some("because")));
+    assert_eq!(inbox.move_file(&first), MoveResult::Moved);
+    assert_eq!(inbox.move_file(&second), MoveResult::Gone);
     assert_eq!(inbox.names(), ["_rejected/in/a.json", "_rejected/in/a.json.reason.json"]);
 }
 
 #[test]
-fn a_reason_from_before_a_crash_is_used_again() {
+fn a_reason_from_before_a_crash_is_reused() {
     let inbox = Inbox::with(&[("a.json", "read"), ("../_rejected/in/a.json.reason.json", "because")]);
-    assert_eq!(inbox.take(&inbox.taking("a.json", Some("because"))), Moved::Moved);
+    assert_eq!(inbox.move_file(&inbox.request("a.json", Some("because"))), MoveResult::Moved);
     assert_eq!(inbox.names(), ["_rejected/in/a.json", "_rejected/in/a.json.reason.json"]);
 }
 
@@ -119,14 +119,14 @@ async fn a_file_is_read_to_its_end_in_parts() {
     for size in [0, 1, PART - 1, PART, PART + 1, 2 * PART] {
         let text = "x".repeat(size);
         inbox.write("a.json", &text);
-        let Read::Opened(opened) = inbox.place().read(inbox.path("a.json")).await.unwrap() else {
+        let ReadResult::Opened(opened) = inbox.inbox().read(inbox.path("a.json")).await.unwrap() else {
             panic!("it is there")
         };
         let parts: Vec<Bytes> = futures::TryStreamExt::try_collect(opened.parts).await.unwrap();
         assert_eq!((opened.seen.size, parts.concat().len()), (size as u64, size));
     }
-    let gone = inbox.place().read(inbox.path("b.json")).await.unwrap();
-    assert!(matches!(gone, Read::Gone));
+    let gone = inbox.inbox().read(inbox.path("b.json")).await.unwrap();
+    assert!(matches!(gone, ReadResult::Gone));
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! Azure, with files removed by a request each.
+//! The Azure store, which removes each file with a request of its own.
 //!
-//! The client removes files by a batch for the whole container. A signature that Unity Catalog lends is for a folder, and does not
-//! cover that; and when a batch fails, the client's error quotes the signature.
+//! The client of object_store removes files with a batch request for the container. A signature that Unity Catalog vends is for a
+//! folder and does not allow that. If a batch fails, the client's error quotes the signature.
 
 use std::{fmt, ops::Range, sync::Arc};
 
@@ -17,47 +17,47 @@ use object_store::{
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::{PAUSE, RETRIES};
+use super::{FIRST_BACKOFF, MAX_RETRIES};
 
 const STORE: &str = "MicrosoftAzure";
-/// Files removed at once.
+/// Files that are removed concurrently.
 const AT_ONCE: usize = 16;
 
-/// A container.
+/// The store of an Azure container.
 #[derive(Debug, Clone)]
-pub struct Container(Arc<Parts>);
+pub struct AzureStore(Arc<AzureClient>);
 
-struct Parts {
+struct AzureClient {
     client: MicrosoftAzure,
     account: String,
     url: Url,
     http: HttpClient,
 }
 
-impl fmt::Debug for Parts {
-    /// The client's own would show credentials.
+impl fmt::Debug for AzureClient {
+    /// The client's own `Debug` prints credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Container").field("url", &self.url.as_str()).finish_non_exhaustive()
     }
 }
 
-impl Container {
-    /// `url` is the container's.
+impl AzureStore {
+    /// Returns the store of the container at `url`.
     pub fn new(client: MicrosoftAzure, account: String, url: Url, http: HttpClient) -> Self {
-        Self(Arc::new(Parts { client, account, url, http }))
+        Self(Arc::new(AzureClient { client, account, url, http }))
     }
 }
 
-impl fmt::Display for Container {
+impl fmt::Display for AzureStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0.client, f)
     }
 }
 
-impl Parts {
+impl AzureClient {
     async fn remove(&self, path: Path) -> Result<Path> {
-        let mut pause = PAUSE;
-        for _ in 0..RETRIES {
+        let mut pause = FIRST_BACKOFF;
+        for _ in 0..MAX_RETRIES {
             match self.try_remove(&path).await {
                 Err(Error::Generic { .. }) => {}
                 outcome => return outcome.map(|()| path),
@@ -68,7 +68,7 @@ impl Parts {
         self.try_remove(&path).await.map(|()| path)
     }
 
-    /// [`Error::Generic`] when another attempt may succeed.
+    /// Removes a file. Returns [`Error::Generic`] if a retry may succeed.
     async fn try_remove(&self, path: &Path) -> Result<()> {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -78,7 +78,7 @@ impl Parts {
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = Method::DELETE;
         *request.uri_mut() =
-            url.as_str().parse().map_err(|_| Error::NotSupported { source: "the file's name makes no URL".into() })?;
+            url.as_str().parse().map_err(|_| Error::NotSupported { source: "the file's name cannot be part of a URL".into() })?;
         let credential = self.client.credentials().get_credential().await?;
         AzureAuthorizer::new(&credential, &self.account).authorize(&mut request);
         let status = self.http.execute(request).await.map_err(|error| generic(Box::new(error)))?.status();
@@ -99,7 +99,7 @@ impl Parts {
 }
 
 #[async_trait::async_trait]
-impl ObjectStore for Container {
+impl ObjectStore for AzureStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         self.0.client.put_opts(location, payload, options).await
     }

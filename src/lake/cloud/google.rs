@@ -1,7 +1,7 @@
-//! Google, with puts that may not overwrite repeated only while nothing stands there.
+//! The Google store, which retries a put-if-absent only while the file does not exist.
 //!
-//! Google takes one write a second to one name and answers what comes sooner by 429, also when a condition would have refused it.
-//! The client would repeat such a put until the second is over. Here it is looked whether somebody came first.
+//! Google accepts one write per second to one name, and returns 429 for others, even if their condition does not hold. The client
+//! of object_store would retry such a put for up to a second. This store checks instead whether the file exists.
 
 use std::{
     fmt,
@@ -17,44 +17,44 @@ use object_store::{
     path::Path,
 };
 
-use super::{LONGEST_PAUSE, PAUSE, RETRIES, RETRYING};
+use super::{MAX_BACKOFF, FIRST_BACKOFF, MAX_RETRIES, RETRY_TIMEOUT};
 
-/// The shortest pause before a write is repeated: together they are longer than the second in which a name takes one write.
-pub const WRITE_PAUSE: Duration = Duration::from_millis(300);
+/// The pause before the first retry of a write. All pauses together are longer than a second.
+pub const FIRST_WRITE_BACKOFF: Duration = Duration::from_millis(300);
 
-/// A bucket.
-pub struct Bucket {
+/// The store of a Google bucket.
+pub struct GoogleStore {
     pub reading: GoogleCloudStorage,
-    /// Waits for [`WRITE_PAUSE`] at least.
+    /// Waits at least [`FIRST_WRITE_BACKOFF`] before a retry.
     pub writing: GoogleCloudStorage,
-    /// Repeats nothing.
+    /// Makes no retries.
     pub once: GoogleCloudStorage,
 }
 
-impl fmt::Debug for Bucket {
-    /// The client's own would show credentials.
+impl fmt::Debug for GoogleStore {
+    /// The client's own `Debug` prints credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bucket").field("reading", &self.reading.to_string()).finish_non_exhaustive()
     }
 }
 
-impl fmt::Display for Bucket {
+impl fmt::Display for GoogleStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.reading, f)
     }
 }
 
-impl Bucket {
+impl GoogleStore {
     async fn put_new(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         let begun = Instant::now();
-        let mut pauses = (0..RETRIES as u32).map(|attempt| (PAUSE * 2_u32.pow(attempt)).min(LONGEST_PAUSE));
+        let mut pauses = (0..MAX_RETRIES as u32).map(|attempt| (FIRST_BACKOFF * 2_u32.pow(attempt)).min(MAX_BACKOFF));
         loop {
             let source = match self.once.put_opts(path, payload.clone(), options.clone()).await {
-                // 429, 5xx, or no answer.
+                // 429, 5xx, or no response.
                 Err(error @ Error::Generic { .. }) => error,
                 outcome => return outcome,
             };
-            let pause = pauses.next().filter(|_| begun.elapsed() < RETRYING);
+            let pause = pauses.next().filter(|_| begun.elapsed() < RETRY_TIMEOUT);
             match (self.reading.head(path).await, pause) {
                 (Ok(_), _) => return Err(Error::AlreadyExists { path: path.to_string(), source: Box::new(source) }),
                 (Err(Error::NotFound { .. }), Some(pause)) => tokio::time::sleep(pause).await,
@@ -65,7 +65,7 @@ impl Bucket {
 }
 
 #[async_trait::async_trait]
-impl ObjectStore for Bucket {
+impl ObjectStore for GoogleStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         match options.mode {
             PutMode::Create => self.put_new(location, payload, options).await,

@@ -2,15 +2,15 @@ use std::fs;
 
 use super::*;
 
-fn variables<const N: usize>(pairs: [(&str, &str); N]) -> Variables {
+fn variables<const N: usize>(pairs: [(&str, &str); N]) -> StoreVariables {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect()
 }
 
-/// The store that is opened, or why none is and what to do.
+/// Returns the opened store, or the error and its hint.
 fn opened<const N: usize>(location: &str, pairs: [(&str, &str); N]) -> String {
     match open(&location.parse().unwrap(), &variables(pairs), None, None) {
         Ok(store) => store.to_string(),
-        Err(LakeError::BadSetting { place, reason, hint }) => format!("{place}: {reason}; {hint}"),
+        Err(LakeError::BadSetting { location, reason, hint }) => format!("{location}: {reason}; {hint}"),
         Err(other) => panic!("{other}"),
     }
 }
@@ -18,10 +18,10 @@ fn opened<const N: usize>(location: &str, pairs: [(&str, &str); N]) -> String {
 const KEY: &str = r#"{"gcs_base_url":"https://storage.googleapis.com","disable_oauth":true,"client_email":"","private_key":"hunter2","private_key_id":""}"#;
 
 #[test]
-fn a_store_is_opened_by_what_the_environment_says() {
+fn a_store_is_opened_with_the_settings_of_the_environment() {
     fn check<const N: usize>(location: &str, pairs: [(&str, &str); N], expected: &str) {
-        let said = opened(location, pairs);
-        assert!(said.contains(expected), "{location}: {said}");
+        let store = opened(location, pairs);
+        assert!(store.contains(expected), "{location}: {store}");
     }
     check("s3://ops/lake", [], "AmazonS3(ops)");
     check("s3://ops/lake", [("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")], "AmazonS3(ops)");
@@ -32,15 +32,15 @@ fn a_store_is_opened_by_what_the_environment_says() {
 }
 
 #[test]
-fn what_cannot_be_used_is_named_with_what_to_set_and_no_value_is_shown() {
+fn errors_name_the_variable_to_set_and_print_no_value() {
     fn check<const N: usize>(location: &str, pairs: [(&str, &str); N], expected: &str) {
-        let said = opened(location, pairs);
-        assert!(said.contains(expected), "{location}: {said}");
-        assert!(!said.contains("hunter2"), "{said}");
+        let error = opened(location, pairs);
+        assert!(error.contains(expected), "{location}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
     }
     check("s3://ops", [("AWS_ACCESS_KEY_ID", "me")], "set AWS_SECRET_ACCESS_KEY too");
     check("s3://ops", [("AWS_SECRET_ACCESS_KEY", "hunter2")], "set AWS_ACCESS_KEY_ID too");
-    check("s3://ops", [("AWS_PROFILE", "team")], "profiles are not read here");
+    check("s3://ops", [("AWS_PROFILE", "team")], "this program does not read AWS profiles");
     check("s3://ops", [("AWS_ENDPOINT_URL", "http://10.0.0.1:9000")], "AWS_ENDPOINT_URL is not encrypted");
     check(
         "s3://ops",
@@ -51,8 +51,8 @@ fn what_cannot_be_used_is_named_with_what_to_set_and_no_value_is_shown() {
     check("az://ops", [], "set AZURE_STORAGE_ACCOUNT_NAME");
     check("az://ops", [("AZURE_STORAGE_USE_EMULATOR", "true")], "set AZURE_STORAGE_ENDPOINT");
     let named = "abfss://ops@team.dfs.core.windows.net";
-    check(named, [("AZURE_STORAGE_ACCOUNT_KEY", "hunter2!")], "look at the AZURE_… variables");
-    check(named, [("AZURE_STORAGE_SAS_TOKEN", "hunter2")], "look at the AZURE_… variables");
+    check(named, [("AZURE_STORAGE_ACCOUNT_KEY", "hunter2!")], "check the AZURE_… variables");
+    check(named, [("AZURE_STORAGE_SAS_TOKEN", "hunter2")], "check the AZURE_… variables");
     check("gs://ops", [("GOOGLE_SERVICE_ACCOUNT", "/no/such/key.json")], "set GOOGLE_APPLICATION_CREDENTIALS");
     check("gs://ops", [("GOOGLE_SERVICE_ACCOUNT_KEY", "hunter2")], "set GOOGLE_APPLICATION_CREDENTIALS");
     check("gs://ops", [("GOOGLE_SERVICE_ACCOUNT", "/key.json"), ("GOOGLE_SERVICE_ACCOUNT_KEY", KEY)], "are both set");
@@ -66,7 +66,7 @@ fn what_cannot_be_used_is_named_with_what_to_set_and_no_value_is_shown() {
 }
 
 #[test]
-fn credentials_that_were_lent_keep_those_of_the_environment_out() {
+fn vended_credentials_replace_those_of_the_environment() {
     let all = variables([
         ("AWS_ACCESS_KEY_ID", "me"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2"),

@@ -1,4 +1,4 @@
-//! The tables of a lake that is there.
+//! Checks of the tables of an existing lake.
 
 use serde_json::Value;
 
@@ -6,33 +6,33 @@ use super::failed;
 use crate::{
     domain::{
         chain::entry_hash,
-        checkup::{Check, Finding},
+        health::{HealthCheck, HealthFinding},
     },
-    lake::{Lake, LakeError, Result, ledger, log::Log, projector::LEAD, table::Table},
+    lake::{Lake, LakeError, Result, ledger, log::Log, projector::PROGRESS_TABLE, table::Table},
     tables::{TableDef, catalog, ddl},
 };
 
-/// What is looked at here.
-pub const CHECKS: [Check; 7] =
-    [Check::Lake, Check::Protocol, Check::Properties, Check::Columns, Check::Log, Check::Head, Check::Projection];
+/// The checks in this file.
+pub const CHECKS: [HealthCheck; 7] =
+    [HealthCheck::Lake, HealthCheck::Protocol, HealthCheck::Properties, HealthCheck::Columns, HealthCheck::Log, HealthCheck::Head, HealthCheck::Projection];
 
-pub async fn examine(lake: &Lake) -> Vec<Finding> {
+pub async fn examine(lake: &Lake) -> Vec<HealthFinding> {
     let audit = lake.table(catalog::AUDIT_LOG);
     match audit.try_log().await {
-        Ok(Some(log)) => look_at(lake, &audit, &log).await,
+        Ok(Some(log)) => examine_tables(lake, &audit, &log).await,
         Ok(None) => {
-            let nothing = |check| Finding::not_checked(check, "there is no lake yet");
+            let nothing = |check| HealthFinding::not_checked(check, "there is no lake yet");
             let first =
-                Finding::ok(Check::Lake, "there is no lake here yet; `ops-runbook init` or the first report makes one");
+                HealthFinding::ok(HealthCheck::Lake, "there is no lake here yet; `ops-runbook init` or the first report creates one");
             [first].into_iter().chain(CHECKS.into_iter().skip(1).map(nothing)).collect()
         }
         Err(error) => {
-            let wrong = if matches!(error, LakeError::Unsupported(_)) { Check::Protocol } else { Check::Log };
+            let wrong = if matches!(error, LakeError::Unsupported(_)) { HealthCheck::Protocol } else { HealthCheck::Log };
             let finding = |check| {
                 if check == wrong {
                     failed(check, &error)
                 } else {
-                    Finding::not_checked(check, "the audit log cannot be read")
+                    HealthFinding::not_checked(check, "the audit log cannot be read")
                 }
             };
             CHECKS.into_iter().map(finding).collect()
@@ -40,14 +40,14 @@ pub async fn examine(lake: &Lake) -> Vec<Finding> {
     }
 }
 
-async fn look_at(lake: &Lake, audit: &Table, log: &Log) -> Vec<Finding> {
+async fn examine_tables(lake: &Lake, audit: &Table, log: &Log) -> Vec<HealthFinding> {
     let mut differences: [Vec<String>; 3] = Default::default();
     let (mut tables, mut missing, mut checkpoints) = (0, Vec::new(), 0);
     let mut projected = None;
     let mut torn = None;
     let mut protocol_advice =
-        "another program changed a table's features; other engines may not be able to read it. `ops-runbook rebuild` makes \
-         projections anew"
+        "another program changed a table's features; other engines may not be able to read it. `ops-runbook rebuild` \
+         recomputes projected tables"
             .to_owned();
     for def in catalog::all() {
         match lake.table(def).try_log().await {
@@ -55,11 +55,11 @@ async fn look_at(lake: &Lake, audit: &Table, log: &Log) -> Vec<Finding> {
             Ok(Some(log)) => {
                 tables += 1;
                 checkpoints += usize::from(log.checkpoint.is_some());
-                if def.name == LEAD.name {
+                if def.name == PROGRESS_TABLE.name {
                     projected = Some(log.projected_to);
                 }
-                match Stands::of(lake, def).await {
-                    Ok(stands) => stands.compare(def, &mut differences),
+                match TableState::of(lake, def).await {
+                    Ok(state) => state.compare(def, &mut differences),
                     Err(error) => drop(torn.get_or_insert(error)),
                 }
             }
@@ -71,56 +71,56 @@ async fn look_at(lake: &Lake, audit: &Table, log: &Log) -> Vec<Finding> {
         }
     }
     let lake_is_whole = match missing.as_slice() {
-        [] => Finding::ok(Check::Lake, format!("{tables} tables")),
-        missing => Finding::warning(
-            Check::Lake,
+        [] => HealthFinding::ok(HealthCheck::Lake, format!("{tables} tables")),
+        missing => HealthFinding::warning(
+            HealthCheck::Lake,
             format!("missing: {}", missing.join(", ")),
-            "`ops-runbook init` makes what is missing",
+            "`ops-runbook init` creates missing tables",
         ),
     };
     let [protocols, properties, columns] = differences;
     let compared = |check, differences: Vec<String>, same: &str, advice: &str| match differences.as_slice() {
-        [] => Finding::ok(check, same),
-        some => Finding::failed(check, some.join("; "), Some(advice.into())),
+        [] => HealthFinding::ok(check, same),
+        some => HealthFinding::failed(check, some.join("; "), Some(advice.into())),
     };
     let whole = match torn.or(ledger::check_newest_file(audit, log).await.err()) {
-        None => Finding::ok(
-            Check::Log,
+        None => HealthFinding::ok(
+            HealthCheck::Log,
             format!(
                 "the logs of {tables} tables were read, {checkpoints} of them from a checkpoint; the audit log is at version {}",
                 log.version
             ),
         ),
-        Some(error) => failed(Check::Log, &error),
+        Some(error) => failed(HealthCheck::Log, &error),
     };
     vec![
         lake_is_whole,
-        compared(Check::Protocol, protocols, "reader 1, writer 2 on every table", &protocol_advice),
+        compared(HealthCheck::Protocol, protocols, "reader 1, writer 2 on every table", &protocol_advice),
         compared(
-            Check::Properties,
+            HealthCheck::Properties,
             properties,
-            "as they were made",
-            "set them back: `ops-runbook schema tables --format ddl` shows each table's",
+            "as expected",
+            "set them back: `ops-runbook schema tables --format ddl` prints the expected ones",
         ),
         compared(
-            Check::Columns,
+            HealthCheck::Columns,
             columns,
-            "as this version makes them",
-            "another version of ops-runbook made these tables; use that one, or a lake of its own",
+            "as this version defines them",
+            "another version of ops-runbook created these tables; use that version, or another lake",
         ),
         whole,
-        head(audit, log).await.unwrap_or_else(|error| failed(Check::Head, &error)),
-        projection(audit, log, projected).await.unwrap_or_else(|error| failed(Check::Projection, &error)),
+        head(audit, log).await.unwrap_or_else(|error| failed(HealthCheck::Head, &error)),
+        projection(audit, log, projected).await.unwrap_or_else(|error| failed(HealthCheck::Projection, &error)),
     ]
 }
 
-/// A table as its log says.
-struct Stands {
+/// Protocol and metadata of a table, from its log.
+struct TableState {
     protocol: Value,
     metadata: Value,
 }
 
-impl Stands {
+impl TableState {
     async fn of(lake: &Lake, def: &'static TableDef) -> Result<Self> {
         let mut table = lake.delta_table(def)?;
         table.load().await?;
@@ -151,40 +151,40 @@ impl Stands {
     }
 }
 
-/// Name, type and whether it may be null of every column; comments may differ.
+/// Returns name, type and nullability of every column. Comments may differ.
 fn shape(schema: &Value) -> Vec<(Value, Value, Value)> {
     let fields = schema["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
     fields.iter().map(|field| (field["name"].clone(), field["type"].clone(), field["nullable"].clone())).collect()
 }
 
-/// The newest row hashes to what the newest commit says.
-async fn head(audit: &Table, log: &Log) -> Result<Finding> {
+/// Checks that the hash of the newest row is the one that the newest commit names.
+async fn head(audit: &Table, log: &Log) -> Result<HealthFinding> {
     let head = ledger::head(audit, log).await?.chain;
     if head.seq == 0 {
-        return Ok(Finding::ok(Check::Head, "nothing is recorded yet"));
+        return Ok(HealthFinding::ok(HealthCheck::Head, "nothing is recorded yet"));
     }
     let rows = ledger::rows_between(audit, log, head.seq - 1, head.seq).await?;
     let computed = rows.last().map(|row| entry_hash(&row.prev_hash, &row.entry));
     let seen = format!("row {}, {}", head.seq, head.hash);
     Ok(match (rows.as_slice(), computed) {
-        ([row], Some(hash)) if hash == row.entry_hash && hash == head.hash => Finding::ok(Check::Head, seen),
-        _ => Finding::failed(
-            Check::Head,
-            format!("{seen} is what the log says, and the row is another"),
+        ([row], Some(hash)) if hash == row.entry_hash && hash == head.hash => HealthFinding::ok(HealthCheck::Head, seen),
+        _ => HealthFinding::failed(
+            HealthCheck::Head,
+            format!("the log names {seen}, and the row has another hash"),
             LakeError::Corrupt(String::new()).hint(),
         ),
     })
 }
 
-async fn projection(audit: &Table, log: &Log, projected: Option<i64>) -> Result<Finding> {
+async fn projection(audit: &Table, log: &Log, projected: Option<i64>) -> Result<HealthFinding> {
     let head = ledger::head(audit, log).await?.chain.seq;
     let done = projected.and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
     Ok(match head.saturating_sub(done) {
-        0 => Finding::ok(Check::Projection, "every row of the audit log is in the tables"),
-        behind => Finding::warning(
-            Check::Projection,
+        0 => HealthFinding::ok(HealthCheck::Projection, "every row of the audit log is in the tables"),
+        behind => HealthFinding::warning(
+            HealthCheck::Projection,
             format!("rows of the audit log that are not in the tables yet: {behind}"),
-            "the next command that reads or records brings them there",
+            "the next command that reads or records projects them",
         ),
     })
 }

@@ -1,4 +1,4 @@
-//! A log as it was at one version: a Parquet file with the actions that counted then.
+//! Reads a checkpoint: a Parquet file with the log's actions at one version.
 
 use std::collections::BTreeMap;
 
@@ -17,12 +17,12 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     AddFile, Log, PROJECTION_APP_ID, checkpoint_path, commit_path, get, last_checkpoint_path,
-    protocol::{Access, LogFile, Protocol},
+    protocol::{TableAccess, LogFile, Protocol},
     read_commit,
 };
 use crate::lake::{LakeError, Result};
 
-/// What of a checkpoint is read.
+/// The columns of a checkpoint that are read.
 const COLUMNS: [&str; 12] = [
     "add.path",
     "add.size",
@@ -38,7 +38,7 @@ const COLUMNS: [&str; 12] = [
     "protocol.writerFeatures",
 ];
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -48,7 +48,7 @@ struct LastCheckpoint {
     v2_checkpoint: Option<IgnoredAny>,
 }
 
-/// The version of the newest checkpoint. Without a hint the log is listed.
+/// Returns the version of the newest checkpoint. Without `_last_checkpoint`, lists the log if necessary.
 pub(super) async fn last(store: &dyn ObjectStore, table: &str) -> Result<Option<u64>> {
     let path = last_checkpoint_path();
     let hint = match get(store, &path).await? {
@@ -66,10 +66,10 @@ pub(super) async fn last(store: &dyn ObjectStore, table: &str) -> Result<Option<
         LastCheckpoint { parts: Some(_), .. } => "multi-part",
         LastCheckpoint { v2_checkpoint: Some(_), .. } => "V2",
     };
-    Err(file.unsupported(Access::Read, format!("is a {kind} checkpoint, which this program does not read")).into())
+    Err(file.unsupported(TableAccess::Read, format!("is a {kind} checkpoint, which this program cannot read")).into())
 }
 
-/// Without a hint, the first commit says whether the log is whole; only a log that was cleaned must be listed.
+/// Lists the log only if its first commit is missing, which means that cleanup has removed commits.
 async fn newest_if_cleaned(store: &dyn ObjectStore) -> Result<Option<u64>> {
     match store.head(&commit_path(0)).await {
         Ok(_) => return Ok(None),
@@ -87,8 +87,8 @@ pub(super) async fn read(store: &dyn ObjectStore, table: &str, version: u64) -> 
     let path = checkpoint_path(version);
     let file = LogFile { table, version, path: &path };
     let bytes =
-        get(store, &path).await?.ok_or_else(|| file.torn("it is missing, though _last_checkpoint names it".into()))?;
-    let Parsed { mut log, protocol, deleted_from } = parse(bytes).map_err(|error| file.torn(error.to_string()))?;
+        get(store, &path).await?.ok_or_else(|| file.torn("it is missing, although _last_checkpoint names it".into()))?;
+    let ParsedCheckpoint { mut log, protocol, deleted_from } = parse(bytes).map_err(|error| file.torn(error.to_string()))?;
     let protocol = protocol.ok_or_else(|| file.torn("it has no protocol".into()))?;
     log.may_write = file.admits(&protocol)?;
     if let Some(data_file) = deleted_from {
@@ -96,7 +96,7 @@ pub(super) async fn read(store: &dyn ObjectStore, table: &str, version: u64) -> 
     }
     log.version = version;
     log.checkpoint = Some(version);
-    // The commit the checkpoint was made at still tells the head; once it has been cleaned away, the table does.
+    // The commit of the checkpoint's version holds the head. After cleanup has removed it, the head is read from the rows.
     if let Some(commit) = read_commit(store, table, version).await?
         && let Some(note) = commit.note
     {
@@ -109,19 +109,19 @@ pub(super) async fn read(store: &dyn ObjectStore, table: &str, version: u64) -> 
     Ok(log)
 }
 
-struct Parsed {
+struct ParsedCheckpoint {
     log: Log,
     protocol: Option<Protocol>,
     /// A data file that has a deletion vector.
     deleted_from: Option<String>,
 }
 
-fn parse(bytes: Bytes) -> Result<Parsed, Cause> {
-    // Plain Parquet types, whatever Arrow types its writer had in mind.
+fn parse(bytes: Bytes) -> Result<ParsedCheckpoint, BoxError> {
+    // Use plain Parquet types, and ignore the writer's Arrow schema.
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
-    let mut parsed = Parsed { log: Log::empty(), protocol: None, deleted_from: None };
+    let mut parsed = ParsedCheckpoint { log: Log::empty(), protocol: None, deleted_from: None };
     for batch in builder.with_projection(mask).build()? {
         let batch = batch?;
         let structs = |name: &str| batch.column_by_name(name).and_then(|column| column.as_struct_opt());
@@ -140,7 +140,7 @@ fn parse(bytes: Bytes) -> Result<Parsed, Cause> {
     Ok(parsed)
 }
 
-fn read_adds(adds: &StructArray, parsed: &mut Parsed) -> Result<(), Cause> {
+fn read_adds(adds: &StructArray, parsed: &mut ParsedCheckpoint) -> Result<(), BoxError> {
     let text = |name: &str| adds.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
     let long = |name: &str| adds.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int64Type>());
     let columns = text("path").zip(long("size")).zip(long("modificationTime"));
@@ -175,7 +175,7 @@ fn read_transactions(txns: &StructArray, log: &mut Log) {
     }
 }
 
-fn read_protocol(protocols: &StructArray, row: usize) -> Result<Protocol, Cause> {
+fn read_protocol(protocols: &StructArray, row: usize) -> Result<Protocol, BoxError> {
     let version = |name: &str| {
         let versions = protocols.column_by_name(name).and_then(|column| column.as_primitive_opt::<Int32Type>());
         let version = versions.filter(|versions| versions.is_valid(row)).map(|versions| versions.value(row));
@@ -185,8 +185,8 @@ fn read_protocol(protocols: &StructArray, row: usize) -> Result<Protocol, Cause>
         Some(column) if column.is_valid(row) => {
             let listed = column.as_list_opt::<i32>().map(|lists| lists.value(row));
             let listed = listed.as_ref().and_then(|listed| listed.as_string_opt::<i32>());
-            let listed = listed.ok_or_else(|| format!("its protocol has {name} that are no list of names"))?;
-            Ok::<_, Cause>(Some(listed.iter().flatten().map(str::to_owned).collect()))
+            let listed = listed.ok_or_else(|| format!("{name} in its protocol is not a list of names"))?;
+            Ok::<_, BoxError>(Some(listed.iter().flatten().map(str::to_owned).collect()))
         }
         _ => Ok(None),
     };

@@ -1,7 +1,7 @@
-//! What a table requires of its readers and writers, and what this program does not do of it.
+//! The protocol versions and features that a table requires, and those that this program supports.
 //!
-//! Its own tables have reader version 1 and writer version 2. Another program can raise them, or replace files by files of which
-//! some rows are deleted. Reading such a table as before would give wrong rows, and writing it would break it for others.
+//! This program's tables have reader version 1 and writer version 2. Another program can raise them, or add deletion vectors.
+//! Reading such a table as before would return wrong rows, and writing it would break it for other programs.
 
 use std::fmt;
 
@@ -10,15 +10,17 @@ use serde::Deserialize;
 
 use crate::{lake::LakeError, tables::catalog::AUDIT_LOG};
 
-/// What readers must do: the highest version without a list of features, the version that has one, and the features that are
-/// known here.
-const READER: Known = Known { role: "reader", plain: 1, listing: 3, features: &[] };
-/// As [`READER`], of writers. Version 2 has two features: rows are never removed here, and no column has an invariant.
-const WRITER: Known = Known { role: "writer", plain: 2, listing: 7, features: &["appendOnly", "invariants"] };
+/// Supported reader versions and features.
+const READER: SupportedProtocol = SupportedProtocol { role: "reader", plain: 1, listing: 3, features: &[] };
+/// Supported writer versions and features. Version 2 consists of two features, which hold here: rows are never removed, and no
+/// column has an invariant.
+const WRITER: SupportedProtocol = SupportedProtocol { role: "writer", plain: 2, listing: 7, features: &["appendOnly", "invariants"] };
 
-struct Known {
+struct SupportedProtocol {
     role: &'static str,
+    /// The highest supported version without a list of features.
     plain: i64,
+    /// The version that lists its features.
     listing: i64,
     features: &'static [&'static str],
 }
@@ -33,14 +35,14 @@ pub struct Protocol {
     pub writer_features: Option<Vec<String>>,
 }
 
-/// What this program cannot do with a table.
+/// The kind of access to a table that is not supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub enum TableAccess {
     Read,
     Write,
 }
 
-impl fmt::Display for Access {
+impl fmt::Display for TableAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Read => "read",
@@ -49,32 +51,33 @@ impl fmt::Display for Access {
     }
 }
 
-/// A table that was changed so that this program cannot read or write it. It is whole: other programs may.
+/// A table that requires features which this program does not support. It is not damaged: other programs can use it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{table} cannot be {access}: its version {version} ({file}) {requires}")]
 pub struct Unsupported {
     pub table: String,
     pub version: u64,
-    /// Of the log, below the table.
+    /// The log file, relative to the table's folder.
     pub file: String,
-    pub access: Access,
+    pub access: TableAccess,
     pub requires: String,
 }
 
 impl Unsupported {
-    /// What the user can do about it.
+    /// Returns what the user can do about it.
     pub fn hint(&self) -> String {
         let Self { table, version, .. } = self;
         if table == AUDIT_LOG.name {
             format!(
-                "a newer ops-runbook made version {version}, or another program changed the audit log: its commitInfo names the \
-                 program (`DESCRIBE HISTORY` in SQL). Run the newest ops-runbook. If it refuses too, restore the folder {table} as \
-                 it was before that version from a backup, and take away the right to write it from that program"
+                "a newer ops-runbook wrote version {version}, or another program changed the audit log: commitInfo names the \
+                 program (`DESCRIBE HISTORY` in SQL). Run the newest ops-runbook. If it refuses the table too, restore the folder \
+                 {table} from a backup that is older than version {version}, and revoke that program's write access"
             )
         } else {
             format!(
-                "a newer ops-runbook made version {version}, or another program changed the table. Run the newest ops-runbook. If \
-                 it refuses too, move the folder {table} away: the next command that needs it rebuilds it from the audit log"
+                "a newer ops-runbook wrote version {version}, or another program changed the table. Run the newest ops-runbook. \
+                 If it refuses the table too, move the folder {table} away: the next command that needs the table rebuilds it \
+                 from the audit log"
             )
         }
     }
@@ -93,34 +96,34 @@ impl LogFile<'_> {
         LakeError::Torn { table: self.table.into(), file: self.path.to_string(), detail }
     }
 
-    pub fn unsupported(&self, access: Access, requires: String) -> Unsupported {
+    pub fn unsupported(&self, access: TableAccess, requires: String) -> Unsupported {
         Unsupported { table: self.table.into(), version: self.version, file: self.path.to_string(), access, requires }
     }
 
-    /// A live data file that has a deletion vector.
+    /// Returns the error for a live data file that has a deletion vector.
     pub fn has_deleted_rows(&self, data_file: &str) -> Unsupported {
         let requires =
-            format!("has a deletion vector for {data_file:?}: some of its rows are deleted, and it is not known which");
-        self.unsupported(Access::Read, requires)
+            format!("has a deletion vector for {data_file:?}: some of its rows are deleted, and this program cannot determine which");
+        self.unsupported(TableAccess::Read, requires)
     }
 
-    /// Whether this program may write a table with such a protocol.
+    /// Checks whether this program may write a table with this protocol.
     ///
     /// # Errors
-    /// [`Unsupported`] when it may not even read it.
+    /// [`Unsupported`] if it may not even read the table.
     pub fn admits(&self, protocol: &Protocol) -> Result<Result<(), Unsupported>, Unsupported> {
-        let check = |access, known: &Known, version, features: &Option<Vec<String>>| {
+        let check = |access, known: &SupportedProtocol, version, features: &Option<Vec<String>>| {
             known.lacks(version, features.as_deref().unwrap_or_default()).map_or(Ok(()), |requires| {
-                Err(self.unsupported(access, format!("requires {requires}, which this program does not know")))
+                Err(self.unsupported(access, format!("requires {requires}, which this program does not support")))
             })
         };
-        check(Access::Read, &READER, protocol.min_reader_version, &protocol.reader_features)?;
-        Ok(check(Access::Write, &WRITER, protocol.min_writer_version, &protocol.writer_features))
+        check(TableAccess::Read, &READER, protocol.min_reader_version, &protocol.reader_features)?;
+        Ok(check(TableAccess::Write, &WRITER, protocol.min_writer_version, &protocol.writer_features))
     }
 }
 
-impl Known {
-    /// What is not known here of a version and its features.
+impl SupportedProtocol {
+    /// Returns the unsupported part of a version and its features.
     fn lacks(&self, version: i64, features: &[String]) -> Option<String> {
         let Self { role, plain, listing, features: known } = self;
         if version != *listing {
@@ -140,20 +143,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_protocol_requires_is_known_or_named() {
+    fn unsupported_requirements_of_a_protocol_are_named() {
         fn check(protocol: &str, expected: &str) {
             let protocol: Protocol = serde_json::from_str(protocol).unwrap();
             let path = Path::from("_delta_log/7.json");
-            let said = match (LogFile { table: "digests", version: 7, path: &path }).admits(&protocol) {
+            let actual = match (LogFile { table: "digests", version: 7, path: &path }).admits(&protocol) {
                 Ok(Ok(())) => String::new(),
                 Ok(Err(unsupported)) | Err(unsupported) => unsupported.to_string(),
             };
             let expected = match expected {
                 "" => String::new(),
-                some => format!("digests cannot be {some}, which this program does not know")
+                some => format!("digests cannot be {some}, which this program does not support")
                     .replace(" requires ", ": its version 7 (_delta_log/7.json) requires "),
             };
-            assert_eq!(said, expected);
+            assert_eq!(actual, expected);
         }
         check(r#"{"minReaderVersion":1,"minWriterVersion":2}"#, "");
         check(r#"{"minReaderVersion":1,"minWriterVersion":1,"readerFeatures":null}"#, "");

@@ -1,4 +1,4 @@
-//! The binary for each processor of Databricks compute, in parts as the launcher puts them together.
+//! The binary for each processor of Databricks compute, split into parts that the launcher joins.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use super::{BundleError, write_file};
 const PART_BYTES: usize = 8_000_000;
 /// The newest glibc that all Databricks compute has: 2.28.
 const GLIBC: (u32, u32) = (2, 28);
-/// Where the parts are, in the folder of the bundle.
+/// The folder of the parts, relative to the bundle folder.
 const FOLDER: &str = "bundle/bin";
 
 /// A processor of Databricks compute.
@@ -31,7 +31,7 @@ pub enum Processor {
 impl Processor {
     pub const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
 
-    /// The name, as in `uname -m` on Linux.
+    /// Returns the name, as in `uname -m` on Linux.
     pub fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -39,13 +39,13 @@ impl Processor {
         }
     }
 
-    /// The processor that this program runs on, if it is a program for Linux.
+    /// Returns the processor of this program, if it is a Linux program.
     fn own() -> Option<Self> {
         let name = if cfg!(target_os = "linux") { std::env::consts::ARCH } else { "" };
         Self::ALL.into_iter().find(|processor| processor.name() == name)
     }
 
-    /// Whether a file begins as a program for Linux and this processor: a 64-bit little-endian ELF header.
+    /// Returns whether a file begins with the 64-bit little-endian ELF header of this processor.
     fn is_of(self, head: &[u8]) -> bool {
         let machine = match self {
             Self::X86_64 => 62_u16,
@@ -67,13 +67,13 @@ impl Processor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BinarySource {
-    /// Parts beside the running program, as in the archive of a release.
+    /// Parts in the folder of the running program, as in the archive of a release.
     Beside,
     /// The running program.
     ThisProgram,
-    /// This version put them there before.
+    /// An earlier run of this version wrote them.
     Folder,
-    /// There is none.
+    /// There is no binary.
     Missing,
 }
 
@@ -83,14 +83,14 @@ pub struct Binary {
     pub processor: Processor,
     pub source: BinarySource,
     pub parts: usize,
-    /// All parts together.
+    /// The size of all parts together.
     pub bytes: u64,
-    /// The glibc that it needs, if that is newer than what Databricks compute has.
+    /// The required version of glibc, if Databricks compute has only an older one.
     pub needs_glibc: Option<String>,
 }
 
-/// Puts the parts for all processors into the folder of a bundle. Parts beside the program come first, then the program itself.
-/// Parts that another version put into the folder are removed.
+/// Writes the parts for all processors into the bundle folder. Parts beside the program are preferred to the program itself.
+/// Parts of another version are removed.
 ///
 /// # Errors
 /// [`BundleError`]; [`BundleError::Shape`] for parts that are not for their processor.
@@ -125,7 +125,7 @@ fn place_one(
     Ok(Binary { processor, source, parts, bytes: packed.len() as u64, needs_glibc })
 }
 
-/// Returns the number of parts.
+/// Replaces the parts for a processor. Returns their number.
 fn replace_parts(folder: &Path, processor: Processor, packed: &[u8]) -> Result<usize, BundleError> {
     for old in parts_in(folder, processor)? {
         fs::remove_file(&old).map_err(|source| BundleError::write(&old, source))?;
@@ -138,7 +138,7 @@ fn replace_parts(folder: &Path, processor: Processor, packed: &[u8]) -> Result<u
     Ok(count)
 }
 
-/// The parts for a processor in a folder, in order. Empty where there is no such folder.
+/// Returns the parts for a processor in a folder, in order. Empty if the folder does not exist.
 fn parts_in(folder: &Path, processor: Processor) -> Result<Vec<PathBuf>, BundleError> {
     let prefix = processor.part_prefix();
     let is_part = |path: &PathBuf| {
@@ -159,7 +159,7 @@ fn parts_in(folder: &Path, processor: Processor) -> Result<Vec<PathBuf>, BundleE
     Ok(paths)
 }
 
-/// The content of parts one after the other. Refuses what does not begin as a program for the processor.
+/// Returns the joined parts. Fails if they are not a program for the processor.
 fn joined(parts: &[PathBuf], processor: Processor) -> Result<Vec<u8>, BundleError> {
     let mut packed = Vec::new();
     for part in parts {
@@ -169,7 +169,7 @@ fn joined(parts: &[PathBuf], processor: Processor) -> Result<Vec<u8>, BundleErro
     let is_read = MultiGzDecoder::new(packed.as_slice()).read_exact(&mut head).is_ok();
     if !is_read || !processor.is_of(&head) {
         let first = parts.first().map_or(Path::new(""), PathBuf::as_path);
-        return Err(BundleError::shape(first, format!("it is no part of a Linux program for {}", processor.name())));
+        return Err(BundleError::shape(first, format!("it is not part of a Linux program for {}", processor.name())));
     }
     Ok(packed)
 }
@@ -180,7 +180,7 @@ fn packed(content: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The newest version of glibc whose symbols a program names.
+/// Returns the newest version of glibc whose symbols a program uses.
 fn newest_glibc(content: &[u8]) -> Option<(u32, u32)> {
     let pattern = Regex::new(r"GLIBC_([0-9]{1,3})\.([0-9]{1,3})").ok()?;
     let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<u32>().ok();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_in_parts_is_whole_again() {
+    fn joined_parts_equal_the_program() {
         let folder = tempdir().unwrap();
         let noise: Vec<u8> = (0..600_000_u64).flat_map(|n| n.wrapping_pow(3).rotate_left(31).to_le_bytes()).collect();
         let content = [program(62), noise.repeat(4)].concat();
@@ -223,12 +223,12 @@ mod tests {
     fn parts_for_another_processor_are_refused() {
         let folder = tempdir().unwrap();
         let part = folder.path().join("ops-runbook-aarch64.gz.00");
-        for (content, is_taken) in
+        for (content, is_accepted) in
             [(packed(&program(183)), true), (packed(&program(62)), false), (Ok(b"text".to_vec()), false)]
         {
             fs::write(&part, content.unwrap()).unwrap();
             let parts = parts_in(folder.path(), Processor::Aarch64).unwrap();
-            assert_eq!(joined(&parts, Processor::Aarch64).is_ok(), is_taken);
+            assert_eq!(joined(&parts, Processor::Aarch64).is_ok(), is_accepted);
         }
     }
 

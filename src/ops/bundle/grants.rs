@@ -1,20 +1,20 @@
-//! Whether an identity may do in Unity Catalog what the jobs do. It is tried, because a list of grants leaves out what comes from
-//! groups and from ownership.
+//! Checks the privileges that the jobs need in Unity Catalog, by trying them: a list of grants leaves out privileges of
+//! groups and of owners.
 
 use serde::Serialize;
 
 use crate::{
     databricks::{
         error::ApiError,
-        statements::{Statement, StatementError, Statements},
+        statements::{Statement, StatementError, StatementRunner},
     },
     tables::ddl::quoted,
 };
 
-/// The view that is made and dropped.
+/// The view that is created and dropped for the check.
 const PROBE: &str = "ops_runbook_grant_check";
 
-/// Where the tables are shown, and what runs the statements.
+/// The schema to check, and the warehouse that runs the statements.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckedSchema<'a> {
     pub catalog: &'a str,
@@ -22,7 +22,7 @@ pub struct CheckedSchema<'a> {
     pub warehouse_id: &'a str,
 }
 
-/// What the identity needs, in the order in which Databricks asks for it.
+/// The needed privileges, in the order in which Databricks checks them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Privilege {
     UseWarehouse,
@@ -43,15 +43,15 @@ impl Privilege {
         }
     }
 
-    /// The privilege that a refusal of the warehouse names.
+    /// Returns the privilege that an error of the warehouse names.
     fn of_refusal(message: &str) -> Option<Self> {
         let message = message.to_uppercase().replace('_', " ").replace("EXTERNAL USE SCHEMA", "");
         Self::ALL.into_iter().find(|privilege| *privilege > Self::UseWarehouse && message.contains(privilege.name()))
     }
 
-    /// What grants it.
-    fn statement(self, place: CheckedSchema<'_>, principal: &str) -> String {
-        let (catalog, schema) = (quoted(place.catalog), quoted(place.schema));
+    /// Returns the statement or command that grants it.
+    fn statement(self, checked: CheckedSchema<'_>, principal: &str) -> String {
+        let (catalog, schema) = (quoted(checked.catalog), quoted(checked.schema));
         let name = self.name();
         let to = quoted(principal);
         match self {
@@ -59,8 +59,8 @@ impl Privilege {
                 let kind = if principal.contains('@') { "user_name" } else { "service_principal_name" };
                 let entry = serde_json::json!({ kind: principal, "permission_level": "CAN_USE" });
                 let body = serde_json::json!({ "access_control_list": [entry] }).to_string();
-                let words = ["databricks", "warehouses", "update-permissions", place.warehouse_id, "--json", &body];
-                shlex::try_join(words).unwrap_or_default()
+                let command = ["databricks", "warehouses", "update-permissions", checked.warehouse_id, "--json", &body];
+                shlex::try_join(command).unwrap_or_default()
             }
             Self::UseCatalog => format!("GRANT {name} ON CATALOG {catalog} TO {to};"),
             Self::UseSchema | Self::CreateTable => format!("GRANT {name} ON SCHEMA {catalog}.{schema} TO {to};"),
@@ -68,47 +68,48 @@ impl Privilege {
     }
 }
 
-/// What is known of a privilege.
+/// The result of checking a privilege.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrantState {
     Granted,
     Missing,
-    /// A privilege that Databricks asks for earlier is missing.
+    /// Unknown, because a privilege that Databricks checks earlier is missing.
     NotChecked,
 }
 
-/// A privilege, whether the identity has it, and what grants it.
+/// A checked privilege, with the statement that grants it.
 #[derive(Debug, Serialize)]
-pub struct Grant {
+pub struct CheckedGrant {
     pub privilege: &'static str,
     pub state: GrantState,
     pub statement: String,
-    /// What the workspace said when it refused.
+    /// The error message of the workspace.
     pub answer: Option<String>,
 }
 
-/// Tries what `tables register` needs: makes a view in the schema, and drops it. `principal`: the name of the identity.
+/// Checks the privileges for `catalog register`: creates a view in the schema and drops it.
+/// `principal`: the name of the identity.
 ///
 /// # Errors
 /// [`StatementError`] when a statement fails for another reason than a missing privilege.
 pub async fn check(
-    statements: &Statements,
-    place: CheckedSchema<'_>,
+    statements: &StatementRunner,
+    checked: CheckedSchema<'_>,
     principal: &str,
-) -> Result<Vec<Grant>, StatementError> {
-    let view = [place.catalog, place.schema, PROBE].map(quoted).join(".");
-    let make = format!("CREATE OR REPLACE VIEW {view} AS SELECT 1 AS one");
-    let refused = refusal(run(statements, place, &make).await)?;
+) -> Result<Vec<CheckedGrant>, StatementError> {
+    let view = [checked.catalog, checked.schema, PROBE].map(quoted).join(".");
+    let create = format!("CREATE OR REPLACE VIEW {view} AS SELECT 1 AS one");
+    let refused = refusal(run(statements, checked, &create).await)?;
     if refused.is_none() {
-        run(statements, place, &format!("DROP VIEW IF EXISTS {view}")).await?;
+        run(statements, checked, &format!("DROP VIEW IF EXISTS {view}")).await?;
     }
-    let mut grants: Vec<Grant> = Privilege::ALL
+    let mut grants: Vec<CheckedGrant> = Privilege::ALL
         .into_iter()
-        .map(|privilege| Grant {
+        .map(|privilege| CheckedGrant {
             privilege: privilege.name(),
             state: refused.as_ref().map_or(GrantState::Granted, |refused| refused.state(privilege)),
-            statement: privilege.statement(place, principal),
+            statement: privilege.statement(checked, principal),
             answer: None,
         })
         .collect();
@@ -118,12 +119,12 @@ pub async fn check(
     Ok(grants)
 }
 
-/// Why a statement did not run.
+/// A missing privilege, as the warehouse reported it.
 #[derive(Debug)]
 struct MissingPrivilege {
-    /// `None`: one that the warehouse asks for, and the answer does not name it.
+    /// `None`: the error message names no privilege.
     privilege: Option<Privilege>,
-    /// The workspace's own words.
+    /// The error message of the workspace.
     answer: String,
 }
 
@@ -156,7 +157,7 @@ fn is_denial(code: &str, message: &str) -> bool {
     ["PERMISSION_DENIED", "INSUFFICIENT_PERMISSIONS"].iter().any(|it| code.contains(it) || message.contains(it))
 }
 
-async fn run(statements: &Statements, place: CheckedSchema<'_>, sql: &str) -> Result<(), StatementError> {
-    let CheckedSchema { catalog, schema, warehouse_id } = place;
+async fn run(statements: &StatementRunner, checked: CheckedSchema<'_>, sql: &str) -> Result<(), StatementError> {
+    let CheckedSchema { catalog, schema, warehouse_id } = checked;
     statements.run(Statement { warehouse_id, catalog, schema, sql, parameters: &[] }, |_| {}).await.map(drop)
 }

@@ -17,14 +17,13 @@ macro_rules! files {
     };
 }
 
-/// What git leaves out of a bundle folder: the binary, and what the Databricks CLI keeps there.
+/// Excludes the binary and the state of the Databricks CLI from version control.
 const IGNORED: TemplateFile = TemplateFile { path: ".gitignore", content: "/bundle/bin/\n/.databricks/\n" };
 
 const REPOSITORY: &[TemplateFile] = files![
     "databricks.yml"
     "resources/audit.job.yml"
     "resources/compliance.job.yml"
-    "resources/deliver.job.yml"
     "resources/digest.job.yml"
     "resources/digests.volume.yml"
     "resources/inbox.volume.yml"
@@ -32,6 +31,7 @@ const REPOSITORY: &[TemplateFile] = files![
     "resources/lake.volume.yml"
     "resources/maintenance.job.yml"
     "resources/mcp.app.yml"
+    "resources/notifications.job.yml"
     "resources/operations.dashboard.yml"
     "resources/ops.schema.yml"
     "resources/recurrence.job.yml"
@@ -41,6 +41,7 @@ const REPOSITORY: &[TemplateFile] = files![
     "resources/sweep.job.yml"
     "resources/tables.job.yml"
     "bundle/README.md"
+    "bundle/configuration.md"
     "bundle/launcher.py"
     "bundle/operations.lvdash.json"
     "bundle/ops-runbook.example.toml"
@@ -48,9 +49,10 @@ const REPOSITORY: &[TemplateFile] = files![
     "bundle/skill/Databricks_OPS_Runbook/SKILL.md"
     "bundle/skill/agent.yaml"
     "bundle/skill/mcp.json"
+    "bundle/usage.md"
 ];
 
-/// Every file of a bundle folder but the binary, as this version has it. A test compares them with the repository.
+/// Returns every file of a bundle folder except the binary. A test compares them with the repository.
 pub fn files() -> impl Iterator<Item = TemplateFile> {
     REPOSITORY.iter().copied().chain([IGNORED])
 }

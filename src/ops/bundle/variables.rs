@@ -1,4 +1,4 @@
-//! What differs from workspace to workspace: variables of the bundle, in a file for each target that git ignores.
+//! The variables of the bundle, which differ between workspaces. Each target has a file that git ignores.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ use super::{BundleError, content_of, write_file};
 /// A target of the bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Target {
+pub enum BundleTarget {
     Dev,
     Prod,
 }
 
-impl Target {
+impl BundleTarget {
     /// The name in databricks.yml.
     pub fn name(self) -> &'static str {
         match self {
@@ -26,9 +26,9 @@ impl Target {
     }
 }
 
-/// A variable that a person is asked for.
+/// A variable that `bundle init` asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Question {
+pub enum BundleQuestion {
     Catalog,
     Schema,
     WarehouseId,
@@ -36,14 +36,14 @@ pub enum Question {
     ServicePrincipal,
 }
 
-impl Question {
+impl BundleQuestion {
     const ALL: [Self; 5] = [Self::Catalog, Self::Schema, Self::WarehouseId, Self::Notify, Self::ServicePrincipal];
 
-    /// The questions of a target. In dev everything runs as the deployer, who also gets the notifications.
-    pub fn of(target: Target) -> &'static [Self] {
+    /// Returns the questions of a target. In dev everything runs as the deployer, who also gets the notifications.
+    pub fn of(target: BundleTarget) -> &'static [Self] {
         match target {
-            Target::Dev => &Self::ALL[..3],
-            Target::Prod => &Self::ALL,
+            BundleTarget::Dev => &Self::ALL[..3],
+            BundleTarget::Prod => &Self::ALL,
         }
     }
 
@@ -70,17 +70,17 @@ impl Question {
     pub fn text(self) -> &'static str {
         match self {
             Self::Catalog => "Catalog, which must exist",
-            Self::Schema => "Schema, which the bundle makes in it",
+            Self::Schema => "Schema, which the bundle creates in the catalog",
             Self::WarehouseId => "Id of the SQL warehouse (`databricks warehouses list`)",
             Self::Notify => "E-mail address for failed jobs",
             Self::ServicePrincipal => "Application id of the service principal that the jobs run as",
         }
     }
 
-    /// The answer without white space around it.
+    /// Returns the trimmed answer.
     ///
     /// # Errors
-    /// Why it cannot be right.
+    /// Why the answer is invalid.
     pub fn checked(self, answer: &str) -> Result<String, String> {
         let answer = answer.trim();
         let is_word = !answer.is_empty() && !answer.chars().any(|it| it.is_control() || it.is_whitespace());
@@ -103,21 +103,21 @@ impl Question {
     }
 }
 
-/// Whether a text has the shape of an e-mail address.
+/// Returns whether a text has the shape of an e-mail address.
 pub fn is_address(text: &str) -> bool {
     text.split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.') && !host.contains('@'))
 }
 
-/// The file of variables of a target.
-fn file(folder: &Path, target: Target) -> PathBuf {
+/// Returns the path of the file with the variables of a target.
+fn file(folder: &Path, target: BundleTarget) -> PathBuf {
     folder.join(".databricks/bundle").join(target.name()).join("variable-overrides.json")
 }
 
-/// The variables that the file of a target has. None where there is no file.
+/// Reads the variables of a target. Empty if there is no file.
 ///
 /// # Errors
-/// [`BundleError::Read`]; [`BundleError::Shape`] for what is no JSON object.
-pub fn read(folder: &Path, target: Target) -> Result<Map<String, Value>, BundleError> {
+/// [`BundleError::Read`]; [`BundleError::Shape`] if the file is not a JSON object.
+pub fn read(folder: &Path, target: BundleTarget) -> Result<Map<String, Value>, BundleError> {
     let path = file(folder, target);
     match content_of(&path)? {
         Some(content) => serde_json::from_slice(&content).map_err(|error| BundleError::shape(&path, error)),
@@ -125,13 +125,13 @@ pub fn read(folder: &Path, target: Target) -> Result<Map<String, Value>, BundleE
     }
 }
 
-/// The variables of the file, with some of them set.
+/// Returns the variables of the file, overridden by `variables`.
 ///
 /// # Errors
 /// As [`read`].
 pub fn merged(
     folder: &Path,
-    target: Target,
+    target: BundleTarget,
     variables: &Map<String, Value>,
 ) -> Result<Map<String, Value>, BundleError> {
     let mut all = read(folder, target)?;
@@ -139,11 +139,11 @@ pub fn merged(
     Ok(all)
 }
 
-/// Writes the file of variables. Returns its path.
+/// Writes the variables of a target. Returns the path of the file.
 ///
 /// # Errors
 /// [`BundleError::Write`].
-pub fn write(folder: &Path, target: Target, variables: &Map<String, Value>) -> Result<PathBuf, BundleError> {
+pub fn write(folder: &Path, target: BundleTarget, variables: &Map<String, Value>) -> Result<PathBuf, BundleError> {
     let path = file(folder, target);
     let text = serde_json::to_string_pretty(variables).map_err(|error| BundleError::shape(&path, error))?;
     write_file(&path, format!("{text}\n").as_bytes())?;
@@ -155,12 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_that_cannot_be_right_are_refused() {
+    fn invalid_answers_are_refused() {
         for (question, right, wrong) in [
-            (Question::Catalog, " main ", &["", "a b", "a.b", "a/b", "`a`", "${var.x}"][..]),
-            (Question::WarehouseId, "8ec9edc1-0123456789abcdef", &["", "/sql/1.0/warehouses/1", "a b"]),
-            (Question::Notify, "a@example.test", &["", "a", "a@b", "@example.test", "a b@example.test", "a@b@c.test"]),
-            (Question::ServicePrincipal, "0b9a2f3c-0000-4000-8000-000000000001", &["", "ops-runbook"]),
+            (BundleQuestion::Catalog, " main ", &["", "a b", "a.b", "a/b", "`a`", "${var.x}"][..]),
+            (BundleQuestion::WarehouseId, "8ec9edc1-0123456789abcdef", &["", "/sql/1.0/warehouses/1", "a b"]),
+            (BundleQuestion::Notify, "a@example.test", &["", "a", "a@b", "@example.test", "a b@example.test", "a@b@c.test"]),
+            (BundleQuestion::ServicePrincipal, "0b9a2f3c-0000-4000-8000-000000000001", &["", "ops-runbook"]),
         ] {
             assert_eq!(question.checked(right).unwrap(), right.trim());
             for answer in wrong {

@@ -1,7 +1,7 @@
 //! Six weeks of invented incidents, for the demo: the same `as_of` and seed give the same bytes on every machine.
 //!
-//! What a reader should be able to find in it: batch jobs fail at night and less at weekends, `orders-ingest` gets worse,
-//! one cause recurs in two bursts, some causes share a code but no wording, and the last days are not over yet.
+//! The patterns in it: batch jobs fail at night and less at weekends, `orders-ingest` gets worse,
+//! one cause recurs in two bursts, some causes share a code but no wording, and incidents of the last days are still open.
 
 mod catalog;
 mod document;
@@ -17,41 +17,41 @@ use serde_json::Value;
 
 use self::{
     catalog::{
-        Compute, EXECUTOR_OOM, FAULTS, Fault, JOBS, Job, NO_EVIDENCE, ORDERS_INGEST, REVIEWS, Start, UPSTREAM_5XX,
+        Compute, EXECUTOR_OOM, FAULTS, Fault, JOBS, DemoJob, NO_EVIDENCE, ORDERS_INGEST, REVIEWS, Schedule, UPSTREAM_5XX,
     },
     document::{failure_report, review_report},
 };
-use crate::domain::{time::Timestamp, words::Status};
+use crate::domain::{incident::classification::Status, time::Timestamp};
 
 const DAYS: i64 = 40;
 const CHANCE_FAILURES: usize = 35;
 const WINDOW_HOURS: i64 = 168;
-/// Whoever is reported has at least been looked at by `as_of`.
+/// Every failure happens at least this long before `as_of`, so that its report has first timeline events.
 const HEAD_START_HOURS: i64 = 2;
 
 const GETTING_WORSE: [i64; 8] = [39, 28, 20, 14, 9, 5, 3, 1];
-/// Days ago and index of the job: two bursts, more than a quiet window apart.
+/// Days ago and index of the job: two bursts, more than a recurrence window apart.
 const BURSTS: [(i64, usize); 7] = [(34, 3), (32, 9), (31, 5), (16, 3), (14, 11), (13, 9), (11, 3)];
 
-/// Report documents before `as_of`, by the time of report.
+/// Returns the report documents before `as_of`, ordered by the time of the report.
 pub fn history(as_of: Timestamp, seed: u64) -> Vec<Value> {
     let mut documents: Vec<(Timestamp, String, Value)> = Vec::new();
-    let failures = plan(as_of, &mut Dice::new(seed, 0));
+    let failures = plan(as_of, &mut SeededRandom::new(seed, 0));
     for (stream, failure) in (1..).zip(&failures) {
-        documents.push(failure_report(failure, as_of, &mut Dice::new(seed, stream)));
+        documents.push(failure_report(failure, as_of, &mut SeededRandom::new(seed, stream)));
     }
     for (stream, review) in (1_000..).zip(&REVIEWS) {
-        documents.push(review_report(review, as_of, &mut Dice::new(seed, stream)));
+        documents.push(review_report(review, as_of, &mut SeededRandom::new(seed, stream)));
     }
     documents.sort_by(|(left_at, left, _), (right_at, right, _)| (left_at, left).cmp(&(right_at, right)));
 
-    let mut taken = BTreeSet::new();
+    let mut used_ids = BTreeSet::new();
     documents
         .into_iter()
         .map(|(_, id, mut document)| {
             let mut unique = id.clone();
             let mut copies = 1;
-            while !taken.insert(unique.clone()) {
+            while !used_ids.insert(unique.clone()) {
                 copies += 1;
                 unique = format!("{id}-{copies}");
             }
@@ -61,10 +61,10 @@ pub fn history(as_of: Timestamp, seed: u64) -> Vec<Value> {
         .collect()
 }
 
-/// Random numbers that depend on the seed and the stream alone: not on the platform, nor on how `rand` samples.
-struct Dice(ChaCha8Rng);
+/// Random numbers that depend only on the seed and the stream: not on the platform, nor on how `rand` samples.
+struct SeededRandom(ChaCha8Rng);
 
-impl Dice {
+impl SeededRandom {
     /// One stream per report, so that a change to one leaves the others as they are.
     fn new(seed: u64, stream: u64) -> Self {
         let mut key = [0; 32];
@@ -95,66 +95,66 @@ impl Dice {
     }
 }
 
-struct Failure {
-    job: &'static Job,
+struct DemoFailure {
+    job: &'static DemoJob,
     fault: &'static Fault,
     failed_at: Timestamp,
     status: Status,
 }
 
-fn plan(as_of: Timestamp, dice: &mut Dice) -> Vec<Failure> {
-    let mut failures: Vec<Failure> = Vec::new();
+fn plan(as_of: Timestamp, random: &mut SeededRandom) -> Vec<DemoFailure> {
+    let mut failures: Vec<DemoFailure> = Vec::new();
     for days_ago in GETTING_WORSE {
         let status = if days_ago == 1 { Status::Escalated } else { Status::Resolved };
-        let failed_at = moment(as_of, days_ago, ORDERS_INGEST, dice);
-        failures.push(Failure { job: ORDERS_INGEST, fault: EXECUTOR_OOM, failed_at, status });
+        let failed_at = moment(as_of, days_ago, ORDERS_INGEST, random);
+        failures.push(DemoFailure { job: ORDERS_INGEST, fault: EXECUTOR_OOM, failed_at, status });
     }
     for (days_ago, job) in BURSTS {
         let job = JOBS[job % JOBS.len()];
-        let failed_at = moment(as_of, days_ago, job, dice);
-        failures.push(Failure { job, fault: UPSTREAM_5XX, failed_at, status: Status::Resolved });
+        let failed_at = moment(as_of, days_ago, job, random);
+        failures.push(DemoFailure { job, fault: UPSTREAM_5XX, failed_at, status: Status::Resolved });
     }
     let scripted = failures.len();
-    // Bounded: some draws find their place taken.
+    // Bounded, because some draws do not fit.
     for _ in 0..1_000 {
         if failures.len() == scripted + CHANCE_FAILURES {
             break;
         }
-        failures.extend(chance_failure(as_of, &failures, dice));
+        failures.extend(chance_failure(as_of, &failures, random));
     }
     failures
 }
 
-/// `None` when the draw does not fit: a quiet weekday, a job that failed already that day, or a cause that would become a
-/// third burst by accident.
-fn chance_failure(as_of: Timestamp, so_far: &[Failure], dice: &mut Dice) -> Option<Failure> {
-    let job = dice.pick(&JOBS);
-    let fault = weighted_fault(dice);
-    let failed_at = moment(as_of, dice.between(1, DAYS), job, dice);
+/// Returns `None` when the draw does not fit: a weekday with few failures, a job that failed already
+/// that day, or a cause that would become a third burst by accident.
+fn chance_failure(as_of: Timestamp, so_far: &[DemoFailure], random: &mut SeededRandom) -> Option<DemoFailure> {
+    let job = random.pick(&JOBS);
+    let fault = weighted_fault(random);
+    let failed_at = moment(as_of, random.between(1, DAYS), job, random);
     let kept_percent = match failed_at.utc().weekday() {
         Weekday::Mon => 100,
         Weekday::Fri => 90,
         Weekday::Sat | Weekday::Sun => 40,
         _ => 80,
     };
-    let near = |other: &&Failure, hours: i64| {
+    let near = |other: &&DemoFailure, hours: i64| {
         (other.failed_at.micros() - failed_at.micros()).abs() <= TimeDelta::hours(hours).num_microseconds().unwrap_or(0)
     };
-    let fits = dice.percent(kept_percent)
+    let fits = random.percent(kept_percent)
         && (job.compute != Compute::Serverless || !fault.needs_cluster)
         && !so_far.iter().any(|other| other.job.id == job.id && near(&other, 20))
         && so_far.iter().filter(|other| other.fault.key == fault.key && near(other, WINDOW_HOURS)).count() < 2;
     let recent = failed_at.plus(TimeDelta::days(3)) > as_of;
-    let status = match dice.below(100) {
+    let status = match random.below(100) {
         0..30 if recent => Status::Investigating,
         30..45 if recent => Status::Escalated,
         _ => Status::Resolved,
     };
-    fits.then_some(Failure { job, fault, failed_at, status })
+    fits.then_some(DemoFailure { job, fault, failed_at, status })
 }
 
-fn weighted_fault(dice: &mut Dice) -> &'static Fault {
-    let mut left = dice.below(FAULTS.iter().map(|fault| fault.weight).sum());
+fn weighted_fault(random: &mut SeededRandom) -> &'static Fault {
+    let mut left = random.below(FAULTS.iter().map(|fault| fault.weight).sum());
     for fault in FAULTS {
         if left < fault.weight {
             return fault;
@@ -164,17 +164,17 @@ fn weighted_fault(dice: &mut Dice) -> &'static Fault {
     NO_EVIDENCE
 }
 
-/// When a run of the job fails on that day: its start and a while.
-fn moment(as_of: Timestamp, days_ago: i64, job: &Job, dice: &mut Dice) -> Timestamp {
+/// Returns when a run of the job fails on that day: some time after its start.
+fn moment(as_of: Timestamp, days_ago: i64, job: &DemoJob, random: &mut SeededRandom) -> Timestamp {
     let (hour, minute, longest) = match job.start {
-        Start::Daily { hour, minute } => (hour, minute, 75),
-        Start::Hourly { minute } => (dice.between(0, 23), minute, 20),
+        Schedule::Daily { hour, minute } => (hour, minute, 75),
+        Schedule::Hourly { minute } => (random.between(0, 23), minute, 20),
     };
-    let seconds = dice.between(90, longest * 60);
+    let seconds = random.between(90, longest * 60);
     on_day(as_of, days_ago, TimeDelta::seconds(hour * 3_600 + minute * 60 + seconds))
 }
 
-/// A day earlier when it would be too close to `as_of`.
+/// Returns a moment on a day, or one day earlier if it would be too close to `as_of`.
 fn on_day(as_of: Timestamp, days_ago: i64, into_day: TimeDelta) -> Timestamp {
     let since_midnight = TimeDelta::seconds(as_of.utc().num_seconds_from_midnight().into())
         + TimeDelta::nanoseconds(as_of.utc().nanosecond().into());
@@ -192,8 +192,8 @@ mod tests {
     use super::*;
     use crate::domain::{
         ids::sha256_hex,
+        incident::{classification::IncidentType, timeline::EventKind},
         report::Report,
-        words::{EventKind, IncidentType},
     };
 
     const AS_OF: &str = "2026-02-20T12:00:00Z";
@@ -210,7 +210,7 @@ mod tests {
         documents().into_iter().map(|document| serde_json::from_value(document).unwrap()).collect()
     }
 
-    /// Moments at which incidents with the same cause were reported, by code or wording.
+    /// Returns the report times of incidents with the same cause, by code or wording.
     fn by_cause(reports: &[Report]) -> BTreeMap<String, Vec<Timestamp>> {
         let mut causes: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
         for report in reports {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_looks_like_one() {
+    fn a_report_has_the_documented_shape() {
         let orders =
             documents().into_iter().rfind(|document| document["incident"]["slug"] == "job_failure_executor_oom");
         insta::assert_snapshot!(serde_json::to_string_pretty(&orders).unwrap(), @r#"
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_and_type_is_there() {
+    fn every_status_and_type_occurs() {
         let reports = reports();
         let statuses: BTreeSet<_> = reports.iter().map(|report| report.incident.status).collect();
         let types: BTreeSet<_> = reports.iter().map(|report| report.incident.kind).collect();
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_calendar_are_no_trouble() {
+    fn extreme_dates_give_a_history_too() {
         for micros in [0, i64::MIN / 2, i64::MAX / 2] {
             if let Some(as_of) = Timestamp::from_micros(micros) {
                 assert!(!history(as_of, u64::MAX).is_empty());

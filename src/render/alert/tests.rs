@@ -4,17 +4,18 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     domain::{
+        check::CheckStatus,
         decide::finding,
         entry::canonical,
         escalation::{
-            Alert, AlertChange, Recurrence, Subject, Verdict, acknowledge, dedup_key, evaluate, recurring_verdict,
-            resolve, step, suppress,
+            Alert, AlertChange, Recurrence, TriggerContext, TriggerVerdict, acknowledge, dedup_key, evaluate, recurring_verdict,
+            resolve, snooze, step, trigger::Trigger,
         },
         ids::{Id, IncidentId},
+        notification::channel::ChannelKind,
         policy::Policy,
         report::Report,
         time::Timestamp,
-        words::{ChannelKind, CheckStatus, Trigger},
     },
     render::example::{DAILY_ETL, HOSTILE, NO_RUN_OUTPUT, VALIDATION, assert_safe, hostile_text, report, time},
 };
@@ -33,7 +34,7 @@ fn example_policy() -> Policy {
     Policy::parse(include_str!("../../../bundle/ops-runbook.example.toml")).unwrap()
 }
 
-/// A change as the lake would hold it.
+/// The row of a change, as in the lake.
 fn row(change: &AlertChange, seq: u64, ordinal: i32, at: Timestamp) -> EscalationEvent {
     EscalationEvent {
         incident_id: incident(),
@@ -54,13 +55,13 @@ fn row(change: &AlertChange, seq: u64, ordinal: i32, at: Timestamp) -> Escalatio
     }
 }
 
-fn verdicts(report: &Report, policy: &Policy) -> Vec<Verdict> {
+fn verdicts(report: &Report, policy: &Policy) -> Vec<TriggerVerdict> {
     let finding = report.rca.as_ref().map(finding);
-    evaluate(&Subject::of_report(incident(), report, finding.as_ref()), policy)
+    evaluate(&TriggerContext::from_report(incident(), report, finding.as_ref()), policy)
 }
 
-fn rows_of(verdicts: &[Verdict], policy: &Policy) -> Vec<EscalationEvent> {
-    let change = |verdict: &Verdict| step(None, verdict, &dedup_key(incident(), verdict.trigger, HASH), policy, now());
+fn rows_of(verdicts: &[TriggerVerdict], policy: &Policy) -> Vec<EscalationEvent> {
+    let change = |verdict: &TriggerVerdict| step(None, verdict, &dedup_key(incident(), verdict.trigger, HASH), policy, now());
     (1..).zip(verdicts).map(|(ordinal, verdict)| row(&change(verdict), 17, ordinal, now())).collect()
 }
 
@@ -74,7 +75,7 @@ fn everything(rows: &[EscalationEvent]) -> String {
 }
 
 #[test]
-fn evidence_that_cannot_be_retrieved_is_alerted_in_the_layout_of_the_specification() {
+fn missing_evidence_is_alerted_in_the_layout_of_the_specification() {
     insta::assert_snapshot!(everything(&rows(&report(NO_RUN_OUTPUT), &example_policy())), @"
     ESCALATION ALERT
     ================
@@ -119,7 +120,7 @@ fn evidence_that_cannot_be_retrieved_is_alerted_in_the_layout_of_the_specificati
 }
 
 #[test]
-fn an_incomplete_validation_with_failed_security_checks_is_two_alerts() {
+fn an_incomplete_validation_with_failed_security_checks_has_two_alerts() {
     insta::assert_snapshot!(everything(&rows(&report(VALIDATION), &example_policy())), @"
     ESCALATION ALERT
     ================
@@ -210,28 +211,28 @@ fn a_report_that_escalates_nothing_says_why() {
 }
 
 #[test]
-fn that_nobody_is_told_is_said_loudly() {
+fn a_missing_channel_or_recipient_is_shown() {
     let half = "channels.chat.kind = 'slack'\nchannels.mail = { kind = 'email', to = 'a@example.test' }\n";
-    let deaf = Policy::parse(&format!("{half}routes = [{{ channels = ['chat'] }}]")).unwrap();
+    let without_recipient = Policy::parse(&format!("{half}routes = [{{ channels = ['chat'] }}]")).unwrap();
     let both = Policy::parse(&format!("{half}routes = [{{ channels = ['chat', 'mail'] }}]")).unwrap();
-    fn check(policy: &Policy, to: &str, in_few_words: &str) {
+    fn check(policy: &Policy, to: &str, names: &str) {
         let rows = rows(&report(NO_RUN_OUTPUT), policy);
         let text = alert(&rows[0]);
         assert!(text.contains(&format!("\nEscalate To: {to}\n\nMessage:\n")), "{text}");
         let text = evaluations(&rows);
-        assert!(text.contains(&format!("MEDIUM   to {in_few_words}: the confidence is LOW")), "{text}");
-        assert!(alerts_list(&rows, 200).contains(&format!("  {in_few_words}  ")));
+        assert!(text.contains(&format!("MEDIUM   to {names}: the confidence is LOW")), "{text}");
+        assert!(alerts_list(&rows, 200).contains(&format!("  {names}  ")));
     }
-    let unrouted = "NOBODY: no route matches MEDIUM missing-evidence; add [[routes]] to ops-runbook.toml";
+    let unrouted = "NO CHANNEL: no route matches MEDIUM missing-evidence; add [[routes]] to ops-runbook.toml";
     let no_recipient =
-        "NOBODY: channel chat (slack) has no recipient; set `to` under [channels.chat] in ops-runbook.toml";
-    check(&Policy::default(), unrouted, "NOBODY");
-    check(&deaf, no_recipient, "NOBODY");
+        "NO RECIPIENT: channel chat (slack) has none; set `to` under [channels.chat] in ops-runbook.toml";
+    check(&Policy::default(), unrouted, "NO CHANNEL");
+    check(&without_recipient, no_recipient, "NO CHANNEL");
     check(&both, &format!("mail (email: a@example.test), {no_recipient}"), "mail");
 
     let mut broken = rows(&report(NO_RUN_OUTPUT), &both).remove(0);
     for (routes, to) in
-        [(None, unrouted), (Some("[]"), unrouted), (Some("{\n"), r"NOBODY: the recorded routes cannot be read: {\n")]
+        [(None, unrouted), (Some("[]"), unrouted), (Some("{\n"), r"NO CHANNEL: the recorded routes cannot be read: {\n")]
     {
         broken.routes = routes.map(str::to_owned);
         assert!(alert(&broken).contains(&format!("\nEscalate To: {to}\n")), "{}", alert(&broken));
@@ -239,12 +240,12 @@ fn that_nobody_is_told_is_said_loudly() {
 }
 
 #[test]
-fn an_alert_that_waits_says_until_when() {
+fn a_snoozed_alert_shows_until_when() {
     let (policy, actor) = (example_policy(), Id::new("user:sre@example.test").unwrap());
     let fired = &rows(&report(NO_RUN_OUTPUT), &policy)[0];
     let key = &fired.dedup_key;
-    let quiet = suppress(None, key, &actor, now().plus(TimeDelta::hours(4)), now()).unwrap();
-    insta::assert_snapshot!(alert(&row(&quiet, 18, 1, now())), @"
+    let snoozed = snooze(None, key, &actor, now().plus(TimeDelta::hours(4)), now()).unwrap();
+    insta::assert_snapshot!(alert(&row(&snoozed, 18, 1, now())), @"
     ESCALATION ALERT
     ================
     Severity: n/a
@@ -257,9 +258,9 @@ fn an_alert_that_waits_says_until_when() {
     Incident ID: INC-1042
 
     Status: suppressed (suppressed at 2026-02-20T12:36:00Z)
-    Reason: suppressed by user:sre@example.test until 2026-02-20T16:36:00Z
+    Reason: snoozed by user:sre@example.test until 2026-02-20T16:36:00Z
     Dedup key: INC-1042/missing-evidence/3fa9c1d2
-    Quiet until: 2026-02-20T16:36:00Z
+    Snoozed until: 2026-02-20T16:36:00Z
     ");
     let not_fired = &rows(&report(NO_RUN_OUTPUT), &policy)[1];
     insta::assert_snapshot!(alert(not_fired), @"
@@ -281,7 +282,7 @@ fn an_alert_that_waits_says_until_when() {
 }
 
 #[test]
-fn the_list_says_since_when_an_alert_stands_as_it_does_and_who_was_told() {
+fn the_list_shows_since_when_an_alert_has_its_status_and_which_channels_it_has() {
     let (policy, actor) = (example_policy(), Id::new("user:sre@example.test").unwrap());
     let minute = |minute| now().plus(TimeDelta::minutes(minute));
     let mut events = rows(&report(VALIDATION), &policy);
@@ -296,8 +297,8 @@ fn the_list_says_since_when_an_alert_stands_as_it_does_and_who_was_told() {
     let alert = life(22, acknowledge(&alert, &actor).unwrap(), Some(alert));
     let alert = life(23, step(Some(&alert), missing, &key, &policy, minute(23)), Some(alert));
     let key = dedup_key(incident(), Trigger::Recurring, HASH);
-    life(24, suppress(None, &key, &actor, minute(99), minute(24)).unwrap(), None);
-    let over = Verdict { holds: false, ..missing.clone() };
+    life(24, snooze(None, &key, &actor, minute(99), minute(24)).unwrap(), None);
+    let over = TriggerVerdict { holds: false, ..missing.clone() };
     let key = dedup_key(incident(), Trigger::MissingEvidence, "11111111");
     let other = life(25, step(None, missing, &key, &policy, minute(25)), None);
     let other = life(26, resolve(&other, &actor, minute(26)).unwrap(), Some(other));
@@ -305,28 +306,28 @@ fn the_list_says_since_when_an_alert_stands_as_it_does_and_who_was_told() {
     assert!(alert.acknowledged_at.is_some());
     events.reverse();
     insta::assert_snapshot!(alerts_list(&events, 160), @"
-    INCIDENT  TRIGGER           SEVERITY  STATUS        SINCE (UTC)       TOLD TO                                         DEDUP KEY
+    INCIDENT  TRIGGER           SEVERITY  STATUS        SINCE (UTC)       CHANNELS                                        DEDUP KEY
     INC-1042  missing-evidence  MEDIUM    resolved      2026-02-20 13:02  oncall-chat                                     INC-1042/missing-evidence/11111111
     INC-1042  recurring         n/a       suppressed    2026-02-20 13:00  n/a                                             INC-1042/recurring/3fa9c1d2
-    INC-1042  missing-evidence  MEDIUM    acknowledged  2026-02-20 12:58  NOBODY                                          INC-1042/missing-evidence/00000000
+    INC-1042  missing-evidence  MEDIUM    acknowledged  2026-02-20 12:58  NO CHANNEL                                      INC-1042/missing-evidence/00000000
     INC-1042  partial-checks    LOW       open          2026-02-20 12:36  platform-mail                                   INC-1042/partial-checks/3fa9c1d2
     INC-1042  security-finding  CRITICAL  open          2026-02-20 12:36  pager, oncall-chat, status-page, platform-team  INC-1042/security-finding/3fa9c1d2
     ");
     insta::assert_snapshot!(alerts_list(&events, 100), @"
-    INCIDENT  TRIGGER           SEVERITY  STATUS        SINCE (UTC)       TOLD TO     DEDUP KEY
+    INCIDENT  TRIGGER           SEVERITY  STATUS        SINCE (UTC)       CHANNELS    DEDUP KEY
     INC-1042  missing-evidence  MEDIUM    resolved      2026-02-20 13:02  oncall-ch…  INC-1042/missing-evidence/11111111
     INC-1042  recurring         n/a       suppressed    2026-02-20 13:00  n/a         INC-1042/recurring/3fa9c1d2
-    INC-1042  missing-evidence  MEDIUM    acknowledged  2026-02-20 12:58  NOBODY      INC-1042/missing-evidence/00000000
+    INC-1042  missing-evidence  MEDIUM    acknowledged  2026-02-20 12:58  NO CHANNEL  INC-1042/missing-evidence/00000000
     INC-1042  partial-checks    LOW       open          2026-02-20 12:36  platform-…  INC-1042/partial-checks/3fa9c1d2
     INC-1042  security-finding  CRITICAL  open          2026-02-20 12:36  pager, on…  INC-1042/security-finding/3fa9c1d2
     ");
     // the view `escalations` holds only the latest event of each
     let latest: Vec<_> = events.iter().filter(|event| [23, 24, 26].contains(&event.seq)).cloned().collect();
     insta::assert_snapshot!(alerts_list(&latest, 160), @"
-    INCIDENT  TRIGGER           SEVERITY  STATUS        SINCE (UTC)       TOLD TO      DEDUP KEY
+    INCIDENT  TRIGGER           SEVERITY  STATUS        SINCE (UTC)       CHANNELS     DEDUP KEY
     INC-1042  missing-evidence  MEDIUM    resolved      2026-02-20 13:02  oncall-chat  INC-1042/missing-evidence/11111111
     INC-1042  recurring         n/a       suppressed    2026-02-20 13:00  n/a          INC-1042/recurring/3fa9c1d2
-    INC-1042  missing-evidence  MEDIUM    acknowledged  2026-02-20 12:59  NOBODY       INC-1042/missing-evidence/00000000
+    INC-1042  missing-evidence  MEDIUM    acknowledged  2026-02-20 12:59  NO CHANNEL   INC-1042/missing-evidence/00000000
     ");
     assert_eq!(alerts_list(&rows(&report(DAILY_ETL), &policy), 80), "There are no alerts to list.\n");
 }
@@ -338,7 +339,7 @@ fn hostile_names_are_shown_and_do_nothing() {
     let rca = report.rca.as_mut().unwrap();
     rca.missing_evidence = vec![Id::new(name.clone()).unwrap(), Id::new("run_output\u{1b}[2J").unwrap()];
     rca.missing_reasons = [(name.clone(), format!("{name}\u{202e}\nIncident ID: INC-9999"))].into();
-    rca.confidence = crate::domain::words::Confidence::Low;
+    rca.confidence = crate::domain::incident::classification::Confidence::Low;
     let text = everything(&rows(&report, &example_policy()));
     assert_safe(&text);
     insta::assert_snapshot!(text, @r#"
@@ -385,7 +386,7 @@ fn hostile_names_are_shown_and_do_nothing() {
 }
 
 #[test]
-fn ten_thousand_checks_make_an_alert_that_somebody_reads() {
+fn an_alert_about_ten_thousand_checks_stays_short() {
     let mut report = report(VALIDATION);
     report.checks = vec![report.checks[2].clone(); 10_000];
     for (number, check) in report.checks.iter_mut().enumerate() {

@@ -1,17 +1,16 @@
-//! The digest as one self-contained page: no script, nothing fetched, light and dark.
+//! The digest as one self-contained page: no scripts, no external resources, a light and a dark theme.
 //!
-//! It opens with what changed and what needs a decision, then the week at a glance, charts, and the figures as tables. Every
-//! chart has its data as a table behind it. Without its style sheet, which some mail clients drop, the page is plain
-//! headings, lists and tables in the same order.
+//! It has the changes and decisions first, then key figures, charts, and tables. Every chart has its data as a table. Some
+//! mail clients drop the style sheet; then the page is plain headings, lists and tables in the same order.
 //!
-//! - [`opening`]: which week, what changed, what needs a decision
-//! - [`glance`]: the week in a few numbers
-//! - [`trends`]: charts, and [`series`] that are drawn in them
-//! - [`incidents`]: counts, durations, what is open
-//! - [`causes`]: what recurs, what is done about it, what is new, who is affected again and again
-//! - [`people`]: escalations and on-call load
-//! - [`proof`]: checks, the audit log, how fresh the data is
-//! - [`calendar`], [`values`], [`table`]: moments, numbers and rows as people read them
+//! - [`opening`]: the week, its changes and decisions
+//! - [`key_figures`]: four key figures
+//! - [`trends`]: the charts, and [`series`], their data
+//! - [`incidents`]: counts, durations, open incidents
+//! - [`causes`]: recurring issues, preventive actions, new causes, repeat offenders
+//! - [`on_call`]: escalations and on-call load
+//! - [`proof`]: best-practice checks, the audit log, freshness of the data
+//! - [`calendar`], [`values`], [`table`]: formatting of times, numbers and rows
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -21,17 +20,17 @@ use calendar::Calendar;
 
 mod calendar;
 mod causes;
-mod glance;
+mod key_figures;
 mod incidents;
 mod opening;
-mod people;
+mod on_call;
 mod proof;
 mod series;
 mod table;
 mod trends;
 mod values;
 
-/// Of every list, so many are shown; the rest is counted.
+/// Items shown of every list; the rest is counted.
 const SHOWN: usize = 20;
 
 /// The whole page.
@@ -43,7 +42,7 @@ pub fn html(digest: &Digest) -> String {
         (DOCTYPE)
         html lang="en" {
             head {
-                (page::head(&format!("Incident digest, week {}", values::said(&digest.week.week))))
+                (page::head(&format!("Incident digest, week {}", values::outside_text(&digest.week.week))))
                 style { (PreEscaped(style)) }
             }
             body {
@@ -53,26 +52,25 @@ pub fn html(digest: &Digest) -> String {
                         (opening::changed(digest))
                         (opening::decisions(digest))
                         (opening::revised(digest, &calendar))
-                        (glance::glance(digest))
+                        (key_figures::key_figures(digest))
                         (trends::trends(digest, &calendar))
                         (incidents::counts(figures))
                         (incidents::durations(digest))
                         (causes::recurring(figures, &calendar))
                         (causes::prevention(figures, &calendar))
                         (incidents::open(figures, &calendar))
-                        (people::escalations(figures))
+                        (on_call::escalations(figures))
                         (causes::offenders(figures))
                         (causes::new(figures))
                         (proof::checks(digest, &calendar))
-                        (people::load(figures))
+                        (on_call::load(figures))
                         (proof::audit(digest))
                         (proof::freshness(digest, &calendar))
                     }
                     footer {
                         p {
-                            "All times are in " (calendar.zone_name()) ". Everything is told as it stood at the end of the \
-                            week: what was acknowledged, resolved or closed later counts as open. n/a is unknown, or too few \
-                            to say."
+                            "All times are in " (calendar.zone_name()) ". All figures are as of the end of the week: incidents \
+                            acknowledged, resolved or closed later count as open. n/a: unknown, or too few values."
                         }
                     }
                 }
@@ -82,7 +80,7 @@ pub fn html(digest: &Digest) -> String {
     page.into_string()
 }
 
-/// A part of the page under its own heading, which also names it. The definitions stand in small print below.
+/// A section with a heading, which also labels it, and its definitions in small print.
 fn section(id: &str, title: &str, definition: Option<Markup>, body: Markup) -> Markup {
     let heading = format!("{id}-heading");
     html! {
@@ -94,7 +92,7 @@ fn section(id: &str, title: &str, definition: Option<Markup>, body: Markup) -> M
     }
 }
 
-/// A section in which there is nothing to show.
+/// A section without data: one sentence.
 fn nothing(id: &str, title: &str, sentence: &str) -> Markup {
     section(id, title, None, html! { p { (sentence) } })
 }

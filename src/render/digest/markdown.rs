@@ -1,8 +1,8 @@
-//! The digest as Markdown (CommonMark with GitHub's tables): for a wiki, and good to read as it is.
+//! The digest as Markdown (CommonMark with GitHub's tables), readable as source too.
 
 use std::fmt::Write;
 
-use super::outline::{Block, Item, Kind, Outline, Table, Words, of};
+use super::outline::{OutlineBlock, OutlineItem, ColumnKind, DigestOutline, OutlineTable, TextFragment, of};
 use crate::{
     domain::digest::Digest,
     render::{
@@ -11,12 +11,12 @@ use crate::{
     },
 };
 
-/// Cells are padded to at most so many columns.
+/// The width to which cells are padded at most.
 const WIDEST_PADDING: usize = 60;
 
 /// The whole digest.
 pub fn markdown(digest: &Digest) -> String {
-    let Outline { title, sections } = of(digest);
+    let DigestOutline { title, sections } = of(digest);
     let mut out = format!("# {}\n", joined(&title));
     for section in &sections {
         if !section.title.is_empty() {
@@ -25,42 +25,42 @@ pub fn markdown(digest: &Digest) -> String {
         for block in &section.blocks {
             out.push('\n');
             match block {
-                Block::Note(note) => {
+                OutlineBlock::Note(note) => {
                     let _ = writeln!(out, "{note}");
                 }
-                Block::Items(items) => items.iter().for_each(|item| write_item(&mut out, item, "- ", 0)),
-                Block::Numbered(items) => {
+                OutlineBlock::Items(items) => items.iter().for_each(|item| write_item(&mut out, item, "- ", 0)),
+                OutlineBlock::Numbered(items) => {
                     for (number, item) in (1..).zip(items) {
                         write_item(&mut out, item, &format!("{number}. "), 0);
                     }
                 }
-                Block::Table(table) => write_table(&mut out, table),
+                OutlineBlock::Table(table) => write_table(&mut out, table),
             }
         }
     }
     out
 }
 
-fn joined(words: &[Words]) -> String {
-    words
+fn joined(fragments: &[TextFragment]) -> String {
+    fragments
         .iter()
-        .map(|words| match words {
-            Words::Own(text) => text.clone(),
-            Words::Outside(text) => inline(text),
-            Words::Code(text) => code(text),
+        .map(|fragments| match fragments {
+            TextFragment::Own(text) => text.clone(),
+            TextFragment::Outside(text) => inline(text),
+            TextFragment::Code(text) => code(text),
         })
         .collect()
 }
 
-fn write_item(out: &mut String, item: &Item, mark: &str, indent: usize) {
+fn write_item(out: &mut String, item: &OutlineItem, mark: &str, indent: usize) {
     let command = item.command.as_deref().map_or_else(String::new, |command| format!(" {}", code(command)));
-    let _ = writeln!(out, "{}{mark}{}{command}", " ".repeat(indent), joined(&item.words));
+    let _ = writeln!(out, "{}{mark}{}{command}", " ".repeat(indent), joined(&item.fragments));
     for below in &item.below {
         write_item(out, below, "- ", indent + mark.len());
     }
 }
 
-fn write_table(out: &mut String, table: &Table) {
+fn write_table(out: &mut String, table: &OutlineTable) {
     let titles: Vec<String> = table.columns.iter().map(|column| column.title.clone()).collect();
     let rows: Vec<Vec<String>> =
         table.rows.iter().map(|row| row.iter().map(|cell| joined(std::slice::from_ref(cell))).collect()).collect();
@@ -70,7 +70,7 @@ fn write_table(out: &mut String, table: &Table) {
             cells.max().unwrap_or(0).clamp(3, WIDEST_PADDING)
         })
         .collect();
-    let numeric: Vec<bool> = table.columns.iter().map(|column| matches!(column.kind, Kind::Number)).collect();
+    let numeric: Vec<bool> = table.columns.iter().map(|column| matches!(column.kind, ColumnKind::Number)).collect();
     let write_row = |out: &mut String, cells: &[String]| {
         out.push('|');
         for ((cell, width), right) in cells.iter().zip(&widths).zip(&numeric) {

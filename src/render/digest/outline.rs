@@ -1,8 +1,8 @@
-//! What stands in a digest, section by section, before it is laid out. Lists are cut here, and say how much is missing.
+//! The content of a digest, section by section, before it is laid out. Long lists are cut here, with a count of the rest.
 
 use std::borrow::Cow;
 
-use super::words;
+use super::labels;
 use crate::{
     domain::digest::{Decision, Digest},
     render::plain::{NA, cut, line},
@@ -18,69 +18,69 @@ const MOST_COLUMNS: usize = 600;
 /// Longer names are cut.
 const MOST_NAME: usize = 160;
 
-/// Text, by where it came from.
-pub enum Words {
-    /// Ours: means the same in every format.
+/// A piece of text, by its origin.
+pub enum TextFragment {
+    /// Our own text, without markup of any format.
     Own(String),
-    /// From outside: safe for a terminal line already, cut, and still to be escaped.
+    /// From outside: cut and safe for a terminal line, not yet escaped for the format.
     Outside(String),
-    /// To be copied, from outside: not cut, safe for a terminal line.
+    /// From outside, for copying: safe for a terminal line, not cut.
     Code(String),
 }
 
-pub enum Block {
+pub enum OutlineBlock {
     /// Our own prose.
     Note(String),
-    Items(Vec<Item>),
+    Items(Vec<OutlineItem>),
     /// Items in an order that matters.
-    Numbered(Vec<Item>),
-    Table(Table),
+    Numbered(Vec<OutlineItem>),
+    Table(OutlineTable),
 }
 
-pub struct Item {
-    pub words: Vec<Words>,
-    /// Stands by itself, so that it can be copied.
+pub struct OutlineItem {
+    pub fragments: Vec<TextFragment>,
+    /// On its own line, for copying.
     pub command: Option<String>,
-    pub below: Vec<Item>,
+    pub below: Vec<OutlineItem>,
 }
 
-pub struct Table {
-    pub columns: Vec<Column>,
-    pub rows: Vec<Vec<Words>>,
+pub struct OutlineTable {
+    pub columns: Vec<OutlineColumn>,
+    pub rows: Vec<Vec<TextFragment>>,
 }
 
-pub struct Column {
+pub struct OutlineColumn {
     pub title: String,
-    pub kind: Kind,
+    pub kind: ColumnKind,
 }
 
-pub enum Kind {
+pub enum ColumnKind {
     Word,
     Number,
-    /// May be cut to so many columns.
+    /// Flexible; may be cut to this number of columns.
     Name(usize),
 }
 
-pub struct Section {
+pub struct OutlineSection {
     pub title: &'static str,
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<OutlineBlock>,
 }
 
-pub struct Outline {
-    pub title: Vec<Words>,
-    pub sections: Vec<Section>,
+pub struct DigestOutline {
+    pub title: Vec<TextFragment>,
+    pub sections: Vec<OutlineSection>,
 }
 
-fn own(text: impl ToString) -> Words {
-    Words::Own(text.to_string())
+fn own(text: impl ToString) -> TextFragment {
+    TextFragment::Own(text.to_string())
 }
 
-fn name(text: &str) -> Words {
-    Words::Outside(shortened(text, MOST_NAME))
+fn name(text: &str) -> TextFragment {
+    TextFragment::Outside(shortened(text, MOST_NAME))
 }
 
-fn sentence(text: &str) -> Words {
-    Words::Outside(shortened(text, MOST_COLUMNS))
+fn sentence(text: &str) -> TextFragment {
+    TextFragment::Outside(shortened(text, MOST_COLUMNS))
 }
 
 fn shortened(text: &str, most: usize) -> String {
@@ -90,29 +90,29 @@ fn shortened(text: &str, most: usize) -> String {
     }
 }
 
-fn maybe(text: Option<&str>) -> Words {
+fn maybe(text: Option<&str>) -> TextFragment {
     text.map_or_else(|| own(NA), name)
 }
 
-impl Item {
-    fn of(words: Vec<Words>) -> Self {
-        Self { words, command: None, below: Vec::new() }
+impl OutlineItem {
+    fn of(fragments: Vec<TextFragment>) -> Self {
+        Self { fragments, command: None, below: Vec::new() }
     }
 }
 
-fn column(title: impl Into<String>, kind: Kind) -> Column {
-    Column { title: title.into(), kind }
+fn column(title: impl Into<String>, kind: ColumnKind) -> OutlineColumn {
+    OutlineColumn { title: title.into(), kind }
 }
 
-/// The first of a list, and a note that says how many are missing.
-fn capped<'a, T>(items: &'a [T], what: &str) -> (&'a [T], Option<Block>) {
+/// The first items of a list, and a note with the number of the rest.
+fn capped<'a, T>(items: &'a [T], what: &str) -> (&'a [T], Option<OutlineBlock>) {
     let (shown, rest) = items.split_at(items.len().min(MOST_ROWS));
-    (shown, (!rest.is_empty()).then(|| Block::Note(format!("{} more {what} are not shown.", rest.len()))))
+    (shown, (!rest.is_empty()).then(|| OutlineBlock::Note(format!("{} more {what} are not shown.", rest.len()))))
 }
 
-/// Everything, in reading order.
-pub fn of(digest: &Digest) -> Outline {
-    let figures: [(&str, Option<Vec<Block>>); 10] = [
+/// All sections, in reading order.
+pub fn of(digest: &Digest) -> DigestOutline {
+    let figures: [(&str, Option<Vec<OutlineBlock>>); 10] = [
         ("Incidents", counts::incidents(digest)),
         ("Time taken", counts::durations(digest)),
         ("Recurring issues", work::recurring(digest)),
@@ -127,81 +127,81 @@ pub fn of(digest: &Digest) -> Outline {
     let nothing: Vec<String> =
         figures.iter().filter(|(_, blocks)| blocks.is_none()).map(|(title, _)| title.to_lowercase()).collect();
     let mut sections = opening(digest);
-    let told = figures.into_iter().filter_map(|(title, blocks)| Some(Section { title, blocks: blocks? }));
-    sections.extend(told);
+    let figures = figures.into_iter().filter_map(|(title, blocks)| Some(OutlineSection { title, blocks: blocks? }));
+    sections.extend(figures);
     if !nothing.is_empty() {
-        let blocks = vec![Block::Note(format!("There is nothing to tell of: {}.", nothing.join(", ")))];
-        sections.push(Section { title: "Not in this week", blocks });
+        let blocks = vec![OutlineBlock::Note(format!("Nothing to report for: {}.", nothing.join(", ")))];
+        sections.push(OutlineSection { title: "Nothing to report", blocks });
     }
     sections.extend([audit(digest), freshness(digest)]);
-    Outline { title: vec![own("Incident digest "), name(&digest.week.week)], sections }
+    DigestOutline { title: vec![own("Incident digest "), name(&digest.week.week)], sections }
 }
 
-fn opening(digest: &Digest) -> Vec<Section> {
+fn opening(digest: &Digest) -> Vec<OutlineSection> {
     let week = &digest.week;
-    let made = words::moment(digest.made_at, week.zone());
+    let made = labels::moment(digest.made_at, week.zone());
     let about = [
-        vec![own(format!("Week: {}", words::span(week)))],
+        vec![own(format!("Week: {}", labels::span(week)))],
         vec![own("Time zone of all times: "), name(&week.time_zone)],
         vec![own(format!("Made: {made}, revision {}", digest.revision))],
     ];
-    let decisions = words::decisions(digest);
+    let decisions = labels::decisions(digest);
     let needed = if decisions.is_empty() {
-        vec![Block::Note("Nothing needs a decision.".into())]
+        vec![OutlineBlock::Note("Nothing needs a decision.".into())]
     } else {
         let (shown, more) = capped(&decisions, "points");
         let shown = shown.iter().map(Cow::as_ref).map(decision).collect();
-        [Block::Numbered(shown)].into_iter().chain(more).collect()
+        [OutlineBlock::Numbered(shown)].into_iter().chain(more).collect()
     };
     let mut sections = vec![
-        Section { title: "", blocks: vec![Block::Items(about.into_iter().map(Item::of).collect())] },
-        Section { title: "What changed", blocks: sentences(&digest.changed, "sentences") },
-        Section { title: "What needs a decision", blocks: needed },
+        OutlineSection { title: "", blocks: vec![OutlineBlock::Items(about.into_iter().map(OutlineItem::of).collect())] },
+        OutlineSection { title: "What changed", blocks: sentences(&digest.changed, "sentences") },
+        OutlineSection { title: "What needs a decision", blocks: needed },
     ];
     if let Some(revised) = &digest.revised {
-        let before = words::moment(revised.made_at, week.zone());
-        let mut blocks = vec![Block::Note(format!("Revision {} was made {before}.", revised.revision))];
+        let before = labels::moment(revised.made_at, week.zone());
+        let mut blocks = vec![OutlineBlock::Note(format!("Revision {} was made {before}.", revised.revision))];
         blocks.extend(sentences(&revised.differences, "differences"));
-        sections.push(Section { title: "What this revision changes", blocks });
+        sections.push(OutlineSection { title: "What this revision changes", blocks });
     }
     sections
 }
 
-fn decision(needed: &Decision) -> Item {
+fn decision(needed: &Decision) -> OutlineItem {
     let command = needed.command.as_deref().map(|command| line(command).into_owned());
-    Item { words: vec![sentence(&needed.text)], command, below: Vec::new() }
+    OutlineItem { fragments: vec![sentence(&needed.text)], command, below: Vec::new() }
 }
 
-fn sentences(said: &[String], what: &str) -> Vec<Block> {
-    let (shown, more) = capped(said, what);
-    let items = shown.iter().map(|said| Item::of(vec![sentence(said)])).collect();
-    [Block::Items(items)].into_iter().chain(more).collect()
+fn sentences(sentences: &[String], what: &str) -> Vec<OutlineBlock> {
+    let (shown, more) = capped(sentences, what);
+    let items = shown.iter().map(|text| OutlineItem::of(vec![sentence(text)])).collect();
+    [OutlineBlock::Items(items)].into_iter().chain(more).collect()
 }
 
-fn audit(digest: &Digest) -> Section {
+fn audit(digest: &Digest) -> OutlineSection {
     let audit = &digest.audit;
-    let mut blocks = vec![Block::Note(words::proof(audit))];
+    let mut blocks = vec![OutlineBlock::Note(labels::proof(audit))];
     if !audit.problems.is_empty() {
         blocks.extend(sentences(&audit.problems, "problems"));
     }
-    let hash = Words::Code(line(&audit.head_hash).into_owned());
-    let mut head = vec![Item::of(vec![own(format!("Head: row {}, entry_hash ", audit.head_seq)), hash])];
-    head.extend(words::prove_head(audit).map(|command| Item {
-        words: vec![own("It still stands if this says so:")],
+    let hash = TextFragment::Code(line(&audit.head_hash).into_owned());
+    let mut head = vec![OutlineItem::of(vec![own(format!("Head: row {}, entry_hash ", audit.head_seq)), hash])];
+    head.extend(labels::verify_head_command(audit).map(|command| OutlineItem {
+        fragments: vec![own("To verify it:")],
         command: Some(line(&command).into_owned()),
         below: Vec::new(),
     }));
-    blocks.extend([Block::Items(head), Block::Note(words::ABOUT_HEAD.into())]);
-    Section { title: "Audit log", blocks }
+    blocks.extend([OutlineBlock::Items(head), OutlineBlock::Note(labels::ABOUT_HEAD.into())]);
+    OutlineSection { title: "Audit log", blocks }
 }
 
-fn freshness(digest: &Digest) -> Section {
+fn freshness(digest: &Digest) -> OutlineSection {
     let zone = digest.week.zone();
-    let at = |at| words::moment_or_na(at, zone);
+    let at = |at| labels::moment_or_na(at, zone);
     let fresh = &digest.freshness;
     let items = [
         format!("Last row of the ledger: {}", at(fresh.last_recorded_at)),
-        format!("Latest report of an incident of these five weeks: {}", at(fresh.last_reported_at)),
+        format!("Latest incident report of these five weeks: {}", at(fresh.last_reported_at)),
     ];
-    Section { title: "Freshness", blocks: vec![Block::Items(items.map(|item| Item::of(vec![own(item)])).into())] }
+    OutlineSection { title: "Freshness", blocks: vec![OutlineBlock::Items(items.map(|item| OutlineItem::of(vec![own(item)])).into())] }
 }

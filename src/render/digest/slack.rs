@@ -1,15 +1,16 @@
-//! The digest's opening and what matters most as a Slack message of Block Kit blocks.
+//! The opening of the digest and its most important figures, as a Slack message of Block Kit blocks.
 //!
-//! What came from outside stands in `plain_text` objects only, which know no markup, mention or link; `mrkdwn` holds our own
-//! words. Every text is escaped as Slack asks, and cut where it is too long.
+//! Text from outside is in `plain_text` objects only, which have no markup, mentions or links; `mrkdwn` holds our own text.
+//! Every text is escaped as Slack requires and cut to its limit.
 
 use serde_json::{Value, json};
 
-use super::words;
+use super::labels;
 use crate::{
-    domain::{
-        digest::{Decision, Digest, LEAST_FOR_MEDIAN, RecurringIssue, share},
-        words::{HourBand, Measure},
+    domain::digest::{
+        Decision, Digest, MIN_FOR_MEDIAN, RecurringIssue,
+        dimension::{HourBand, Measure},
+        share,
     },
     render::{
         plain::{NA, cut, duration, line, na},
@@ -17,7 +18,7 @@ use crate::{
     },
 };
 
-/// What is kept free for the head of the audit log, which closes the message.
+/// Characters reserved for the head of the audit log, which ends the message.
 const CLOSING: usize = 1_500;
 /// Columns of a name.
 const MOST_NAME: usize = 90;
@@ -26,33 +27,33 @@ const MOST_SENTENCE: usize = 300;
 /// Items of one list.
 const MOST_ITEMS: usize = 8;
 
-/// The message: `text` for where blocks are not shown, and `blocks`.
+/// The message: `blocks`, and `text` for clients that do not show blocks.
 pub fn slack(digest: &Digest) -> Value {
     let week = &digest.week;
     let title = format!("Incident digest {}", line(&week.week));
-    let mut message = Message::default();
+    let mut message = SlackMessage::default();
     message.add([slack::header(&title)]);
-    let made = words::moment(digest.made_at, week.zone());
+    let made = labels::moment(digest.made_at, week.zone());
     message.add([context(&format!(
         "{}. Time zone: {}. Revision {}, made {made}.",
-        words::span(week),
+        labels::span(week),
         cut(&line(&week.time_zone), MOST_NAME),
         digest.revision
     ))]);
-    message.list("What changed", digest.changed.iter().map(|said| sentence(said)).collect());
-    let decisions = words::decisions(digest);
+    message.list("What changed", digest.changed.iter().map(|text| sentence(text)).collect());
+    let decisions = labels::decisions(digest);
     if decisions.is_empty() {
         message.add([section("Nothing needs a decision.")]);
     }
     message.list("What needs a decision", decisions.iter().map(|needed| decision(needed)).collect());
     if let Some(revised) = &digest.revised {
-        let differences = revised.differences.iter().map(|said| sentence(said)).collect();
+        let differences = revised.differences.iter().map(|text| sentence(text)).collect();
         message.list(&format!("Since revision {}", revised.revision), differences);
     }
     let figures = &digest.figures;
     if figures.incidents() > 0 || !figures.escalations.is_empty() {
         let about = format!(
-            "Of incidents reported in the week. p50 is the median, n/a below n = {LEAST_FOR_MEDIAN}. {}",
+            "Of incidents reported in the week. p50 is the median, n/a below n = {MIN_FOR_MEDIAN}. {}",
             definitions()
         );
         message.add([
@@ -62,7 +63,7 @@ pub fn slack(digest: &Digest) -> Value {
         ]);
     }
     message.list("Recurring issues", figures.recurring.iter().map(recurring).collect());
-    let open = words::oldest(&figures.open).into_iter().map(|open| {
+    let open = labels::oldest(&figures.open).into_iter().map(|open| {
         let age = duration(Some(open.age_hours * 3600.0));
         format!("{} ({age}, {}): {}", open.incident_id, open.incident_type, named(&open.title))
     });
@@ -71,7 +72,7 @@ pub fn slack(digest: &Digest) -> Value {
         message.add([context(&format!(
             "{} open: {}. Age: from the report to the end of the week.",
             figures.open.len(),
-            words::ages(&figures.open)
+            labels::ages(&figures.open)
         ))]);
     }
     message.close(digest);
@@ -91,18 +92,18 @@ fn recurring(issue: &RecurringIssue) -> String {
         actions => cut(&actions.join(", "), MOST_SENTENCE).into_owned(),
     };
     let incidents = if issue.occurrences == 1 { "incident" } else { "incidents" };
-    format!("{} ({}, {} {incidents}): {actions}", named(&issue.root_cause), words::state(issue), issue.occurrences)
+    format!("{} ({}, {} {incidents}): {actions}", named(&issue.root_cause), labels::issue_state(issue), issue.occurrences)
 }
 
-/// Blocks, as long as there is room for them.
+/// Blocks of a message, within its limit of characters.
 #[derive(Default)]
-struct Message {
+struct SlackMessage {
     blocks: Vec<Value>,
     characters: usize,
     left_out: bool,
 }
 
-impl Message {
+impl SlackMessage {
     /// Adds blocks that belong together, unless the message would get too long.
     fn add<const N: usize>(&mut self, blocks: [Value; N]) {
         let characters: usize = blocks.iter().map(|block| block.to_string().chars().count() + 1).sum();
@@ -114,33 +115,33 @@ impl Message {
         self.blocks.extend(blocks);
     }
 
-    /// A title and its items, one per line, as many as fit; nothing without items.
+    /// Adds a title and its items, one per line, as many as fit. Adds nothing if there are no items.
     fn list(&mut self, title: &str, items: Vec<String>) {
         if !items.is_empty() {
             self.add([titled(title), listed(&items)]);
         }
     }
 
-    /// The head of the audit log, and where the rest is: always there.
+    /// Adds the head of the audit log and the command for the full digest. There is always room for it.
     fn close(&mut self, digest: &Digest) {
         let audit = &digest.audit;
         let hash = cut(&line(&audit.head_hash), 64).into_owned();
-        let proof = words::proof(audit);
+        let proof = labels::proof(audit);
         let mut text = format!("Audit log: {proof} Head: row {}, entry_hash {hash}.", audit.head_seq);
         if self.left_out {
-            text.push_str(" Something was left out of this message.");
+            text.push_str(" This message was shortened.");
         }
-        if let Some(command) = words::whole(&digest.week) {
-            text.push_str(&format!(" Everything: {}", cut(&line(&command), 200)));
+        if let Some(command) = labels::full_digest_command(&digest.week) {
+            text.push_str(&format!(" Full digest: {}", cut(&line(&command), 200)));
         }
         self.blocks.push(context(&text));
     }
 }
 
-/// Shown in notifications. Our own words and numbers only.
+/// The text of push notifications. Holds no text from outside except the week.
 fn fallback(digest: &Digest) -> String {
     let week = escaped(&line(&digest.week.week), 40);
-    slack::unmarked(&format!("Incident digest {week}: {}.", words::in_short(digest)))
+    slack::unmarked(&format!("Incident digest {week}: {}.", labels::short_summary(digest)))
 }
 
 /// Key figures, two in a row.
@@ -148,14 +149,14 @@ fn key_figures(digest: &Digest) -> Vec<Value> {
     let figures = &digest.figures;
     let total = figures.total();
     let previous = na(total.and_then(|total| total.previous));
-    let median = total.map_or_else(|| NA.into(), words::median_before);
+    let median = total.map_or_else(|| NA.into(), labels::median_before);
     let this = digest.week.calendar();
     let p50 = |measure: Measure| {
         let (now, before) = (figures.duration(this, measure), figures.duration(this.earlier(1), measure));
         let open = now.map_or_else(String::new, |now| format!(", {} open", now.open));
-        format!("p50 {}{open}; week before {}", words::p50_with_n(now), words::p50_with_n(before))
+        format!("p50 {}{open}; week before {}", labels::p50_with_n(now), labels::p50_with_n(before))
     };
-    let [fired, unrouted, suppressed, acknowledged, ..] = words::alert_sums(figures);
+    let [fired, unrouted, suppressed, acknowledged, ..] = labels::alert_sums(figures);
     let night = figures.load.iter().find(|load| load.band == HourBand::Night);
     let alerts = figures.load.iter().map(|load| load.alerts).sum();
     let at_night = night.map_or_else(|| NA.into(), |night| share(night.alerts, alerts));
@@ -163,10 +164,10 @@ fn key_figures(digest: &Digest) -> Vec<Value> {
     [
         ("Incidents", format!("{}; week before {previous}, median of 4 before {median}", figures.incidents())),
         ("Alerts", format!("{fired} fired, {unrouted} unrouted, {acknowledged} acknowledged, {suppressed} suppressed")),
-        (words::measure(Measure::Acknowledge).0, p50(Measure::Acknowledge)),
-        (words::measure(Measure::Resolve).0, p50(Measure::Resolve)),
+        (labels::measure(Measure::Acknowledge).0, p50(Measure::Acknowledge)),
+        (labels::measure(Measure::Resolve).0, p50(Measure::Resolve)),
         ("Causes", format!("{} known, {new} new", figures.causes.len())),
-        ("Alerts at night", format!("{at_night}, {}", words::band(HourBand::Night).1)),
+        ("Alerts at night", format!("{at_night}, {}", labels::band(HourBand::Night).1)),
     ]
     .map(|(what, value)| json!({ "type": "mrkdwn", "text": format!("*{what}*\n{value}"), "verbatim": true }))
     .into()
@@ -175,7 +176,7 @@ fn key_figures(digest: &Digest) -> Vec<Value> {
 fn definitions() -> String {
     [Measure::Acknowledge, Measure::Resolve]
         .map(|measure| {
-            let (what, definition) = words::measure(measure);
+            let (what, definition) = labels::measure(measure);
             format!("{what}: {definition}.")
         })
         .join(" ")

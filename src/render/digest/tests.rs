@@ -17,14 +17,14 @@ fn all() -> [Digest; 4] {
     [summarized(sample::eventful()), summarized(sample::empty()), sample::hostile(), summarized(sample::huge())]
 }
 
-/// With the sentences that are made of its figures.
+/// The digest with the sentences computed from its figures.
 fn summarized(mut digest: Digest) -> Digest {
     digest.changed = changed(&digest.week, &digest.figures);
     digest.decisions = decisions(&digest.week, &digest.figures);
     digest
 }
 
-/// A digest all of whose text from outside is harmless, and else as the hostile one.
+/// The hostile digest with harmless text from outside.
 fn harmless() -> Digest {
     let document = serde_json::to_string(&sample::hostile()).unwrap();
     let hostile = serde_json::to_string(sample::HOSTILE).unwrap();
@@ -62,16 +62,16 @@ fn hostile_names_are_shown_and_do_nothing() {
 fn hostile_names_add_no_line() {
     let lines = |text: String| text.lines().count();
     assert_eq!(lines(markdown(&sample::hostile())), lines(markdown(&harmless())));
-    // So wide that the prose has its greatest width: only prose differs, and no table does.
+    // at this width only prose differs, and no table does
     let tables = |digest: &Digest| text(digest, 120).lines().filter(|line| line.contains("INC-10")).count();
     assert_eq!(tables(&sample::hostile()), tables(&harmless()));
 }
 
 #[test]
-fn a_terminal_line_is_never_too_long_but_for_what_is_to_be_copied() {
+fn only_commands_and_hashes_exceed_the_width_of_a_terminal_line() {
     for digest in all() {
         let commands: Vec<String> =
-            super::words::decisions(&digest).iter().filter_map(|one| one.command.clone()).collect();
+            super::labels::decisions(&digest).iter().filter_map(|one| one.command.clone()).collect();
         for width in 80..=120 {
             for line in text(&digest, width).lines() {
                 let copied =
@@ -83,7 +83,7 @@ fn a_terminal_line_is_never_too_long_but_for_what_is_to_be_copied() {
 }
 
 #[test]
-fn very_many_of_everything_are_counted() {
+fn long_lists_are_cut_and_counted() {
     let digest = sample::huge();
     let (text, markdown) = (text(&digest, 120), markdown(&digest));
     for shown in [&text, &markdown] {
@@ -100,20 +100,20 @@ fn very_many_of_everything_are_counted() {
 }
 
 #[test]
-fn a_week_with_a_change_of_clocks_says_so() {
+fn a_week_with_a_change_of_clocks_is_marked() {
     let mut digest = sample::empty();
     let zone = chrono_tz::Tz::Europe__Berlin;
     let week = crate::domain::week::Week::new("2026-W13".parse().unwrap(), zone);
     digest.week.week = week.to_string();
     (digest.week.start, digest.week.end, digest.week.hours) = (week.start(), week.end(), week.hours());
-    let told = "Monday 2026-03-23 00:00 CET to Monday 2026-03-30 00:00 CEST (167 hours: clocks change)";
-    assert!(text(&digest, 120).contains(told), "{}", text(&digest, 120));
-    assert!(markdown(&digest).contains(told));
-    assert!(slack(&digest).to_string().contains(told));
+    let span = "Monday 2026-03-23 00:00 CET to Monday 2026-03-30 00:00 CEST (167 hours: clocks change)";
+    assert!(text(&digest, 120).contains(span), "{}", text(&digest, 120));
+    assert!(markdown(&digest).contains(span));
+    assert!(slack(&digest).to_string().contains(span));
 }
 
 #[test]
-fn a_log_that_is_not_intact_is_told_first() {
+fn an_audit_log_that_is_not_intact_comes_first() {
     let mut digest = sample::eventful();
     digest.audit.intact = false;
     digest.audit.problems = vec!["Row 17 was altered.".into()];
@@ -155,7 +155,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn whatever_is_in_it_a_message_is_within_limits(text in any_text(), many in 0usize..40) {
+    fn a_slack_message_is_within_limits_for_any_text(text in any_text(), many in 0usize..40) {
         let mut digest = sample::eventful();
         digest.figures.recurring = digest.figures.recurring.iter().cycle().take(many).cloned().collect();
         digest.figures.open = digest.figures.open.iter().cycle().take(many).cloned().collect();
@@ -171,12 +171,12 @@ proptest! {
         digest.figures.open.iter_mut().for_each(|open| open.title = text.clone());
         let message = slack(&digest);
         check_limits(&message);
-        // What the message must not go without.
+        // always part of the message
         prop_assert!(message.to_string().contains("Audit log: "));
     }
 
     #[test]
-    fn whatever_is_in_it_text_and_markdown_are_safe(text in any_text(), width in 0usize..200) {
+    fn text_and_markdown_are_safe_for_any_text(text in any_text(), width in 0usize..200) {
         let mut digest = sample::eventful();
         digest.changed = vec![text.clone()];
         digest.decisions = vec![Decision { text: text.clone(), command: Some(text.clone()) }];

@@ -1,6 +1,6 @@
-//! The digest for a terminal: plain columns, sentences wrapped at words.
+//! The digest as plain text for a terminal: aligned columns, wrapped sentences.
 
-use super::outline::{Block, Item, Kind, Outline, Section, Table, Words, of};
+use super::outline::{OutlineBlock, OutlineItem, ColumnKind, DigestOutline, OutlineSection, OutlineTable, TextFragment, of};
 use crate::{
     domain::digest::Digest,
     render::{
@@ -9,15 +9,15 @@ use crate::{
     },
 };
 
-/// Narrower than this and tables would say nothing.
+/// Below this width, tables are unreadable.
 const LEAST_WIDTH: usize = 80;
-/// Wider than this and sentences are hard to read.
+/// Above this width, sentences are hard to read.
 const WIDEST_PROSE: usize = 120;
 
-/// The whole digest, in lines of at most `width` columns, or 80. What is to be copied is never cut or wrapped.
+/// The whole digest, in lines of at most `width` columns, at least 80. Commands and hashes are never cut or wrapped.
 pub fn text(digest: &Digest, width: usize) -> String {
     let width = width.max(LEAST_WIDTH);
-    let Outline { title, sections } = of(digest);
+    let DigestOutline { title, sections } = of(digest);
     let title = joined(&title).to_uppercase();
     let mut out = format!("{}\n", headed(&cut(&title, width), '='));
     for (index, section) in sections.iter().enumerate() {
@@ -33,7 +33,7 @@ fn headed(title: &str, rule: char) -> String {
     format!("{title}\n{}", rule.to_string().repeat(columns(title)))
 }
 
-fn write_section(out: &mut String, section: &Section, width: usize) {
+fn write_section(out: &mut String, section: &OutlineSection, width: usize) {
     if !section.title.is_empty() {
         out.push_str(&headed(section.title, '-'));
         out.push('\n');
@@ -41,30 +41,30 @@ fn write_section(out: &mut String, section: &Section, width: usize) {
     let prose = width.min(WIDEST_PROSE);
     let mut after_table = false;
     for block in &section.blocks {
-        let table = matches!(block, Block::Table(_));
+        let table = matches!(block, OutlineBlock::Table(_));
         if table && after_table {
             out.push('\n');
         }
         after_table = table;
         match block {
-            Block::Note(note) => wrap(out, "", "", note, prose),
-            Block::Items(items) if section.title.is_empty() => {
-                items.iter().for_each(|item| wrap(out, "", "  ", &joined(&item.words), prose));
+            OutlineBlock::Note(note) => wrap(out, "", "", note, prose),
+            OutlineBlock::Items(items) if section.title.is_empty() => {
+                items.iter().for_each(|item| wrap(out, "", "  ", &joined(&item.fragments), prose));
             }
-            Block::Items(items) => items.iter().for_each(|item| write_item(out, item, "- ", 0, prose)),
-            Block::Numbered(items) => {
+            OutlineBlock::Items(items) => items.iter().for_each(|item| write_item(out, item, "- ", 0, prose)),
+            OutlineBlock::Numbered(items) => {
                 for (number, item) in (1..).zip(items) {
                     write_item(out, item, &format!("{number}. "), 0, prose);
                 }
             }
-            Block::Table(table) => out.push_str(&tabulated(table, width)),
+            OutlineBlock::Table(table) => out.push_str(&tabulated(table, width)),
         }
     }
 }
 
-fn write_item(out: &mut String, item: &Item, mark: &str, indent: usize, width: usize) {
+fn write_item(out: &mut String, item: &OutlineItem, mark: &str, indent: usize, width: usize) {
     let hanging = " ".repeat(indent + columns(mark));
-    wrap(out, &format!("{}{mark}", " ".repeat(indent)), &hanging, &joined(&item.words), width);
+    wrap(out, &format!("{}{mark}", " ".repeat(indent)), &hanging, &joined(&item.fragments), width);
     if let Some(command) = &item.command {
         out.push_str(&format!("{hanging}{command}\n"));
     }
@@ -73,25 +73,25 @@ fn write_item(out: &mut String, item: &Item, mark: &str, indent: usize, width: u
     }
 }
 
-fn joined(words: &[Words]) -> String {
-    words
+fn joined(fragments: &[TextFragment]) -> String {
+    fragments
         .iter()
-        .map(|words| match words {
-            Words::Own(text) | Words::Outside(text) | Words::Code(text) => text.as_str(),
+        .map(|fragments| match fragments {
+            TextFragment::Own(text) | TextFragment::Outside(text) | TextFragment::Code(text) => text.as_str(),
         })
         .collect()
 }
 
-fn tabulated(table: &Table, width: usize) -> String {
+fn tabulated(table: &OutlineTable, width: usize) -> String {
     let header: Vec<_> = table
         .columns
         .iter()
         .map(|column| {
             let title = column.title.to_uppercase();
             match column.kind {
-                Kind::Word => fixed(title),
-                Kind::Number => number(title),
-                Kind::Name(least) => flexible(title, least),
+                ColumnKind::Word => fixed(title),
+                ColumnKind::Number => number(title),
+                ColumnKind::Name(least) => flexible(title, least),
             }
         })
         .collect();
@@ -100,7 +100,7 @@ fn tabulated(table: &Table, width: usize) -> String {
     lay_out(&header, &rows, width)
 }
 
-/// Words in lines of at most `width` columns. A word that fits in no line is broken, but for one that stands alone.
+/// Appends `text`, wrapped at words to lines of at most `width` columns. A word longer than a line is broken.
 pub(in crate::render) fn wrap(out: &mut String, first: &str, hanging: &str, text: &str, width: usize) {
     let mut line = first.to_owned();
     let mut is_empty = true;
@@ -124,7 +124,7 @@ pub(in crate::render) fn wrap(out: &mut String, first: &str, hanging: &str, text
             for character in word.chars() {
                 let mut bytes = [0; 4];
                 let character: &str = character.encode_utf8(&mut bytes);
-                // What has no width by itself can widen what it follows.
+                // a character without width can widen the one before it
                 if columns(&line) + columns(character).max(1) > width {
                     end(out, &mut line);
                 }

@@ -6,16 +6,16 @@ use super::*;
 use crate::{
     domain::{
         ids::{Id, IncidentId},
-        words::IncidentType,
+        incident::classification::IncidentType,
     },
     render::example::{DAILY_ETL, HOSTILE, NO_RUN_OUTPUT, VALIDATION, hostile_text, recorded, report},
 };
 
-/// What the published schema demands; tests/peers/ocsf_requirements.py derives it.
+/// The requirements of the published schema; tests/peers/ocsf_requirements.py derives it.
 static SCHEMA: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../../tests/it/ocsf-1.8.0.json")).unwrap());
 
-/// Everything in an event that the schema does not allow.
+/// The violations of the schema in an event.
 fn violations(event: &Value) -> Vec<String> {
     let class = &SCHEMA["classes"][event["class_uid"].to_string()];
     let mut found = Vec::new();
@@ -99,7 +99,7 @@ fn row(json: &str) -> AuditRow {
     recorded(report(json)).audit.remove(0)
 }
 
-/// A row of another request, as those may look of which this version knows the name only.
+/// A row of another request, whose kind may be unknown to this version.
 fn other(kind: &str, incident: bool, applied: bool) -> AuditRow {
     let row = row(DAILY_ETL);
     let entry: Value = serde_json::from_str(&row.entry).unwrap();
@@ -184,8 +184,8 @@ fn every_kind_of_request_has_its_class_and_an_unknown_one_is_api_activity() {
     check("reject_input", false, false, 600_301);
     check("alias_causes", false, false, 600_303);
     check("adopt_prevention", false, false, 600_303);
-    check("what_nobody_knows_yet", false, false, 600_399);
-    check("what_nobody_knows_yet", true, true, 600_399);
+    check("kind_of_a_later_version", false, false, 600_399);
+    check("kind_of_a_later_version", true, true, 600_399);
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn partial_is_other_and_never_a_warning() {
 }
 
 #[test]
-fn a_remediation_says_how_it_ended() {
+fn a_remediation_has_its_result() {
     let event = event(&other("record_remediation", true, true));
     assert_eq!(event["status"], "Success");
     assert_eq!(event["remediation"]["desc"], "Fix Job Retry Policies - daily-etl");
@@ -292,7 +292,7 @@ fn a_remediation_says_how_it_ended() {
 #[test]
 fn the_validator_can_fail() {
     let valid = event(&row(DAILY_ETL));
-    for (pointer, value, told) in [
+    for (pointer, value, problem) in [
         ("/status_id", json!(6), ".status_id may not be 6"),
         ("/status_id", json!("4"), ".status_id is no integer_t: \"4\""),
         ("/class_uid", json!(2004), "there is no class 2004"),
@@ -306,7 +306,7 @@ fn the_validator_can_fail() {
         let mut event = valid.clone();
         *event.pointer_mut(pointer).unwrap() = value;
         let found = violations(&event);
-        assert!(found.iter().any(|one| one.contains(told)), "{pointer}: {found:?}");
+        assert!(found.iter().any(|one| one.contains(problem)), "{pointer}: {found:?}");
     }
     let mut event = valid;
     event.as_object_mut().unwrap().remove("assignee");

@@ -3,9 +3,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    domain::words::{EventKind, Status},
+    domain::incident::{classification::Status, timeline::EventKind},
     render::example::{
-        DAILY_ETL, HOSTILE, NO_RUN_OUTPUT, Recorded, VALIDATION, assert_safe, hostile_text, recorded, report, time,
+        DAILY_ETL, HOSTILE, NO_RUN_OUTPUT, RecordedIncident, VALIDATION, assert_safe, hostile_text, recorded, report,
+        time,
     },
 };
 
@@ -13,20 +14,20 @@ fn rendered(json: &str) -> String {
     markdown(&recorded(report(json)).record(), None)
 }
 
-fn with(change: impl FnOnce(&mut Value)) -> Recorded {
+fn with(change: impl FnOnce(&mut Value)) -> RecordedIncident {
     let mut document: Value = serde_json::from_str(DAILY_ETL).unwrap();
     change(&mut document);
     recorded(report(&document.to_string()))
 }
 
-/// The part below a heading.
+/// The section below a heading.
 fn section(text: &str, heading: &str) -> String {
     let (_, rest) = text.split_once(&format!("## {heading}\n")).unwrap();
     rest.split("\n## ").next().unwrap().trim().to_owned()
 }
 
 #[test]
-fn a_resolved_incident_tells_its_whole_story() {
+fn a_resolved_incident_has_all_sections() {
     let runbook = "RUNBOOK ENTRY\n=============\nTitle: Fix Job Retry Policies - daily-etl\n";
     insta::assert_snapshot!(markdown(&recorded(report(DAILY_ETL)).record(), Some(runbook)), @r#"
     # Post-mortem INC-1042: daily-etl failed: transient timeout, no retry policy
@@ -66,7 +67,7 @@ fn a_resolved_incident_tells_its_whole_story() {
       - Error class: java.lang.NullPointerException
       - Error: Cannot invoke "String.length()" because "payload" is null
       - Termination code: RUN_EXECUTION_ERROR
-      - Evidence that was read: run_output, notebook_source
+      - Evidence: run_output, notebook_source
     - Failed check (MEDIUM): Reliability / Job retry policy: No job retry policies
 
     ## Timeline
@@ -128,12 +129,12 @@ fn a_resolved_incident_tells_its_whole_story() {
     | --- | --- | --- | --- |
     | 17 | 2026-02-20T12:36:00Z | rca-2026-02-11-daily-etl-236083407514246 | 9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c |
 
-    `ops-runbook audit verify` proves that these rows stand in the log and that nothing in it was changed.
+    `ops-runbook audit verify` proves that the log has these rows and was not changed.
     "#);
 }
 
 #[test]
-fn an_unknown_cause_says_what_is_missing() {
+fn an_unknown_cause_shows_the_missing_evidence() {
     insta::assert_snapshot!(rendered(NO_RUN_OUTPUT), @r"
     # Post-mortem INC-1042: marts-refresh failed, run output cannot be read
 
@@ -169,7 +170,7 @@ fn an_unknown_cause_says_what_is_missing() {
 
     - unknown
       - Confidence: LOW
-      - Evidence that could not be had: run_output, notebook_source
+      - Missing evidence: run_output, notebook_source
 
     ## Timeline
 
@@ -205,12 +206,12 @@ fn an_unknown_cause_says_what_is_missing() {
     | --- | --- | --- | --- |
     | 17 | 2026-02-20T12:36:00Z | rca-2026-02-18-run-236083407514246 | 9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c |
 
-    `ops-runbook audit verify` proves that these rows stand in the log and that nothing in it was changed.
+    `ops-runbook audit verify` proves that the log has these rows and was not changed.
     ");
 }
 
 #[test]
-fn a_validation_has_its_failed_checks_to_do() {
+fn failed_checks_of_a_validation_are_action_items() {
     insta::assert_snapshot!(rendered(VALIDATION), @r"
     # Post-mortem INC-1042: Best-practice validation of the workspace
 
@@ -282,7 +283,7 @@ fn a_validation_has_its_failed_checks_to_do() {
     | --- | --- | --- | --- |
     | 17 | 2026-02-20T12:36:00Z | validate-2026-02-19-ws-7405612783315468 | 9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c |
 
-    `ops-runbook audit verify` proves that these rows stand in the log and that nothing in it was changed.
+    `ops-runbook audit verify` proves that the log has these rows and was not changed.
     ");
 }
 
@@ -325,7 +326,7 @@ fn hostile_names_are_shown_and_do_nothing() {
 
     - Expired token in the job's secret scope
       - Confidence: MEDIUM
-      - Evidence that was read: run_output
+      - Evidence: run_output
 
     ## Timeline
 
@@ -362,18 +363,18 @@ fn hostile_names_are_shown_and_do_nothing() {
     | --- | --- | --- | --- |
     | 17 | 2026-02-20T12:36:00Z | rca-2026-02-20-hostile | 9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c |
 
-    `ops-runbook audit verify` proves that these rows stand in the log and that nothing in it was changed.
+    `ops-runbook audit verify` proves that the log has these rows and was not changed.
     ");
 }
 
-/// Logged step by step: resolved, reopened, resolved again; one event corrected, one taken back, one told twice.
-fn reopened() -> Recorded {
+/// An incident logged step by step: resolved, reopened, resolved again; one event corrected, one withdrawn, one repeated.
+fn reopened() -> RecordedIncident {
     let mut incident = with(|document| {
         document["timeline"] = json!([{ "at": "2026-02-11T12:21:04Z", "kind": "DISCOVER", "message": "1 failed run" }]);
         document["remediation"][0]["result"] = json!("FAILED");
         document["lessons_learned"] = json!([
             "Went well: the page came within a minute",
-            "went badly: nobody knew who owns transform",
+            "went badly: the owner of transform was unknown",
             "Note: retries hide slow sources"
         ]);
     });
@@ -420,7 +421,7 @@ fn reopened() -> Recorded {
 }
 
 #[test]
-fn an_incident_that_was_reopened_counts_what_counts() {
+fn a_reopened_incident_shows_only_events_that_count() {
     insta::assert_snapshot!(markdown(&reopened().record(), None), @r#"
     # Post-mortem INC-1042: daily-etl failed: transient timeout, no retry policy
 
@@ -461,7 +462,7 @@ fn an_incident_that_was_reopened_counts_what_counts() {
       - Error class: java.lang.NullPointerException
       - Error: Cannot invoke "String.length()" because "payload" is null
       - Termination code: RUN_EXECUTION_ERROR
-      - Evidence that was read: run_output, notebook_source
+      - Evidence: run_output, notebook_source
     - Failed check (MEDIUM): Reliability / Job retry policy: No job retry policies
 
     ## Timeline
@@ -485,7 +486,7 @@ fn an_incident_that_was_reopened_counts_what_counts() {
 
     ## What went badly
 
-    - nobody knew who owns transform
+    - the owner of transform was unknown
 
     ## What we learned
 
@@ -494,7 +495,7 @@ fn an_incident_that_was_reopened_counts_what_counts() {
     ## Action items
 
     - [ ] Fix Job Retry Policies - daily-etl (job_settings): applied, result FAILED
-    - [ ] Lesson: nobody knew who owns transform
+    - [ ] Lesson: the owner of transform was unknown
     - [ ] Lesson: Note: retries hide slow sources
 
     ## Runbook
@@ -510,12 +511,12 @@ fn an_incident_that_was_reopened_counts_what_counts() {
     | 17 | 2026-02-20T12:36:00Z | rca-2026-02-11-daily-etl-236083407514246 | 9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c9f2c |
     | 25 | 2026-02-20T12:36:00Z | rca-2026-02-11-daily-etl-236083407514246 | c10fc10fc10fc10fc10fc10fc10fc10fc10fc10fc10fc10fc10fc10fc10fc10f |
 
-    `ops-runbook audit verify` proves that these rows stand in the log and that nothing in it was changed.
+    `ops-runbook audit verify` proves that the log has these rows and was not changed.
     "#);
 }
 
 #[test]
-fn an_incident_of_which_nothing_is_known_says_so_everywhere() {
+fn an_incident_without_records_is_na_in_every_section() {
     insta::assert_snapshot!(markdown(&IncidentRecord::default(), None), @"
     # Post-mortem n/a: n/a
 
@@ -575,7 +576,7 @@ fn an_incident_of_which_nothing_is_known_says_so_everywhere() {
 }
 
 #[test]
-fn lessons_go_where_their_mark_says() {
+fn lessons_are_sorted_by_their_prefix() {
     fn check(lesson: &str, expected: Option<(bool, &str)>) {
         assert_eq!(marked(lesson), expected, "{lesson}");
     }
@@ -587,7 +588,7 @@ fn lessons_go_where_their_mark_says() {
 }
 
 #[test]
-fn a_failed_check_is_done_only_when_a_step_names_it() {
+fn a_failed_check_is_an_action_item_unless_a_step_names_it() {
     let items = |title: &str| {
         let incident = with(|document| document["remediation"][0]["title"] = json!(title));
         section(&markdown(&incident.record(), None), "Action items")
@@ -612,7 +613,7 @@ fn a_runbook_stays_inside_its_fence() {
     ");
 }
 
-/// Headings, list items, tables, fences: what the layout is made of, without the words.
+/// The elements of the layout without their text: headings, list items, tables, fences.
 fn shape(text: &str) -> Vec<String> {
     let (mut shape, mut prose) = (Vec::new(), String::new());
     let mut fence: Option<String> = None;
@@ -644,7 +645,7 @@ fn shape(text: &str) -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn hostile_words_change_nothing_but_the_words(
+    fn hostile_text_does_not_change_the_layout(
         text in prop_oneof![hostile_text(), "[-#|`<>*_~\n\\[\\]()!&+=1.: \\\\]{1,30}"],
     ) {
         prop_assume!(!text.trim().is_empty());

@@ -3,14 +3,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     domain::{
-        prevention::Step,
+        incident::classification::Confidence,
+        prevention::PreventionStep,
         recurrence::{
-            Finding, episodes as found_in,
+            CauseFinding, episodes as found_in,
             issue::Member,
             occurrences as occurrences_of,
             pattern::{Attributes, FoundResource},
         },
-        words::Confidence,
     },
     render::example::{DAILY_ETL, HOSTILE, NO_RUN_OUTPUT, assert_safe, hostile_text, recorded, report, time},
     tables::rows::RootCause,
@@ -53,18 +53,18 @@ fn member(cause: &RootCause) -> Member {
     }
 }
 
-/// The members, and the issue that the definition finds in them.
+/// The issue that the definition computes from findings.
 fn issue_of(
     causes: &[RootCause],
-    rule: Rule,
+    rule: RecurrenceRule,
     others: &[&FoundResource],
     impact: Option<Impact>,
-    steps: &[Step],
+    steps: &[PreventionStep],
 ) -> Issue {
     let members: Vec<Member> = causes.iter().map(member).collect();
-    let findings: Vec<Finding> = causes
+    let findings: Vec<CauseFinding> = causes
         .iter()
-        .map(|cause| Finding {
+        .map(|cause| CauseFinding {
             incident_id: cause.incident_id,
             seq: cause.seq,
             found_at: cause.found_at,
@@ -101,7 +101,7 @@ fn other(id: u64, max_retries: &str) -> FoundResource {
 fn the_three_examples_raise_the_specified_alert() {
     let others: Vec<FoundResource> = (1..=5).map(|id| other(id, "3")).collect();
     let impact = Impact { resolved: 3, median_s: Some(900.0), others_resolved: 12, others_median_s: Some(2_400.0) };
-    let text = alert(&issue_of(&three(), Rule::DEFAULT, &others.iter().collect::<Vec<_>>(), Some(impact), &[]));
+    let text = alert(&issue_of(&three(), RecurrenceRule::DEFAULT, &others.iter().collect::<Vec<_>>(), Some(impact), &[]));
     insta::assert_snapshot!(text, @r#"
     RECURRING ISSUE ALERT
     =====================
@@ -111,7 +111,7 @@ fn the_three_examples_raise_the_specified_alert() {
     Confidence: HIGH (the lowest of the findings)
 
     Preventive Action Recommended:
-    - Give every task a retry policy and a timeout where the job is defined (bundle YAML: bundle-retry-policy)
+    - Give every task a retry policy and a timeout in the job definition (bundle YAML: bundle-retry-policy)
         resources:
           jobs:
             my_job:
@@ -141,8 +141,8 @@ fn the_three_examples_raise_the_specified_alert() {
 }
 
 #[test]
-fn what_came_back_after_the_fix_is_flagged() {
-    let step = |seq, state, at| Step {
+fn a_recurrence_after_the_fix_is_flagged() {
+    let step = |seq, state, at| PreventionStep {
         cause: "a".into(),
         seq,
         ordinal: 1,
@@ -154,22 +154,22 @@ fn what_came_back_after_the_fix_is_flagged() {
         step(4, PreventionState::Adopted, "2026-02-12T09:00:00Z"),
         step(9, PreventionState::Recurred, "2026-02-17T02:00:00Z"),
     ];
-    let text = alert(&issue_of(&three(), Rule::DEFAULT, &[], None, &steps));
-    let told: Vec<&str> = text
+    let text = alert(&issue_of(&three(), RecurrenceRule::DEFAULT, &[], None, &steps));
+    let lines_shown: Vec<&str> = text
         .lines()
         .filter(|line| ["RECURRED", "Pattern", "Cost", "- "].iter().any(|start| line.starts_with(start)))
         .collect();
-    insta::assert_snapshot!(told.join("\n"), @"
+    insta::assert_snapshot!(lines_shown.join("\n"), @"
     Pattern: All 3 affected jobs have compute=serverless, max_retries=0 (nothing to compare with)
     RECURRED AFTER THE FIX: bundle-retry-policy was adopted at 2026-02-12T09:00:00Z; 2 incidents since then, the first INC-1002 at 2026-02-13T03:02:40Z
-    - Give every task a retry policy and a timeout where the job is defined (bundle YAML: bundle-retry-policy, recurred)
+    - Give every task a retry policy and a timeout in the job definition (bundle YAML: bundle-retry-policy, recurred)
     - Fail the deployment of a job with a task that has max_retries < 1 and no timeout (bundle YAML: check-retries-before-deploy)
     - List the jobs with tasks that have no retry policy (sweep rule, daily: sweep-retry-policy)
     ");
 }
 
 #[test]
-fn an_alert_about_almost_nothing_invents_nothing() {
+fn an_alert_with_little_data_shows_na() {
     let cause = RootCause {
         resource_kind: None,
         resource_id: None,
@@ -179,7 +179,7 @@ fn an_alert_about_almost_nothing_invents_nothing() {
         cause_normalised: Some("payload is null".into()),
         ..finding(1, NIGHTLY_BACKUP).unwrap()
     };
-    let rule = Rule { threshold: 1, window_hours: 5 };
+    let rule = RecurrenceRule { threshold: 1, window_hours: 5 };
     insta::assert_snapshot!(alert(&issue_of(&[cause], rule, &[], None, &[])), @r#"
     RECURRING ISSUE ALERT
     =====================
@@ -201,7 +201,7 @@ fn an_alert_about_almost_nothing_invents_nothing() {
               email_notifications:
                 on_duration_warning_threshold_exceeded:
                   - team@example.test
-    - Tell the team of the job about every failed run (health rule: notify-on-failure)
+    - Notify the team of the job of every failed run (health rule: notify-on-failure)
         resources:
           jobs:
             my_job:
@@ -251,7 +251,7 @@ fn a_thousand_members_are_counted_and_twenty_are_named() {
             ..one.clone()
         })
         .collect();
-    let text = alert(&issue_of(&causes, Rule::DEFAULT, &[], None, &[]));
+    let text = alert(&issue_of(&causes, RecurrenceRule::DEFAULT, &[], None, &[]));
     insta::assert_snapshot!(text.lines().take(6).collect::<Vec<_>>().join("\n"), @"
     RECURRING ISSUE ALERT
     =====================
@@ -264,14 +264,14 @@ fn a_thousand_members_are_counted_and_twenty_are_named() {
 }
 
 #[test]
-fn retries_of_one_run_are_said_to_count_once() {
+fn retries_of_one_run_count_once() {
     let mut causes = three();
     causes.push(RootCause {
         seq: 4,
         incident_id: crate::domain::ids::IncidentId::from_ordinal(4),
         ..causes[0].clone()
     });
-    let text = alert(&issue_of(&causes, Rule::DEFAULT, &[], None, &[]));
+    let text = alert(&issue_of(&causes, RecurrenceRule::DEFAULT, &[], None, &[]));
     assert!(text.contains("Occurrences: 3 incidents in 7 days (daily-etl, hourly-sync, nightly-backup); 4 recorded, those about one run counted once\n"), "{text}");
 }
 
@@ -287,7 +287,7 @@ fn hostile_names_are_shown_and_do_nothing() {
             ..hostile.clone()
         })
         .collect();
-    let text = alert(&issue_of(&causes, Rule { threshold: 1, window_hours: 168 }, &[], None, &[]));
+    let text = alert(&issue_of(&causes, RecurrenceRule { threshold: 1, window_hours: 168 }, &[], None, &[]));
     assert_safe(&text);
     insta::assert_snapshot!(text.lines().take(6).collect::<Vec<_>>().join("\n"), @r#"
     RECURRING ISSUE ALERT
@@ -342,13 +342,13 @@ fn episodes_and_causes_are_listed_one_per_line() {
     "#);
     insta::assert_snapshot!(episodes(&[], 80), @"There are no recurring issues to list.");
     let counts = [count("c1:0123456789abcdef", "executor out of memory"), count("code:e-17", "日次処理\u{202e}")];
-    insta::assert_snapshot!(causes(&counts, Rule::DEFAULT, 100), @r#"
-    CAUSE                INCIDENTS  FULLEST  LATEST  LAST (UTC)        ROOT CAUSE
-    c1:0123456789abcdef  5          3 of 3   1 of 3  2026-02-17 01:15  executor out of memory
-    code:e-17            5          3 of 3   1 of 3  2026-02-17 01:15  日次処理\u{202e}
-    FULLEST: the most within any 7 days. LATEST: within the 7 days up to the last one.
+    insta::assert_snapshot!(causes(&counts, RecurrenceRule::DEFAULT, 100), @r#"
+    CAUSE                INCIDENTS  PEAK    LATEST  LAST (UTC)        ROOT CAUSE
+    c1:0123456789abcdef  5          3 of 3  1 of 3  2026-02-17 01:15  executor out of memory
+    code:e-17            5          3 of 3  1 of 3  2026-02-17 01:15  日次処理\u{202e}
+    PEAK: the most incidents within any 7 days. LATEST: incidents within the 7 days up to the last one.
     "#);
-    insta::assert_snapshot!(causes(&[], Rule::DEFAULT, 80), @"There are no known causes to list.");
+    insta::assert_snapshot!(causes(&[], RecurrenceRule::DEFAULT, 80), @"There are no known causes to list.");
 }
 
 proptest! {
@@ -358,8 +358,8 @@ proptest! {
         hostile.root_cause = text.clone();
         hostile.resource_name = Some(text.clone());
         hostile.resource_attributes = Some(serde_json::json!({ text.clone(): text.clone() }).to_string());
-        let step = Step { cause: "a".into(), seq: 1, ordinal: 1, action: text.clone(), state: PreventionState::Adopted, occurred_at: time("2026-01-01T00:00:00Z") };
-        let issue = issue_of(&[hostile], Rule { threshold: 1, window_hours: 1 }, &[], None, &[step]);
+        let step = PreventionStep { cause: "a".into(), seq: 1, ordinal: 1, action: text.clone(), state: PreventionState::Adopted, occurred_at: time("2026-01-01T00:00:00Z") };
+        let issue = issue_of(&[hostile], RecurrenceRule { threshold: 1, window_hours: 1 }, &[], None, &[step]);
         let shown = alert(&issue);
         assert_safe(&shown);
         let plain = alert(&Issue { root_cause: "x".into(), members: vec![], pattern: None, ..issue.clone() });
@@ -368,7 +368,7 @@ proptest! {
         let listed = episodes(&[EpisodeLine { root_cause: text.clone(), episode_id: text.clone(), ..lines().remove(0) }], width);
         assert_safe(&listed);
         prop_assert_eq!(listed.lines().count(), 2);
-        let listed = causes(&[count(&text, &text)], Rule::DEFAULT, width);
+        let listed = causes(&[count(&text, &text)], RecurrenceRule::DEFAULT, width);
         assert_safe(&listed);
         prop_assert_eq!(listed.lines().count(), 3);
     }

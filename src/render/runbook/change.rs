@@ -1,4 +1,4 @@
-//! What exactly a settings step changes: which task or field, in which resource, known from which capture.
+//! Parses a settings step: the resource, the changed tasks and fields, and the captured settings.
 
 use serde_json::{Map, Value};
 
@@ -9,21 +9,21 @@ use super::{
 };
 use crate::{
     domain::{
-        settings::{Change, is_of_job, is_of_task},
-        words::RemediationKind,
+        remediation::RemediationKind,
+        settings::{SettingChange, is_of_job, is_of_task},
     },
     tables::rows::RunbookStep,
 };
 
-/// What is changed.
+/// The resource that is changed.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Resource {
+pub enum ChangedResource {
     Job(u64),
     Cluster(String),
     Warehouse(String),
 }
 
-impl Resource {
+impl ChangedResource {
     pub fn noun(&self) -> &'static str {
         match self {
             Self::Job(_) => "job",
@@ -40,23 +40,23 @@ impl Resource {
     }
 }
 
-/// A settings step, understood.
+/// A parsed settings step.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Understood {
-    pub resource: Resource,
-    pub change: Change,
-    /// The part of the captured settings that the change needs; `None` when it must be captured first.
+pub struct SettingsChange {
+    pub resource: ChangedResource,
+    pub change: SettingChange,
+    /// The part of the captured settings that the change needs; `None` if the settings must be captured first.
     pub captured: Option<Map<String, Value>>,
-    /// A bundle deployed the job.
+    /// Whether a bundle deployed the job.
     pub bundle: bool,
     pub notes: Vec<String>,
 }
 
-/// Reads a step of one of the kinds that change settings.
+/// Parses a step of a kind that changes settings.
 ///
 /// # Errors
-/// Why no command can be made of it, in words for the reader of the runbook.
-pub fn understand(step: &RunbookStep, shell: &Shell) -> Result<Understood, String> {
+/// The reason why there can be no block for it, as text for the runbook.
+pub fn parse_change(step: &RunbookStep, shell: &Shell) -> Result<SettingsChange, String> {
     let resource = resource(step, shell)?;
     let changes = object(step.changes.as_deref()).filter(|changes| !changes.is_empty());
     let changes = changes.ok_or("no change was recorded; record changes such as {\"max_retries\": 3}")?;
@@ -67,9 +67,9 @@ pub fn understand(step: &RunbookStep, shell: &Shell) -> Result<Understood, Strin
     }
     let captured = object(step.captured_settings.as_deref());
     let change = match resource {
-        Resource::Job(_) => job_change(step, changes, captured.as_ref())?,
-        Resource::Cluster(_) => Change { fields: with_size(changes), ..Change::default() },
-        Resource::Warehouse(_) => Change { fields: changes, ..Change::default() },
+        ChangedResource::Job(_) => job_change(step, changes, captured.as_ref())?,
+        ChangedResource::Cluster(_) => SettingChange { fields: with_size(changes), ..SettingChange::default() },
+        ChangedResource::Warehouse(_) => SettingChange { fields: changes, ..SettingChange::default() },
     };
     let mut notes = Vec::new();
     let bundle = captured.as_ref().is_some_and(|settings| {
@@ -79,7 +79,7 @@ pub fn understand(step: &RunbookStep, shell: &Shell) -> Result<Understood, Strin
         None => None,
         Some(Ok(captured)) => Some(captured),
         Some(Err(why)) => {
-            notes.push(format!("The recorded capture cannot be used, because {why}: the first step captures anew."));
+            notes.push(format!("The recorded capture cannot be used, because {why}. Step 1 captures the settings again."));
             None
         }
     };
@@ -89,19 +89,19 @@ pub fn understand(step: &RunbookStep, shell: &Shell) -> Result<Understood, Strin
             let lost: Vec<&str> = old.keys().filter(|key| !new.contains_key(*key)).map(String::as_str).collect();
             if !lost.is_empty() {
                 notes.push(format!(
-                    "The new {} replaces the old one whole, without {}.",
+                    "The new {} replaces the old one entirely; {} is removed.",
                     shown(name),
                     shown(&lost.join(", "))
                 ));
             }
         }
     }
-    Ok(Understood { resource, change, captured, bundle, notes })
+    Ok(SettingsChange { resource, change, captured, bundle, notes })
 }
 
-fn resource(step: &RunbookStep, shell: &Shell) -> Result<Resource, String> {
+fn resource(step: &RunbookStep, shell: &Shell) -> Result<ChangedResource, String> {
     let (Some(kind), Some(id)) = (&step.resource_kind, &step.resource_id) else {
-        return Err("what is to be changed was not recorded; record a resource with kind and id".into());
+        return Err("the resource was not recorded; record a resource with kind and id".into());
     };
     let expected = match step.kind {
         RemediationKind::JobSettings => "job",
@@ -114,27 +114,27 @@ fn resource(step: &RunbookStep, shell: &Shell) -> Result<Resource, String> {
     let id = id.as_str();
     if expected == "job" {
         let id = job_id(id)?;
-        shell.can_say(id)?;
-        return Ok(Resource::Job(id));
+        shell.supports_id(id)?;
+        return Ok(ChangedResource::Job(id));
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if !id.bytes().all(plain) || id.starts_with('-') {
         return Err(format!("{} is not the id of a {expected}: letters, digits, - and _", shown(id)));
     }
-    Ok(if expected == "cluster" { Resource::Cluster(id.into()) } else { Resource::Warehouse(id.into()) })
+    Ok(if expected == "cluster" { ChangedResource::Cluster(id.into()) } else { ChangedResource::Warehouse(id.into()) })
 }
 
 /// A job id: digits, 64 bits.
 ///
 /// # Errors
-/// That it is none.
+/// If the text is not a job id.
 pub fn job_id(text: &str) -> Result<u64, String> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     let id = text.parse().ok().filter(|id| digits && i64::try_from(*id).is_ok());
     id.ok_or_else(|| format!("{} is not the id of a job, which is a number of at most 64 bits", shown(text)))
 }
 
-/// A cluster has either a number of workers or a range: setting one takes the other away.
+/// Adds the removal of the other size setting: a cluster has either a number of workers or a range.
 fn with_size(mut changes: Map<String, Value>) -> Map<String, Value> {
     for (one, other) in [("num_workers", "autoscale"), ("autoscale", "num_workers")] {
         if changes.contains_key(one) && !changes.contains_key(other) {
@@ -149,7 +149,7 @@ fn job_change(
     step: &RunbookStep,
     changes: Map<String, Value>,
     captured: Option<&Map<String, Value>>,
-) -> Result<Change, String> {
+) -> Result<SettingChange, String> {
     if let Some(name) = ["tasks", "task_key"].into_iter().find(|name| changes.contains_key(*name)) {
         return Err(format!("{name} cannot be changed as a setting; give task_keys, and the settings of these tasks"));
     }
@@ -172,11 +172,11 @@ fn job_change(
             ));
         }
     }
-    Ok(Change { task_keys, task, fields })
+    Ok(SettingChange { task_keys, task, fields })
 }
 
-/// The part of the captured settings that a change touches.
-fn needed(mut settings: Map<String, Value>, change: &Change) -> Result<Map<String, Value>, String> {
+/// The part of the captured settings that a change affects.
+fn needed(mut settings: Map<String, Value>, change: &SettingChange) -> Result<Map<String, Value>, String> {
     settings.retain(|name, _| change.fields.contains_key(name) || (name == "tasks" && !change.task.is_empty()));
     if !change.task.is_empty() {
         let tasks = settings.get("tasks").and_then(Value::as_array).ok_or("it holds no tasks")?;
@@ -185,7 +185,7 @@ fn needed(mut settings: Map<String, Value>, change: &Change) -> Result<Map<Strin
         let count = keys.len();
         keys.dedup();
         if count != tasks.len() || keys.len() != count {
-            return Err("its tasks have no keys of their own".into());
+            return Err("its tasks have no unique keys".into());
         }
         if let Some(missing) = change.task_keys.iter().find(|key| !keys.contains(&key.as_str())) {
             return Err(format!("it lacks the task {}", shown(missing)));

@@ -1,4 +1,4 @@
-//! Whether live settings still equal what a step was captured with: what the first block of an entry finds out, for reading only.
+//! Compares live settings with the captured ones of a step, as the first block of an entry does. Reads only.
 
 use std::collections::BTreeMap;
 
@@ -6,40 +6,40 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
-    Tool,
-    change::{Understood, understand},
+    RunbookTool,
+    change::{SettingsChange, parse_change},
     quote::json_line,
     shell::Shell,
 };
 use crate::{
-    domain::settings::Change,
+    domain::settings::SettingChange,
     render::plain::{line, na},
     tables::rows::RunbookStep,
 };
 
-/// How a step stands against live settings.
+/// The state of live settings compared with a step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "stands")]
-pub enum Standing {
-    /// Nothing was captured, or what was cannot be used.
+pub enum DriftState {
+    /// There is no capture, or it cannot be used.
     NotCaptured,
     /// Nothing has drifted.
     AsCaptured,
     /// The change is in place, and nothing else has drifted.
     AsChanged,
     Drifted {
-        differences: Vec<Difference>,
+        differences: Vec<SettingDifference>,
     },
-    /// No command can be made of the step.
+    /// The step cannot be turned into a command.
     Unclear {
         reason: String,
     },
 }
 
-impl Standing {
-    /// The one of two that differs less.
-    pub fn closer(self, other: Self) -> Self {
-        let far = |standing: &Self| match standing {
+impl DriftState {
+    /// Returns the one of two states with fewer differences.
+    pub fn nearer(self, other: Self) -> Self {
+        let far = |drift_state: &Self| match drift_state {
             Self::Drifted { differences } => differences.len(),
             _ => 0,
         };
@@ -47,90 +47,90 @@ impl Standing {
     }
 }
 
-/// A setting that is not as it was captured. `None`: it is not there.
+/// A setting that differs from its captured value. `None`: it is absent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Difference {
-    /// Where it is, such as `tasks`, `extract`, `max_retries`.
+pub struct SettingDifference {
+    /// The path of the setting, such as `tasks`, `extract`, `max_retries`.
     pub setting: Vec<String>,
     pub captured: Option<Value>,
     pub now: Option<Value>,
 }
 
-/// What became of one step of a runbook.
+/// The result of capturing one step of a runbook.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Seen {
-    /// As the runbook counts them.
+pub struct StepCapture {
+    /// The number of the entry in the runbook.
     pub number: usize,
     pub title: String,
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: CaptureResult,
 }
 
-/// What was found, and done about it.
+/// The result of a capture.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
-pub enum Outcome {
-    /// The settings as they are now were recorded.
+pub enum CaptureResult {
+    /// The live settings were recorded.
     Captured,
-    /// There was a capture: how the live settings stand against it.
-    Compared(Standing),
-    /// It changes no settings, or was applied: there is nothing to capture.
+    /// There was a capture, and the live settings were compared with it.
+    Compared(DriftState),
+    /// The step changes no settings, or was already applied.
     Skipped,
-    /// Nothing is known now, and nothing was recorded.
+    /// The live settings could not be read, and nothing was recorded.
     Unread { reason: String },
 }
 
-/// A step against live settings, and these settings as the step leaves them.
-pub fn standing(step: &RunbookStep, live: &Map<String, Value>) -> (Standing, Map<String, Value>) {
-    let shell = Shell { tool: Tool::default(), workspace: None };
-    let Understood { change, captured, .. } = match understand(step, &shell) {
-        Ok(understood) => understood,
-        // Of a step that says no tasks, all that are there now are meant.
-        Err(_) if step.captured_settings.is_none() => return (Standing::NotCaptured, live.clone()),
-        Err(reason) => return (Standing::Unclear { reason }, live.clone()),
+/// Compares a step with live settings. Also returns the live settings with the step applied.
+pub fn drift_state(step: &RunbookStep, live: &Map<String, Value>) -> (DriftState, Map<String, Value>) {
+    let shell = Shell { tool: RunbookTool::default(), workspace: None };
+    let SettingsChange { change, captured, .. } = match parse_change(step, &shell) {
+        Ok(parsed) => parsed,
+        // a step without tasks applies to all current tasks
+        Err(_) if step.captured_settings.is_none() => return (DriftState::NotCaptured, live.clone()),
+        Err(reason) => return (DriftState::Unclear { reason }, live.clone()),
     };
     let after = change.applied_to(live);
-    let Some(captured) = captured else { return (Standing::NotCaptured, after) };
+    let Some(captured) = captured else { return (DriftState::NotCaptured, after) };
     let changed = facts(&change.applied_to(&captured), &change);
     let (before, now) = (facts(&captured, &change), facts(live, &change));
-    let standing = if now == before {
-        Standing::AsCaptured
+    let drift_state = if now == before {
+        DriftState::AsCaptured
     } else if now == changed {
-        Standing::AsChanged
+        DriftState::AsChanged
     } else {
         let mut paths: Vec<&Vec<String>> = before.keys().chain(now.keys()).collect();
         paths.sort_unstable();
         paths.dedup();
         let different = paths.into_iter().filter(|path| before.get(*path) != now.get(*path));
-        let difference = |path: &Vec<String>| Difference {
+        let difference = |path: &Vec<String>| SettingDifference {
             setting: path.clone(),
             captured: before.get(path).cloned(),
             now: now.get(path).cloned(),
         };
-        Standing::Drifted { differences: different.map(difference).collect() }
+        DriftState::Drifted { differences: different.map(difference).collect() }
     };
-    (standing, after)
+    (drift_state, after)
 }
 
-/// What became of every step, one line each and one for each difference.
-pub fn text(seen: &[Seen]) -> String {
+/// The result of every step, one line each, and one line for each difference.
+pub fn text(seen: &[StepCapture]) -> String {
     let mut lines = Vec::new();
-    for Seen { number, title, outcome } in seen {
-        let told = match outcome {
-            Outcome::Captured => "captured as it is now".to_owned(),
-            Outcome::Skipped => "nothing to capture".to_owned(),
-            Outcome::Unread { reason } => format!("not captured: {}", line(reason)),
-            Outcome::Compared(Standing::NotCaptured) => "not captured".to_owned(),
-            Outcome::Compared(Standing::AsCaptured) => "nothing has drifted since the capture".to_owned(),
-            Outcome::Compared(Standing::AsChanged) => "the change is in place, and nothing else has drifted".to_owned(),
-            Outcome::Compared(Standing::Unclear { reason }) => format!("not compared: {}", line(reason)),
-            Outcome::Compared(Standing::Drifted { .. }) => {
-                "drifted since the capture; --anew captures it anew".to_owned()
+    for StepCapture { number, title, outcome } in seen {
+        let result = match outcome {
+            CaptureResult::Captured => "captured".to_owned(),
+            CaptureResult::Skipped => "nothing to capture".to_owned(),
+            CaptureResult::Unread { reason } => format!("not captured: {}", line(reason)),
+            CaptureResult::Compared(DriftState::NotCaptured) => "not captured".to_owned(),
+            CaptureResult::Compared(DriftState::AsCaptured) => "nothing has drifted since the capture".to_owned(),
+            CaptureResult::Compared(DriftState::AsChanged) => "the change is in place, and nothing else has drifted".to_owned(),
+            CaptureResult::Compared(DriftState::Unclear { reason }) => format!("not compared: {}", line(reason)),
+            CaptureResult::Compared(DriftState::Drifted { .. }) => {
+                "drifted since the capture; --recapture captures it again".to_owned()
             }
         };
-        lines.push(format!("step {number}, {}: {told}", line(title)));
-        if let Outcome::Compared(Standing::Drifted { differences }) = outcome {
-            for Difference { setting, captured, now } in differences {
+        lines.push(format!("step {number}, {}: {result}", line(title)));
+        if let CaptureResult::Compared(DriftState::Drifted { differences }) = outcome {
+            for SettingDifference { setting, captured, now } in differences {
                 let value = |value: &Option<Value>| na(value.as_ref().map(json_line));
                 let setting: Vec<_> = setting.iter().map(|part| line(part)).collect();
                 lines.push(format!("  {}: captured {}, now {}", setting.join("/"), value(captured), value(now)));
@@ -140,9 +140,9 @@ pub fn text(seen: &[Seen]) -> String {
     lines.join("\n")
 }
 
-/// Every value that says something, by its place, of the settings that the change is about. A value that says nothing counts as
-/// absent: the platform fills such defaults in. Tasks and job clusters stand by their keys, so that their order means nothing.
-fn facts(settings: &Map<String, Value>, change: &Change) -> BTreeMap<Vec<String>, Value> {
+/// The non-default values of the settings that the change is about, by path. Empty and default values count as absent, because
+/// the platform fills them in. Tasks and job clusters are keyed, so that their order does not matter.
+fn facts(settings: &Map<String, Value>, change: &SettingChange) -> BTreeMap<Vec<String>, Value> {
     let mut found = BTreeMap::new();
     for (name, value) in settings {
         if change.fields.contains_key(name) || (name == "tasks" && !change.task.is_empty()) {
@@ -204,41 +204,41 @@ mod tests {
         let captured =
             json!({ "tasks": [{ "task_key": "a", "max_retries": 0 }, { "task_key": "b", "timeout_seconds": 5 }] });
         let step = step(&json!({ "max_retries": 3 }), Some(&captured));
-        let check = |live: Value, expected: &Standing| {
-            let (standing, _) = standing(&step, &object(&live));
-            assert_eq!(standing, *expected, "{live}");
+        let check = |live: Value, expected: &DriftState| {
+            let (drift_state, _) = drift_state(&step, &object(&live));
+            assert_eq!(drift_state, *expected, "{live}");
         };
-        check(captured.clone(), &Standing::AsCaptured);
-        // In another order, with defaults filled in, and with settings that nobody asks about.
+        check(captured.clone(), &DriftState::AsCaptured);
+        // another order, filled-in defaults, and unrelated settings
         check(
             json!({ "name": "x", "tasks": [
                 { "task_key": "b", "timeout_seconds": 5, "run_if": "ALL_SUCCESS" }, { "task_key": "a", "max_retries": 0, "libraries": [] },
             ] }),
-            &Standing::AsCaptured,
+            &DriftState::AsCaptured,
         );
         let mut changed = captured.clone();
         changed["tasks"][0]["max_retries"] = 3.into();
-        check(changed, &Standing::AsChanged);
+        check(changed, &DriftState::AsChanged);
         let mut drifted = captured.clone();
         drifted["tasks"][1]["timeout_seconds"] = 6.into();
         drifted["tasks"][0]["max_retries"] = 9.into();
         let place = |task: &str, name: &str| ["tasks", task, name].map(str::to_owned).to_vec();
         let differences = vec![
-            Difference { setting: place("a", "max_retries"), captured: None, now: Some(9.into()) },
-            Difference { setting: place("b", "timeout_seconds"), captured: Some(5.into()), now: Some(6.into()) },
+            SettingDifference { setting: place("a", "max_retries"), captured: None, now: Some(9.into()) },
+            SettingDifference { setting: place("b", "timeout_seconds"), captured: Some(5.into()), now: Some(6.into()) },
         ];
-        check(drifted, &Standing::Drifted { differences });
+        check(drifted, &DriftState::Drifted { differences });
     }
 
     #[test]
     fn a_step_without_a_usable_capture_is_not_captured() {
         let live = object(&json!({ "tasks": [{ "task_key": "a" }] }));
-        assert_eq!(standing(&step(&json!({ "max_retries": 3 }), None), &live).0, Standing::NotCaptured);
+        assert_eq!(drift_state(&step(&json!({ "max_retries": 3 }), None), &live).0, DriftState::NotCaptured);
         let other = json!({ "tasks": [{ "task_key": "other" }] });
-        let (found, after) = standing(&step(&json!({ "max_retries": 3 }), Some(&other)), &live);
-        assert_eq!(found, Standing::NotCaptured);
+        let (found, after) = drift_state(&step(&json!({ "max_retries": 3 }), Some(&other)), &live);
+        assert_eq!(found, DriftState::NotCaptured);
         assert_eq!(after["tasks"][0]["max_retries"], 3);
         let redacted = step(&json!({ "max_retries": "[REDACTED:token]" }), Some(&other));
-        assert!(matches!(standing(&redacted, &live).0, Standing::Unclear { .. }));
+        assert!(matches!(drift_state(&redacted, &live).0, DriftState::Unclear { .. }));
     }
 }

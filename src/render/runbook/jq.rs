@@ -1,9 +1,9 @@
 //! The jq programs of the blocks.
 //!
-//! They take every value as an input document, never as text of the program. None holds a single quote, an exclamation
-//! mark but that of `!=`, or anything that jq 1.6 lacks.
+//! Every value is an input document, never text of the program. No program holds a single quote, an exclamation mark except in
+//! `!=`, or a feature that jq 1.6 lacks.
 
-/// Tasks and job clusters by their keys, so that their order means nothing.
+/// Tasks and job clusters by their keys, so that their order does not matter.
 macro_rules! keyed {
     () => {
         r#"def keyed: (.tasks, .job_clusters | arrays) |= (map({key: (.task_key // .job_cluster_key), value: .}) | from_entries);
@@ -11,7 +11,7 @@ macro_rules! keyed {
     };
 }
 
-/// The wanted values and the captured settings, as far as these are concerned, before and after the change.
+/// The wanted values, and the affected captured settings before and after the change.
 macro_rules! plan {
     () => {
         concat!(
@@ -25,9 +25,9 @@ macro_rules! plan {
     };
 }
 
-/// The settings as they are, and what `differences` from the capture they have.
+/// The live settings, and their `differences` from the capture.
 ///
-/// A value that says nothing counts as absent: the platform fills such defaults in.
+/// Empty and default values count as absent, because the platform fills them in.
 macro_rules! facts {
     () => {
         r#"| def facts: [paths(scalars) as $path | {key: ($path | tojson), value: getpath($path)}
@@ -41,7 +41,7 @@ input as $live
     };
 }
 
-/// Wanted, captured, live → `"as captured"`, `"as changed"`, `"either"` where that is hard to tell, a reason to stop, or each difference from the capture.
+/// Wanted, captured, live → `"as captured"`, `"as changed"`, `"either"` if both hold, a reason to stop, or each difference from the capture.
 pub const COMPARE: &str = concat!(
     plan!(),
     facts!(),
@@ -54,10 +54,10 @@ pub const COMPARE: &str = concat!(
   end"#
 );
 
-/// Wanted, captured, live → each difference from the capture; nothing when there is none.
+/// Wanted, captured, live → each difference from the capture.
 pub const READ_BACK: &str = concat!(plan!(), facts!(), "differences");
 
-/// Wanted, live → each setting as it is, then whether all are as wanted.
+/// Wanted, live → each setting with its live value, then whether all have the wanted value.
 pub const VALIDATE: &str = r#"input as $want
 | (input | (.tasks | arrays) |= (map({key: .task_key, value: .}) | from_entries)) as $live
 | [$want[] as [$path, $value] | {setting: $path, expected: $value, now: ($live | getpath($path))}]
@@ -88,7 +88,7 @@ pub const CLUSTER_BODY: &str = concat!(
     r#"| {cluster_id: $id, update_mask: ($want | map(.[0][0]) | join(",")), cluster: $to}"#
 );
 
-/// Wanted, captured, live → the body of an edit, which replaces every setting that can be edited.
+/// Wanted, captured, live → the body of a warehouse edit, which replaces all editable settings.
 pub const WAREHOUSE_BODY: &str = concat!(
     plan!(),
     direction!(),
@@ -108,7 +108,7 @@ pub const JOB_PAGES: &str = r#". as $pages
     reduce ($pages[1:][].settings[$name] // [] | .[]) as $one (.;
       if any(.[$name][]?; . == $one) then . else .[$name] += [$one] end))"#;
 
-/// Refuses a number that jq would round: then the settings could not be written back as they are.
+/// Refuses a number that jq would round, because the settings could not be restored exactly.
 pub const EXACT: &str =
     r#"if any(.. | numbers; fabs > 9007199254740991) then error("it holds a number too large for jq") else empty end"#;
 

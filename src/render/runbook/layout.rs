@@ -1,35 +1,34 @@
 //! The runbook as text and as Markdown.
 //!
-//! Whatever stands outside a block is a heading, a comment, or quoted for a shell: pasting more than the blocks runs no
-//! more than the blocks.
+//! Text outside a block is a heading, a comment, or quoted for a shell: pasting a whole runbook runs only its blocks.
 
 use std::fmt::Write;
 
-use super::{Entry, Part, Runbook, quote::shown};
+use super::{RunbookEntry, EntryPart, Runbook, quote::shown};
 use crate::render::plain::na;
 
-/// What to do about a runbook that is empty.
+/// The text of an empty runbook.
 pub const EMPTY: &str = "no remediation step was recorded for this incident, so there is no runbook; \
     record one with `ops-runbook incident remediate`, or in a report";
 
-/// How the entries look.
+/// The format of the entries.
 #[derive(Clone, Copy)]
-enum Style {
+enum RunbookStyle {
     Text,
     Markdown,
 }
 
 /// The runbook in the layout of SPEC.md.
 pub fn text(runbook: &Runbook) -> String {
-    entries(runbook, Style::Text)
+    entries(runbook, RunbookStyle::Text)
 }
 
-/// The same as Markdown, the blocks fenced.
+/// The runbook as Markdown, with fenced blocks.
 pub fn markdown(runbook: &Runbook) -> String {
-    entries(runbook, Style::Markdown)
+    entries(runbook, RunbookStyle::Markdown)
 }
 
-fn entries(runbook: &Runbook, style: Style) -> String {
+fn entries(runbook: &Runbook, style: RunbookStyle) -> String {
     if runbook.entries.is_empty() {
         return format!("{}: {EMPTY}\n", runbook.incident_id);
     }
@@ -37,7 +36,7 @@ fn entries(runbook: &Runbook, style: Style) -> String {
     entries.join("\n")
 }
 
-fn one(runbook: &Runbook, entry: &Entry, style: Style) -> String {
+fn one(runbook: &Runbook, entry: &RunbookEntry, style: RunbookStyle) -> String {
     let mut out = String::new();
     let latest = runbook.versions.last().map(|latest| latest.version);
     let version = match (runbook.version, latest) {
@@ -58,7 +57,7 @@ fn one(runbook: &Runbook, entry: &Entry, style: Style) -> String {
         ("RCA Summary", na(entry.cause_summary.as_deref().map(shown))),
     ];
     match style {
-        Style::Text => {
+        RunbookStyle::Text => {
             out.push_str("RUNBOOK ENTRY\n=============\n");
             for (label, value) in heads {
                 let _ = writeln!(out, "{label}: {value}");
@@ -68,7 +67,7 @@ fn one(runbook: &Runbook, entry: &Entry, style: Style) -> String {
             }
             out.push_str("\nRemediation Steps (copy-paste ready):\n");
         }
-        Style::Markdown => {
+        RunbookStyle::Markdown => {
             out.push_str("# RUNBOOK ENTRY\n\n");
             for (label, value) in heads {
                 let _ = writeln!(out, "- **{label}**: {}", code(&value));
@@ -83,12 +82,12 @@ fn one(runbook: &Runbook, entry: &Entry, style: Style) -> String {
         part(&mut out, &format!("{number}."), step, style);
     }
     match style {
-        Style::Text => {
+        RunbookStyle::Text => {
             out.push_str("\nRollback (if needed):");
             part(&mut out, "-", &entry.rollback, style);
             let _ = writeln!(out, "\nEscalation: {}", entry.escalation);
         }
-        Style::Markdown => {
+        RunbookStyle::Markdown => {
             out.push_str("\n## Rollback (if needed)\n");
             part(&mut out, "", &entry.rollback, style);
             let _ = writeln!(out, "\n## Escalation\n\n{}", code(&entry.escalation));
@@ -97,9 +96,9 @@ fn one(runbook: &Runbook, entry: &Entry, style: Style) -> String {
     out
 }
 
-fn part(out: &mut String, number: &str, part: &Part, style: Style) {
+fn part(out: &mut String, number: &str, part: &EntryPart, style: RunbookStyle) {
     match style {
-        Style::Text => {
+        RunbookStyle::Text => {
             let _ = writeln!(out, "\n{number} {}", part.heading);
             for note in &part.notes {
                 let _ = writeln!(out, "   # {note}");
@@ -111,7 +110,7 @@ fn part(out: &mut String, number: &str, part: &Part, style: Style) {
                 let _ = writeln!(out, "   # {expected}");
             }
         }
-        Style::Markdown => {
+        RunbookStyle::Markdown => {
             let heading = if number.is_empty() { part.heading.clone() } else { format!("{number} {}", part.heading) };
             let _ = writeln!(out, "\n### {heading}\n\n```bash");
             for note in &part.notes {
@@ -126,7 +125,7 @@ fn part(out: &mut String, number: &str, part: &Part, style: Style) {
     }
 }
 
-/// A code span, in which Markdown and HTML mean nothing: fenced by more back-quotes than the text has in a row.
+/// A code span, in which Markdown and HTML have no effect. Its fence is longer than any run of back-quotes in the text.
 fn code(text: &str) -> String {
     let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest + 1);

@@ -1,4 +1,4 @@
-//! Values as they may stand in a shell, in JSON inside a shell, and in text that somebody might paste by mistake.
+//! Quotes values for a shell, for JSON in a shell, and for text that may be pasted by mistake.
 
 use std::fmt::Write;
 
@@ -8,8 +8,8 @@ use crate::render::plain::line;
 
 /// JSON as one single-quoted word of a shell.
 ///
-/// Pure ASCII, and free of everything a shell, its history or a linter could act on: such characters can only stand in
-/// strings, where JSON spells them `\u….` instead.
+/// Pure ASCII, without characters on which a shell, its history or a linter acts. Such characters occur only in strings, where
+/// JSON escapes them as `\u…`.
 pub fn json_word(value: &Value) -> String {
     let mut pretty = String::new();
     spread(&mut pretty, value, 0);
@@ -19,7 +19,7 @@ pub fn json_word(value: &Value) -> String {
     word
 }
 
-/// Up to this many columns stay on one line.
+/// Values of up to this many bytes stay on one line.
 const WIDTH: usize = 96;
 
 fn spread(out: &mut String, value: &Value, depth: usize) {
@@ -68,8 +68,8 @@ fn escape(out: &mut String, json: &str) {
     }
 }
 
-/// Text from outside, for a line that people read: as it is where a shell would take it for plain words, else quoted for
-/// one, because whole runbooks get pasted.
+/// Text from outside for a line outside the blocks. It is quoted for a shell, unless it is plain words, because whole runbooks
+/// get pasted.
 pub fn shown(text: &str) -> String {
     let text = line(text);
     let plain = |character: char| {
@@ -80,11 +80,11 @@ pub fn shown(text: &str) -> String {
     if !text.is_empty() && text.chars().all(plain) {
         return text.into_owned();
     }
-    // A NUL is all that cannot be quoted, and `line` has spelled it out.
+    // only NUL cannot be quoted, and `line` has escaped it
     shlex::try_quote(&text).map_or_else(|_| "n/a".into(), std::borrow::Cow::into_owned)
 }
 
-/// Whether redaction took something out of it: then it must not be written anywhere.
+/// Whether redaction removed a part of it. Such a value must not be written to a workspace.
 pub fn is_redacted(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains("[REDACTED:"),

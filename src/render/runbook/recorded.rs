@@ -1,40 +1,40 @@
-//! Statements and commands that somebody wrote: nothing was captured, so nothing can be compared or put back.
+//! Blocks for recorded SQL statements and commands. Nothing is captured, so nothing can be compared or restored.
 
 use serde_json::{Value, json};
 
 use super::{
-    Context, Entry, Part,
+    StepContext, RunbookEntry, EntryPart,
     quote::{is_redacted, json_word},
     settings::of_incident,
-    shell::Calls,
+    shell::ApiCalls,
 };
 use crate::render::plain::line;
 
 const CHECK: &str = "Check that nothing has drifted since the capture:";
 const VALIDATE: &str = "Validate fix:";
-const ROLLBACK: &str = "Put things back:";
+const ROLLBACK: &str = "Roll back:";
 
-pub fn statement(entry: &mut Entry, context: &Context<'_>) {
+pub fn statement(entry: &mut RunbookEntry, context: &StepContext<'_>) {
     nothing_captured(entry, context, "statement");
     let heading = "Run the statement:";
     let statement = context.step.statement.as_deref().unwrap_or_default();
     entry.apply = if statement.trim().is_empty() {
-        Part::without(heading, "Not available: no statement was recorded.")
+        EntryPart::without(heading, "Not available: no statement was recorded.")
     } else if is_redacted(&Value::from(statement)) {
-        Part::without(heading, "Not available: a secret in the statement was redacted; run it by hand.")
+        EntryPart::without(heading, "Not available: a secret in the statement was redacted; run it by hand.")
     } else {
         let request = json!({ "statement": statement, "wait_timeout": "50s", "on_wait_timeout": "CONTINUE" });
-        Part::run(heading, context.shell.block(Calls::Both, &format!("request={}\n{RUN}", json_word(&request))))
+        EntryPart::run(heading, context.shell.block(ApiCalls::Both, &format!("request={}\n{RUN}", json_word(&request))))
     };
-    let mut notes = vec!["Read the statement first: it runs as somebody recorded it.".to_owned()];
+    let mut notes = vec!["Read the statement first: it runs exactly as recorded.".to_owned()];
     notes.extend(statement.lines().map(|text| format!("  {}", line(text))));
     notes.append(&mut entry.apply.notes);
     entry.apply.notes = notes;
     entry.apply.expected = vec!["Expected: SUCCEEDED".into()];
 }
 
-/// A failed statement comes as HTTP 200 with state FAILED.
-const RUN: &str = r#": "${DATABRICKS_WAREHOUSE_ID:?set it to the id of the SQL warehouse that is to run it}"
+/// Runs the statement and waits for its end. The API answers a failed statement with HTTP 200 and state FAILED.
+const RUN: &str = r#": "${DATABRICKS_WAREHOUSE_ID:?set it to the id of the SQL warehouse that runs it}"
 answer=$(printf '%s\n' "$request" | jq -a -c --arg id "$DATABRICKS_WAREHOUSE_ID" '.warehouse_id = $id' |
   post /api/2.0/sql/statements) || exit 1
 id=$(printf '%s\n' "$answer" | jq -r '.statement_id | @uri') || exit 1
@@ -48,20 +48,20 @@ printf '%s\n' "$answer" | jq -a -c '.status.state, (.status.error // empty), (.r
 if [ "$state" != SUCCEEDED ]; then exit 1; fi
 "#;
 
-pub fn command(entry: &mut Entry, context: &Context<'_>) {
+pub fn command(entry: &mut RunbookEntry, context: &StepContext<'_>) {
     nothing_captured(entry, context, "command");
     let mut notes = vec![
-        "Written by the reporter and checked by nobody: read it, then run it by hand. Pasting these lines runs nothing."
+        "Written by the reporter and not checked: read it, then run it by hand. Pasting these lines runs nothing."
             .to_owned(),
     ];
     let command = context.step.command.as_deref().unwrap_or("no command was recorded");
     notes.extend(command.lines().map(|text| format!("  {}", line(text))));
-    entry.apply = Part { heading: "Run the command by hand:".into(), notes, ..Part::default() };
+    entry.apply = EntryPart { heading: "Run the command by hand:".into(), notes, ..EntryPart::default() };
 }
 
-fn nothing_captured(entry: &mut Entry, context: &Context<'_>, what: &str) {
-    entry.check = Part::without(CHECK, "Not available: nothing was captured.");
-    entry.validate = Part::without(VALIDATE, "Not available: no expected value was recorded.");
-    entry.rollback = Part::without(ROLLBACK, format!("Not available: nothing was captured; write the reverse {what}."));
+fn nothing_captured(entry: &mut RunbookEntry, context: &StepContext<'_>, what: &str) {
+    entry.check = EntryPart::without(CHECK, "Not available: nothing was captured.");
+    entry.validate = EntryPart::without(VALIDATE, "Not available: no expected value was recorded.");
+    entry.rollback = EntryPart::without(ROLLBACK, format!("Not available: nothing was captured; write the reverse {what}."));
     (entry.test, entry.monitor) = of_incident(context);
 }

@@ -1,14 +1,14 @@
-//! The runbook as one bash file with sub-commands, made of the same blocks.
+//! The runbook as one bash file with sub-commands, which runs the same blocks.
 
 use std::fmt::Write;
 
-use super::{Entry, Part, Runbook, Tool, layout::EMPTY, quote::shown};
+use super::{RunbookEntry, EntryPart, Runbook, RunbookTool, layout::EMPTY, quote::shown};
 
-/// The script. Needs bash, jq and the tool; reads what to connect to from the environment.
+/// The script. It needs bash, jq and the tool, and reads host and credentials from the environment.
 pub fn script(runbook: &Runbook) -> String {
     let tool = match runbook.with {
-        Tool::Cli => "databricks",
-        Tool::Curl => "curl",
+        RunbookTool::Cli => "databricks",
+        RunbookTool::Curl => "curl",
     };
     let version = runbook.version.map_or_else(|| "n/a".to_owned(), |version| version.to_string());
     let mut out = format!(
@@ -30,10 +30,10 @@ pub fn script(runbook: &Runbook) -> String {
     out
 }
 
-/// What comes of one entry, and of all. A function is never called where `-e` is ignored, as behind `||` or `if`.
+/// Collects the results of entries. No function is called where bash ignores `-e`, such as before `||` or in `if`.
 const OUTCOMES: &str = r#"
 finished='' manual='' failed=''
-attempt() { # FUNCTION...: one after the other, until one fails
+attempt() { # FUNCTION...: runs them in order until one fails
   local code
   set +e
   (
@@ -56,7 +56,7 @@ nothing() {
 }
 "#;
 
-/// From the arguments to the exit code.
+/// Parses the arguments, runs the functions, and sets the exit code.
 fn dispatch(out: &mut String, runbook: &Runbook, tool: &str) {
     let last = runbook.entries.len();
     let each = (1..=last).map(|number| number.to_string()).collect::<Vec<_>>().join(" | ");
@@ -100,7 +100,8 @@ fn dispatch(out: &mut String, runbook: &Runbook, tool: &str) {
     out.push_str(END);
 }
 
-/// A later entry may need an earlier one applied; everything else is done as far as it can be.
+/// The end of the script. `apply` stops at the first failure, because a later entry may need an earlier one; other commands
+/// continue.
 const END: &str = r#"  esac
   if [ "$1" = apply ] && [ -n "$failed$manual" ]; then
     echo "stop: no entry after $entry was applied" >&2
@@ -109,12 +110,12 @@ const END: &str = r#"  esac
 done
 echo "$1: done:${finished:- none}; nothing to run:${manual:- none}; failed:${failed:- none}"
 if [ -n "$failed" ]; then exit 1; fi
-# A check that is not needed or not possible holds nothing up; the rest must not pass for done.
+# A missing check is no failure; other entries with nothing to run are not done.
 if [ -n "$manual" ] && [ "$1" != check ]; then exit 3; fi
 "#;
 
-/// What an entry can be asked for, by the names of its functions.
-fn parts(entry: &Entry) -> [(&'static str, &Part); 4] {
+/// The parts of an entry that can be run, by the names of their functions.
+fn parts(entry: &RunbookEntry) -> [(&'static str, &EntryPart); 4] {
     [("check", &entry.check), ("apply", &entry.apply), ("validate", &entry.validate), ("rollback", &entry.rollback)]
 }
 
@@ -122,7 +123,7 @@ fn spaced(numbers: impl Iterator<Item = usize>) -> String {
     numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
 }
 
-fn functions(out: &mut String, entry: &Entry) {
+fn functions(out: &mut String, entry: &RunbookEntry) {
     let _ = writeln!(out, "\n# Entry {}: {}", entry.number, shown(&entry.title));
     for note in &entry.notes {
         let _ = writeln!(out, "# {note}");
@@ -132,7 +133,7 @@ fn functions(out: &mut String, entry: &Entry) {
     }
 }
 
-fn function(out: &mut String, name: &str, number: usize, part: &Part) {
+fn function(out: &mut String, name: &str, number: usize, part: &EntryPart) {
     out.push('\n');
     if part.block.is_none() {
         let _ = writeln!(out, "# {name} of entry {number}: nothing to run");

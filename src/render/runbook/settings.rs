@@ -1,18 +1,18 @@
-//! Job, cluster and warehouse settings: compare with the capture, change, read back, put back.
+//! Blocks for job, cluster and warehouse settings: compare with the capture, change, validate, roll back.
 //!
-//! All tasks of a job are sent, the untouched ones as captured, and all are compared first: so the outcome is the same
-//! whether a workspace merges tasks by key, as Databricks does, or replaces them.
+//! All tasks of a job are compared first and then sent, the unchanged ones as captured. So the result is the same whether a
+//! workspace merges tasks by key, as Databricks does, or replaces them.
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    Context, Entry, Part,
-    change::{Resource, Understood, job_id, understand},
+    EntryPart, RunbookEntry, StepContext,
+    change::{ChangedResource, SettingsChange, job_id, parse_change},
     jq,
     quote::{json_line, json_word, shown},
-    shell::Calls,
+    shell::ApiCalls,
 };
-use crate::domain::{ids::sha256_hex, words::RemediationResult};
+use crate::domain::{ids::sha256_hex, remediation::RemediationResult};
 
 const CHECK: &str = "Check that nothing has drifted since the capture:";
 const CAPTURE: &str = "Capture the settings as they are, or check that nothing has drifted since:";
@@ -21,91 +21,91 @@ const TEST: &str = "Test (optional, run once):";
 const MONITOR: &str = "Monitor next 3 runs for success.";
 const ROLLBACK: &str = "Restore the captured settings:";
 
-pub fn fill(entry: &mut Entry, context: &Context<'_>) {
+pub fn fill(entry: &mut RunbookEntry, context: &StepContext<'_>) {
     let apply = match context.step.resource_kind.as_ref().map(|kind| kind.as_str()) {
         Some("cluster") => "Update cluster configuration:",
         Some("warehouse" | "sql_warehouse") => "Update warehouse configuration:",
         _ => "Update job configuration:",
     };
-    let understood = match understand(context.step, &context.shell) {
-        Ok(understood) => understood,
+    let parsed = match parse_change(context.step, &context.shell) {
+        Ok(parsed) => parsed,
         Err(why) => {
             let why = format!("Not available: {why}.");
-            entry.check = Part::without(CHECK, why.as_str());
-            entry.apply = Part::without(apply, why.as_str());
-            entry.validate = Part::without(VALIDATE, why.as_str());
-            entry.test = Part::without(TEST, why.as_str());
-            entry.monitor = Part::without(MONITOR, why.as_str());
-            entry.rollback = Part::without(ROLLBACK, why);
+            entry.check = EntryPart::without(CHECK, why.as_str());
+            entry.apply = EntryPart::without(apply, why.as_str());
+            entry.validate = EntryPart::without(VALIDATE, why.as_str());
+            entry.test = EntryPart::without(TEST, why.as_str());
+            entry.monitor = EntryPart::without(MONITOR, why.as_str());
+            entry.rollback = EntryPart::without(ROLLBACK, why);
             return;
         }
     };
-    entry.notes.extend(understood.notes.iter().cloned());
-    let blocks = Blocks { context, understood: &understood };
+    entry.notes.extend(parsed.notes.iter().cloned());
+    let blocks = SettingsBlocks { context, parsed: &parsed };
     let captured_late =
-        understood.captured.is_none() && context.step.applied && context.step.result != Some(RemediationResult::Failed);
-    if understood.bundle {
-        by_bundle(entry, &understood, apply);
+        parsed.captured.is_none() && context.step.applied && context.step.result != Some(RemediationResult::Failed);
+    if parsed.bundle {
+        by_bundle(entry, &parsed, apply);
     } else {
-        entry.check = Part::run(if understood.captured.is_some() { CHECK } else { CAPTURE }, blocks.check());
-        entry.apply = Part::run(apply, blocks.apply());
-        entry.apply.notes.extend(warning(&understood));
+        entry.check = EntryPart::run(if parsed.captured.is_some() { CHECK } else { CAPTURE }, blocks.check());
+        entry.apply = EntryPart::run(apply, blocks.apply());
+        entry.apply.notes.extend(warning(&parsed));
         entry.rollback = if captured_late {
             let why = "Not available: the change was recorded as applied, and nothing was captured before it.";
-            Part::without(ROLLBACK, why)
+            EntryPart::without(ROLLBACK, why)
         } else {
-            Part::run(ROLLBACK, blocks.rollback())
+            EntryPart::run(ROLLBACK, blocks.rollback())
         };
     }
-    entry.validate = Part::run(VALIDATE, blocks.validate());
-    entry.validate.expected = expected(&understood);
-    (entry.test, entry.monitor) = test_and_monitor(context, &understood.resource);
+    entry.validate = EntryPart::run(VALIDATE, blocks.validate());
+    entry.validate.expected = expected(&parsed);
+    (entry.test, entry.monitor) = test_and_monitor(context, &parsed.resource);
 }
 
-/// Test and monitoring of a job: the one that was changed, else the one the incident is about.
-pub fn test_and_monitor(context: &Context<'_>, resource: &Resource) -> (Part, Part) {
+/// Test and monitoring of the changed job, or else of the job that the incident is about.
+pub fn test_and_monitor(context: &StepContext<'_>, resource: &ChangedResource) -> (EntryPart, EntryPart) {
     match resource {
-        Resource::Job(id) => of_job(context, *id),
+        ChangedResource::Job(id) => of_job(context, *id),
         _ => of_incident(context),
     }
 }
 
-pub fn of_incident(context: &Context<'_>) -> (Part, Part) {
+pub fn of_incident(context: &StepContext<'_>) -> (EntryPart, EntryPart) {
     let job = context.job.ok_or_else(|| "the incident is not about a job".to_owned());
-    match job.and_then(job_id).and_then(|id| context.shell.can_say(id).map(|()| id).map_err(str::to_owned)) {
+    match job.and_then(job_id).and_then(|id| context.shell.supports_id(id).map(|()| id).map_err(str::to_owned)) {
         Ok(id) => of_job(context, id),
         Err(why) => {
-            let why = format!("Not available: {why}. Watch the next 3 runs of what depends on this.");
-            (Part::without(TEST, why.as_str()), Part::without(MONITOR, why))
+            let why = format!("Not available: {why}. Watch the next 3 runs of the jobs that depend on this.");
+            (EntryPart::without(TEST, why.as_str()), EntryPart::without(MONITOR, why))
         }
     }
 }
 
-fn of_job(context: &Context<'_>, id: u64) -> (Part, Part) {
+fn of_job(context: &StepContext<'_>, id: u64) -> (EntryPart, EntryPart) {
     let step = context.step;
-    // One lake's INC-1001 is another lake's too: the time tells them apart.
+    // incident ids are not unique across lakes, so the token includes the time
     let digest = sha256_hex(format!("{id} {} {} {}", step.recorded_at.micros(), step.seq, step.ordinal));
     let digest = digest.get(..16).unwrap_or_default();
     let token = format!("runbook-{}-{}-{digest}", step.incident_id, context.number);
-    (Part::run(TEST, context.shell.run_now(id, &token)), Part::run(MONITOR, context.shell.newest_runs(id)))
+    (EntryPart::run(TEST, context.shell.run_now(id, &token)), EntryPart::run(MONITOR, context.shell.newest_runs(id)))
 }
 
-fn warning(understood: &Understood) -> Option<String> {
-    let text = match understood.resource {
-        Resource::Cluster(_) => "A running cluster is restarted by this.",
-        Resource::Warehouse(_) => "A running warehouse may restart, and queries on it may fail.",
-        Resource::Job(_) if understood.change.fields.contains_key("timeout_seconds") => {
-            "A new timeout_seconds of the job holds for runs under way, too."
+fn warning(parsed: &SettingsChange) -> Option<String> {
+    let text = match parsed.resource {
+        ChangedResource::Cluster(_) => "This restarts a running cluster.",
+        ChangedResource::Warehouse(_) => "A running warehouse may restart, and queries on it may fail.",
+        ChangedResource::Job(_) if parsed.change.fields.contains_key("timeout_seconds") => {
+            "A new timeout_seconds also applies to active runs of the job."
         }
-        Resource::Job(_) => return None,
+        ChangedResource::Job(_) => return None,
     };
     Some(text.into())
 }
 
-/// What the validation prints when all is well.
-fn expected(understood: &Understood) -> Vec<String> {
+/// The expected output of the validation.
+fn expected(parsed: &SettingsChange) -> Vec<String> {
     let mut lines = Vec::new();
-    for (place, value) in understood.change.wanted() {
+    for (place, value) in parsed.change.wanted() {
         let name = place.last().copied().unwrap_or_default();
         let task = match place.as_slice() {
             [_, key, _] => format!(" (task {})", json_line(&Value::from(*key))),
@@ -117,14 +117,14 @@ fn expected(understood: &Understood) -> Vec<String> {
     lines
 }
 
-/// The next deploy would overwrite whatever is changed in the workspace.
-fn by_bundle(entry: &mut Entry, understood: &Understood, apply: &str) {
-    let change = &understood.change;
-    entry.check = Part::without(CHECK, "Not needed: nothing is changed in the workspace.");
+/// The parts of a job that a bundle deployed: the next deploy would overwrite a change in the workspace.
+fn by_bundle(entry: &mut RunbookEntry, parsed: &SettingsChange, apply: &str) {
+    let change = &parsed.change;
+    entry.check = EntryPart::without(CHECK, "Not needed: nothing is changed in the workspace.");
     let mut notes = vec![
-        "A bundle deployed this job, and its next deploy would overwrite a change made here. Change the bundle instead:"
+        "A bundle deployed this job, and its next deploy would overwrite a change made here. SettingChange the bundle instead:"
             .to_owned(),
-        format!("in the YAML of the bundle, the resource under resources.jobs whose job has id {}", understood.resource.id()),
+        format!("in the YAML of the bundle, the resource under resources.jobs whose job has id {}", parsed.resource.id()),
     ];
     for key in &change.task_keys {
         notes.push(format!("  the task with task_key {}", shown(key)));
@@ -132,14 +132,14 @@ fn by_bundle(entry: &mut Entry, understood: &Understood, apply: &str) {
     }
     notes.extend(change.fields.iter().map(|(name, value)| format!("  {}: {}", shown(name), json_line(value))));
     notes.push("then deploy it: databricks bundle deploy --target TARGET".into());
-    entry.apply = Part { heading: apply.into(), notes, ..Part::default() };
-    entry.rollback = Part::without(ROLLBACK, "Take the change of the bundle back, and deploy it again.");
+    entry.apply = EntryPart { heading: apply.into(), notes, ..EntryPart::default() };
+    entry.rollback = EntryPart::without(ROLLBACK, "Revert the change in the bundle, then deploy it again.");
 }
 
-/// The blocks of one step.
-struct Blocks<'a> {
-    context: &'a Context<'a>,
-    understood: &'a Understood,
+/// Builds the blocks of one step.
+struct SettingsBlocks<'a> {
+    context: &'a StepContext<'a>,
+    parsed: &'a SettingsChange,
 }
 
 #[derive(Clone, Copy)]
@@ -148,9 +148,9 @@ enum Direction {
     Rollback,
 }
 
-impl Blocks<'_> {
+impl SettingsBlocks<'_> {
     fn check(&self) -> String {
-        let capture = if self.understood.captured.is_some() {
+        let capture = if self.parsed.captured.is_some() {
             String::new()
         } else {
             format!(
@@ -175,7 +175,7 @@ impl Blocks<'_> {
             self.captured(),
             compare(jq::COMPARE)
         );
-        self.context.shell.block(Calls::Get, &body)
+        self.context.shell.block(ApiCalls::Get, &body)
     }
 
     fn apply(&self) -> String {
@@ -214,12 +214,12 @@ impl Blocks<'_> {
         )
     }
 
-    /// `judge`: what to do in which state. `done`: what follows the change.
+    /// Returns a block that writes settings. `judge` has the `case` branches by state, `done` the commands after the change.
     fn write(&self, direction: Direction, judge: &str, done: &str) -> String {
-        let path = match &self.understood.resource {
-            Resource::Job(_) => "/api/2.2/jobs/update".to_owned(),
-            Resource::Cluster(_) => "/api/2.1/clusters/update".to_owned(),
-            Resource::Warehouse(id) => format!("/api/2.0/sql/warehouses/{id}/edit"),
+        let path = match &self.parsed.resource {
+            ChangedResource::Job(_) => "/api/2.2/jobs/update".to_owned(),
+            ChangedResource::Cluster(_) => "/api/2.1/clusters/update".to_owned(),
+            ChangedResource::Warehouse(id) => format!("/api/2.0/sql/warehouses/{id}/edit"),
         };
         let body = format!(
             "{}{}live=$({}) || exit 1\n{}case $state in\n{judge}esac\n{}\
@@ -231,7 +231,7 @@ impl Blocks<'_> {
             compare(jq::COMPARE),
             self.body(direction)
         );
-        self.context.shell.block(Calls::Both, &body)
+        self.context.shell.block(ApiCalls::Both, &body)
     }
 
     fn validate(&self) -> String {
@@ -242,19 +242,19 @@ impl Blocks<'_> {
             self.live(),
             jq::VALIDATE
         );
-        self.context.shell.block(Calls::Get, &body)
+        self.context.shell.block(ApiCalls::Get, &body)
     }
 
-    /// A command that prints the settings as they are now.
+    /// A command that prints the live settings.
     fn live(&self) -> String {
-        let id = match &self.understood.resource {
-            Resource::Job(id) => id,
-            Resource::Cluster(id) => return format!("get '/api/2.1/clusters/get?cluster_id={id}'"),
-            Resource::Warehouse(id) => return format!("get '/api/2.0/sql/warehouses/{id}'"),
+        let id = match &self.parsed.resource {
+            ChangedResource::Job(id) => id,
+            ChangedResource::Cluster(id) => return format!("get '/api/2.1/clusters/get?cluster_id={id}'"),
+            ChangedResource::Warehouse(id) => return format!("get '/api/2.0/sql/warehouses/{id}'"),
         };
-        let captured = self.understood.captured.as_ref();
+        let captured = self.parsed.captured.as_ref();
         let tasks = captured.and_then(|settings| settings.get("tasks")).and_then(Value::as_array);
-        // A job of more pages than the capture has drifted anyway.
+        // a job with more pages than the capture has drifted in any case
         if tasks.is_some_and(|tasks| tasks.len() <= PAGE) {
             return format!("get '/api/2.2/jobs/get?job_id={id}' | jq -a -c '{}'", jq::JOB_PAGE);
         }
@@ -271,7 +271,7 @@ impl Blocks<'_> {
         )
     }
 
-    /// `body`: what is to be written.
+    /// The command that sets `body`, the request to write.
     fn body(&self, direction: Direction) -> String {
         let back = matches!(direction, Direction::Rollback);
         let compute = |inputs: &str, arguments: &str, program: &str| {
@@ -279,28 +279,28 @@ impl Blocks<'_> {
                 "body=$(printf '%s\\n' {inputs} |\n  jq -n -a -c --argjson back {back}{arguments} '{program}') || exit 1\n"
             )
         };
-        let understood = self.understood;
-        match (&understood.resource, &understood.captured) {
-            (Resource::Warehouse(_), _) => compute("\"$want\" \"$captured\" \"$live\"", "", jq::WAREHOUSE_BODY),
-            (Resource::Job(id), None) => {
-                // jq 1.6 would round the id.
+        let parsed = self.parsed;
+        match (&parsed.resource, &parsed.captured) {
+            (ChangedResource::Warehouse(_), _) => compute("\"$want\" \"$captured\" \"$live\"", "", jq::WAREHOUSE_BODY),
+            (ChangedResource::Job(id), None) => {
+                // jq 1.6 would round the id
                 compute("\"$want\" \"$captured\"", "", jq::JOB_BODY)
                     + &format!("body='{{\"job_id\":{id},'${{body#?}}\n")
             }
-            (Resource::Cluster(id), None) => {
+            (ChangedResource::Cluster(id), None) => {
                 compute("\"$want\" \"$captured\"", &format!(" --arg id '{id}'"), jq::CLUSTER_BODY)
             }
             (resource, Some(captured)) => {
-                let after = understood.change.applied_to(captured);
+                let after = parsed.change.applied_to(captured);
                 let (from, to) = if back { (&after, captured) } else { (captured, &after) };
                 let body = match resource {
-                    Resource::Job(id) => match removed(from, to) {
+                    ChangedResource::Job(id) => match removed(from, to) {
                         none if none.is_empty() => json!({ "job_id": id, "new_settings": to }),
                         names => json!({ "job_id": id, "new_settings": to, "fields_to_remove": names }),
                     },
                     _ => json!({
                         "cluster_id": resource.id(),
-                        "update_mask": understood.change.fields.keys().cloned().collect::<Vec<_>>().join(","),
+                        "update_mask": parsed.change.fields.keys().cloned().collect::<Vec<_>>().join(","),
                         "cluster": to,
                     }),
                 };
@@ -310,19 +310,19 @@ impl Blocks<'_> {
     }
 
     fn wanted(&self) -> String {
-        format!("want={}\n", json_word(&json!(self.understood.change.wanted())))
+        format!("want={}\n", json_word(&json!(self.parsed.change.wanted())))
     }
 
     fn captured(&self) -> String {
-        match &self.understood.captured {
+        match &self.parsed.captured {
             Some(settings) => format!("captured={}\n", json_word(&Value::Object(settings.clone()))),
             None => format!("captured=$(cat {}) || exit 1\n", self.file()),
         }
     }
 
-    /// The same in every version, so that a later one finds what was captured with an earlier one.
+    /// The file of a capture. Its name is the same in every version, so that a later version finds it.
     fn file(&self) -> String {
-        let resource = &self.understood.resource;
+        let resource = &self.parsed.resource;
         format!(
             "./{}-step-{}-{}-{}.captured.json",
             self.context.step.incident_id,
@@ -333,15 +333,15 @@ impl Blocks<'_> {
     }
 }
 
-/// How many tasks jobs/get returns at once.
+/// The number of tasks in one page of jobs/get.
 const PAGE: usize = 100;
 
-/// `state`: what a program says of the wanted, the captured and the live settings.
+/// The command that sets `state` to the result of a program over the wanted, captured and live settings.
 fn compare(program: &str) -> String {
     format!("state=$(printf '%s\\n' \"$want\" \"$captured\" \"$live\" | jq -n -a -c '\n{program}') || exit 1\n")
 }
 
-/// What `fields_to_remove` must name, because an update alone would leave it: absent fields, and absent job clusters.
+/// The value of `fields_to_remove`: fields and job clusters that an update alone would keep.
 fn removed(from: &Map<String, Value>, to: &Map<String, Value>) -> Vec<String> {
     let mut names: Vec<String> = from.keys().filter(|name| !to.contains_key(*name)).cloned().collect();
     let clusters = |settings: &Map<String, Value>| -> Vec<String> {

@@ -1,17 +1,17 @@
-//! What every block begins with, and how it reaches the workspace.
+//! The start of every block, and its calls of the workspace's API.
 
 use url::Url;
 
-use super::{Tool, jq};
+use super::{RunbookTool, jq};
 
-/// How the blocks of a runbook reach the workspace.
+/// The tool and the workspace of a runbook's blocks.
 pub struct Shell {
-    pub tool: Tool,
+    pub tool: RunbookTool,
     /// The address of the incident's workspace, from [`origin`].
     pub workspace: Option<String>,
 }
 
-/// `https://host` of a recorded address; `None` when it is none.
+/// `https://host` of a recorded address; `None` if it is not an HTTP address.
 pub fn origin(address: &str) -> Option<String> {
     let url = Url::parse(address).ok().filter(|url| matches!(url.scheme(), "https" | "http"))?;
     let origin = url.origin().ascii_serialization();
@@ -19,7 +19,7 @@ pub fn origin(address: &str) -> Option<String> {
     origin.bytes().all(plain).then_some(origin)
 }
 
-const CURL: &str = r#": "${DATABRICKS_TOKEN:?set it to a token of yours}"
+const CURL: &str = r#": "${DATABRICKS_TOKEN:?set it to your token}"
 call() { # METHOD PATH OPTION...; the token is on no command line
   local answer
   answer=$(curl --silent --show-error --fail-with-body --proto-default https --request "$1" \
@@ -35,11 +35,11 @@ const CURL_GET: &str = "get() { call GET \"$1\"; }\n";
 const CURL_POST: &str = "post() { call POST \"$1\" --header 'Content-Type: application/json' --data-binary @-; } # the body on standard input\n";
 const CLI_GET: &str = "get() { databricks api get \"$1\"; }\n";
 const CLI_POST: &str =
-    "post() { databricks api post \"$1\" --json @/dev/stdin; } # raw, so that no setting it does not know gets lost\n";
+    "post() { databricks api post \"$1\" --json @/dev/stdin; } # raw JSON keeps settings that the CLI does not know\n";
 
-/// Which calls a block makes.
+/// The API calls that a block makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Calls {
+pub enum ApiCalls {
     Neither,
     Get,
     Post,
@@ -47,8 +47,9 @@ pub enum Calls {
 }
 
 impl Shell {
-    /// A block: the workspace, the calls, then `body`, which reads with `get PATH` and writes with `post PATH`.
-    pub fn block(&self, calls: Calls, body: &str) -> String {
+    /// Returns a block: the workspace check, the call functions, then `body`, which reads with `get PATH` and writes with
+    /// `post PATH`.
+    pub fn block(&self, calls: ApiCalls, body: &str) -> String {
         let mut lines = String::from(": \"${DATABRICKS_HOST:?set it to the address of the workspace}\"\n");
         if let Some(workspace) = &self.workspace {
             lines.push_str(&format!(
@@ -60,35 +61,35 @@ impl Shell {
         }
         lines.push_str("export DATABRICKS_HOST\n");
         let (common, get, post) = match self.tool {
-            Tool::Cli => ("", CLI_GET, CLI_POST),
-            Tool::Curl => (CURL, CURL_GET, CURL_POST),
+            RunbookTool::Cli => ("", CLI_GET, CLI_POST),
+            RunbookTool::Curl => (CURL, CURL_GET, CURL_POST),
         };
-        lines.push_str(if calls == Calls::Neither { "" } else { common });
-        lines.push_str(if matches!(calls, Calls::Get | Calls::Both) { get } else { "" });
-        lines.push_str(if matches!(calls, Calls::Post | Calls::Both) { post } else { "" });
+        lines.push_str(if calls == ApiCalls::Neither { "" } else { common });
+        lines.push_str(if matches!(calls, ApiCalls::Get | ApiCalls::Both) { get } else { "" });
+        lines.push_str(if matches!(calls, ApiCalls::Post | ApiCalls::Both) { post } else { "" });
         lines.push_str(body);
         subshell(&lines)
     }
 
-    /// Whether the tool writes this number into JSON digit by digit.
-    pub fn can_say(&self, id: u64) -> Result<(), &'static str> {
+    /// Checks that the tool keeps all digits of this id in JSON.
+    pub fn supports_id(&self, id: u64) -> Result<(), &'static str> {
         match self.tool {
-            Tool::Cli if id > 1 << 53 => {
+            RunbookTool::Cli if id > 1 << 53 => {
                 Err("the databricks command line rounds ids beyond 2^53; use the runbook made with --with curl")
             }
             _ => Ok(()),
         }
     }
 
-    /// Starts one run of a job, once, however often it is pasted.
+    /// Returns a block that starts one run of a job. Pasting it again starts no second run.
     pub fn run_now(&self, job: u64, token: &str) -> String {
         match self.tool {
-            Tool::Cli => self.block(
-                Calls::Neither,
+            RunbookTool::Cli => self.block(
+                ApiCalls::Neither,
                 &format!("databricks jobs run-now {job} --idempotency-token {token} --no-wait\n"),
             ),
-            Tool::Curl => self.block(
-                Calls::Post,
+            RunbookTool::Curl => self.block(
+                ApiCalls::Post,
                 &format!(
                     "printf '{{\"job_id\":{job},\"idempotency_token\":\"{token}\"}}' | post /api/2.2/jobs/run-now\n"
                 ),
@@ -96,14 +97,14 @@ impl Shell {
         }
     }
 
-    /// The newest three runs of a job and how they ended.
+    /// Returns a block that prints the newest three runs of a job and their results.
     pub fn newest_runs(&self, job: u64) -> String {
         let body = format!(
             "runs=$(get '/api/2.2/jobs/runs/list?job_id={job}&limit=3') || exit 1\n\
              printf '%s\\n' \"$runs\" | jq -a -c '{}'\n",
             jq::RUNS
         );
-        self.block(Calls::Get, &body)
+        self.block(ApiCalls::Get, &body)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What runbooks look like, and that no text can make a block run anything but itself.
+//! Tests of the runbook's layout, and that no text makes a block run other commands.
 
 use std::{
     fs,
@@ -22,9 +22,9 @@ use crate::{
 
 const HOURLY_SYNC: &str = include_str!("../../../tests/examples/02-hourly-sync-no-retries.json");
 
-fn made(report: Report, with: Tool) -> Runbook {
+fn made(report: Report, with: RunbookTool) -> Runbook {
     let recorded = recorded(report);
-    let sources = Sources {
+    let sources = RunbookRows {
         steps: &recorded.projections.runbooks,
         states: &recorded.projections.incident_states,
         causes: &recorded.projections.root_causes,
@@ -57,8 +57,8 @@ fn outline(text: &str) -> String {
 }
 
 #[test]
-fn a_captured_job_is_checked_changed_validated_and_put_back() {
-    insta::assert_snapshot!(outline(&text(&made(report(DAILY_ETL), Tool::Cli))), @r#"
+fn a_captured_job_is_checked_changed_validated_and_restored() {
+    insta::assert_snapshot!(outline(&text(&made(report(DAILY_ETL), RunbookTool::Cli))), @r#"
     RUNBOOK ENTRY
     =============
     Title: Fix Job Retry Policies - daily-etl
@@ -100,7 +100,7 @@ fn a_captured_job_is_checked_changed_validated_and_put_back() {
 
 #[test]
 fn a_job_without_a_capture_is_captured_first() {
-    insta::assert_snapshot!(outline(&text(&made(report(HOURLY_SYNC), Tool::Curl))), @r#"
+    insta::assert_snapshot!(outline(&text(&made(report(HOURLY_SYNC), RunbookTool::Curl))), @r#"
     RUNBOOK ENTRY
     =============
     Title: Fix Job Retry Policies - hourly-sync
@@ -139,7 +139,7 @@ fn a_job_without_a_capture_is_captured_first() {
 
 #[test]
 fn hostile_names_are_shown_and_do_nothing() {
-    let runbook = made(report(HOSTILE), Tool::Cli);
+    let runbook = made(report(HOSTILE), RunbookTool::Cli);
     for output in [text(&runbook), markdown(&runbook), script(&runbook)] {
         assert_safe(&output);
     }
@@ -148,7 +148,7 @@ fn hostile_names_are_shown_and_do_nothing() {
 
 #[test]
 fn the_update_holds_every_task_whole() {
-    let runbook = made(report(DAILY_ETL), Tool::Curl);
+    let runbook = made(report(DAILY_ETL), RunbookTool::Curl);
     let block = runbook.entries[0].apply.block.as_deref().unwrap();
     let body = block.split("body='").nth(1).unwrap().split('\'').next().unwrap();
     insta::assert_snapshot!(body, @r#"
@@ -178,10 +178,10 @@ fn the_update_holds_every_task_whole() {
 }
 
 #[test]
-fn what_cannot_be_done_says_why() {
-    fn check(step: Value, told: &str) {
-        let output = text(&made(with_step(step.clone()), Tool::Cli));
-        assert!(output.contains(told), "{told}: {output}");
+fn a_step_that_cannot_be_applied_has_its_reason() {
+    fn check(step: Value, reason: &str) {
+        let output = text(&made(with_step(step.clone()), RunbookTool::Cli));
+        assert!(output.contains(reason), "{reason}: {output}");
         assert!(!output.contains("api post"), "{step}: nothing is written");
     }
     let job = |id: &str, changes: Value| json!({ "kind": "job_settings", "title": "t", "applied": false, "resource": { "kind": "job", "id": id }, "changes": changes });
@@ -210,7 +210,7 @@ fn what_cannot_be_done_says_why() {
 }
 
 #[test]
-fn a_setting_goes_where_the_platform_has_it() {
+fn a_setting_is_changed_on_the_task_or_the_job_as_the_platform_has_it() {
     fn check(task_keys: &[&str], task: &[&str], fields: &[&str]) {
         let step = json!({
             "kind": "job_settings", "title": "t", "applied": false, "resource": { "kind": "job", "id": "7" }, "task_keys": task_keys,
@@ -218,8 +218,8 @@ fn a_setting_goes_where_the_platform_has_it() {
             "captured_settings": { "tasks": [{ "task_key": "a" }, { "task_key": "b" }] },
         });
         let recorded = recorded(with_step(step));
-        let shell = Shell { tool: Tool::Curl, workspace: None };
-        let change = change::understand(&recorded.projections.runbooks[0], &shell).unwrap().change;
+        let shell = Shell { tool: RunbookTool::Curl, workspace: None };
+        let change = change::parse_change(&recorded.projections.runbooks[0], &shell).unwrap().change;
         let names = |settings: &Map<String, Value>| settings.keys().cloned().collect::<Vec<_>>();
         assert_eq!(
             (names(&change.task), names(&change.fields)),
@@ -238,13 +238,13 @@ fn a_capture_that_would_write_a_redacted_secret_is_not_used() {
         "changes": { "max_retries": 3 },
         "captured_settings": { "tasks": [{ "task_key": "a", "new_cluster": { "spark_env_vars": { "K": "[REDACTED:dapi]" } } }] },
     });
-    let output = text(&made(with_step(step), Tool::Cli));
+    let output = text(&made(with_step(step), RunbookTool::Cli));
     assert!(!output.contains("REDACTED"));
     assert!(output.contains("1. Capture the settings as they are"));
 }
 
 #[test]
-fn each_request_with_steps_is_a_version_and_a_step_told_again_keeps_its_place() {
+fn each_request_with_steps_is_a_version_and_a_repeated_step_keeps_its_position() {
     let step = |seq: u64, ordinal: i32, title: &str, task: &str, captured: Option<&str>| {
         let mut step = recorded(report(DAILY_ETL)).projections.runbooks.remove(0);
         step.seq = seq;
@@ -262,9 +262,9 @@ fn each_request_with_steps_is_a_version_and_a_step_told_again_keeps_its_place() 
         step(4, 1, "a", "a", captured),
         step(12, 1, "c", "c", None),
     ];
-    let told = |version: Option<u32>| {
-        let sources = Sources { steps: &steps, ..Sources::default() };
-        runbook(IncidentId::from_ordinal(1), sources, version, Tool::Cli).map(|runbook| {
+    let entries = |version: Option<u32>| {
+        let sources = RunbookRows { steps: &steps, ..RunbookRows::default() };
+        runbook(IncidentId::from_ordinal(1), sources, version, RunbookTool::Cli).map(|runbook| {
             runbook
                 .entries
                 .iter()
@@ -274,19 +274,19 @@ fn each_request_with_steps_is_a_version_and_a_step_told_again_keeps_its_place() 
     };
     let row =
         |number: usize, title: &str, second: &str| (number, title.to_owned(), format!("2026-02-20T12:00:{second}Z"));
-    assert_eq!(told(Some(1)).unwrap(), [row(1, "a", "04"), row(2, "b", "04")]);
-    assert_eq!(told(Some(2)).unwrap(), [row(1, "a again", "04"), row(2, "b", "04")]);
-    assert_eq!(told(None).unwrap(), [row(1, "a again", "04"), row(2, "b", "04"), row(3, "c", "12")]);
-    assert_eq!(known_at(&steps, 9)[0].step.captured_settings.as_deref(), captured);
+    assert_eq!(entries(Some(1)).unwrap(), [row(1, "a", "04"), row(2, "b", "04")]);
+    assert_eq!(entries(Some(2)).unwrap(), [row(1, "a again", "04"), row(2, "b", "04")]);
+    assert_eq!(entries(None).unwrap(), [row(1, "a again", "04"), row(2, "b", "04"), row(3, "c", "12")]);
+    assert_eq!(steps_at(&steps, 9)[0].step.captured_settings.as_deref(), captured);
     assert_eq!(
-        told(Some(4)).unwrap_err().to_string(),
+        entries(Some(4)).unwrap_err().to_string(),
         "the runbook of INC-1001 has no version 4; it has versions 1 to 3"
     );
-    assert_eq!(told(Some(0)).unwrap_err().there, 3);
+    assert_eq!(entries(Some(0)).unwrap_err().latest, 3);
 }
 
 #[test]
-fn an_address_that_is_none_pins_nothing() {
+fn only_an_http_address_is_a_workspace_origin() {
     fn check(address: &str, origin: Option<&str>) {
         assert_eq!(shell::origin(address).as_deref(), origin, "{address}");
     }
@@ -310,7 +310,7 @@ fn text_that_a_shell_would_act_on_is_quoted() {
     check("", "''");
 }
 
-/// Runs the text in a shell that finds only fakes, and returns what these were called with and read.
+/// Runs the text in a shell that finds only fakes. Returns the arguments and the input of each call.
 fn calls(text: &str) -> Vec<(String, String)> {
     let folder = tempdir().unwrap();
     let bin = folder.path().join("bin");
@@ -369,7 +369,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn only_our_commands_run_and_the_payload_is_what_was_meant(task in shell_text(), name in shell_text(), value in shell_text()) {
+    fn only_our_commands_run_and_the_payload_is_exact(task in shell_text(), name in shell_text(), value in shell_text()) {
         prop_assume!(!["tasks", "task_key"].contains(&name.as_str()));
         let tasks = json!([{ "task_key": task, "notebook_task": { "path": value } }]);
         let step = json!({
@@ -377,7 +377,7 @@ proptest! {
             "resource": { "kind": "job", "id": "9007199254740992", "name": name }, "task_keys": [task],
             "changes": { &name: value, "max_retries": 3 }, "captured_settings": { "tasks": tasks },
         });
-        let runbook = made(with_step(step), Tool::Cli);
+        let runbook = made(with_step(step), RunbookTool::Cli);
         for output in [text(&runbook), markdown(&runbook), script(&runbook)] {
             assert_safe(&output);
         }
@@ -393,7 +393,7 @@ proptest! {
     }
 
     #[test]
-    fn json_in_a_shell_is_harmless_ascii_and_says_the_same(name in shell_text(), value in shell_text()) {
+    fn json_in_a_shell_is_harmless_ascii_of_equal_value(name in shell_text(), value in shell_text()) {
         let value = json!({ &name: [value, { &name: 1.5 }, null] });
         for text in [json_word(&value), json_line(&value)] {
             let inside = text.trim_matches('\'');
@@ -404,7 +404,7 @@ proptest! {
     }
 
     #[test]
-    fn text_outside_a_block_is_words_for_a_shell(text in shell_text()) {
+    fn text_outside_a_block_is_plain_words_for_a_shell(text in shell_text()) {
         let words = shlex::split(&shown(&text)).unwrap();
         let line = crate::render::plain::line(&text).into_owned();
         let plain: Vec<&str> = line.split_whitespace().collect();

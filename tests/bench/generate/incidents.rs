@@ -1,15 +1,18 @@
-//! One stretch of the history as rows.
+//! The rows of one period of the history.
 
 use chrono::{Datelike, Timelike, Weekday};
 use ops_runbook::{
     domain::{
-        ids::{Id, IncidentId},
-        recurrence::{Episode, Rule, issue::Issue},
-        time::Timestamp,
-        words::{
-            AlertEvent, AlertStatus, CheckStatus, Confidence, EpisodeEvent, IncidentType, PreventionState, Severity,
-            Status, Trigger,
+        check::{CheckStatus, Severity},
+        escalation::{
+            status::{AlertEvent, AlertStatus},
+            trigger::Trigger,
         },
+        ids::{Id, IncidentId},
+        incident::classification::{Confidence, IncidentType, Status},
+        prevention::state::PreventionState,
+        recurrence::{Episode, RecurrenceRule, event::EpisodeEvent, issue::Issue},
+        time::Timestamp,
     },
     tables::rows::{
         EscalationEvent, IncidentState, JobRun, PracticeCheck, PreventiveAction, RecurrenceEvent, RootCause,
@@ -20,13 +23,13 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{CHRONIC, History, KnownCause, WEEK_MICROS, beginning, part_micros, seeded};
 
-/// Rows of the audit log that a part would have, at most.
+/// Maximum number of audit log rows of a part.
 const SEQS: u64 = 4_000_000;
 const WORKSPACES: u64 = 200;
 const JOBS: u64 = 20_000;
 const EPISODES: usize = 60;
 
-/// Rows of all tables, each in the order of time.
+/// Rows of all tables, each sorted by time.
 pub struct Part {
     pub last_seq: u64,
     pub root_causes: Vec<RootCause>,
@@ -38,7 +41,7 @@ pub struct Part {
     pub job_runs: Vec<JobRun>,
 }
 
-/// An incident before it is rows.
+/// An incident from which rows are made.
 struct Incident<'a> {
     id: IncidentId,
     reported_at: i64,
@@ -50,7 +53,7 @@ struct Incident<'a> {
     cause: Option<&'a KnownCause>,
 }
 
-/// What the ledger would have taken, and when.
+/// The kind of a request that the ledger would have recorded.
 #[derive(Clone, Copy)]
 enum Request {
     Report,
@@ -59,7 +62,7 @@ enum Request {
 }
 
 impl Part {
-    /// `rows` root causes.
+    /// Generates a part with `rows` root causes.
     pub fn new(history: &History, number: usize, rows: usize) -> Self {
         let rng = &mut seeded(number);
         let start = beginning(super::PARTS - number).micros();
@@ -73,7 +76,7 @@ impl Part {
         for (at, reported_at) in (0_u64..).zip(times) {
             let id = IncidentId::from_ordinal(number as u64 * rows as u64 + at + 1);
             let job = (rng.random::<f64>().powi(2) * JOBS as f64) as u64;
-            // A repair or retry is about the run of the incident before.
+            // A repair or retry has the same run as the previous incident.
             let repeated = rng.random_bool(0.02).then(|| incidents.last().and_then(|last| last.run)).flatten();
             let run = repeated.or_else(|| rng.random_bool(0.7).then(|| rng.random_range(1..1_000_000_000_000)));
             let closed_at = reported_at + 60_000_000 * rng.random_range(5..240);
@@ -177,7 +180,7 @@ impl Part {
         }
     }
 
-    /// Episodes of some causes, and what is done against the first of them.
+    /// Adds episodes of some causes, and preventive actions against the first of them.
     fn recurring(&mut self, history: &History, start: i64, end: i64) {
         for (number, cause) in history.causes[..CHRONIC].iter().take(EPISODES).enumerate() {
             let (first_at, last_at) = (moment(start + number as i64), moment(end - 1 - number as i64));
@@ -194,7 +197,7 @@ impl Part {
                 last_incident_id: incident_id,
                 reached_incident_id: incident_id,
             };
-            let issue = Issue::new(&episode, Rule::DEFAULT, &[], &[], None, &[]);
+            let issue = Issue::new(&episode, RecurrenceRule::DEFAULT, &[], &[], None, &[]);
             self.last_seq += 1;
             self.recurrence_events.push(RecurrenceEvent {
                 incident_id,
@@ -208,8 +211,8 @@ impl Part {
                 incidents: 100,
                 first_at,
                 last_at,
-                threshold: Rule::DEFAULT.threshold,
-                window_hours: Rule::DEFAULT.window_hours,
+                threshold: RecurrenceRule::DEFAULT.threshold,
+                window_hours: RecurrenceRule::DEFAULT.window_hours,
                 detail: serde_json::to_string(&issue).unwrap(),
             });
             if number < 3 {
@@ -237,7 +240,7 @@ fn moment(micros: i64) -> Timestamp {
     Timestamp::from_micros(micros).unwrap()
 }
 
-/// Fewer at night and at weekends.
+/// Returns a random time, with lower probability at night and at weekends.
 fn any_time(rng: &mut ChaCha8Rng, start: i64, end: i64) -> i64 {
     loop {
         let at = rng.random_range(start..end);

@@ -1,12 +1,12 @@
-// Serves a workspace for tests of the bundle: the server of the CLI's own acceptance tests, and rules of a real workspace that
-// it lacks.
+// Serves a workspace for tests of the bundle: the server of the CLI's own acceptance tests, with additional rules of a real
+// workspace.
 //
 //	workspace REQUESTS
 //
 // Prints one line, a JSON object, when it is ready: the URL, the principals, and the id of the only SQL warehouse. Appends each
 // request, with the status of its response, to the file REQUESTS as a line of JSON. Ends when its standard input ends.
 //
-// A token leads to a workspace of its own: dbapi0NAME as the user, dbapi1NAME as the service principal that deploys.
+// Each token has its own workspace: dbapi0NAME for the user, dbapi1NAME for the service principal that deploys.
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	server.ResponseCallback = func(request *testserver.Request, response *testserver.EncodedResponse) {
 		log.append(recorded(request, response))
 	}
-	// The first handler of a path counts.
+	// The first handler of a path wins.
 	addRules(server)
 	testserver.AddDefaultHandlers(server)
 	ready, err := json.Marshal(map[string]string{
@@ -57,7 +57,7 @@ func main() {
 	reporter.end()
 }
 
-// recorded returns what a test needs to know of a request. Files are not JSON: of them, the size.
+// recorded returns the fields of a request that tests need. For files, which are not JSON, that includes only the size.
 func recorded(request *testserver.Request, response *testserver.EncodedResponse) map[string]any {
 	line := map[string]any{
 		"method": request.Method,
@@ -94,7 +94,7 @@ func (j *journal) append(line map[string]any) {
 	}
 }
 
-// reporter stands in for a test of Go: the server reports to it what it cannot serve.
+// reporter replaces Go's testing.T: the server reports requests to it that it cannot serve.
 type reporter struct {
 	log      *journal
 	cleanups []func()

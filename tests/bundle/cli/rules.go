@@ -22,14 +22,14 @@ const (
 	accountGroup = "data-platform"
 )
 
-// Groups that exist in one workspace only. Workspace objects take them; Unity Catalog does not.
+// Groups that exist in one workspace only. Workspace objects accept them; Unity Catalog does not.
 var workspaceGroups = []string{"users", "admins"}
 
-// Groups of the account. Unity Catalog takes them; workspace objects take those that are assigned to the workspace. That
-// `account users` is not assigned is an assumption: it errs on the strict side.
+// Groups of the account. Unity Catalog accepts them; workspace objects accept those that are assigned to the workspace. The
+// tests assume that `account users` is not assigned, which is the stricter case.
 var accountGroups = []string{"account users", accountGroup}
 
-// me returns who asks. The user is a member of `admins`, as most who deploy are.
+// me returns the caller. The user is a member of `admins`, like most deployers.
 func me(request testserver.Request) any {
 	user := request.Workspace.MeUser(request.Token)
 	if isUser(user.UserName) {
@@ -38,15 +38,15 @@ func me(request testserver.Request) any {
 	return testserver.Response{Headers: map[string][]string{"X-Databricks-Org-Id": {"900800700600"}}, Body: user}
 }
 
-// addRules teaches a server what a real workspace refuses and the server accepts:
+// addRules makes a server refuse requests that a real workspace refuses and the server accepts:
 //
 //   - a Unity Catalog grant to a group of the workspace, to an unknown principal, or to the text of an unresolved reference;
-//   - a grant of EXTERNAL USE SCHEMA, which only the owner of the catalog may give: those who deploy here do not own it;
+//   - a grant of EXTERNAL USE SCHEMA, which only the owner of the catalog may give: deployers in these tests do not own it;
 //   - a secret ACL for an unknown principal, such as the text of an unresolved reference;
 //   - a permission for an unknown user, group or service principal;
-//   - a job or an alert that runs as an unknown principal, or that notifies what is no e-mail address;
-//   - an app with `run_as`, or with a secret that does not exist; Databricks lets the app read the scope of one that does;
-//   - a run of a job whose files are not there, or not readable for whom it runs as; likewise its secret scope.
+//   - a job or an alert that runs as an unknown principal, or that notifies an invalid e-mail address;
+//   - an app with `run_as`, or with a secret that does not exist; Databricks lets the app read the scope of an existing secret;
+//   - a run of a job whose files or secret scope do not exist, or are not readable by its principal.
 func addRules(server *testserver.Server) {
 	server.Handle("GET", "/api/2.0/preview/scim/v2/Me", me)
 	server.Handle("PATCH", "/api/2.1/unity-catalog/permissions/{securable_type}/{full_name}", updateGrants)
@@ -148,7 +148,7 @@ func setPermissions(request testserver.Request) any {
 	return request.Workspace.SetPermissions(request)
 }
 
-// checkJob returns why a job is refused, if it is.
+// checkJob returns the refusal of a job, or nil.
 func checkJob(space *testserver.FakeWorkspace, settings jobs.JobSettings) any {
 	if runAs := settings.RunAs; runAs != nil {
 		if runAs.ServicePrincipalName != "" && !isServicePrincipal(space, runAs.ServicePrincipalName) {
@@ -233,7 +233,7 @@ func updateAlert(request testserver.Request) any {
 	return request.Workspace.AlertsUpsert(request, request.Vars["id"])
 }
 
-// checkApp returns why an app is refused, if it is.
+// checkApp returns the refusal of an app, or nil.
 func checkApp(space *testserver.FakeWorkspace, body []byte) any {
 	var fields map[string]json.RawMessage
 	var app apps.App
@@ -257,7 +257,7 @@ func checkApp(space *testserver.FakeWorkspace, body []byte) any {
 	return nil
 }
 
-// letAppRead adds the ACLs that Databricks gives the service principal of an app with secrets.
+// letAppRead adds the ACLs that Databricks grants to the service principal of an app with secrets.
 func letAppRead(space *testserver.FakeWorkspace, name string) {
 	defer space.LockUnlock()()
 	app := space.Apps[name]
@@ -309,7 +309,7 @@ func updateApp(request testserver.Request) any {
 	return response
 }
 
-// runJob runs no task. It checks that each could start, as whom the job runs as, and then says that it succeeded.
+// runJob runs no task. It checks that the job's principal can start each task, and then reports success.
 func runJob(request testserver.Request) any {
 	var now jobs.RunNow
 	if err := json.Unmarshal(request.Body, &now); err != nil {
@@ -344,7 +344,7 @@ func runJob(request testserver.Request) any {
 	return testserver.Response{Body: jobs.RunNowResponse{RunId: id}}
 }
 
-// cannotStart returns why a task cannot start; nothing if it can.
+// cannotStart returns the reason why a task cannot start, or an empty text.
 func cannotStart(space *testserver.FakeWorkspace, job jobs.Job, task jobs.Task) string {
 	as := job.CreatorUserName
 	if runAs := job.Settings.RunAs; runAs != nil {
@@ -359,7 +359,7 @@ func cannotStart(space *testserver.FakeWorkspace, job jobs.Job, task jobs.Task) 
 		value := options[position+1]
 		switch option {
 		case "--":
-			// What follows is the binary's.
+			// The arguments of the binary follow.
 		case "--binary":
 			files = append(files, value+"-x86_64.gz.00")
 		case "--config":
@@ -399,7 +399,7 @@ func isVolume(space *testserver.FakeWorkspace, name string) bool {
 	return ok
 }
 
-// canReadFile tells whether a principal has a permission on one of the folders of a file, or owns the home that it is in.
+// canReadFile returns whether a principal has a permission on a folder above a file, or owns the home folder around it.
 func canReadFile(space *testserver.FakeWorkspace, file, as string) bool {
 	if strings.HasPrefix(file, "/Workspace/Users/"+as+"/") {
 		return true

@@ -1,4 +1,4 @@
-//! The app, started as Databricks starts one: its command, without a shell, in the folder of its files.
+//! Tests of the app. They start it as Databricks does: its command, without a shell, in the folder of its files.
 
 use std::{
     fs,
@@ -29,12 +29,12 @@ fn command(app: &Value) -> Vec<&str> {
     app["config"]["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect()
 }
 
-/// What the binary is started with.
+/// Returns the arguments of the binary.
 fn arguments<'a>(command: &[&'a str]) -> Vec<&'a str> {
     command[command.iter().position(|word| *word == "--").unwrap() + 1..].to_vec()
 }
 
-/// A workspace that knows the app's service principal.
+/// Answers as a workspace with the app's service principal.
 fn workspace(host: &str, request: &Request) -> Reply {
     let path = request.line.split('?').next().unwrap();
     if path == "GET /.well-known/databricks-config" {
@@ -47,13 +47,13 @@ fn workspace(host: &str, request: &Request) -> Reply {
     let basic = format!("Basic {}", STANDARD.encode(format!("{CLIENT}:{SECRET}")));
     match path {
         "POST /oidc/v1/token" if request.authorization == basic => {
-            json!({ "access_token": "lent", "token_type": "Bearer", "expires_in": 3600 }).into()
+            json!({ "access_token": "issued", "token_type": "Bearer", "expires_in": 3600 }).into()
         }
         other => error(404, "ENDPOINT_NOT_FOUND", other),
     }
 }
 
-/// What an app gets: the files of its folder, the binary in parts.
+/// Copies the files of the app: the files of its folder and the binary in parts.
 fn deploy(binary: &Path, folder: &Path) {
     for entry in fs::read_dir(format!("{ROOT}/bundle")).unwrap() {
         let path = entry.unwrap().path();
@@ -71,7 +71,7 @@ fn deploy(binary: &Path, folder: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_app_starts_from_what_is_deployed_with_its_own_credentials() {
-    /// In the place of the binary; too large for one part.
+    /// A program in place of the binary, too large for one part.
     const PROBE: &str = "#!/usr/bin/env python3\n\
         import json, os, sys\n\
         print(json.dumps({'arguments': sys.argv[1:], 'environment': dict(os.environ), 'folder': os.getcwd()}))\n# ";
@@ -79,7 +79,7 @@ async fn the_app_starts_from_what_is_deployed_with_its_own_credentials() {
     let deployed = folder.path().join("app");
     fs::create_dir(&deployed).unwrap();
     let probe = folder.path().join("probe");
-    // Nothing that packs well.
+    // Text that does not compress well.
     let noise: String = (0..1_200_000_u64)
         .map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ n.pow(3)))
         .collect();
@@ -103,7 +103,7 @@ async fn the_app_starts_from_what_is_deployed_with_its_own_credentials() {
         ("DATABRICKS_HOST", &fake.url),
         ("DATABRICKS_CLIENT_ID", CLIENT),
         ("DATABRICKS_CLIENT_SECRET", SECRET),
-        // A secret that is a resource of the app, by the variable app_env.
+        // A secret that is a resource of the app, passed by the variable app_env.
         ("OPS_RUNBOOK_REDACTION_KEY", KEY),
         ("DATABRICKS_CONFIG_FILE", "nowhere"),
         ("NO_PROXY", "127.0.0.1"),
@@ -112,11 +112,11 @@ async fn the_app_starts_from_what_is_deployed_with_its_own_credentials() {
     }
     let child = started.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let output = tokio::task::spawn_blocking(move || wait::output_of("the app", child)).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(!text.contains(SECRET), "the app's own credentials are blanked out: {text}");
-    let told: Value = serde_json::from_str(&text).unwrap();
+    assert!(!text.contains(SECRET), "the app's own credentials are masked: {text}");
+    let probe: Value = serde_json::from_str(&text).unwrap();
     let arguments = [
         "mcp",
         "--http",
@@ -127,13 +127,13 @@ async fn the_app_starts_from_what_is_deployed_with_its_own_credentials() {
         "--config",
         "ops-runbook.toml",
     ];
-    assert_eq!(told["arguments"], json!(arguments));
-    let environment = &told["environment"];
+    assert_eq!(probe["arguments"], json!(arguments));
+    let environment = &probe["environment"];
     assert_eq!(environment["DATABRICKS_CLIENT_ID"], CLIENT);
     assert_eq!(environment["DATABRICKS_CLIENT_SECRET"], "[REDACTED]");
     assert_eq!(environment["OPS_RUNBOOK_REDACTION_KEY"], KEY);
     assert!(environment.get("DATABRICKS_TOKEN").is_none(), "{environment:#}");
-    assert!(Path::new(told["folder"].as_str().unwrap()).join("ops-runbook.toml").is_file());
+    assert!(Path::new(probe["folder"].as_str().unwrap()).join("ops-runbook.toml").is_file());
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn no_file_of_the_app_is_too_large() {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            // Of bin, which git ignores, only the parts of the binary are deployed.
+            // Only the parts of the binary are deployed from bin, which git ignores.
             let is_deployed = !path.parent().unwrap().ends_with("bin") || path.to_string_lossy().contains(".gz.");
             if path.is_dir() {
                 folders.push(path);
@@ -154,7 +154,7 @@ fn no_file_of_the_app_is_too_large() {
 }
 
 #[test]
-fn apps_of_both_targets_have_names_of_their_own_that_databricks_takes() {
+fn app_names_of_both_targets_differ_and_are_valid() {
     let names = ["dev", "prod"].map(|target| app(target)["name"].as_str().unwrap().to_owned());
     assert_ne!(names[0], names[1]);
     for name in names {
@@ -163,9 +163,9 @@ fn apps_of_both_targets_have_names_of_their_own_that_databricks_takes() {
     }
 }
 
-/// The proxy in front of an app asks who is there, takes the header Authorization away, and calls the app by any name.
+/// The proxy in front of an app authenticates users, removes the header Authorization, and uses any host name.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_app_runs_serves_whoever_the_proxy_lets_in() {
+async fn the_app_serves_requests_that_the_proxy_admits() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     support::ok(&lake, &["init"]);

@@ -1,4 +1,4 @@
-//! The bundle through the official Databricks CLI.
+//! Tests of the bundle with the official Databricks CLI.
 
 use std::{fs, path::PathBuf, process::Stdio, thread};
 
@@ -11,7 +11,7 @@ use super::{
 use crate::wait::output_of;
 
 const JOBS: [&str; 10] =
-    ["audit", "compliance", "deliver", "digest", "ingest", "maintenance", "recurrence", "setup", "sweep", "tables"];
+    ["audit", "compliance", "digest", "ingest", "maintenance", "notifications", "recurrence", "setup", "sweep", "tables"];
 
 #[test]
 fn both_targets_are_valid_without_a_warning() {
@@ -34,7 +34,7 @@ fn both_targets_are_valid_without_a_warning() {
 }
 
 #[test]
-fn strict_validation_finds_what_is_wrong() {
+fn strict_validation_finds_errors() {
     let cases = [
         ("resources/sweep.job.yml", "    sweep:\n", "    inbox:\n", "have been defined with the same key: inbox"),
         (
@@ -74,7 +74,7 @@ fn strict_validation_finds_what_is_wrong() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// The YAML files of the bundle, databricks.yml first.
+/// Returns the YAML files of the bundle, databricks.yml first.
 fn files() -> Vec<PathBuf> {
     let resources = fs::read_dir(format!("{ROOT}/resources")).unwrap();
     let mut files = vec![PathBuf::from(ROOT).join("databricks.yml")];
@@ -82,7 +82,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// YAML files as JSON.
+/// Returns the content of YAML files as JSON.
 fn parsed(files: &[PathBuf]) -> Vec<Value> {
     const SCRIPT: &str = "import json, sys, yaml\n\
         print(json.dumps([yaml.safe_load(open(file, encoding='utf-8')) for file in sys.argv[1:]]))";
@@ -92,7 +92,7 @@ fn parsed(files: &[PathBuf]) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Adds to each resource in a target the fields that it overrides: the schema wants all that are required, the CLI does not.
+/// Adds the original fields to each resource that a target overrides: the schema requires them, the CLI does not.
 fn complete_overrides(parsed: &mut [Value]) {
     let (bundle, resources) = parsed.split_first_mut().unwrap();
     let targets = bundle["targets"].as_object_mut().unwrap().values_mut();
@@ -143,7 +143,7 @@ fn every_file_holds_one_resource_of_its_name_and_every_variable_is_described_and
     let all = json!(parsed).to_string();
     for (name, variable) in parsed[0]["variables"].as_object().unwrap() {
         assert!(!text(&variable["description"]).is_empty(), "{name}");
-        assert!(all.contains(&format!("${{var.{name}}}")), "the variable {name} is used nowhere");
+        assert!(all.contains(&format!("${{var.{name}}}")), "the variable {name} is unused");
     }
 }
 
@@ -166,7 +166,7 @@ fn dev_is_deployed_once_runs_every_job_and_leaves_nothing() {
     workspace.cli(&["bundle", "destroy", "--target", "dev", "--auto-approve"]).ok();
     let removed =
         workspace.changes().into_iter().filter(|it| it["method"] == "DELETE" || text(&it["path"]).contains("/delete"));
-    // Nine jobs, schema, three volumes, scope, app, dashboard, alert.
+    // The jobs, schema, three volumes, scope, app, dashboard, alert.
     assert_eq!(removed.count(), JOBS.len() + 8);
 }
 
@@ -190,12 +190,12 @@ fn prod_is_deployed_once_runs_every_job_and_cannot_be_destroyed() {
     runs_everything(&workspace, "prod");
 
     let before = workspace.changes().len();
-    let said = workspace.cli(&["bundle", "destroy", "--target", "prod", "--auto-approve"]).refused();
-    assert!(said.contains("prevent_destroy"), "{said}");
+    let error = workspace.cli(&["bundle", "destroy", "--target", "prod", "--auto-approve"]).refused();
+    assert!(error.contains("prevent_destroy"), "{error}");
     assert_eq!(workspace.changes().len(), before);
 }
 
-/// Plans, deploys, and deploys again without a change.
+/// Plans, deploys, and checks that a second deploy changes nothing.
 fn deploys_once(workspace: &Workspace, target: &str) {
     let before = workspace.changes();
     let plan = workspace.cli(&["bundle", "plan", "--target", target]).ok();
@@ -214,9 +214,9 @@ fn deploys_once(workspace: &Workspace, target: &str) {
     assert!(more.is_empty(), "the second deploy changed {more:#?}");
 }
 
-/// Runs each job, whose tasks could start, and starts the app.
+/// Runs each job and starts the app. The server checks that each task can start.
 fn runs_everything(workspace: &Workspace, target: &str) {
-    // At once: the CLI asks for the state of a run once in a while.
+    // Concurrently, because the CLI polls the state of a run at long intervals.
     thread::scope(|scope| {
         for job in JOBS {
             scope.spawn(move || workspace.cli(&["bundle", "run", "--target", target, job]).ok());
@@ -275,7 +275,7 @@ fn grants_and_permissions_are_those_of_the_readme() {
     let mut expected = expected.map(str::to_owned);
     expected.sort_unstable();
     assert_eq!(apps, [expected.to_vec()]);
-    // Neither viewers nor the app read the secrets of the jobs.
+    // Neither viewers nor the app can read the secrets of the jobs.
     let acl = [("admins", "MANAGE"), (principal, "READ"), (user, "MANAGE")];
     let mut acl = acl.map(|(name, permission)| (name.to_owned(), permission.to_owned()));
     acl.sort_unstable();
@@ -283,7 +283,7 @@ fn grants_and_permissions_are_those_of_the_readme() {
 }
 
 #[test]
-fn what_a_workspace_refuses_is_refused() {
+fn a_workspace_refuses_invalid_principals_and_secrets() {
     let cases = [
         // Groups of the workspace in Unity Catalog.
         ("readers", json!("users"), "Could not find principal with name users"),
@@ -303,12 +303,12 @@ fn what_a_workspace_refuses_is_refused() {
     for (name, value, expected) in cases {
         let workspace = Workspace::new();
         workspace.vary("prod", json!({ name: value }));
-        let said = workspace.deploy("prod").refused();
-        assert!(said.contains(expected), "{name}: {said}");
+        let error = workspace.deploy("prod").refused();
+        assert!(error.contains(expected), "{name}: {error}");
     }
 }
 
-/// Databricks lets the app read the scope of its secrets. A deploy would undo that in a scope of the bundle.
+/// Databricks lets the app read the scope of its secrets. A deploy would remove that permission from the bundle's own scope.
 #[test]
 fn secrets_of_the_app_survive_a_deploy() {
     let workspace = Workspace::new();
@@ -337,15 +337,15 @@ fn secrets_of_the_app_survive_a_deploy() {
 }
 
 #[test]
-fn a_variable_that_is_missing_is_named_and_the_file_of_variables_counts() {
+fn a_missing_variable_is_named_and_the_variables_file_is_read() {
     let workspace = Workspace::new();
     for name in ["notify", "service_principal", "warehouse_id"] {
         let mut variables = workspace.usual_variables("prod");
         variables.as_object_mut().unwrap().remove(name);
         workspace.set_variables("prod", &variables);
-        let said = workspace.cli(&["bundle", "validate", "--target", "prod"]).refused();
-        assert!(said.contains(&format!("no value assigned to required variable {name}")), "{said}");
-        assert!(said.contains("variable-overrides.json"), "{said}");
+        let error = workspace.cli(&["bundle", "validate", "--target", "prod"]).refused();
+        assert!(error.contains(&format!("no value assigned to required variable {name}")), "{error}");
+        assert!(error.contains("variable-overrides.json"), "{error}");
     }
     workspace.vary("prod", json!({ "warehouse_id": "0123456789abcdef" }));
     let valid = workspace.cli(&["bundle", "validate", "--target", "prod", "-o", "json"]).ok().json();
@@ -359,18 +359,18 @@ fn a_variable_that_is_missing_is_named_and_the_file_of_variables_counts() {
     }
 }
 
-/// The CLI names no variable, but where the empty value is used: what stands there explains it.
+/// The CLI reports the line that uses the empty value, not the variable. A comment on that line explains it.
 #[test]
-fn an_empty_service_principal_is_refused_where_the_file_explains_it() {
+fn an_empty_service_principal_is_refused_at_lines_that_explain_it() {
     let workspace = Workspace::new();
     workspace.vary("prod", json!({ "service_principal": "" }));
     let place = regex::Regex::new(r"in databricks\.yml:(\d+):\d+").unwrap();
     let text = fs::read_to_string(workspace.bundle().join("databricks.yml")).unwrap();
     for call in [workspace.cli(&["bundle", "validate", "--target", "prod"]), workspace.deploy("prod")] {
-        let said = call.refused();
-        let lines: Vec<usize> = place.captures_iter(&said).map(|found| found[1].parse().unwrap()).collect();
-        assert_eq!(said.matches("Error: grant principal is required").count(), lines.len(), "{said}");
-        assert_eq!(lines.len(), 4, "{said}");
+        let error = call.refused();
+        let lines: Vec<usize> = place.captures_iter(&error).map(|found| found[1].parse().unwrap()).collect();
+        assert_eq!(error.matches("Error: grant principal is required").count(), lines.len(), "{error}");
+        assert_eq!(lines.len(), 4, "{error}");
         for line in lines {
             let line = text.lines().nth(line - 1).unwrap();
             assert!(
@@ -383,11 +383,12 @@ fn an_empty_service_principal_is_refused_where_the_file_explains_it() {
 }
 
 #[test]
-fn a_deploy_without_the_binary_says_so_and_creates_nothing() {
+fn a_deploy_without_the_binary_fails_and_creates_nothing() {
     let workspace = Workspace::new();
     fs::remove_file(workspace.bundle().join("bundle/bin/ops-runbook-x86_64.gz.00")).unwrap();
-    let said = workspace.deploy("prod").refused();
-    assert!(said.contains("bundle/bin has no binary for x86_64; make it with `ops-runbook bundle init` or bundle/build, then deploy again"), "{said}");
+    let error = workspace.deploy("prod").refused();
+    let expected = "bundle/bin has no binary for x86_64; create it with `ops-runbook bundle init` or bundle/build, then deploy again";
+    assert!(error.contains(expected), "{error}");
     assert_eq!(workspace.changes(), Vec::<Value>::new());
 }
 
@@ -403,9 +404,9 @@ fn a_service_principal_deploys_prod() {
     }
 }
 
-/// The jobs may also run as the deployer.
+/// The jobs can also run as the deployer.
 #[test]
-fn a_service_principal_deploys_what_runs_as_itself() {
+fn a_service_principal_deploys_jobs_that_run_as_itself() {
     let mut workspace = Workspace::new();
     workspace.token = DEPLOYER;
     workspace.vary("prod", json!({ "service_principal": workspace.ready("deployer") }));

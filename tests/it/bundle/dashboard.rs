@@ -1,4 +1,4 @@
-//! The dashboard and the alert: their SQL on the lake's own engine and on Spark, and that the pages hold together.
+//! Tests of the dashboard and the alert: their SQL on the lake's own engine and on Spark, and the layout of the pages.
 
 use std::{collections::BTreeSet, fs};
 
@@ -27,7 +27,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-/// Name and statement of every dataset.
+/// Returns name and statement of every dataset.
 fn datasets(dashboard: &Value) -> Vec<(String, String)> {
     let datasets = list(&dashboard["datasets"]).iter();
     datasets.map(|it| (text(&it["name"]).to_owned(), list(&it["queryLines"]).iter().map(text).collect())).collect()
@@ -37,7 +37,7 @@ fn widgets(dashboard: &Value) -> impl Iterator<Item = &Value> {
     list(&dashboard["pages"]).iter().flat_map(|page| list(&page["layout"])).map(|entry| &entry["widget"])
 }
 
-/// The statement that Databricks makes of a widget's query.
+/// Returns the statement that Databricks builds from a widget's query.
 fn statement(query: &Value, datasets: &[(String, String)]) -> String {
     let (_, dataset) = datasets.iter().find(|(name, _)| query["datasetName"] == **name).unwrap();
     let fields = list(&query["fields"]).iter();
@@ -47,7 +47,7 @@ fn statement(query: &Value, datasets: &[(String, String)]) -> String {
     format!("SELECT {}\nFROM (\n{dataset}) AS dataset{grouped}", fields.join(", "))
 }
 
-/// The alert's query, its view in no schema.
+/// Returns the alert's query, with its view unqualified.
 fn alert() -> String {
     let found = resources("prod", &[("catalog", "c"), ("schema", "s")]);
     let query = text(&found["alerts"]["recurring_issues"]["query_text"]);
@@ -84,7 +84,7 @@ async fn every_statement_gives_the_same_here_and_on_spark() {
                 }
             }
         }
-        // The demo leaves something to see everywhere.
+        // The demo has data for every statement.
         assert!(!found.rows.is_empty(), "{name} shows nothing");
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -97,7 +97,7 @@ fn every_statement_runs_on_a_lake_without_incidents() {
     for (_, sql) in datasets(&dashboard()) {
         ok(folder.path(), &["sql", &sql]);
     }
-    // Nothing recurs: 0 issues, which is not above the threshold.
+    // Nothing recurs: 0 issues are not above the threshold.
     assert_eq!(ok(folder.path(), &["sql", &alert(), "--format", "csv"]), "open_issues,incidents,last_at\n0,0,\n");
 }
 
@@ -106,10 +106,10 @@ fn every_view_for_people_has_a_dataset_and_every_dataset_is_shown() {
     let dashboard = dashboard();
     let datasets = datasets(&dashboard);
     let read: BTreeSet<String> = datasets.iter().flat_map(|(_, sql)| analytics::references(sql).unwrap()).collect();
-    // How the settings of jobs stand is in `checks`; these two are what `comply` itself asks.
-    let asked_by_comply = ["job_checks", "job_gaps"];
+    // `checks` has the check results of jobs. The compliance check itself reads these two views.
+    let internal = ["job_checks", "job_gaps"];
     let views =
-        analytics::views().map(|(name, _)| name.to_owned()).filter(|name| !asked_by_comply.contains(&name.as_str()));
+        analytics::views().map(|(name, _)| name.to_owned()).filter(|name| !internal.contains(&name.as_str()));
     assert_eq!(read, views.collect());
     let shown: BTreeSet<&str> = widgets(&dashboard)
         .flat_map(|widget| list(&widget["queries"]))
@@ -118,7 +118,7 @@ fn every_view_for_people_has_a_dataset_and_every_dataset_is_shown() {
     assert_eq!(shown, datasets.iter().map(|(name, _)| name.as_str()).collect());
 }
 
-/// Fields that a widget shows, wherever its specification names them.
+/// Collects the fields that a widget shows, from any part of its specification.
 fn shown(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
@@ -131,7 +131,7 @@ fn shown(value: &Value, found: &mut Vec<String>) {
 }
 
 #[test]
-fn every_widget_shows_what_it_asks_for_and_no_text_is_taken_for_html() {
+fn every_widget_shows_the_fields_of_its_queries_and_no_text_as_html() {
     const KINDS: [(&str, u64); 6] = [
         ("bar", 3),
         ("counter", 2),
@@ -144,7 +144,7 @@ fn every_widget_shows_what_it_asks_for_and_no_text_is_taken_for_html() {
     let mut names = BTreeSet::new();
     for widget in widgets(&dashboard) {
         let name = text(&widget["name"]);
-        assert!(names.insert(name), "{name} is there twice");
+        assert!(names.insert(name), "{name} is repeated");
         let spec = &widget["spec"];
         assert!(KINDS.contains(&(text(&spec["widgetType"]), spec["version"].as_u64().unwrap())), "{name}");
         let mut fields = Vec::new();
@@ -165,7 +165,7 @@ fn every_widget_shows_what_it_asks_for_and_no_text_is_taken_for_html() {
 }
 
 #[test]
-fn widgets_lie_beside_each_other_in_six_columns() {
+fn widgets_do_not_overlap_in_six_columns() {
     for page in list(&dashboard()["pages"]) {
         let mut taken = BTreeSet::new();
         for entry in list(&page["layout"]) {
@@ -174,7 +174,7 @@ fn widgets_lie_beside_each_other_in_six_columns() {
                 ["x", "y", "width", "height"].map(|side| entry["position"][side].as_u64().unwrap());
             assert!(width > 0 && height > 0 && x + width <= 6, "{name}");
             for cell in (x..x + width).flat_map(|x| (y..y + height).map(move |y| (x, y))) {
-                assert!(taken.insert(cell), "{name} lies on another one at {cell:?}");
+                assert!(taken.insert(cell), "{name} overlaps another widget at {cell:?}");
             }
         }
         let rows = taken.iter().map(|(_, y)| y).max().unwrap() + 1;

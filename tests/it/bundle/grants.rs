@@ -1,4 +1,4 @@
-//! `bundle check`: the statement for each grant that is missing.
+//! Tests of `bundle check`: the statement for each missing grant.
 
 use std::process::{Output, Stdio};
 
@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 use crate::{
     support::binary,
     wait,
-    warehouse::fake::{Fake, Reply, Request, TOKEN, error, found, stands},
+    warehouse::fake::{Fake, Reply, Request, TOKEN, error, found, statement_state},
 };
 
 const PRINCIPAL: &str = "0b9a2f3c-0000-4000-8000-000000000001";
 
 fn failed(message: &str) -> Reply {
-    let mut answer = stands("FAILED");
+    let mut answer = statement_state("FAILED");
     answer["status"]["error"] = json!({ "error_code": "BAD_REQUEST", "message": message });
     answer.into()
 }
 
-/// What `bundle check` prints about a workspace that answers the first statement with `reply`, and the statements it ran.
+/// Runs `bundle check` on a workspace that answers the first statement with `reply`. Returns the output and the statements.
 async fn check(principal: &str, reply: Reply) -> (Output, Vec<String>) {
     let me = principal.to_owned();
     let fake = Fake::answering(move |request: &Request| {
@@ -47,7 +47,7 @@ fn states(output: &Output) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_identity_that_may_do_everything_leaves_no_view_behind() {
+async fn an_identity_with_all_grants_leaves_no_view() {
     let (output, statements) = check(PRINCIPAL, found(&[], 0, 1, json!([])).into()).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let view = "`main`.`odd``ops`.`ops_runbook_grant_check`";
@@ -59,7 +59,7 @@ async fn an_identity_that_may_do_everything_leaves_no_view_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_is_named_with_the_statement_that_grants_it() {
+async fn a_missing_grant_is_named_with_its_statement() {
     let denied = |what: &str| {
         failed(&format!(
             "[INSUFFICIENT_PERMISSIONS] Insufficient privileges: User does not have {what}. SQLSTATE: 42501"
@@ -90,9 +90,9 @@ async fn what_is_missing_is_named_with_the_statement_that_grants_it() {
     }
 }
 
-/// An answer that names no privilege comes with the statements for all that may be missing.
+/// An error without the name of a privilege is shown with the statements of all grants that may be missing.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_that_names_nothing_is_shown_as_it_is() {
+async fn an_error_without_a_privilege_is_shown_unchanged() {
     let (output, _) = check(PRINCIPAL, failed("PERMISSION_DENIED: no")).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let expected =
@@ -103,7 +103,7 @@ async fn a_refusal_that_names_nothing_is_shown_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_gets_a_grant_as_a_user_and_another_error_is_no_missing_grant() {
+async fn a_user_gets_a_grant_as_a_user_and_other_errors_are_not_missing_grants() {
     let (output, _) = check("a@example.test", error(403, "PERMISSION_DENIED", "no")).await;
     assert!(String::from_utf8_lossy(&output.stdout).contains("\\\"user_name\\\":\\\"a@example.test\\\""), "{output:?}");
     let (output, _) = check(PRINCIPAL, failed("[SCHEMA_NOT_FOUND] The schema `odd``ops` cannot be found.")).await;

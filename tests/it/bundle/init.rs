@@ -1,4 +1,4 @@
-//! `bundle init`: the folder that it writes, what a second run leaves alone, and what the Databricks CLI makes of it.
+//! Tests of `bundle init`: the folder that it writes, the files that a second run keeps, and deploys with the Databricks CLI.
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use ops_runbook::ops::bundle::{self, BundleRequest, binaries::BinarySource, template, variables::Target};
+use ops_runbook::ops::bundle::{self, BundleRequest, binaries::BinarySource, template, variables::BundleTarget};
 use serde_json::{Map, Value, json};
 use tempfile::{TempDir, tempdir};
 
@@ -27,7 +27,7 @@ const ANSWERS: [&str; 6] =
     ["--warehouse-id", "w1", "--notify", "oncall@example.test", "--service-principal", PRINCIPAL];
 const PROD: &str = ".databricks/bundle/prod/variable-overrides.json";
 
-/// What begins as a program for Linux.
+/// Returns the start of a Linux program.
 fn program(processor: &str) -> Vec<u8> {
     let mut content = b"\x7fELF\x02\x01".to_vec();
     content.resize(64, 0);
@@ -35,7 +35,7 @@ fn program(processor: &str) -> Vec<u8> {
     content
 }
 
-/// A release, unpacked: this binary, with parts of small programs beside it.
+/// An unpacked release: this binary, with parts of small programs beside it.
 struct Release {
     folder: TempDir,
 }
@@ -55,7 +55,7 @@ impl Release {
         Self { folder }
     }
 
-    /// `bundle init`, with a workspace that cannot be reached.
+    /// Returns the command `bundle init`, without a workspace.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.folder.path().join("ops-runbook"));
         for (name, _) in std::env::vars_os() {
@@ -74,7 +74,7 @@ impl Release {
         output_of("bundle init", child)
     }
 
-    /// A run that succeeds, as JSON.
+    /// Runs `bundle init`, which must succeed. Returns its JSON.
     fn ok(&self, folder: &Path, arguments: &[&str]) -> Value {
         let output = self.init(&[&[folder.to_str().unwrap(), "--json"], arguments].concat());
         assert!(output.status.success(), "{output:?}");
@@ -82,7 +82,7 @@ impl Release {
     }
 }
 
-/// The paths of the files with a state.
+/// Returns the paths of the files with a state.
 fn files<'a>(result: &'a Value, state: &str) -> Vec<&'a str> {
     let files = result["files"].as_array().unwrap().iter();
     files.filter(|file| file["state"] == state).map(|file| file["path"].as_str().unwrap()).collect()
@@ -92,7 +92,7 @@ fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// Every file below a folder, relative to `root`.
+/// Collects the files below a folder, relative to `root`.
 fn below(root: &Path, folder: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -110,8 +110,8 @@ fn the_folder_has_every_file_of_the_bundle_in_the_repository() {
     let mut expected = BTreeSet::from(["databricks.yml".to_owned()]);
     below(root, &root.join("resources"), &mut expected);
     below(root, &root.join("bundle"), &mut expected);
-    // What makes the binary, and what it makes.
-    let apart = [
+    // The files that build the binary, and their output.
+    let excluded = [
         "bundle/bin/",
         "bundle/wheel/",
         "bundle/requirements-",
@@ -119,7 +119,7 @@ fn the_folder_has_every_file_of_the_bundle_in_the_repository() {
         "bundle/cache.py",
         "bundle/__pycache__/",
     ];
-    expected.retain(|path| !apart.iter().any(|start| path.starts_with(start)));
+    expected.retain(|path| !excluded.iter().any(|start| path.starts_with(start)));
     let mut found: BTreeSet<String> = template::files().map(|file| file.path.to_owned()).collect();
     assert!(found.remove(".gitignore"));
     assert_eq!(found, expected, "add the file to src/ops/bundle/template.rs");
@@ -130,7 +130,7 @@ fn the_folder_has_every_file_of_the_bundle_in_the_repository() {
 }
 
 #[test]
-fn a_second_run_upgrades_what_nobody_changed_and_keeps_the_rest() {
+fn a_second_run_upgrades_unchanged_files_and_keeps_the_others() {
     let release = Release::new(&["x86_64", "aarch64"]);
     let folder = release.folder.path().join("a folder");
     let all = template::files().count();
@@ -138,7 +138,7 @@ fn a_second_run_upgrades_what_nobody_changed_and_keeps_the_rest() {
     assert_eq!(files(&first, "written").len(), all);
     assert_eq!(files(&release.ok(&folder, &[]), "unchanged").len(), all, "answers are remembered");
 
-    // What an earlier version would have left: other content, and its hash in the manifest.
+    // Files of an earlier version: other content, and its hash in the manifest.
     let manifest_path = folder.join(".ops-runbook.json");
     let mut manifest: Value = serde_json::from_str(&read(&manifest_path)).unwrap();
     let earlier = |path: &str, manifest: &mut Value| {
@@ -149,7 +149,7 @@ fn a_second_run_upgrades_what_nobody_changed_and_keeps_the_rest() {
         earlier(path, &mut manifest);
     }
     fs::write(&manifest_path, manifest.to_string()).unwrap();
-    // What people did: one file that this version has otherwise, one that it has not changed, one that they do not want.
+    // Changes by people: a file that differs in this version, a file that this version has not changed, and a deleted file.
     fs::write(folder.join("resources/sweep.job.yml"), "# ours\n").unwrap();
     fs::write(folder.join("bundle/ops-runbook.toml"), "# ours\n").unwrap();
     fs::remove_file(folder.join("resources/mcp.app.yml")).unwrap();
@@ -163,7 +163,7 @@ fn a_second_run_upgrades_what_nobody_changed_and_keeps_the_rest() {
     assert_eq!(read(folder.join("resources/sweep.job.yml")), "# ours\n");
     assert!(!folder.join("resources/gone.job.yml").exists() && !folder.join("resources/mcp.app.yml").exists());
     let third = release.ok(&folder, &[]);
-    assert_eq!(files(&third, "kept-outdated"), ["resources/sweep.job.yml"], "it is said as long as it is so");
+    assert_eq!(files(&third, "kept-outdated"), ["resources/sweep.job.yml"], "an outdated file is reported in every run");
 
     let forced = release.ok(&folder, &["--force"]);
     assert_eq!(files(&forced, "replaced"), ["resources/sweep.job.yml", "bundle/ops-runbook.toml"]);
@@ -172,7 +172,7 @@ fn a_second_run_upgrades_what_nobody_changed_and_keeps_the_rest() {
 }
 
 #[test]
-fn a_manifest_leads_to_no_file_outside_of_the_folder() {
+fn a_manifest_cannot_name_files_outside_of_the_folder() {
     let release = Release::new(&["x86_64"]);
     let folder = release.folder.path().join("bundle-folder");
     release.ok(&folder, &ANSWERS);
@@ -189,26 +189,26 @@ fn a_manifest_leads_to_no_file_outside_of_the_folder() {
 }
 
 #[test]
-fn answers_come_from_options_in_a_pipe_and_everything_missing_is_named_at_once() {
+fn without_a_terminal_options_give_the_answers_and_all_missing_ones_are_named() {
     let release = Release::new(&["x86_64"]);
     let folder = release.folder.path().join("f");
     let name = folder.to_str().unwrap();
     let output = release.init(&[name]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("error: a bundle needs --warehouse-id, --notify, --service-principal\n"), "{said}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("error: a bundle needs --warehouse-id, --notify, --service-principal\n"), "{error}");
     let output = release.init(&[name, "--target", "dev"]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("error: a bundle needs --warehouse-id\n"), "{said}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("error: a bundle needs --warehouse-id\n"), "{error}");
     for (option, value) in
         [("--notify", PRINCIPAL), ("--service-principal", "ops"), ("--catalog", "a.b"), ("--warehouse-id", "/sql/1")]
     {
         let others = ANSWERS.chunks(2).filter(|answer| answer[0] != option).flatten().copied();
         let arguments: Vec<&str> = [name, option, value].into_iter().chain(others).collect();
         let output = release.init(&arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.contains(&format!("error: {option} cannot be used: ")), "{said}");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{error}");
+        assert!(error.contains(&format!("error: {option} cannot be used: ")), "{error}");
     }
     assert!(!folder.exists(), "nothing was written");
 
@@ -218,7 +218,7 @@ fn answers_come_from_options_in_a_pipe_and_everything_missing_is_named_at_once()
         "service_principal": PRINCIPAL
     });
     assert_eq!(result["variables"], expected);
-    // What people added stays, and an option goes before what is in the file.
+    // Variables added by people stay, and an option overrides the file.
     let mut variables: Value = serde_json::from_str(&read(folder.join(PROD))).unwrap();
     assert_eq!(variables, expected);
     variables["readers"] = "data-platform".into();
@@ -228,14 +228,14 @@ fn answers_come_from_options_in_a_pipe_and_everything_missing_is_named_at_once()
     assert_eq!(serde_json::from_str::<Value>(&read(folder.join(PROD))).unwrap(), variables);
 }
 
-/// Answers questions on a terminal of its own: each line of standard input is typed when the next question is there.
+/// A script that runs a program on a new terminal. It types the next line of its standard input at each question.
 const TERMINAL: &str = r#"
 import os, pty, sys
 answers = sys.stdin.read().split("\n")
 pid, terminal = pty.fork()
 if pid == 0:
     os.execv(sys.argv[1], sys.argv[1:])
-seen, said = b"", b""
+seen, output = b"", b""
 while True:
     try:
         piece = os.read(terminal, 4096)
@@ -243,16 +243,16 @@ while True:
         break
     if not piece:
         break
-    seen, said = seen + piece, said + piece
+    seen, output = seen + piece, output + piece
     if seen.endswith(b": ") and answers:
         os.write(terminal, answers.pop(0).encode() + b"\n")
         seen = b""
-sys.stdout.buffer.write(said)
+sys.stdout.buffer.write(output)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_is_asked_with_what_the_workspace_offers() {
+async fn on_a_terminal_questions_propose_values_of_the_workspace() {
     let fake = Fake::answering(|request: &Request| match request.line.as_str() {
         "GET /api/2.0/preview/scim/v2/Me" => json!({ "userName": "a@example.test" }).into(),
         "GET /api/2.0/sql/warehouses" => {
@@ -275,16 +275,16 @@ async fn a_person_is_asked_with_what_the_workspace_offers() {
     }
     command.env("DATABRICKS_HOST", &fake.url).env("DATABRICKS_TOKEN", TOKEN);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Catalog, warehouse, address, service principal: what is proposed, three times; then a name, then the id.
+    // Catalog, warehouse and address: the proposed values. Service principal: a name first, then the id.
     let answers = format!("\n\n\nmy-principal\n{PRINCIPAL}");
     child.stdin.take().unwrap().write_all(answers.as_bytes()).unwrap();
     let output = tokio::task::spawn_blocking(move || wait::output_of("bundle init", child)).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
+    let dialogue = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     for text in
         ["[main]: ", "[w7]: ", "[a@example.test]: ", "warehouse w8  other", "starter\\u{1b}[31m", "it is not the name"]
     {
-        assert!(said.contains(text), "{text}: {said}");
+        assert!(dialogue.contains(text), "{text}: {dialogue}");
     }
     let variables: Value = serde_json::from_str(&read(folder.join(PROD))).unwrap();
     let expected = json!({
@@ -294,7 +294,7 @@ async fn a_person_is_asked_with_what_the_workspace_offers() {
     assert_eq!(variables, expected);
 }
 
-/// The parts in a folder, by name.
+/// Returns the names of the parts in a folder.
 fn parts(folder: &Path) -> Vec<String> {
     let mut found = BTreeSet::new();
     below(folder, &folder.join("bundle/bin"), &mut found);
@@ -302,11 +302,11 @@ fn parts(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_binary_of_each_processor_comes_from_beside_or_from_the_program_itself() {
+fn binaries_come_from_parts_beside_the_program_or_from_the_program_itself() {
     let folder = tempdir().unwrap();
     let (installed, root) = (folder.path().join("bin"), folder.path().join("root"));
     fs::create_dir(&installed).unwrap();
-    // As pip installs it: nothing beside it.
+    // As installed by pip: nothing beside it.
     let own = std::env::consts::ARCH;
     let other = if own == "x86_64" { "aarch64" } else { "x86_64" };
     let running = installed.join("ops-runbook");
@@ -314,7 +314,7 @@ fn the_binary_of_each_processor_comes_from_beside_or_from_the_program_itself() {
     let variables = Map::new();
     let init = |program: &PathBuf| {
         let request =
-            BundleRequest { folder: &root, program, target: Target::Dev, variables: &variables, is_forced: false };
+            BundleRequest { folder: &root, program, target: BundleTarget::Dev, variables: &variables, is_forced: false };
         bundle::init(&request).unwrap().binaries
     };
     let own_first = |binaries: Vec<bundle::binaries::Binary>| {
@@ -330,7 +330,7 @@ fn the_binary_of_each_processor_comes_from_beside_or_from_the_program_itself() {
     let found = own_first(init(&release.folder.path().join("ops-runbook")));
     assert_eq!(found, (BinarySource::Beside, BinarySource::Beside, None));
     assert_eq!(parts(&root).len(), 2);
-    // The same version without the other one beside it keeps what is there; another version does not.
+    // The same version without parts beside it keeps the parts in the folder; another version does not.
     assert_eq!(own_first(init(&running)).1, BinarySource::Folder);
     let manifest = root.join(".ops-runbook.json");
     fs::write(&manifest, read(&manifest).replace(env!("CARGO_PKG_VERSION"), "0.0.1")).unwrap();
@@ -339,7 +339,7 @@ fn the_binary_of_each_processor_comes_from_beside_or_from_the_program_itself() {
 }
 
 #[test]
-fn what_is_written_deploys_with_the_databricks_cli_as_it_is() {
+fn the_written_folder_deploys_with_the_databricks_cli_unchanged() {
     let workspace = Workspace::without_bundle();
     let release = Release::new(&["x86_64", "aarch64"]);
     let root = workspace.bundle();

@@ -1,4 +1,4 @@
-//! The bundle's jobs on an emulator of a workspace, which runs them through the launcher, and the binary below that.
+//! Runs the bundle's jobs on an emulator of a workspace, with the launcher and the binary.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -8,7 +8,7 @@ use tempfile::{TempDir, tempdir};
 use tokio::runtime::Runtime;
 
 use super::{
-    ROOT, stripped_binary, told,
+    ROOT, run_script, stripped_binary,
     workspace::{replace, resources, text},
 };
 use crate::{
@@ -16,26 +16,26 @@ use crate::{
     support::{self, json_lines, ok, report},
 };
 
-/// In jobs of these tests: the folder of the deployed files, the lake, the secret scope, the warehouse.
+/// Placeholders in jobs of these tests: the folder of the deployed files, the lake, the secret scope, the warehouse.
 const FILES: &str = "{files}";
 const LAKE: &str = "{lake}";
 const SCOPE: &str = "{scope}";
 const WAREHOUSE: &str = "the-warehouse";
 
-/// A workspace, a lake and folders in the place of volumes.
-struct Place<L = PathBuf> {
+/// A lake, and folders in place of volumes.
+struct JobFixture<L = PathBuf> {
     folder: TempDir,
     lake: L,
 }
 
-impl Place {
+impl JobFixture {
     fn new() -> Self {
         let folder = folder();
         Self { lake: folder.path().join("lake"), folder }
     }
 }
 
-impl Place<Stored> {
+impl JobFixture<Stored> {
     async fn with_demo(store: &Store) -> Self {
         Self { lake: store.demo_lake("lake").await, folder: folder() }
     }
@@ -49,19 +49,19 @@ fn folder() -> TempDir {
     folder
 }
 
-impl<L: support::Place> Place<L> {
+impl<L: support::LakeLocation> JobFixture<L> {
     fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Deploys the jobs of the bundle, and those in `plan`, with `binary` to an emulator, and runs `tasks` of them. Returns what the
-    /// script prints.
+    /// Deploys the jobs of the bundle and of `plan`, with `binary`, to an emulator, and runs `tasks` of them. Returns the document
+    /// that the script prints.
     fn emulate(&self, binary: &str, tasks: Value, mut plan: Value) -> Value {
         let workspace = tempdir().unwrap();
         let lake = self.lake.uri();
-        // The emulator cannot have a catalog of the name main.
+        // The emulator does not support a catalog named main.
         let mut variables = vec![("catalog", "team"), ("warehouse_id", WAREHOUSE)];
-        // In a volume it is where the bundle puts it.
+        // With a volume, the bundle's default location is used.
         if plan["volume"].is_null() {
             variables.push(("lake", &lake));
         }
@@ -95,16 +95,16 @@ impl<L: support::Place> Place<L> {
             plan["secrets"][name] = value.into();
         }
         plan["tasks"] = tasks;
-        told("emulator.py", &[ROOT, binary, workspace.path().to_str().unwrap()], &plan)
+        run_script("emulator.py", &[ROOT, binary, workspace.path().to_str().unwrap()], &plan)
     }
 
-    /// The runs, in the order of the jobs.
+    /// Returns the runs in the order of the jobs.
     fn run(&self, binary: &str, tasks: Value, plan: Value) -> Vec<Run> {
         Run::all(&self.emulate(binary, tasks, plan))
     }
 }
 
-/// What became of a job.
+/// A finished run of a job.
 #[derive(Debug)]
 struct Run {
     job: String,
@@ -115,16 +115,16 @@ struct Run {
 }
 
 impl Run {
-    fn of(told: &Value) -> Self {
+    fn of(result: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let tasks = told["tasks"].as_array().unwrap().iter();
+        let tasks = result["tasks"].as_array().unwrap().iter();
         let tasks = tasks.map(|task| (text(&task["key"]), ["state", "logs", "error"].map(|part| text(&task[part]))));
-        let start = Timestamp::from_micros(told["start"].as_i64().unwrap() * 1_000).unwrap();
-        Self { job: text(&told["job"]), start, state: text(&told["state"]), tasks: tasks.collect() }
+        let start = Timestamp::from_micros(result["start"].as_i64().unwrap() * 1_000).unwrap();
+        Self { job: text(&result["job"]), start, state: text(&result["state"]), tasks: tasks.collect() }
     }
 
-    fn all(told: &Value) -> Vec<Self> {
-        told["runs"].as_array().unwrap().iter().map(Self::of).collect()
+    fn all(result: &Value) -> Vec<Self> {
+        result["runs"].as_array().unwrap().iter().map(Self::of).collect()
     }
 
     fn output(&self, task: &str) -> &str {
@@ -132,7 +132,7 @@ impl Run {
     }
 }
 
-/// All tasks that are run, by job; the jobs in an order that makes sense.
+/// Returns the tasks to run by job, in the order of the jobs.
 fn tasks_to_run() -> Value {
     let found = resources("dev", &[]);
     let mut tasks = Map::new();
@@ -144,32 +144,32 @@ fn tasks_to_run() -> Value {
 }
 
 #[test]
-fn every_job_is_green_on_a_volume_in_s3_and_the_second_time_finds_nothing_new() {
+fn every_job_succeeds_on_a_volume_in_s3_and_records_nothing_twice() {
     let store = Store::s3();
-    let place = Runtime::new().unwrap().block_on(Place::with_demo(&store));
-    let key = json_lines(&place.lake, &["audit", "keygen", "--name", "example.test/ops", "--out", &place.path("key")]);
+    let fixture = Runtime::new().unwrap().block_on(JobFixture::with_demo(&store));
+    let key = json_lines(&fixture.lake, &["audit", "keygen", "--name", "example.test/ops", "--out", &fixture.path("key")]);
     let public_key = key[0]["public_key"].as_str().unwrap();
-    let secret = fs::read_to_string(place.path("key")).unwrap();
+    let secret = fs::read_to_string(fixture.path("key")).unwrap();
     let mut dropped = report("dropped");
     dropped["incident"]["status"] = "resolved".into();
     let end = json!({ "at": "2026-02-11T12:30:00Z", "kind": "CLOSE", "message": "resolved" });
     dropped["timeline"].as_array_mut().unwrap().push(end);
-    fs::create_dir(place.path("inbox/incoming")).unwrap();
-    fs::write(place.path("inbox/incoming/dropped.json"), dropped.to_string()).unwrap();
+    fs::create_dir(fixture.path("inbox/incoming")).unwrap();
+    fs::write(fixture.path("inbox/incoming/dropped.json"), dropped.to_string()).unwrap();
     let mut tasks = tasks_to_run();
     let jobs: Vec<String> = tasks.as_object().unwrap().keys().cloned().collect();
-    // Something to find.
+    // A failed run for the sweep to find.
     tasks["broken"] = json!(["task"]);
-    // Those that could find something a second time.
-    let again = ["compliance", "deliver", "digest", "ingest", "recurrence", "sweep"].map(String::from);
+    // Jobs that could record something a second time.
+    let again = ["compliance", "digest", "ingest", "notifications", "recurrence", "sweep"].map(String::from);
     let order = [&["broken".to_owned()], &jobs[..], &again[..]].concat();
     let plan = json!({
         "secrets": { "OPS_RUNBOOK_CHECKPOINT_KEY": secret.trim() },
         "more": { "broken": job("broken", DEPLOYED, &[], &["audit", "show", "7", "--lake", "nowhere"]) },
         "order": order,
-        "volume": place.lake.uri,
+        "volume": fixture.lake.uri,
     });
-    let emulated = place.emulate(&stripped_binary(place.folder.path()), tasks, plan);
+    let emulated = fixture.emulate(&stripped_binary(fixture.folder.path()), tasks, plan);
     let runs = Run::all(&emulated);
     let ([broken], runs) = runs.split_first_chunk().unwrap();
     assert_eq!(broken.state, "FAILED", "{broken:#?}");
@@ -181,10 +181,10 @@ fn every_job_is_green_on_a_volume_in_s3_and_the_second_time_finds_nothing_new() 
         let run = first.iter().find(|run| run.job == format!("[dev tester] ops-runbook {job}")).unwrap();
         run.output(task).to_owned()
     };
-    assert!(output("setup", "init").contains("is there already"), "{}", output("setup", "init"));
+    assert!(output("setup", "init").contains("exists already"), "{}", output("setup", "init"));
     assert!(output("setup", "register").contains("table team.dev_tester_ops.audit_log"));
     assert!(output("setup", "copy").contains(".audit_log: 7"), "{}", output("setup", "copy"));
-    // What the sweep after it recorded.
+    // Rows that the sweep after it recorded.
     assert!(output("tables", "copy").contains(".audit_log: "), "{}", output("tables", "copy"));
     assert!(output("recurrence", "scan").contains("is closed: a whole window went by"));
     assert!(output("digest", "digest").contains("recorded as revision 1 of"));
@@ -192,15 +192,15 @@ fn every_job_is_green_on_a_volume_in_s3_and_the_second_time_finds_nothing_new() 
     assert!(output("audit", "checkpoint").contains("signed the head of"));
     assert!(output("maintenance", "maintain").contains("audit_log: files"));
     assert!(output("sweep", "sweep").contains("broken failed"), "{}", output("sweep", "sweep"));
-    let complied = output("compliance", "comply");
-    let opened: Vec<&str> = complied.lines().filter(|line| line.starts_with("opened ")).collect();
-    assert!(opened.len() == 1 && opened[0].contains(" broken "), "no job of the bundle fails a rule: {complied}");
-    assert!(place.folder.path().join("inbox/_done/incoming/dropped.json").exists(), "{}", output("ingest", "ingest"));
-    let digests = fs::read_dir(place.path("digests")).unwrap().count();
+    let checked = output("compliance", "check");
+    let opened: Vec<&str> = checked.lines().filter(|line| line.starts_with("opened ")).collect();
+    assert!(opened.len() == 1 && opened[0].contains(" broken "), "only the job `broken` fails rules: {checked}");
+    assert!(fixture.folder.path().join("inbox/_done/incoming/dropped.json").exists(), "{}", output("ingest", "ingest"));
+    let digests = fs::read_dir(fixture.path("digests")).unwrap().count();
     assert_eq!(digests, 6, "five formats of a digest, and a checkpoint");
 
     assert!(emulated["vended"].as_u64().unwrap() >= runs.len() as u64, "{}", emulated["vended"]);
-    // The catalog knows every table, and every view.
+    // The catalog lists every table and every view.
     let tables = emulated["tables"].as_object().unwrap();
     for def in catalog::all() {
         assert!(tables.contains_key(def.name), "{tables:?}");
@@ -211,7 +211,7 @@ fn every_job_is_green_on_a_volume_in_s3_and_the_second_time_finds_nothing_new() 
 
     let begun = second[0].start;
     let rows =
-        json_lines(&place.lake, &["sql", "SELECT request_kind, interface, recorded_at FROM audit_log ORDER BY seq"]);
+        json_lines(&fixture.lake, &["sql", "SELECT request_kind, interface, recorded_at FROM audit_log ORDER BY seq"]);
     let taken = rows.iter().filter(|row| row["request_kind"] == "record_report" && row["interface"] == "inbox");
     assert_eq!(taken.count(), 1, "one document was dropped");
     let swept = rows.iter().filter(|row| row["request_kind"] == "open_incident" && row["interface"] == "sweep");
@@ -223,8 +223,8 @@ fn every_job_is_green_on_a_volume_in_s3_and_the_second_time_finds_nothing_new() 
         .collect();
     assert_eq!(later, ["record_job_runs"], "the runs of the jobs themselves");
     ok(
-        &place.lake,
-        &["audit", "verify", "--checkpoint", &place.path("digests/audit.checkpoint"), "--public-key", public_key],
+        &fixture.lake,
+        &["audit", "verify", "--checkpoint", &fixture.path("digests/audit.checkpoint"), "--public-key", public_key],
     );
     for run in runs {
         for [_, logs, error] in run.tasks.values() {
@@ -233,7 +233,7 @@ fn every_job_is_green_on_a_volume_in_s3_and_the_second_time_finds_nothing_new() 
     }
 }
 
-/// A job of one task that is not the bundle's.
+/// Returns a job with one task that is not part of the bundle.
 fn job(name: &str, binary: &str, options: &[&str], arguments: &[&str]) -> Value {
     let launcher = ["--binary", binary].into_iter().chain(options.iter().copied());
     let parameters: Vec<&str> = launcher.chain(["--"]).chain(arguments.iter().copied()).collect();
@@ -245,9 +245,9 @@ fn job(name: &str, binary: &str, options: &[&str], arguments: &[&str]) -> Value 
 const DEPLOYED: &str = "{files}/bundle/bin/ops-runbook";
 
 #[test]
-fn a_job_that_fails_is_red_and_says_why() {
-    let place = Place::new();
-    ok(&place.lake, &["init"]);
+fn a_failed_job_reports_the_reason() {
+    let fixture = JobFixture::new();
+    ok(&fixture.lake, &["init"]);
     let wrong = ["missing", "refused", "undeployed", "unkeyed", "elsewhere", "unread"];
     let mut tasks: Map<String, Value> = wrong.iter().map(|job| ((*job).to_owned(), json!(["task"]))).collect();
     tasks.insert("audit".into(), json!(["verify"]));
@@ -263,23 +263,23 @@ fn a_job_that_fails_is_red_and_says_why() {
             &[&["audit", "checkpoint"], &lake[..]].concat(),
         ),
         "elsewhere": job("elsewhere", DEPLOYED, &[], &[&["sweep", "--workspace-id", "7"], &lake[..]].concat()),
-        "unread": job("unread", DEPLOYED, &[], &[&["comply", "--job", "999"], &lake[..]].concat()),
+        "unread": job("unread", DEPLOYED, &[], &[&["compliance", "check", "--job", "999"], &lake[..]].concat()),
     });
-    let runs = place.run(&stripped_binary(place.folder.path()), Value::Object(tasks), json!({ "more": more }));
-    for (run, said) in runs.iter().zip([
-        &["ended with exit code 4", "`ops-runbook audit list` shows which there are"][..],
-        &["ended with exit code 2", "--what"],
-        &["has no binary for it, none at all; make it with `ops-runbook bundle init`"],
-        &["the secret scope ops-runbook-dev-tester lacks OPS_RUNBOOK_CHECKPOINT_KEY"],
-        &["ended with exit code 3", "the workspace is 12345678901234567, not 7"],
-        &["ended with exit code 1", "not read: job 999"],
+    let runs = fixture.run(&stripped_binary(fixture.folder.path()), Value::Object(tasks), json!({ "more": more }));
+    for (run, expected) in runs.iter().zip([
+        &["exited with code 4", "`ops-runbook audit list` lists the rows"][..],
+        &["exited with code 2", "--what"],
+        &["has no binary for it, and none for another processor; create it with `ops-runbook bundle init`"],
+        &["the secret scope ops-runbook-dev-tester has no secret OPS_RUNBOOK_CHECKPOINT_KEY"],
+        &["exited with code 3", "the workspace is 12345678901234567, not 7"],
+        &["exited with code 1", "not read: job 999"],
     ]) {
         assert_eq!(run.state, "FAILED", "{run:#?}");
-        for text in said {
+        for text in expected {
             assert!(run.output("task").contains(text), "{text:?} is not in {run:#?}");
         }
     }
-    // The others of the same workspace go on.
+    // Other jobs of the same workspace still succeed.
     assert_eq!(runs[wrong.len()].state, "SUCCESS", "{runs:#?}");
 }
 
@@ -287,8 +287,8 @@ fn a_job_that_fails_is_red_and_says_why() {
 fn parameters_of_a_job_reach_the_binary_unharmed() {
     const TITLES: [&str; 2] =
         ["it's \"quoted\" and `run` $HOME $(id) ${x} \\n \\ über 日本 🚨 | & ; < > * ? ~ # ! two  spaces", "-- --json"];
-    let place = Place::new();
-    ok(&place.lake, &["init"]);
+    let fixture = JobFixture::new();
+    ok(&fixture.lake, &["init"]);
     let mut more = Map::new();
     let mut tasks = Map::new();
     for (number, title) in TITLES.iter().enumerate() {
@@ -297,16 +297,16 @@ fn parameters_of_a_job_reach_the_binary_unharmed() {
         more.insert(name.clone(), job(&name, DEPLOYED, &["--env", "OPS_RUNBOOK_ACTOR=agent:a b"], &arguments));
         tasks.insert(name, json!(["task"]));
     }
-    let runs = place.run(&stripped_binary(place.folder.path()), Value::Object(tasks), json!({ "more": more }));
+    let runs = fixture.run(&stripped_binary(fixture.folder.path()), Value::Object(tasks), json!({ "more": more }));
     assert!(runs.iter().all(|run| run.state == "SUCCESS"), "{runs:#?}");
-    let rows = json_lines(&place.lake, &["sql", "SELECT title, actor FROM incidents ORDER BY incident_id"]);
+    let rows = json_lines(&fixture.lake, &["sql", "SELECT title, actor FROM incidents ORDER BY incident_id"]);
     let expected: Vec<Value> = TITLES.iter().map(|title| json!({ "title": title, "actor": "agent:a b" })).collect();
     assert_eq!(rows, expected);
 }
 
 #[test]
-fn the_binary_gets_the_credentials_of_whom_the_job_runs_as_and_they_are_not_shown() {
-    /// In the place of the binary: what reached it, the token as it is and as its bytes.
+fn the_binary_gets_the_credentials_of_the_job_and_they_are_masked() {
+    /// A program in place of the binary. It prints its input, with the token as text and as bytes.
     const PROBE: &str = "#!/usr/bin/env python3\n\
         import os, sys\n\
         token = os.environ['DATABRICKS_TOKEN']\n\
@@ -315,12 +315,12 @@ fn the_binary_gets_the_credentials_of_whom_the_job_runs_as_and_they_are_not_show
         print('bytes', token.encode().hex())\n\
         print('arguments', sys.argv[1:])\n";
     const TOKEN: &str = "dapi00000000000000000000000000000000";
-    let place = Place::new();
-    let probe = place.path("probe");
+    let fixture = JobFixture::new();
+    let probe = fixture.path("probe");
     fs::write(&probe, PROBE).unwrap();
     let more = json!({ "probe": job("probe", "{files}/probe", &[], &["", "-", "two\nlines"]) });
     let plan = json!({ "more": more, "files": { "probe": probe } });
-    let runs = place.run(&probe, json!({ "probe": ["task"] }), plan);
+    let runs = fixture.run(&probe, json!({ "probe": ["task"] }), plan);
     assert_eq!(runs[0].state, "SUCCESS", "{runs:#?}");
     let output = runs[0].output("task");
     assert!(output.contains("host http://127.0.0.1:"), "{output}");

@@ -1,4 +1,4 @@
-//! The official Databricks CLI as the keeper of a login.
+//! Tests of a login that the official Databricks CLI stores.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::workspace::TOOLS;
 use crate::{login::Desk, warehouse::fake::error};
 
-/// Writes a login as `databricks auth login` does where there is no keyring: the profile, and the token in a file.
+/// Writes a login as `databricks auth login` does without a keyring: the profile, and the token in a file.
 fn log_in(desk: &Desk, expiry: &str) {
     let profiles = format!(
         "[person]\nhost      = {}\nauth_type = databricks-cli\n\n[__settings__]\nauth_storage = plaintext\n",
@@ -21,7 +21,7 @@ fn log_in(desk: &Desk, expiry: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_official_cli_gives_out_the_token_of_a_login_and_renews_it() {
+async fn the_official_cli_returns_and_renews_the_token_of_a_login() {
     let desk = Desk::new(|request| match request.line.as_str() {
         "GET /oidc/.well-known/oauth-authorization-server" => {
             let url = |path| format!("http://{}/oidc/v1/{path}", request.headers["host"].to_str().unwrap());
@@ -37,7 +37,7 @@ async fn the_official_cli_gives_out_the_token_of_a_login_and_renews_it() {
     let tools = tokio::task::spawn_blocking(|| TOOLS.to_str().unwrap()).await.unwrap();
     let person = [("DATABRICKS_CONFIG_PROFILE", "person"), ("PATH", tools)];
     let (code, found) = desk.doctor(&person).await;
-    assert_eq!(code, Some(1), "no such profile yet: {found:#}");
+    assert_eq!(code, Some(1), "the profile does not exist yet: {found:#}");
     for (expiry, user) in [("2999-01-01T00:00:00Z", "first"), ("2026-01-01T00:00:00Z", "second")] {
         log_in(&desk, expiry);
         let (code, found) = desk.doctor(&person).await;
@@ -45,9 +45,9 @@ async fn the_official_cli_gives_out_the_token_of_a_login_and_renews_it() {
         assert_eq!((&found["method"], &found["user"], code), expected, "{found:#}");
     }
     let cache: Value = serde_json::from_slice(&fs::read(desk.path(".databricks/token-cache.json")).unwrap()).unwrap();
-    assert_eq!(cache["tokens"]["person"]["access_token"], "token-of-second", "the CLI keeps what it renewed");
+    assert_eq!(cache["tokens"]["person"]["access_token"], "token-of-second", "the CLI stores the renewed token");
     fs::remove_file(desk.path(".databricks/token-cache.json")).unwrap();
     let (code, found) = desk.doctor(&person).await;
-    let said = found["error"].as_str().unwrap();
-    assert!(code == Some(1) && said.contains("databricks auth login"), "{said}");
+    let error = found["error"].as_str().unwrap();
+    assert!(code == Some(1) && error.contains("databricks auth login"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The workflow that makes a release. It has never run: only GitHub can run it.
+//! Tests of the workflow that makes a release. Only GitHub can run it; it has never run.
 
 use std::{
     fs,
@@ -14,15 +14,15 @@ use crate::peer;
 
 const WORKFLOW: &str = ".github/workflows/release.yml";
 
-/// What actionlint says of a workflow. It runs shellcheck over the scripts in it, if that is there.
+/// Runs actionlint on a workflow. It runs shellcheck on the scripts in the workflow if shellcheck is installed.
 fn actionlint(workflow: &Path) -> Output {
     let program = peer::environment("actionlint").join("actionlint");
     Command::new(program).arg("-no-color").arg(workflow).current_dir(ROOT).output().unwrap()
 }
 
-/// Actionlint knows the inputs of an action by its major version only.
+/// Actionlint knows the inputs of an action only by its major version.
 #[test]
-fn actionlint_finds_nothing_in_the_workflow_and_something_in_a_wrong_one() {
+fn actionlint_accepts_the_workflow_and_finds_errors_in_a_changed_copy() {
     let workflow = Path::new(ROOT).join(WORKFLOW);
     let text = fs::read_to_string(&workflow).unwrap();
     let folder = tempdir().unwrap();
@@ -42,13 +42,13 @@ fn actionlint_finds_nothing_in_the_workflow_and_something_in_a_wrong_one() {
         assert!(major.contains(from), "{from}");
         fs::write(&copy, major.replacen(from, to, 1)).unwrap();
         let output = actionlint(&copy);
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(!output.status.success() && said.contains(expected), "{expected}: {said}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(!output.status.success() && text.contains(expected), "{expected}: {text}");
     }
 }
 
 #[test]
-fn the_workflow_may_write_only_where_it_publishes_and_every_action_has_a_version() {
+fn only_the_publish_job_may_write_and_every_action_has_a_version() {
     let text = fs::read_to_string(format!("{ROOT}/{WORKFLOW}")).unwrap();
     let (all, jobs) = text.split_once("\njobs:\n").unwrap();
     assert!(all.contains("\npermissions:\n  contents: read\n\n"), "{all}");
@@ -63,7 +63,7 @@ fn the_workflow_may_write_only_where_it_publishes_and_every_action_has_a_version
     }
 }
 
-/// What a person unpacks has the binary, and beside it the parts that `bundle init` takes.
+/// An archive has the binary and, beside it, the parts that `bundle init` uses.
 #[test]
 fn an_archive_has_the_parts_for_both_processors_beside_the_binary() {
     let folder = tempdir().unwrap();
@@ -76,8 +76,8 @@ fn an_archive_has_the_parts_for_both_processors_beside_the_binary() {
         fs::write(path(name), name).unwrap();
     }
     assert!(build(&["--pack", &path("ops-runbook-x86_64")]).0);
-    let (is_success, said) = build(&["--archives", &path("")]);
-    assert!(!is_success && said.contains("lacks the parts of ops-runbook-aarch64"), "{said}");
+    let (is_success, error) = build(&["--archives", &path("")]);
+    assert!(!is_success && error.contains("lacks the parts of ops-runbook-aarch64"), "{error}");
     fs::write(path("ops-runbook-aarch64.gz.00"), "").unwrap();
     assert!(build(&["--archives", &path("")]).0);
     for (platform, binary) in [("linux-x86_64", "ops-runbook-x86_64"), ("macos-aarch64", "ops-runbook-macos-aarch64")] {
@@ -92,7 +92,8 @@ fn an_archive_has_the_parts_for_both_processors_beside_the_binary() {
         let mut files: Vec<&str> = listed.lines().map(|line| line.strip_prefix(&format!("{name}/")).unwrap()).collect();
         files.sort_unstable();
         let parts = ["ops-runbook-aarch64.gz.00", "ops-runbook-x86_64.gz.00"];
-        assert_eq!(files, ["LICENSE", "README.md", "ops-runbook", parts[0], parts[1]]);
+        let pages = ["README.md", "configuration.md", "usage.md"];
+        assert_eq!(files, ["LICENSE", pages[0], pages[1], "ops-runbook", parts[0], parts[1], pages[2]]);
         assert_eq!(tar(&["-xzOf", &archive, &format!("{name}/ops-runbook")]), binary);
     }
 }

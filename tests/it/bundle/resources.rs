@@ -1,4 +1,4 @@
-//! The resources as the Databricks CLI resolves them: what a team may rely on.
+//! Tests of the resources as the Databricks CLI resolves them.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ fn texts(values: &Value) -> Vec<&str> {
     values.as_array().unwrap().iter().map(|value| value.as_str().unwrap()).collect()
 }
 
-/// What a task hands to the binary.
+/// Returns the arguments of the binary in a task.
 fn command_line(task: &Value) -> Vec<&str> {
     let parameters = texts(&task["spark_python_task"]["parameters"]);
     let end = parameters.iter().position(|parameter| *parameter == "--").unwrap();
@@ -32,15 +32,15 @@ fn command_line(task: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn every_job_is_given_up_some_time_and_somebody_is_told() {
+fn every_job_has_a_timeout_and_an_email_address_for_failures() {
     for (name, job) in jobs(&resources("prod", &[])) {
         assert_eq!(job["max_concurrent_runs"], 1, "{name}");
         assert_eq!(job["queue"]["enabled"], true, "{name}");
         assert_eq!(texts(&job["email_notifications"]["on_failure"]), ["data-oncall@example.test"], "{name}");
         let seconds = job["timeout_seconds"].as_u64().unwrap();
-        // Nothing piles up in the queue: a run ends before the next one begins.
+        // A run ends before the next one begins, so the queue does not grow.
         match name.as_str() {
-            "deliver" => assert!(seconds < 5 * 60),
+            "notifications" => assert!(seconds < 5 * 60),
             "sweep" | "tables" => assert!(seconds < 15 * 60),
             "recurrence" => assert!(seconds < 60 * 60),
             _ => assert!(seconds <= 4 * 60 * 60, "{name}"),
@@ -48,11 +48,11 @@ fn every_job_is_given_up_some_time_and_somebody_is_told() {
         for task in tasks(job) {
             let key = &task["task_key"];
             assert!(task["max_retries"].is_u64(), "{name}.{key}");
-            // Serverless compute would retry on its own what must not be retried.
+            // Otherwise serverless compute would retry tasks that must not be retried.
             assert_eq!(task["disable_auto_optimization"], true, "{name}.{key}");
             assert_eq!(task["environment_key"], job["environments"][0]["environment_key"], "{name}.{key}");
-            // Of one that could not tell somebody, the next run is the retry: it has to be red.
-            if name == "deliver" {
+            // A run with a failed notification must fail: the next run is its retry.
+            if name == "notifications" {
                 assert_eq!(task["max_retries"], 0);
             } else if job.get("schedule").or(job.get("trigger")).is_some() {
                 assert!(task["max_retries"].as_u64().unwrap() >= 1, "{name}.{key}");
@@ -63,7 +63,7 @@ fn every_job_is_given_up_some_time_and_somebody_is_told() {
 }
 
 #[test]
-fn jobs_run_when_they_should() {
+fn jobs_have_the_documented_schedules() {
     let prod = resources("prod", &[]);
     let mut schedules: Vec<(&str, &str)> = jobs(&prod)
         .iter()
@@ -75,9 +75,9 @@ fn jobs_run_when_they_should() {
         [
             ("audit", "0 0 4 * * ?"),
             ("compliance", "0 30 5 * * ?"),
-            ("deliver", "0 0/5 * * * ?"),
             ("digest", "0 0 7 ? * MON"),
             ("maintenance", "0 0 3 * * ?"),
+            ("notifications", "0 0/5 * * * ?"),
             ("recurrence", "0 7 * * * ?"),
             ("sweep", "0 0/15 * * * ?"),
             ("tables", "0 5/15 * * * ?"),
@@ -96,7 +96,7 @@ fn jobs_run_when_they_should() {
 }
 
 #[test]
-fn only_prod_keeps_what_holds_data() {
+fn only_prod_prevents_the_deletion_of_data() {
     for target in TARGETS {
         let resources = resources(target, &[]);
         for (kind, key) in [
@@ -112,21 +112,21 @@ fn only_prod_keeps_what_holds_data() {
     }
 }
 
-/// The patterns of the secrets that something is handed.
+/// Returns the patterns after `--secrets`.
 fn secrets<'a>(parameters: &[&'a str]) -> Vec<&'a str> {
     let at = parameters.iter().position(|parameter| *parameter == "--secrets").unwrap();
     parameters[at + 1].split(',').collect()
 }
 
 #[test]
-fn only_the_job_that_notifies_gets_the_secrets_of_channels() {
+fn only_the_job_notifications_gets_the_secrets_of_channels() {
     let prod = resources("prod", &[]);
     for (name, job) in jobs(&prod) {
         for task in tasks(job) {
             let patterns = secrets(&texts(&task["spark_python_task"]["parameters"]));
             let more: Vec<&str> = patterns.into_iter().skip_while(|pattern| *pattern != "CHANNEL_*").collect();
             let expected: &[&str] =
-                if name == "deliver" { &["CHANNEL_*", "SMTP_PASSWORD", "OPS_RUNBOOK_HEARTBEAT"] } else { &[] };
+                if name == "notifications" { &["CHANNEL_*", "SMTP_PASSWORD", "OPS_RUNBOOK_HEARTBEAT"] } else { &[] };
             assert_eq!(more, expected, "{name}");
         }
     }
@@ -134,9 +134,9 @@ fn only_the_job_that_notifies_gets_the_secrets_of_channels() {
     assert!(!app.contains(&"--scope"), "the app cannot read the scope of the jobs");
 }
 
-/// What stands commented out in the configuration that is deployed is a configuration that reaches somebody.
+/// The commented-out part of the deployed configuration is a valid configuration with channels and routes.
 #[test]
-fn the_deployed_configuration_shows_how_people_are_told() {
+fn the_deployed_configuration_shows_channels_and_routes() {
     let text = fs::read_to_string(format!("{ROOT}/bundle/ops-runbook.toml")).unwrap();
     let policy = Policy::parse(&text).unwrap();
     assert!(policy.channels.is_empty());
@@ -150,40 +150,40 @@ fn the_deployed_configuration_shows_how_people_are_told() {
 }
 
 fn texts_of_secrets(policy: &Policy) -> Vec<String> {
-    policy.channels.values().filter_map(|channel| Some(channel.reach.secret.as_ref()?.to_string())).collect()
+    policy.channels.values().filter_map(|channel| Some(channel.connection.secret.as_ref()?.to_string())).collect()
 }
 
-/// What `comply` says of a fresh deployment, with the deployed configuration or with none.
-fn complied(workspace: &Workspace, arguments: &[&str]) -> Value {
+/// Returns the result of `compliance check` on a new deployment, with the given options.
+fn compliance_check(workspace: &Workspace, arguments: &[&str]) -> Value {
     let folder = tempdir().unwrap();
     let mut command = binary(&folder.path().join("lake"));
     command.current_dir(folder.path()).env("DATABRICKS_HOST", workspace.ready("url"));
     command.env("DATABRICKS_TOKEN", workspace.token).env("NO_PROXY", "127.0.0.1");
-    let output = finish(command.args(["comply", "--json"]).args(arguments));
+    let output = finish(command.args(["compliance", "check", "--json"]).args(arguments));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[test]
-fn a_fresh_deployment_passes_the_rules_that_its_configuration_does_not_exempt_it_from() {
+fn a_new_deployment_passes_all_rules_without_an_exemption() {
     let configuration = format!("{ROOT}/bundle/ops-runbook.toml");
     for target in TARGETS {
         let workspace = Workspace::new();
         workspace.deploy(target).ok();
-        let look = complied(&workspace, &["--config", &configuration]);
-        assert_eq!((&look["jobs"], &look["failing"], &look["unread"]), (&json!(10), &json!(0), &json!([])), "{look:#}");
-        let events = look["changes"].as_array().unwrap().iter().map(|change| &change["event"]);
-        assert!(events.clone().count() == 10 && events.clone().all(|event| event == "checked"), "{look:#}");
-        for rule in look["rules"].as_array().unwrap() {
+        let result = compliance_check(&workspace, &["--config", &configuration]);
+        assert_eq!((&result["jobs"], &result["failing"], &result["unread"]), (&json!(10), &json!(0), &json!([])), "{result:#}");
+        let events = result["changes"].as_array().unwrap().iter().map(|change| &change["event"]);
+        assert!(events.clone().count() == 10 && events.clone().all(|event| event == "checked"), "{result:#}");
+        for rule in result["rules"].as_array().unwrap() {
             assert_eq!(rule["partial"], 0, "{rule}");
         }
 
-        // Without the exemptions exactly the exempt rules fail.
+        // Without the exemptions, exactly the exempt rules fail.
         let mut exempt: Vec<(u64, &str)> = Vec::new();
-        for one in look["exempt"].as_array().unwrap() {
+        for one in result["exempt"].as_array().unwrap() {
             exempt.extend(texts(&one["rules"]).into_iter().map(|rule| (one["job_id"].as_u64().unwrap(), rule)));
         }
-        let strict = complied(&workspace, &[]);
+        let strict = compliance_check(&workspace, &[]);
         let mut failing: Vec<(u64, &str)> = Vec::new();
         for one in strict["changes"].as_array().unwrap() {
             failing.extend(texts(&one["failing"]).into_iter().map(|rule| (one["job_id"].as_u64().unwrap(), rule)));
@@ -195,14 +195,14 @@ fn a_fresh_deployment_passes_the_rules_that_its_configuration_does_not_exempt_it
         assert_eq!(rules, expected, "{strict:#}");
         exempt.sort_unstable();
         failing.sort_unstable();
-        // Schedules of a copy for development are paused, so that it needs no retries.
+        // Schedules of a development copy are paused, so it needs no retries.
         exempt.retain(|(_, rule)| target == "prod" || *rule != "retries");
         assert_eq!(exempt, failing, "{target}");
     }
 }
 
 #[test]
-fn copies_for_development_share_no_place_with_prod() {
+fn development_copies_share_no_location_with_prod() {
     for (target, scope, lake) in [
         ("dev", "ops-runbook-dev-tester", "uc://main.dev_tester_ops/lake"),
         ("prod", "ops-runbook", "uc://main.ops/lake"),

@@ -1,4 +1,4 @@
-//! The wheel: what it says about the program, and what pip makes of it.
+//! Tests of the wheel: its metadata and its installation with pip.
 
 use std::{
     fs,
@@ -12,9 +12,9 @@ use tempfile::tempdir;
 use super::{ROOT, stripped_binary};
 use crate::wait;
 
-/// Standard output of a command that succeeds within the limit.
+/// Runs a command that must succeed within the limit. Returns its standard output.
 fn run(command: &mut Command) -> String {
-    // The program's own settings would lead it to another lake, and pip's to an index.
+    // The program's own variables would select another lake, and those of pip an index.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("OPS_RUNBOOK_") || name.starts_with("PIP_") || name.starts_with("PYTHON") {
@@ -31,7 +31,7 @@ fn build() -> Command {
     Command::new(format!("{ROOT}/bundle/build"))
 }
 
-/// A wheel with `binary`, in `folder`.
+/// Builds a wheel with `binary` in `folder`. Returns its path.
 fn wheel(binary: &Path, folder: &Path) -> PathBuf {
     run(build().arg("--wheel").arg(binary).arg(folder).args(["--compression-level", "1"]));
     let mut wheels = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -40,7 +40,7 @@ fn wheel(binary: &Path, folder: &Path) -> PathBuf {
     wheel
 }
 
-/// Prints the metadata of the installed distribution, one field a line.
+/// A script that prints the metadata of the installed distribution, one field per line.
 const METADATA: &str = "
 from importlib.metadata import distribution
 fields = distribution('ops-runbook').metadata
@@ -61,7 +61,7 @@ fn pip_installs_the_binary_of_a_wheel_and_removes_it() {
     assert!(name.starts_with(expected) && name.ends_with(&format!("linux_{}.whl", std::env::consts::ARCH)), "{name}");
 
     let environment = folder.path().join("environment");
-    // Installing pip would take longer than all else; the one of the tools serves other environments too.
+    // Installing pip would dominate the test's time. The pip of the tools can install into other environments.
     run(Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&environment));
     let program = |name: &str| environment.join("bin").join(name);
     let pip = |arguments: &[&str]| {
@@ -87,14 +87,14 @@ fn pip_installs_the_binary_of_a_wheel_and_removes_it() {
     assert!(!installed.exists());
 }
 
-/// The license in Cargo.toml.
+/// Returns the license in Cargo.toml.
 fn cargo_license() -> String {
     let manifest: toml::Table = fs::read_to_string(format!("{ROOT}/Cargo.toml")).unwrap().parse().unwrap();
     manifest["package"]["license"].as_str().unwrap().to_owned()
 }
 
 #[test]
-fn the_wheel_is_made_by_the_maturin_that_its_project_file_names() {
+fn the_wheel_is_built_with_the_maturin_of_its_project_file() {
     let project: toml::Table =
         fs::read_to_string(format!("{ROOT}/bundle/wheel/pyproject.toml")).unwrap().parse().unwrap();
     let [maturin] = project["build-system"]["requires"].as_array().unwrap().as_slice() else {

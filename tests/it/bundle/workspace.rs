@@ -1,5 +1,5 @@
-//! A workspace, the server of the Databricks CLI's own acceptance tests, and the CLI with a copy of the bundle. The server refuses
-//! what a real workspace refuses: tests/bundle/cli/rules.go.
+//! A workspace for tests: the server of the Databricks CLI's own acceptance tests, and the CLI with a copy of the bundle. The
+//! server also has refusal rules of a real workspace: tests/bundle/cli/rules.go.
 
 use std::{
     fs,
@@ -26,7 +26,7 @@ pub const TARGETS: [&str; 2] = ["dev", "prod"];
 const USER: &str = "dbapi0test";
 pub const DEPLOYER: &str = "dbapi1test";
 
-/// The folder with the CLI and the server, built once. The script has limits of its own.
+/// The folder with the CLI and the server, built once. The script limits its own time.
 pub static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
     peer::environment("bundle");
     let built = Command::new(format!("{ROOT}/tests/bundle/cli/build")).stdin(Stdio::null()).output().unwrap();
@@ -38,7 +38,7 @@ pub static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
 pub struct Workspace {
     folder: TempDir,
     process: Child,
-    /// The first line of the server: its URL, principals and warehouse.
+    /// The first line of the server's output: its URL, principals and warehouse.
     ready: Value,
     pub token: &'static str,
 }
@@ -58,7 +58,7 @@ impl Call {
         self
     }
 
-    /// What the CLI says of a call that fails.
+    /// Asserts that the call failed, and returns its output.
     pub fn refused(self) -> String {
         assert!(!self.is_success, "{}\n{}", self.out, self.err);
         format!("{}{}", self.out, self.err)
@@ -70,7 +70,7 @@ impl Call {
 }
 
 impl Workspace {
-    /// A workspace, and the bundle of the repository.
+    /// Starts a workspace, with a copy of the repository's bundle.
     pub fn new() -> Self {
         let workspace = Self::without_bundle();
         copy_bundle(&workspace.bundle());
@@ -80,7 +80,7 @@ impl Workspace {
         workspace
     }
 
-    /// A workspace, and no folder for the bundle yet.
+    /// Starts a workspace without a folder for the bundle.
     pub fn without_bundle() -> Self {
         let folder = tempdir().unwrap();
         let mut process = Command::new(TOOLS.join("workspace"))
@@ -105,7 +105,7 @@ impl Workspace {
         self.ready[name].as_str().unwrap()
     }
 
-    /// The variables that have no default.
+    /// Returns the variables without a default.
     pub fn usual_variables(&self, target: &str) -> Value {
         let mut variables = json!({ "warehouse_id": self.ready("warehouse_id") });
         if target == "prod" {
@@ -119,14 +119,14 @@ impl Workspace {
         self.folder.path().join("bundle-root")
     }
 
-    /// Writes the file of variables of a target.
+    /// Writes the variables file of a target.
     pub fn set_variables(&self, target: &str, variables: &Value) {
         let folder = self.bundle().join(".databricks/bundle").join(target);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("variable-overrides.json"), variables.to_string()).unwrap();
     }
 
-    /// Sets some variables of a target beside the usual ones.
+    /// Sets variables of a target in addition to the usual ones.
     pub fn vary(&self, target: &str, more: Value) {
         let mut variables = self.usual_variables(target);
         for (name, value) in more.as_object().unwrap() {
@@ -167,7 +167,7 @@ impl Workspace {
         self.cli(&["bundle", "deploy", "--target", target, "--auto-approve"])
     }
 
-    /// The requests so far. Panics if the server could not serve one of them.
+    /// Returns the requests so far. Panics if the server could not serve one of them.
     pub fn requests(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.folder.path().join("requests")).unwrap();
         let requests: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -177,20 +177,20 @@ impl Workspace {
         requests
     }
 
-    /// The requests that changed something beside files, and the permissions of their folder, which each deploy sets.
+    /// Returns the requests that changed something other than files and the permissions of their folder. Every deploy sets those.
     pub fn changes(&self) -> Vec<Value> {
-        const APART: [&str; 4] =
+        const EXCLUDED: [&str; 4] =
             ["/api/2.0/workspace", "/api/2.0/permissions/directories/", "/telemetry-ext", "/api/2.0/repos"];
         let mut requests = self.requests();
         requests.retain(|request| {
             request["method"] != "GET"
                 && request["status"].as_u64().unwrap() < 300
-                && !APART.iter().any(|path| request["path"].as_str().unwrap().starts_with(path))
+                && !EXCLUDED.iter().any(|path| request["path"].as_str().unwrap().starts_with(path))
         });
         requests
     }
 
-    /// The bodies of the requests with a method and a path, which may end before the id of an object.
+    /// Returns the bodies of the requests with a method and a path prefix.
     pub fn bodies(&self, method: &str, path: &str) -> Vec<Value> {
         let changes = self.changes().into_iter();
         changes
@@ -199,13 +199,13 @@ impl Workspace {
             .collect()
     }
 
-    /// The jobs as they were created, by key.
+    /// Returns the jobs as they were created, by key.
     pub fn jobs(&self) -> Vec<(String, Value)> {
         let jobs = self.bodies("POST", "/api/2.2/jobs/create").into_iter();
         jobs.map(|job| (text(&job["name"]).rsplit_once(' ').unwrap().1.to_owned(), job)).collect()
     }
 
-    /// What a deploy grants to a principal of Unity Catalog, as the kind, the full name and the privileges of each object.
+    /// Returns the grants to a principal of Unity Catalog: the kind, the full name and the privileges of each object.
     pub fn grants(&self, principal: &str) -> Vec<String> {
         let mut grants = Vec::new();
         for request in self.changes() {
@@ -224,7 +224,7 @@ impl Workspace {
         grants
     }
 
-    /// The permissions that a deploy sets on objects of a kind, each as `LEVEL principal`.
+    /// Returns the permissions that a deploy sets on objects of a kind, each as `LEVEL principal`.
     pub fn permissions(&self, kind: &str) -> Vec<Vec<String>> {
         let set = self.bodies("PUT", &format!("/api/2.0/permissions/{kind}/")).into_iter();
         set.map(|body| {
@@ -242,7 +242,7 @@ impl Workspace {
         .collect()
     }
 
-    /// The ACL of a secret scope, as the workspace has it now.
+    /// Returns the current ACL of a secret scope.
     pub fn acl(&self, scope: &str) -> Vec<(String, String)> {
         let listed = self.cli(&["secrets", "list-acls", scope, "-o", "json"]).ok().json();
         let mut acl: Vec<(String, String)> = list(&listed)
@@ -270,7 +270,7 @@ pub fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value} is no text"))
 }
 
-/// Copies what the CLI reads, with a small file in the place of the binary.
+/// Copies the files that the CLI reads, with a small file in place of the binary.
 fn copy_bundle(root: &Path) {
     for part in ["bundle", "resources"] {
         fs::create_dir_all(root.join(part)).unwrap();
@@ -288,8 +288,8 @@ fn copy_bundle(root: &Path) {
     fs::write(root.join("bundle/bin/ops-runbook-x86_64.gz.00"), "not a binary").unwrap();
 }
 
-/// The resources of a target as the CLI resolves them, with values for some variables. Of what only a deploy knows, the reference
-/// stays.
+/// Returns the resources of a target as the CLI resolves them, with values for some variables. References that only a deploy can
+/// resolve stay unresolved.
 pub fn resources(target: &str, variables: &[(&str, &str)]) -> Value {
     let workspace = Workspace::new();
     workspace.vary(target, variables.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect());

@@ -1,4 +1,4 @@
-//! Answers, and how two of them differ.
+//! Results of queries, and the difference between two results.
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
@@ -7,20 +7,20 @@ use arrow::{
 use ops_runbook::{
     analytics::{
         self,
-        engine::{Engine, Value},
+        engine::{Engine, ParameterValue},
     },
     domain::time::Timestamp,
 };
 use serde_json::Value as Json;
 
-/// An answer: names and kinds of the columns, and rows as objects.
+/// The result of a query: names and kinds of the columns, and rows as objects.
 #[derive(Debug, PartialEq)]
-pub struct Answer {
+pub struct EngineOutput {
     pub columns: Vec<(String, String)>,
     pub rows: Vec<Json>,
 }
 
-/// What is asked: the name of a query or a view, or a statement.
+/// Returns the statement for the name of a query or a view, or for a statement itself.
 pub fn text_of(asked: &str) -> String {
     if asked.contains(char::is_whitespace) {
         return asked.to_owned();
@@ -67,7 +67,7 @@ pub fn moment(micros: i64) -> Json {
     Timestamp::from_micros(micros).unwrap().to_string().into()
 }
 
-fn answer(schema: &SchemaRef, batches: &[RecordBatch]) -> Answer {
+fn answer(schema: &SchemaRef, batches: &[RecordBatch]) -> EngineOutput {
     let columns = schema.fields().iter().map(|field| (field.name().clone(), kind(field.data_type()).to_owned()));
     let mut rows = Vec::new();
     for batch in batches {
@@ -77,10 +77,10 @@ fn answer(schema: &SchemaRef, batches: &[RecordBatch]) -> Answer {
             rows.push(Json::Object(cells.collect()));
         }
     }
-    Answer { columns: columns.collect(), rows }
+    EngineOutput { columns: columns.collect(), rows }
 }
 
-pub async fn on_datafusion(engine: Engine<'_>, asked: &str, parameters: &[(String, Value)]) -> Answer {
+pub async fn on_datafusion(engine: Engine<'_>, asked: &str, parameters: &[(String, ParameterValue)]) -> EngineOutput {
     let (schema, batches) = engine.run(&text_of(asked), parameters).await.unwrap_or_else(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         panic!("{asked}: {error}: {cause:?}")
@@ -88,7 +88,7 @@ pub async fn on_datafusion(engine: Engine<'_>, asked: &str, parameters: &[(Strin
     answer(&schema, &batches)
 }
 
-/// Rows in an order of their own, floats to six places.
+/// Returns the rows as sorted lines, with floats rounded to six places.
 fn comparable(rows: &[Json], columns: &[(String, String)]) -> Vec<String> {
     let line = |row: &Json| {
         let cells = columns.iter().map(|(name, kind)| match (&row[name], kind.as_str()) {
@@ -111,12 +111,12 @@ fn comparable(rows: &[Json], columns: &[(String, String)]) -> Vec<String> {
     lines
 }
 
-/// What is missing and what is too much; nothing when two answers are one.
-pub fn difference(expected: &[Json], found: &Answer) -> Option<String> {
+/// Returns the missing and the additional rows, or `None` if the results are equal.
+pub fn difference(expected: &[Json], found: &EngineOutput) -> Option<String> {
     for row in expected {
         for name in row.as_object().unwrap().keys() {
             if !found.columns.iter().any(|(column, _)| column == name) {
-                return Some(format!("  there is no column {name}: {:?}", found.columns));
+                return Some(format!("  missing column {name}: {:?}", found.columns));
             }
         }
     }

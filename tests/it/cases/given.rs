@@ -1,4 +1,4 @@
-//! Cases as they stand in their files, completed.
+//! Reads the cases from their files and fills in default values.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,8 +11,8 @@ use arrow::array::RecordBatch;
 use ops_runbook::{
     analytics::{
         self,
-        engine::Value,
-        header::{Header, Parameter},
+        engine::ParameterValue,
+        header::{SqlHeader, QueryParameter},
         snapshot::Snapshot,
         weekly::WeekParameters,
     },
@@ -21,13 +21,13 @@ use ops_runbook::{
 };
 use serde_json::{Map, Value as Json, json};
 
-/// A question and its answer.
+/// A query or view with given rows and the expected result.
 pub struct Case {
-    /// File or another name.
+    /// The path of the file.
     pub name: String,
-    /// A query or a view.
+    /// The name of the query or view.
     pub asked: String,
-    pub parameters: Vec<(String, Value)>,
+    pub parameters: Vec<(String, ParameterValue)>,
     pub given: BTreeMap<String, Vec<Map<String, Json>>>,
     pub expect: Vec<Json>,
 }
@@ -50,7 +50,7 @@ fn read(path: &Path) -> Case {
     let case: Json = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
     let known = ["what", "parameters", "given", "expect"];
     assert!(case.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{name}: unknown key");
-    assert!(case["what"].as_str().is_some_and(|what| !what.is_empty()), "{name} does not say what it shows");
+    assert!(case["what"].as_str().is_some_and(|what| !what.is_empty()), "{name} has no description in `what`");
     let parameters = parameters(&name, &asked, case["parameters"].as_object());
     let tables = case["given"].as_object().cloned().unwrap_or_default();
     let given = tables.into_iter().map(|(table, rows)| {
@@ -63,7 +63,7 @@ fn read(path: &Path) -> Case {
     Case { name, asked, parameters, given, expect }
 }
 
-fn parameters(name: &str, asked: &str, given: Option<&Map<String, Json>>) -> Vec<(String, Value)> {
+fn parameters(name: &str, asked: &str, given: Option<&Map<String, Json>>) -> Vec<(String, ParameterValue)> {
     let text = |key: &str| {
         given.and_then(|given| given.get(key)).map(|value| value.as_str().unwrap_or_else(|| panic!("{name}: {key}")))
     };
@@ -73,13 +73,13 @@ fn parameters(name: &str, asked: &str, given: Option<&Map<String, Json>>) -> Vec
         known_from: Timestamp::from_micros(0).unwrap(),
     });
     let Some((_, sql)) = analytics::queries().find(|(query, _)| *query == asked) else { return Vec::new() };
-    let header = Header::of(sql);
+    let header = SqlHeader::of(sql);
     let known: BTreeSet<&str> =
         header.parameters.iter().map(|parameter| parameter.name.as_str()).chain(["week", "time_zone"]).collect();
     let unknown: Vec<&String> =
         given.into_iter().flat_map(Map::keys).filter(|key| !known.contains(key.as_str())).collect();
     assert!(unknown.is_empty(), "{name}: unknown parameters {unknown:?}");
-    let value = |parameter: &Parameter| {
+    let value = |parameter: &QueryParameter| {
         let own = given.and_then(|given| given.get(&parameter.name)).map(|value| match value {
             Json::String(text) => parameter.kind.parse(text).unwrap_or_else(|error| panic!("{name}: {error}")),
             other => parameter.kind.parse(&other.to_string()).unwrap_or_else(|error| panic!("{name}: {error}")),
@@ -90,7 +90,7 @@ fn parameters(name: &str, asked: &str, given: Option<&Map<String, Json>>) -> Vec
     header.parameters.iter().map(value).collect()
 }
 
-/// A row of a table with every column.
+/// Returns a row of a table with all columns.
 pub fn completed(name: &str, def: &TableDef, row: &Map<String, Json>, index: usize) -> Map<String, Json> {
     for column in row.keys() {
         assert!(def.columns.iter().any(|known| known.name == column), "{name}: {} has no column {column}", def.name);

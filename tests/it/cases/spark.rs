@@ -1,17 +1,17 @@
-//! Questions for Spark, and its answers.
+//! Questions to Spark, and its answers.
 
 use std::collections::BTreeSet;
 
 use ops_runbook::{
-    analytics::{self, engine::Value, header::ParameterKind},
+    analytics::{self, engine::ParameterValue, header::ParameterKind},
     tables::{TableDef, catalog},
 };
 use serde_json::{Map, Value as Json, json};
 
-use super::answer::{Answer, moment, text_of};
+use super::answer::{EngineOutput, moment, text_of};
 use crate::spark;
 
-/// The views below a statement, those first that others need, and the tables below them.
+/// Returns the views that a statement needs, in the order of their dependencies, and the tables below them.
 fn below(sql: &str) -> (Vec<(&'static str, &'static str)>, BTreeSet<String>) {
     let mut waiting = analytics::references(sql).unwrap();
     let mut seen = BTreeSet::new();
@@ -26,11 +26,11 @@ fn below(sql: &str) -> (Vec<(&'static str, &'static str)>, BTreeSet<String>) {
     (views, seen)
 }
 
-/// A question for tests/peers/spark_cases.py.
+/// Returns a question for tests/peers/spark_cases.py.
 pub fn question(
     name: &str,
     asked: &str,
-    parameters: &[(String, Value)],
+    parameters: &[(String, ParameterValue)],
     tables: impl Fn(&'static TableDef) -> Json,
 ) -> Json {
     let sql = text_of(asked);
@@ -40,33 +40,33 @@ pub fn question(
     json!({ "name": name, "sql": sql, "views": views, "tables": tables, "parameters": bound(parameters) })
 }
 
-/// Values of parameters in a question.
-pub fn bound(parameters: &[(String, Value)]) -> Map<String, Json> {
-    let typed = |(name, value): &(String, Value)| {
+/// Returns the values of parameters as a question contains them.
+pub fn bound(parameters: &[(String, ParameterValue)]) -> Map<String, Json> {
+    let typed = |(name, value): &(String, ParameterValue)| {
         let kind = match value {
-            Value::Timestamp(_) => ParameterKind::Timestamp,
-            Value::Int(_) => ParameterKind::Bigint,
-            Value::Text(_) => ParameterKind::Text,
+            ParameterValue::Timestamp(_) => ParameterKind::Timestamp,
+            ParameterValue::Int(_) => ParameterKind::Bigint,
+            ParameterValue::Text(_) => ParameterKind::Text,
         };
         (name.clone(), json!({ "type": kind.to_string(), "value": value.to_string() }))
     };
     parameters.iter().map(typed).collect()
 }
 
-/// The answers of Spark, in the order of the questions, which share a session.
-pub fn on_spark(questions: &[Json]) -> Vec<Result<Answer, String>> {
+/// Returns the answers of Spark in the order of the questions, which share a session.
+pub fn on_spark(questions: &[Json]) -> Vec<Result<EngineOutput, String>> {
     let answers = spark::ask(&json!({ "answer": questions })).unwrap_or_else(|error| panic!("{error}"));
     let answers = answers.as_array().unwrap();
     assert_eq!(answers.len(), questions.len());
     answers.iter().map(spark_answer).collect()
 }
 
-fn spark_answer(told: &Json) -> Result<Answer, String> {
-    if let Some(error) = told["error"].as_str() {
+fn spark_answer(answer: &Json) -> Result<EngineOutput, String> {
+    if let Some(error) = answer["error"].as_str() {
         return Err(error.to_owned());
     }
-    let columns: Vec<(String, String)> = serde_json::from_value(told["columns"].clone()).unwrap();
-    let rows = told["rows"].as_array().unwrap().iter().map(|row| {
+    let columns: Vec<(String, String)> = serde_json::from_value(answer["columns"].clone()).unwrap();
+    let rows = answer["rows"].as_array().unwrap().iter().map(|row| {
         let cells = columns.iter().zip(row.as_array().unwrap());
         let cells = cells.map(|((name, kind), value)| match (kind.as_str(), value.as_i64()) {
             ("timestamp", Some(micros)) => (name.clone(), moment(micros)),
@@ -74,5 +74,5 @@ fn spark_answer(told: &Json) -> Result<Answer, String> {
         });
         Json::Object(cells.collect())
     });
-    Ok(Answer { rows: rows.collect(), columns })
+    Ok(EngineOutput { rows: rows.collect(), columns })
 }

@@ -1,4 +1,4 @@
-//! In which order, in which files, and beside what a document is dropped changes nothing.
+//! The result of an ingest does not depend on the order of documents or their distribution over files.
 
 use std::collections::BTreeSet;
 
@@ -6,8 +6,8 @@ use chrono::TimeDelta;
 use ops_runbook::{
     domain::redact::Redactor,
     inbox::Inbox as Opened,
-    lake::{Context, Lake, Surroundings},
-    ops::{self, ingest::Patience},
+    lake::{Context, Lake, StoreEnvironment},
+    ops::{self, ingest::IngestTiming},
     tables::catalog,
 };
 use proptest::{
@@ -23,12 +23,12 @@ use super::{
 };
 use crate::{support::report, wait::repetitions};
 
-/// One document as it is dropped.
+/// One document in the inbox.
 #[derive(Debug, Clone)]
 struct Piece {
     id: u8,
     good: bool,
-    /// Pieces of one file are lines of it.
+    /// Pieces of the same file become its lines.
     file: u8,
 }
 
@@ -47,7 +47,7 @@ fn pieces() -> impl Strategy<Value = Vec<Piece>> {
     prop::collection::vec(piece, 1..40)
 }
 
-/// What a lake says of its incidents, without what depends on the order.
+/// Returns the incidents of a lake, without fields that depend on the order.
 fn incidents(lake: &Lake, runtime: &tokio::runtime::Runtime) -> Vec<String> {
     let sql = "SELECT title, slug, status, reported_at, cause_fingerprint, confidence, workspace_id FROM incidents";
     let (_, batches) = runtime.block_on(ops_runbook::analytics::query(lake, sql)).unwrap();
@@ -74,10 +74,10 @@ fn taken(pieces: &[Piece], runtime: &tokio::runtime::Runtime) -> (Vec<String>, B
     let lake = Lake::at(folder.path().to_str().unwrap(), Context::system()).unwrap();
     let rejected = runtime.block_on(async {
         let (ledger, committer) = ops::open_ledger(&lake).await.unwrap();
-        let opened = Opened::open(&inbox.uri(), &Surroundings::default()).unwrap();
-        let patience = Patience { settle: TimeDelta::zero(), wait: TimeDelta::zero() };
+        let opened = Opened::open(&inbox.uri(), &StoreEnvironment::default()).unwrap();
+        let timing = IngestTiming { settle: TimeDelta::zero(), wait: TimeDelta::zero() };
         let redactor = Redactor::new(None);
-        ops::ingest::ingest(&lake, &ledger, &opened, patience, &redactor, &|_| {}).await.unwrap();
+        ops::ingest::ingest(&lake, &ledger, &opened, timing, &redactor, &|_| {}).await.unwrap();
         drop(ledger);
         committer.finished().await;
         let mut hashes = BTreeSet::new();

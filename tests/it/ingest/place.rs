@@ -1,4 +1,4 @@
-//! Where the tests drop documents: a folder, or a prefix in an emulated bucket.
+//! The inboxes of the tests: a folder, or a prefix in an emulated bucket.
 
 use std::{
     collections::BTreeMap,
@@ -15,22 +15,22 @@ use tempfile::{TempDir, tempdir};
 
 use crate::storage::emulators::Store;
 
-/// Where what was taken goes, as these tests call it: beside the inbox, in a folder of its name.
+/// The folder of results in these tests: beside the inbox, named after it.
 const RESULTS: [&str; 2] = ["_done", "_rejected"];
 
-/// An inbox. Names are below it; those of what was taken begin with `../_done/` and `../_rejected/`.
+/// An inbox. Names are relative to it; processed files begin with `../_done/` and `../_rejected/`.
 pub trait Inbox {
     fn uri(&self) -> String;
     fn drop(&self, name: &str, bytes: &[u8]);
-    /// All that is there, taken or not.
+    /// Returns all files, processed or not.
     fn files(&self) -> BTreeMap<String, Vec<u8>>;
 
-    /// Names without what was taken.
+    /// Returns the names of unprocessed files.
     fn left(&self) -> Vec<String> {
         self.files().into_keys().filter(|name| !name.starts_with("../")).collect()
     }
 
-    /// How many are in `_done` itself.
+    /// Returns the number of files in `_done` itself.
     fn done(&self) -> usize {
         self.files().keys().filter(|name| name.starts_with("../_done/")).count()
     }
@@ -111,7 +111,7 @@ fn walk(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>) {
 
 pub struct Bucket {
     uri: String,
-    /// Of the inbox.
+    /// The prefix of the inbox.
     prefix: Key,
     store: Arc<dyn ObjectStore>,
     runtime: tokio::runtime::Runtime,
@@ -119,7 +119,7 @@ pub struct Bucket {
 
 impl Bucket {
     pub fn new(store: &Store, name: &str) -> Self {
-        // As it is told: with its account, where it has one.
+        // The URI includes the account, if there is one.
         let account = store.variables.iter().find(|(name, _)| name == "AZURE_STORAGE_ACCOUNT_NAME");
         let location: Location = store.lake(name).uri.parse().unwrap();
         let uri = location.in_account(account.map(|(_, name)| name.as_str())).to_string();
@@ -156,7 +156,7 @@ impl Inbox for Bucket {
                 }));
             }
             for (name, meta) in listed {
-                // What somebody asked for who was killed since may be done only now.
+                // A request of a killed process may be carried out only now.
                 let got = match self.store.get(&meta.location).await {
                     Err(object_store::Error::NotFound { .. }) => continue,
                     got => got.unwrap(),

@@ -1,4 +1,4 @@
-//! Several that take from one inbox, and some that are killed while they do.
+//! Concurrent and killed runs of `ingest` on one inbox.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,17 +16,17 @@ use super::{
     place::{Folder, Inbox},
 };
 use crate::{
-    support::{Place, assert_intact, binary, report, sql_rows},
+    support::{LakeLocation, assert_intact, binary, report, sql_rows},
     wait::{eventually, output_of, repetitions},
 };
 
-/// What was dropped in all.
+/// Everything that was put into the inbox.
 #[derive(Default)]
 struct Dropped {
     /// Names and contents of files.
     files: BTreeMap<String, Vec<u8>>,
     good: BTreeSet<String>,
-    /// Hashes of documents that are no reports, by themselves and as lines.
+    /// Hashes of invalid documents: whole files, and lines.
     bad: BTreeSet<String>,
 }
 
@@ -53,8 +53,8 @@ impl Dropped {
         }
     }
 
-    /// Everything was recorded once, or has its reason, and stands where it should.
-    fn assert_taken(&self, lake: &impl Place, inbox: &impl Inbox) {
+    /// Asserts that every document was recorded or rejected once, and every file is in the right folder.
+    fn assert_taken(&self, lake: &impl LakeLocation, inbox: &impl Inbox) {
         assert_eq!(inbox.left(), Vec::<String>::new());
         let files = inbox.files();
         for (name, content) in &self.files {
@@ -69,7 +69,7 @@ impl Dropped {
             .map(|(name, bytes)| {
                 let reason: Value = serde_json::from_slice(bytes).unwrap();
                 let hash_of_file = files.get(name.trim_end_matches(".reason.json")).map(|bytes| hash(bytes));
-                assert_eq!(hash_of_file.as_deref(), reason["input_hash"].as_str(), "{name} stands next to nothing");
+                assert_eq!(hash_of_file.as_deref(), reason["input_hash"].as_str(), "{name} has no rejected file");
                 reason["input_hash"].as_str().unwrap().to_owned()
             })
             .collect();
@@ -92,12 +92,12 @@ impl Dropped {
 }
 
 #[test]
-fn three_at_once_take_everything_once() {
+fn three_concurrent_runs_record_everything_once() {
     let folder = tempdir().unwrap();
     assert_taken_once_by_many(&folder.path().join("lake"), &Folder::new(), 3, repetitions(120, 400));
 }
 
-pub fn assert_taken_once_by_many(lake: &impl Place, inbox: &impl Inbox, processes: usize, files: usize) {
+pub fn assert_taken_once_by_many(lake: &impl LakeLocation, inbox: &impl Inbox, processes: usize, files: usize) {
     let mut dropped = Dropped::default();
     dropped.more(inbox, 0, files);
     let children: Vec<_> = (0..processes)
@@ -126,25 +126,25 @@ pub fn assert_taken_once_by_many(lake: &impl Place, inbox: &impl Inbox, processe
         "{processes} at once: {taken} files and {recorded} documents said to be taken, of {files} and {}",
         dropped.good.len()
     );
-    // Of two that move one object at once each says that it did; recorded it is once.
+    // Concurrent moves of one object both report success; the document is recorded once.
     assert!(recorded <= dropped.good.len() as u64, "something was recorded twice");
 }
 
 #[test]
-fn kills_lose_nothing_and_double_nothing() {
+fn kills_lose_nothing_and_duplicate_nothing() {
     let folder = tempdir().unwrap();
     assert_kills_lose_nothing(&folder.path().join("lake"), &Folder::new(), repetitions(20, 120), repetitions(30, 60));
 }
 
-/// So many kills while `files` are taken, two at once each time: at some moment of the run, or as soon as the first file was moved. Prints how often some
-/// of the files were moved and some were not; that depends on the machine.
-pub fn assert_kills_lose_nothing(lake: &impl Place, inbox: &impl Inbox, kills_wanted: usize, files: usize) {
+/// Kills runs while `files` are ingested, two at once each time: at some moment of the run, or when the first file was moved.
+/// Prints how often only some of the files were moved, which depends on the machine.
+pub fn assert_kills_lose_nothing(lake: &impl LakeLocation, inbox: &impl Inbox, kills_wanted: usize, files: usize) {
     let mut dice = ChaCha8Rng::seed_from_u64(11);
     let mut dropped = Dropped::default();
     dropped.more(inbox, 0, files);
     let start = Instant::now();
     ingest(lake, inbox, &[]);
-    // How long it takes depends on the machine, and what else it does.
+    // The duration depends on the machine and its load.
     let whole = start.elapsed();
     let (mut kills, mut rounds, mut amid) = (0, 0, 0);
     while kills < kills_wanted {

@@ -17,7 +17,7 @@ use super::{
 use crate::support::{assert_intact, json_lines, report};
 
 #[test]
-fn a_file_that_is_cut_short_waits_until_it_is_whole() {
+fn a_truncated_file_waits_until_it_is_complete() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let inbox = Folder::new();
@@ -41,7 +41,7 @@ fn a_file_that_is_cut_short_waits_until_it_is_whole() {
 }
 
 #[test]
-fn what_stays_cut_short_is_rejected_in_the_end() {
+fn a_file_that_stays_truncated_is_rejected_later() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let inbox = Folder::new();
@@ -65,7 +65,7 @@ fn what_stays_cut_short_is_rejected_in_the_end() {
 }
 
 #[test]
-fn a_file_that_just_changed_is_looked_at_again_before_it_is_taken() {
+fn a_recently_changed_file_is_checked_again_before_it_is_ingested() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let inbox = Folder::new();
@@ -75,7 +75,7 @@ fn a_file_that_just_changed_is_looked_at_again_before_it_is_taken() {
     let uri = inbox.uri();
     let ingest = || json_lines(&lake, &["ingest", "--inbox", &uri, "--settle-seconds", "2"]).pop().unwrap();
     let is_done = AtomicBool::new(false);
-    // A writer that adds a line now and then until the first run has ended; every state of the file looks whole.
+    // A writer adds lines until the first run has ended; the file looks complete at every moment.
     let written = thread::scope(|scope| {
         let writer = scope.spawn(|| {
             let mut file = File::options().append(true).open(path).unwrap();

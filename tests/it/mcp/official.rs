@@ -44,7 +44,7 @@ fn an_mcp_client_that_works_through_the_examples_ends_with_the_lake_of_the_comma
     let (by_hand, by_agent) = (folder.path().join("by-hand"), folder.path().join("by-agent"));
     let examples = EXAMPLES.map(example);
     for file in &examples {
-        ok(&by_hand, &["record", file, "--artefacts"]);
+        ok(&by_hand, &["record", file, "--artifacts"]);
     }
     let mut arguments = vec!["stdio", env!("CARGO_BIN_EXE_ops-runbook"), by_agent.to_str().unwrap()];
     arguments.extend(examples.iter().map(String::as_str));
@@ -56,7 +56,7 @@ fn an_mcp_client_that_works_through_the_examples_ends_with_the_lake_of_the_comma
     }
     // What the agent showed is what the command line shows.
     for (answer, file) in said.iter().zip(&examples) {
-        let shown = &json_lines(&by_hand, &["record", file, "--artefacts"])[1];
+        let shown = &json_lines(&by_hand, &["record", file, "--artifacts"])[1];
         let timeline = |from: &Value| without_the_moment(&from["artefacts"]["timeline"]);
         assert_eq!(timeline(answer), without_the_moment(&shown["timeline"]), "{file}");
         assert_eq!(answer["artefacts"]["runbook"].is_null(), shown["runbook"].is_null(), "{file}");

@@ -16,29 +16,29 @@ use serde_json::{Map, Value, json};
 pub const TOKEN: &str = "not-a-real-token";
 const PAGE: usize = 100;
 
-/// The id of the workspace, as every answer tells it.
+/// The id of the workspace, which every answer has.
 pub const WORKSPACE_ID: &str = "7405612783315468";
 
-/// What the workspace holds.
+/// The state of the workspace.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct World {
     pub jobs: BTreeMap<String, Value>,
     pub clusters: BTreeMap<String, Value>,
     pub warehouses: BTreeMap<String, Value>,
-    /// As whom jobs run, by id; all others as a service principal. A list does not tell it.
+    /// The user as whom a job runs, by job id; other jobs run as a service principal. Lists do not have it.
     pub run_as: BTreeMap<String, String>,
-    /// Names of settings that a write leaves as they are, without an error.
+    /// Names of settings that a write ignores without an error.
     pub ignored: BTreeSet<String>,
     /// Jobs that are listed and may not be read.
     pub forbidden: BTreeSet<String>,
     /// Tokens of run-now.
     pub runs: Vec<String>,
-    /// Runs as the API tells them; they take the place of those that run-now started.
-    pub told_runs: Vec<Value>,
+    /// Runs in the format of the API. If there are any, they replace those that run-now started.
+    pub listed_runs: Vec<Value>,
     pub statements: Vec<String>,
-    /// Every request that writes: its path.
+    /// The paths of all requests that wrote.
     pub writes: Vec<String>,
-    /// How many requests only read, by path.
+    /// The number of requests that only read, by path.
     pub reads: BTreeMap<String, usize>,
 }
 
@@ -63,7 +63,7 @@ impl Workspace {
         self.world.lock().unwrap().clone()
     }
 
-    /// What it holds, without what was done to it.
+    /// The settings, without the log of requests.
     pub fn settings(&self) -> World {
         World { writes: Vec::new(), runs: Vec::new(), statements: Vec::new(), reads: BTreeMap::new(), ..self.world() }
     }
@@ -156,13 +156,13 @@ fn route(world: &mut World, method: &Method, uri: &Uri, body: &[u8]) -> Answer {
         }
         "/api/2.2/jobs/runs/list" => {
             let limit: usize = asked("limit")?.parse().map_err(|_| BAD)?;
-            if !world.told_runs.is_empty() {
+            if !world.listed_runs.is_empty() {
                 assert!(limit < 25);
                 let (job, from) = (asked("job_id")?, asked("start_time_from")?.parse::<i64>().map_err(|_| BAD)?);
                 let matching = |run: &&Value| {
                     run["job_id"].as_u64() == job.parse().ok() && run["start_time"].as_i64().unwrap() >= from
                 };
-                let mut runs: Vec<Value> = world.told_runs.iter().filter(matching).cloned().collect();
+                let mut runs: Vec<Value> = world.listed_runs.iter().filter(matching).cloned().collect();
                 runs.sort_by_key(|run| -run["start_time"].as_i64().unwrap());
                 return Ok(json!({ "runs": runs }));
             }
@@ -259,7 +259,7 @@ fn write(world: &mut World, path: &str, body: &Value) -> Answer {
         path => {
             let id = path.strip_prefix("/api/2.0/sql/warehouses/").and_then(|rest| rest.strip_suffix("/edit"));
             let warehouse = world.warehouses.get_mut(id.ok_or(UNKNOWN)?).ok_or(UNKNOWN)?;
-            // Whatever an edit leaves out falls back to its default.
+            // A setting that an edit leaves out gets its default.
             let mut new: Map<String, Value> = body.as_object().ok_or(BAD)?.clone();
             new.entry("auto_stop_mins").or_insert(json!(120));
             *warehouse = Value::Object(new);

@@ -1,4 +1,4 @@
-//! `doctor`: good places, bad places, and what is said about them.
+//! `doctor`: usable and unusable storage, and the findings about it.
 
 use std::fs;
 
@@ -7,12 +7,12 @@ use tempfile::tempdir;
 
 use super::emulators::Store;
 use crate::{
-    support::{Place, binary, example, finish, ok, run},
+    support::{LakeLocation, binary, example, finish, ok, run},
     warehouse::copied,
 };
 
-/// State and advice of each finding, by its name.
-fn examined(lake: &(impl Place + ?Sized)) -> (Option<i32>, Value) {
+/// Runs `doctor` and returns its exit code and findings.
+fn examined(lake: &(impl LakeLocation + ?Sized)) -> (Option<i32>, Value) {
     let output = finish(binary(lake).args(["doctor", "--json"]));
     let text = String::from_utf8(output.stdout).unwrap();
     (
@@ -35,7 +35,7 @@ const STORE: [&str; 8] =
     ["write", "read-after-write", "list-after-write", "overwrite", "second-writer", "same-moment", "clock", "delete"];
 const TABLES: [&str; 7] = ["lake", "protocol", "properties", "columns", "log", "head", "projection"];
 
-fn assert_good_place(lake: &(impl Place + ?Sized)) {
+fn assert_passes(lake: &(impl LakeLocation + ?Sized)) {
     let before = examined(lake);
     assert_all(&before, "ok", &STORE);
     assert_all(&before, "not-checked", &TABLES[1..]);
@@ -45,39 +45,39 @@ fn assert_good_place(lake: &(impl Place + ?Sized)) {
     let after = examined(lake);
     assert_all(&after, "ok", &STORE);
     assert_all(&after, "ok", &TABLES);
-    assert!(ok(lake, &["doctor"]).ends_with("\nNothing is wrong with this place.\n"));
+    assert!(ok(lake, &["doctor"]).ends_with("\nNo problems found.\n"));
 }
 
 #[test]
-fn a_folder_is_a_good_place_and_is_left_as_it_was() {
+fn a_folder_passes_all_checks_and_no_test_file_is_left() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     assert_eq!(examined(&lake).0, Some(0));
     assert!(!lake.exists(), "something was left behind");
-    assert_good_place(&lake);
+    assert_passes(&lake);
     assert!(!lake.join("_doctor").exists() && !lake.join(".staging").exists(), "something was left behind");
 }
 
 #[test]
-fn s3_is_a_good_place() {
+fn s3_passes_all_checks() {
     let store = Store::s3();
-    assert_good_place(&store.lake("doctor"));
+    assert_passes(&store.lake("doctor"));
 }
 
 #[test]
-fn azure_is_a_good_place() {
+fn azure_passes_all_checks() {
     let store = Store::azure();
-    assert_good_place(&store.lake("doctor"));
+    assert_passes(&store.lake("doctor"));
 }
 
 #[test]
-fn google_is_a_good_place() {
+fn google_passes_all_checks() {
     let store = Store::google();
-    assert_good_place(&store.lake("doctor"));
+    assert_passes(&store.lake("doctor"));
 }
 
 #[test]
-fn s3_and_google_are_refused_if_they_let_a_second_writer_through() {
+fn s3_and_google_are_refused_without_conditional_writes() {
     assert_refused(&Store::s3());
     assert_refused(&Store::google_with_pauses_of("0"));
 }
@@ -97,7 +97,7 @@ fn assert_refused(store: &Store) {
 }
 
 #[test]
-fn s3_that_cannot_be_written_says_so_and_nothing_else_is_tried() {
+fn s3_that_cannot_be_written_fails_one_check_and_skips_the_others() {
     let store = Store::s3();
     store.proxy.admits(|_| false);
     let examined = examined(&store.lake("closed"));
@@ -109,9 +109,9 @@ fn s3_that_cannot_be_written_says_so_and_nothing_else_is_tried() {
     assert!(advice.contains("read, write, list and delete"), "{advice}");
 }
 
-/// One change to a healthy lake, and the finding that must tell of it.
+/// Each change to a healthy lake must produce its finding.
 #[test]
-fn what_is_wrong_with_a_lake_is_found() {
+fn damage_to_a_lake_is_found() {
     let folder = tempdir().unwrap();
     let healthy = folder.path().join("healthy");
     ok(&healthy, &["record", &example("01-daily-etl-no-retries")]);
@@ -129,7 +129,7 @@ fn what_is_wrong_with_a_lake_is_found() {
     };
     let rewrite = |table: &'static str, from: &'static str, to: &'static str| {
         move |lake: &std::path::Path| {
-            // Before the first checkpoint the first commit says how the table is.
+            // Before the first checkpoint, protocol and metadata are in the first commit.
             let log = lake.join(table).join("_delta_log");
             for entry in fs::read_dir(&log).unwrap() {
                 let path = entry.unwrap().path();

@@ -1,36 +1,36 @@
-//! Stores that speak as S3, Azure and Google do, each behind a [`Proxy`].
+//! Emulators of S3, Azure and Google, each behind a [`Proxy`].
 
 use std::{fs, sync::Arc};
 
 use object_store::{
     ObjectStore, ObjectStoreExt, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder,
 };
-use ops_runbook::lake::{Context, Lake, Surroundings};
+use ops_runbook::lake::{Context, Lake, StoreEnvironment};
 use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 use super::proxy::Proxy;
 use crate::{
     peer::Peer,
-    support::{Place, demo_files},
+    support::{LakeLocation, demo_files},
 };
 
-/// A bucket or container of an emulator, and what the environment says about it.
+/// A bucket or container of an emulator, and the environment variables for it.
 #[derive(Debug)]
 pub struct Store {
     /// Without a slash at its end.
     root: String,
     pub variables: Vec<(String, String)>,
     pub proxy: Proxy,
-    /// What a workspace would lend for it, where the emulator knows such credentials: a field of its answer.
-    pub lent: Option<Value>,
+    /// The credentials that a workspace would vend for it, if the emulator supports them: a field of the response.
+    pub vended: Option<Value>,
     client: Arc<dyn ObjectStore>,
-    /// Where the file of an account is.
+    /// The folder of the account's file.
     _folder: Option<TempDir>,
     _peer: Peer,
 }
 
-/// A lake in it.
+/// A lake in a store.
 #[derive(Debug, Clone)]
 pub struct Stored {
     pub uri: String,
@@ -58,7 +58,7 @@ impl Store {
             .with_access_key_id("test")
             .with_secret_access_key("test");
         let client = Arc::new(client.with_allow_http(true).build().unwrap());
-        Self { root: "s3://ops".into(), variables, proxy, lent: None, client, _folder: None, _peer: peer }
+        Self { root: "s3://ops".into(), variables, proxy, vended: None, client, _folder: None, _peer: peer }
     }
 
     pub fn azure() -> Self {
@@ -77,11 +77,11 @@ impl Store {
             .with_account(account)
             .with_access_key(peer.ready("key"));
         let client = Arc::new(client.with_allow_http(true).build().unwrap());
-        let lent = Some(json!({ "azure_user_delegation_sas": { "sas_token": peer.ready("sas") } }));
-        Self { root: "az://ops".into(), variables, proxy, lent, client, _folder: None, _peer: peer }
+        let vended = Some(json!({ "azure_user_delegation_sas": { "sas_token": peer.ready("sas") } }));
+        Self { root: "az://ops".into(), variables, proxy, vended, client, _folder: None, _peer: peer }
     }
 
-    /// As Google is: with a second between two writes to one name.
+    /// Google, with a second between two writes to one name.
     pub fn google() -> Self {
         Self::google_with_pauses_of("1")
     }
@@ -98,16 +98,16 @@ impl Store {
         let client =
             GoogleCloudStorageBuilder::new().with_bucket_name("ops").with_service_account_key(account.to_string());
         let client = Arc::new(client.build().unwrap());
-        let lent = Some(json!({ "gcp_oauth_token": { "oauth_token": peer.ready("token") } }));
-        Self { root: "gs://ops".into(), variables, proxy, lent, client, _folder: Some(folder), _peer: peer }
+        let vended = Some(json!({ "gcp_oauth_token": { "oauth_token": peer.ready("token") } }));
+        Self { root: "gs://ops".into(), variables, proxy, vended, client, _folder: Some(folder), _peer: peer }
     }
 
-    /// A client of the bucket or container that knows nothing of this program.
+    /// Returns a client of the bucket or container that is independent of this program.
     pub fn client(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.client)
     }
 
-    /// A lake with the history of `demo`: copied, because to make it here takes minutes.
+    /// Returns a lake with the history of `demo`. It is copied, because creating it here takes minutes.
     pub async fn demo_lake(&self, name: &str) -> Stored {
         for (path, bytes) in demo_files() {
             let key = object_store::path::Path::from(format!("{name}/{}", path.display()));
@@ -116,22 +116,22 @@ impl Store {
         self.lake(name)
     }
 
-    /// A place for a lake of its own.
+    /// Returns the location of a new lake.
     pub fn lake(&self, name: &str) -> Stored {
         Stored { uri: format!("{}/{name}", self.root), variables: self.variables.clone() }
     }
 }
 
 impl Stored {
-    /// The lake, opened in this process.
+    /// Opens the lake in this process.
     pub fn open(&self) -> Lake {
-        let surroundings =
-            Surroundings { variables: self.variables.iter().cloned().collect(), ..Surroundings::default() };
-        Lake::open(&self.uri, &surroundings, Context::system()).unwrap()
+        let store_environment =
+            StoreEnvironment { variables: self.variables.iter().cloned().collect(), ..StoreEnvironment::default() };
+        Lake::open(&self.uri, &store_environment, Context::system()).unwrap()
     }
 }
 
-impl Place for Stored {
+impl LakeLocation for Stored {
     fn uri(&self) -> String {
         self.uri.clone()
     }

@@ -1,4 +1,4 @@
-//! Stands before an object store at the socket: takes time, counts, and lets things go wrong.
+//! A proxy in front of an object store: adds latency, counts requests and injects faults.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,31 +20,31 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::wait::eventually_async;
 
-/// A request, and what became of it.
+/// A request and its response.
 #[derive(Debug, Clone)]
 pub struct Exchange {
     pub method: String,
-    /// With its query, read as clients mean it: Google's encodes every sign.
+    /// With its query, decoded: Google's client encodes every sign.
     pub path: String,
-    /// A put that may not overwrite.
+    /// A put-if-absent.
     pub is_conditional: bool,
     pub status: u16,
     from: Instant,
     to: Instant,
 }
 
-/// How often of a hundred times something goes wrong.
+/// The percentage of requests with each kind of fault.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
-    /// It is done, and nobody hears of it: the connection ends.
+    /// The request is forwarded and the connection is closed without a response.
     pub lost: u32,
-    /// 503, and nothing is done.
+    /// 503, and the request is not forwarded.
     pub busy: u32,
-    /// It is done, and answered by 503.
+    /// The request is forwarded, and the response is 503.
     pub busy_after: u32,
-    /// 409, and nothing is done, as S3 says when two come at once: of puts that may not overwrite, which are few.
+    /// 409, and the request is not forwarded, as S3 does for concurrent puts: only for put-if-absent requests, which are few.
     pub conflict: u32,
-    /// It takes a quarter of a second longer.
+    /// The request takes a quarter of a second longer.
     pub slow: u32,
 }
 
@@ -55,24 +55,24 @@ struct Settings {
     dice: ChaCha8Rng,
     is_careless: bool,
     is_throttled: bool,
-    /// Paths of puts that were done.
+    /// Paths of completed puts.
     written: BTreeSet<String>,
     withheld: Withheld,
     done: BTreeMap<&'static str, usize>,
 }
 
-/// What becomes of the answer to the next put of a commit.
+/// The state of a withheld response to the put of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Withheld {
     Not,
     Next,
-    /// The put is done, and the client waits.
+    /// The put is completed, and the client waits.
     Waiting,
-    /// The client ended the connection.
+    /// The client closed the connection.
     GivenUp,
 }
 
-/// Notes that a client has given up: the request is dropped with its connection.
+/// Records that a client gave up: its request is dropped with the connection.
 struct Waiting(Arc<Mutex<Settings>>);
 
 impl Drop for Waiting {
@@ -81,10 +81,10 @@ impl Drop for Waiting {
     }
 }
 
-/// Who may pass.
+/// Selects the requests that are forwarded.
 type Guard = Box<dyn Fn(&HeaderMap) -> bool + Send + Sync>;
 
-/// Forwards to an address, on a thread of its own, as long as the process lives.
+/// A proxy to an address, on its own thread, for the lifetime of the process.
 #[derive(Clone)]
 pub struct Proxy {
     /// `http://127.0.0.1:PORT`
@@ -101,7 +101,7 @@ impl fmt::Debug for Proxy {
 }
 
 impl Proxy {
-    /// `target` is an address without a path.
+    /// Starts a proxy. `target` is an address without a path.
     pub fn before(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -129,7 +129,7 @@ impl Proxy {
         proxy
     }
 
-    /// Every request takes so much longer.
+    /// Adds latency to every request.
     pub fn takes(&self, latency: Duration) {
         self.settings.lock().unwrap().latency = latency;
     }
@@ -138,43 +138,43 @@ impl Proxy {
         self.settings.lock().unwrap().faults = faults;
     }
 
-    /// The next put of a commit is done and never answered: the client has to give up.
+    /// Forwards the next put of a commit and never responds: the client has to give up.
     pub fn withholds_an_answer(&self) {
         self.settings.lock().unwrap().withheld = Withheld::Next;
     }
 
-    /// Waits until the client has given up the request whose answer is withheld.
+    /// Waits until the client has given up the request with the withheld response.
     pub async fn given_up(&self) {
         let is_given_up = async || (self.settings.lock().unwrap().withheld == Withheld::GivenUp).then_some(());
         eventually_async("a client that gives up", is_given_up).await;
     }
 
-    /// From now on a write to a name that was written before is answered by 429. Google does so within a second.
+    /// Responds with 429 to every later write to a name that was written before. Google does so within a second.
     pub fn throttles(&self) {
         self.settings.lock().unwrap().is_throttled = true;
     }
 
-    /// Only requests with such headers are forwarded; others are answered as S3 does when credentials have ended.
+    /// Forwards only requests whose headers pass `guard`; for others responds as S3 does for expired credentials.
     pub fn admits(&self, guard: impl Fn(&HeaderMap) -> bool + Send + Sync + 'static) {
         *self.guard.lock().unwrap() = Some(Box::new(guard));
     }
 
-    /// Puts that may not overwrite overwrite, as some stores do that do not know the condition.
+    /// Lets put-if-absent requests overwrite, as in stores without conditional writes.
     pub fn forgets_conditions(&self) {
         self.settings.lock().unwrap().is_careless = true;
     }
 
-    /// Requests that were not let through.
+    /// Returns the number of requests that were not forwarded.
     pub fn turned_away(&self) -> usize {
         self.exchanges.lock().unwrap().iter().filter(|exchange| exchange.status == 403).count()
     }
 
-    /// How often each thing went wrong.
+    /// Returns the number of faults by kind.
     pub fn faults_done(&self) -> BTreeMap<&'static str, usize> {
         self.settings.lock().unwrap().done.clone()
     }
 
-    /// What happened while `work` was done.
+    /// Runs `work` and returns the requests during it.
     pub async fn during<T>(&self, work: impl Future<Output = T>) -> (T, Traffic) {
         let before = self.exchanges.lock().unwrap().len();
         let outcome = work.await;
@@ -191,7 +191,7 @@ impl Proxy {
             let (proxy, http, target) = (self.clone(), http.clone(), target.clone());
             tokio::spawn(async move {
                 let service = service_fn(|request| proxy.answer(&http, &target, request));
-                // An error here is a connection that was cut on purpose.
+                // An error here is a connection that was closed on purpose.
                 let _ = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .serve_connection(TokioIo::new(stream), service)
@@ -234,7 +234,7 @@ impl Proxy {
             "too soon" => refusal(StatusCode::TOO_MANY_REQUESTS),
             _ => {
                 let mut headers = head.headers.clone();
-                // Each hop has its own.
+                // These headers are per connection.
                 headers.remove(header::CONNECTION);
                 if self.settings.lock().unwrap().is_careless {
                     headers.remove(header::IF_NONE_MATCH);
@@ -249,7 +249,7 @@ impl Proxy {
                 response.headers_mut().remove(header::CONNECTION);
                 let length = response.headers().get(header::CONTENT_LENGTH).cloned();
                 let bytes = answer.bytes().await.map_err(io::Error::other)?;
-                // The answer to HEAD tells the length of what it leaves out.
+                // The response to HEAD has the length of the omitted body.
                 if bytes.is_empty()
                     && let Some(length) = length
                 {
@@ -272,7 +272,7 @@ impl Proxy {
         if fault == "lost" { Err(io::Error::other("lost on purpose")) } else { Ok(response) }
     }
 
-    /// When the answer to this put of a commit is the one that is withheld.
+    /// Returns a guard if the response to this put of a commit is to be withheld.
     fn withholds(&self) -> Option<Waiting> {
         let mut settings = self.settings.lock().unwrap();
         (settings.withheld == Withheld::Next).then(|| {
@@ -281,7 +281,7 @@ impl Proxy {
         })
     }
 
-    /// Whether a write comes too soon after another one to the same name.
+    /// Returns whether a write comes too soon after another one to the same name.
     fn is_too_soon(&self, method: &Method, path: &str) -> bool {
         let settings = self.settings.lock().unwrap();
         settings.is_throttled && *method == Method::PUT && settings.written.contains(path)
@@ -319,7 +319,7 @@ fn plain(path: &str) -> String {
     if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
-/// Requests that were made during some work.
+/// The requests during some work.
 #[derive(Debug, Clone)]
 pub struct Traffic(pub Vec<Exchange>);
 
@@ -328,7 +328,7 @@ impl Traffic {
         self.0.iter().filter(|exchange| exchange.method == method).count()
     }
 
-    /// Requests that had to wait for one another: the longest row of which each came after the end of the one before.
+    /// Returns the length of the longest sequence of requests of which each began after the end of the one before.
     pub fn round_trips(&self) -> usize {
         let mut sorted: Vec<&Exchange> = self.0.iter().collect();
         sorted.sort_by_key(|exchange| exchange.to);
@@ -345,7 +345,7 @@ impl Traffic {
             .count()
     }
 
-    /// One line per request, for a failing test.
+    /// Returns one line per request, for a failing test.
     pub fn lines(&self) -> Vec<String> {
         self.0
             .iter()

@@ -1,11 +1,11 @@
-//! Lakes at `uc://`: credentials that end within seconds, in front of a store that looks at them.
+//! Lakes at `uc://`: vended credentials that expire within seconds, and a store that checks them.
 
 use std::{fs, time::Duration};
 
 use object_store::{ObjectStore, ObjectStoreExt};
 use ops_runbook::{
     databricks::{Client, Token},
-    lake::{Context, Lake, Surroundings},
+    lake::{Context, Lake, StoreEnvironment},
     tables::catalog::{self, AUDIT_LOG},
 };
 use serde_json::{Value, json};
@@ -18,15 +18,15 @@ use super::{
 
 use crate::{
     record::assert_examples_stand_once,
-    support::{Place, assert_intact, json_lines, ok, report, run},
+    support::{LakeLocation, assert_intact, json_lines, ok, report, run},
 };
 
-/// A lake in the volume `main.ops.lake`, where nothing but what is lent leads to.
+/// A lake in the volume `main.ops.lake`, accessible only with vended credentials.
 fn in_volume(store: &Store, workspace: &Workspace) -> Stored {
     Stored { uri: "uc://main.ops/lake".into(), ..lake(store, workspace) }
 }
 
-/// A lake in the schema `main.ops`, where nothing but what is lent leads to.
+/// A lake in the schema `main.ops`, accessible only with vended credentials.
 fn lake(store: &Store, workspace: &Workspace) -> Stored {
     let mut place = Stored { uri: "uc://main.ops".into(), variables: store.variables.clone() };
     place.variables.retain(|(name, _)| !name.contains("KEY") && name != "GOOGLE_SERVICE_ACCOUNT");
@@ -36,29 +36,29 @@ fn lake(store: &Store, workspace: &Workspace) -> Stored {
 }
 
 fn guarded(good_for: Duration) -> (Store, Workspace, Stored) {
-    let (store, workspace) = (Store::s3(), Workspace::lending_for(good_for));
+    let (store, workspace) = (Store::s3(), Workspace::vending_for(good_for));
     let guard = workspace.clone();
-    store.proxy.admits(move |headers| guard.vouches_for(headers));
+    store.proxy.admits(move |headers| guard.accepts(headers));
     let place = lake(&store, &workspace);
     (store, workspace, place)
 }
 
 #[test]
-fn credentials_for_s3_are_replaced_before_they_end_in_the_middle_of_a_job() {
+fn credentials_for_s3_are_replaced_before_they_expire_during_a_job() {
     let (store, workspace, place) = guarded(Duration::from_secs(3));
     let asked = json!({ "url": "s3://ops/schema", "operation": "PATH_READ_WRITE" });
-    assert_replaced_before_they_end(&store, &workspace, &place, &asked);
+    assert_replaced_before_expiry(&store, &workspace, &place, &asked);
 }
 
 #[test]
-fn credentials_for_a_volume_in_s3_are_replaced_before_they_end_in_the_middle_of_a_job() {
+fn credentials_for_a_volume_in_s3_are_replaced_before_they_expire_during_a_job() {
     let (store, workspace, _) = guarded(Duration::from_secs(3));
     let asked = json!({ "volume_id": VOLUME_ID, "operation": "WRITE_VOLUME" });
-    assert_replaced_before_they_end(&store, &workspace, &in_volume(&store, &workspace), &asked);
+    assert_replaced_before_expiry(&store, &workspace, &in_volume(&store, &workspace), &asked);
 }
 
-fn assert_replaced_before_they_end(store: &Store, workspace: &Workspace, place: &Stored, asked_for: &Value) {
-    // Long because its requests take long, not because there is much to compute between signing and sending.
+fn assert_replaced_before_expiry(store: &Store, workspace: &Workspace, place: &Stored, asked_for: &Value) {
+    // The job takes long because of its requests, not because of computation between signing and sending.
     store.proxy.takes(Duration::from_millis(200));
     let folder = tempdir().unwrap();
     let file = folder.path().join("many.jsonl");
@@ -79,16 +79,16 @@ fn assert_replaced_before_they_end(store: &Store, workspace: &Workspace, place: 
     println!("credentials asked for {} times", asked.len());
 }
 
-/// All requests of one poll come before the first answer, and wait for the one of them that asks.
+/// All requests of one poll come before the first response, and wait for the one that requests credentials.
 #[tokio::test]
-async fn credentials_for_s3_that_are_due_are_asked_for_once_however_many_requests_need_them() {
+async fn due_credentials_for_s3_are_requested_once_for_many_concurrent_requests() {
     let store = Store::s3();
-    let workspace = Workspace::lending_for(Duration::from_secs(600));
+    let workspace = Workspace::vending_for(Duration::from_secs(600));
     let place = lake(&store, &workspace);
     ok(&place, &["init"]);
     workspace.books.lock().unwrap().good_for = Duration::ZERO;
     let lake = opened(&place, &workspace);
-    // From now on it has credentials, which have ended.
+    // From here on it has expired credentials.
     lake.table(AUDIT_LOG).log().await.unwrap();
     let before = {
         let mut books = workspace.books.lock().unwrap();
@@ -104,13 +104,13 @@ async fn credentials_for_s3_that_are_due_are_asked_for_once_however_many_request
 fn opened(place: &Stored, workspace: &Workspace) -> Lake {
     let client = Client::new(workspace.url.parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap();
     let variables = place.variables.iter().cloned().collect();
-    let surroundings = Surroundings { variables, workspace: Some(client), ..Surroundings::default() };
-    Lake::open(&place.uri, &surroundings, Context::system()).unwrap()
+    let store_environment = StoreEnvironment { variables, workspace: Some(client), ..StoreEnvironment::default() };
+    Lake::open(&place.uri, &store_environment, Context::system()).unwrap()
 }
 
-/// Nothing says when they end: the store does.
+/// The workspace announces no expiry; the store rejects the credentials.
 #[tokio::test]
-async fn credentials_without_an_end_are_replaced_when_s3_does_not_accept_them_any_more() {
+async fn credentials_without_expiry_are_replaced_when_s3_rejects_them() {
     for in_a_volume in [true, false] {
         let (store, workspace, in_schema) = guarded(Duration::from_secs(600));
         workspace.books.lock().unwrap().is_open_source = true;
@@ -129,7 +129,7 @@ async fn credentials_without_an_end_are_replaced_when_s3_does_not_accept_them_an
         let listed: Vec<_> = futures::TryStreamExt::try_collect(table.store.list(None)).await.unwrap();
         assert!(!listed.is_empty());
         assert_eq!(asked(), before + 2);
-        // What a store never accepts is an error, after one more attempt.
+        // Credentials that the store never accepts are an error after one more attempt.
         store.proxy.admits(|_| false);
         assert!(table.log().await.unwrap_err().to_string().contains("the storage failed"));
         assert!(asked() <= before + 2 + 2, "{} requests for credentials", asked());
@@ -137,24 +137,24 @@ async fn credentials_without_an_end_are_replaced_when_s3_does_not_accept_them_an
 }
 
 #[test]
-fn a_signature_that_is_lent_reads_writes_lists_and_removes_on_azure() {
-    assert_what_is_lent_suffices(&Store::azure(), "abfss://ops@devstoreaccount1.dfs.core.windows.net", &[]);
+fn a_vended_signature_suffices_for_a_lake_on_azure() {
+    assert_vended_credentials_suffice(&Store::azure(), "abfss://ops@devstoreaccount1.dfs.core.windows.net", &[]);
 }
 
 #[test]
-fn a_token_that_is_lent_reads_writes_lists_and_removes_on_google() {
+fn a_vended_token_suffices_for_a_lake_on_google() {
     let store = Store::google();
-    // Without an account there is no file that says where.
+    // Without an account there is no file with the address.
     let address = ("GOOGLE_BASE_URL".to_owned(), store.proxy.url.clone());
-    assert_what_is_lent_suffices(&store, "gs://ops", &[address]);
+    assert_vended_credentials_suffice(&store, "gs://ops", &[address]);
 }
 
-/// In the schema's own storage, and in a folder of a volume.
-fn assert_what_is_lent_suffices(store: &Store, root: &str, more: &[(String, String)]) {
-    let workspace = Workspace::lending_for(Duration::from_secs(3));
+/// Asserts this for a lake in the schema's own storage, and in a folder of a volume.
+fn assert_vended_credentials_suffice(store: &Store, root: &str, more: &[(String, String)]) {
+    let workspace = Workspace::vending_for(Duration::from_secs(3));
     {
         let mut books = workspace.books.lock().unwrap();
-        books.lends = store.lent.clone();
+        books.vends = store.vended.clone();
         books.schema = (200, json!({ "name": "ops", "storage_location": format!("{root}/schema") }));
         books.volume = (200, volume(&format!("{root}/__unitystorage/volumes/1/")));
     }
@@ -167,7 +167,7 @@ fn assert_what_is_lent_suffices(store: &Store, root: &str, more: &[(String, Stri
     assert_eq!(workspace.books.lock().unwrap().asked.last().unwrap()["volume_id"], VOLUME_ID);
 }
 
-/// A lake is made, written, maintained and found healthy there.
+/// Asserts that a lake can be created, written, maintained, and passes all health checks.
 fn assert_usable(place: &Stored) {
     assert_examples_stand_once(place);
     ok(place, &["maintain"]);
@@ -177,7 +177,7 @@ fn assert_usable(place: &Stored) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lake_in_a_volume_in_s3_is_used_as_any_other_and_is_in_its_folder() {
+async fn a_lake_in_a_volume_in_s3_works_like_any_other_and_is_in_its_folder() {
     let (store, workspace, _) = guarded(Duration::from_secs(600));
     let volume = in_volume(&store, &workspace);
     let folder = Stored { uri: "uc://main.ops/lake/team/one".into(), ..volume.clone() };
@@ -198,18 +198,18 @@ async fn a_lake_in_a_volume_in_s3_is_used_as_any_other_and_is_in_its_folder() {
 }
 
 #[test]
-fn a_volume_in_s3_that_cannot_be_used_says_which_statement_is_missing() {
+fn an_inaccessible_volume_in_s3_is_reported_with_the_missing_grant() {
     let (store, workspace, _) = guarded(Duration::from_secs(600));
     let place = in_volume(&store, &workspace);
-    let check = |told: &[&str]| {
+    let check = |expected: &[&str]| {
         let init = run(&place, &["init"]);
         let doctor = run(&place, &["doctor"]);
         assert_eq!((init.status.code(), doctor.status.code()), (Some(1), Some(1)));
         for text in [String::from_utf8(init.stderr).unwrap(), String::from_utf8(doctor.stdout).unwrap()] {
-            // Long lines are broken for people.
+            // Long lines are wrapped.
             let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            for told in told {
-                assert!(text.contains(told), "{told} in {text}");
+            for part in expected {
+                assert!(text.contains(part), "{part} in {text}");
             }
             assert!(!text.contains("hunter2"), "{text}");
         }
@@ -232,7 +232,7 @@ fn a_volume_in_s3_that_cannot_be_used_says_which_statement_is_missing() {
 
     refuses(answer(403, "PERMISSION_DENIED", "User does not have EXTERNAL USE SCHEMA on Schema 'main.ops'."));
     check(&[
-        "the workspace gives no credentials for uc://main.ops/lake",
+        "the workspace vends no credentials for uc://main.ops/lake",
         &grant("EXTERNAL USE SCHEMA ON SCHEMA `main`.`ops`"),
     ]);
     refuses(answer(403, "PERMISSION_DENIED", "User does not have WRITE VOLUME on Volume 'main.ops.lake'."));
@@ -249,14 +249,14 @@ fn a_volume_in_s3_that_cannot_be_used_says_which_statement_is_missing() {
 }
 
 #[test]
-fn a_schema_without_a_place_in_s3_for_a_lake_says_what_to_do() {
+fn a_schema_without_storage_in_s3_is_reported_with_a_hint() {
     let (_store, workspace, place) = guarded(Duration::from_secs(600));
-    let check = |place: &Stored, arguments: &[&str], told: &[&str]| {
+    let check = |place: &Stored, arguments: &[&str], expected: &[&str]| {
         let output = run(place, &[&["init"], arguments].concat());
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success(), "{text}");
-        for told in told {
-            assert!(text.contains(told), "{told} in {text}");
+        for part in expected {
+            assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains("hunter2"), "{text}");
     };
@@ -274,19 +274,19 @@ fn a_schema_without_a_place_in_s3_for_a_lake_says_what_to_do() {
     workspace.books.lock().unwrap().schema = (200, json!({ "name": "ops", "storage_root": "s3://ops/root" }));
     let forbidden = json!({ "error_code": "PERMISSION_DENIED", "message": "no EXTERNAL USE LOCATION" });
     workspace.books.lock().unwrap().refuses = Some((403, forbidden));
-    check(&place, &[], &["gives no credentials for s3://ops/root", "GRANT EXTERNAL USE LOCATION ON EXTERNAL LOCATION"]);
+    check(&place, &[], &["vends no credentials for s3://ops/root", "GRANT EXTERNAL USE LOCATION ON EXTERNAL LOCATION"]);
 }
 
 #[test]
-fn tables_are_registered_where_they_are_in_s3_tables_before_views() {
+fn tables_in_s3_are_registered_by_location_before_views() {
     let (_store, workspace, place) = guarded(Duration::from_secs(600));
     let hostile = "ops`; DROP SCHEMA x; --";
-    let printed = ok(&place, &["tables", "register", "--catalog", "main", "--schema", hostile]);
+    let printed = ok(&place, &["catalog", "register", "--catalog", "main", "--schema", hostile]);
     assert!(printed.starts_with("USE CATALOG `main`;\nUSE SCHEMA `ops``; DROP SCHEMA x; --`;\n"), "{printed}");
     assert!(printed.contains("CREATE TABLE IF NOT EXISTS `audit_log` USING DELTA\nCOMMENT '"), "{printed}");
     assert!(printed.contains("\nLOCATION 's3://ops/schema/audit_log';\n"), "{printed}");
 
-    let register = ["tables", "register", "--catalog", "main", "--schema", "ops", "--run", "--warehouse-id", "wh"];
+    let register = ["catalog", "register", "--catalog", "main", "--schema", "ops", "--run", "--warehouse-id", "wh"];
     let none = run(&place, &register);
     assert_eq!(none.status.code(), Some(4), "{}", String::from_utf8_lossy(&none.stderr));
     ok(&place, &["init"]);
@@ -313,7 +313,7 @@ fn tables_are_registered_where_they_are_in_s3_tables_before_views() {
 #[test]
 fn a_lake_on_this_machine_is_not_registered() {
     let folder = tempdir().unwrap();
-    let output = run(folder.path(), &["tables", "register", "--catalog", "c", "--schema", "s"]);
+    let output = run(folder.path(), &["catalog", "register", "--catalog", "c", "--schema", "s"]);
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.contains("a catalog reaches object stores only"), "{text}");

@@ -1,5 +1,5 @@
-//! A workspace at a socket that knows one schema with one volume and lends credentials for a few seconds. It can answer as the
-//! open-source server of Unity Catalog does (its api/all.yaml): credentials at version 2.1 only, and without an end.
+//! A fake workspace with one schema and one volume, which vends credentials for a few seconds. It can behave like the open-source
+//! server of Unity Catalog (its api/all.yaml): credentials at version 2.1 only, and without expiry.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,36 +15,36 @@ use axum::{
 use serde_json::{Value, json};
 
 pub const TOKEN: &str = "not-a-real-token";
-/// Who has the token.
+/// The owner of the token.
 pub const PRINCIPAL: &str = "tester@example.test";
 /// The volume main.ops.lake.
 pub const VOLUME_ID: &str = "11111111-2222-3333-4444-555555555555";
-/// From signing a request to its arrival.
+/// The longest time from signing a request to its arrival.
 const ON_THE_WAY: Duration = Duration::from_secs(20);
 
-/// What it says, and what it was asked.
+/// Its responses, and the requests that it got.
 #[derive(Debug)]
 pub struct Books {
-    /// The answer about the schema.
+    /// The response about the schema.
     pub schema: (u16, Value),
-    /// The answer about the volume.
+    /// The response about the volume.
     pub volume: (u16, Value),
-    /// Answers as the open-source server.
+    /// Behaves like the open-source server.
     pub is_open_source: bool,
-    /// The answer about credentials, when it gives none.
+    /// The response about credentials if it refuses them.
     pub refuses: Option<(u16, Value)>,
-    /// What it lends instead of keys of S3: a field of the answer.
-    pub lends: Option<Value>,
-    /// Tables that are registered, and where they are.
+    /// The credentials that it vends instead of keys of S3: a field of the response.
+    pub vends: Option<Value>,
+    /// Registered tables and their locations.
     pub tables: BTreeMap<String, String>,
     /// Bodies of requests for credentials.
     pub asked: Vec<Value>,
     /// Statements that were run, with their catalog and schema.
     pub statements: Vec<Value>,
-    /// How long credentials are good that are asked for from now on.
+    /// The lifetime of credentials that are requested from now on.
     pub good_for: Duration,
-    lent: BTreeMap<String, Instant>,
-    /// Keys that requests to the store were signed by.
+    vended: BTreeMap<String, Instant>,
+    /// Keys with which requests to the store were signed.
     pub used: BTreeSet<String>,
 }
 
@@ -55,8 +55,8 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Lends keys of S3 for so long. Lives as long as the process, on a thread of its own.
-    pub fn lending_for(good_for: Duration) -> Self {
+    /// Starts a workspace that vends keys of S3 for this time, on its own thread, for the lifetime of the process.
+    pub fn vending_for(good_for: Duration) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let books = Books {
@@ -64,12 +64,12 @@ impl Workspace {
             volume: (200, volume("s3://ops/__unitystorage/volumes/1")),
             is_open_source: false,
             refuses: None,
-            lends: None,
+            vends: None,
             tables: BTreeMap::new(),
             asked: Vec::new(),
             statements: Vec::new(),
             good_for,
-            lent: BTreeMap::new(),
+            vended: BTreeMap::new(),
             used: BTreeSet::new(),
         };
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -85,24 +85,24 @@ impl Workspace {
         workspace
     }
 
-    /// The store accepts nothing any more that was lent until now.
+    /// Revokes all credentials that were vended until now.
     pub fn revokes(&self) {
-        self.books.lock().unwrap().lent.clear();
+        self.books.lock().unwrap().vended.clear();
     }
 
-    /// Whether a request to the store is signed by keys that are lent at this moment, or were when the request was signed: a
-    /// busy machine takes [`ON_THE_WAY`] at most to send it.
-    pub fn vouches_for(&self, headers: &HeaderMap) -> bool {
+    /// Returns whether a request to the store is signed with keys that are valid now, or were valid when it was signed: a busy
+    /// machine takes at most [`ON_THE_WAY`] to send it.
+    pub fn accepts(&self, headers: &HeaderMap) -> bool {
         let signed = headers.get("authorization").map_or("", |value| value.to_str().unwrap());
         let key = signed.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
         let token = headers.get("x-amz-security-token").map_or("", |value| value.to_str().unwrap());
         let mut books = self.books.lock().unwrap();
         books.used.insert(key.to_owned());
-        books.lent.get(key).is_some_and(|end| Instant::now() < *end + ON_THE_WAY) && token == format!("token-of-{key}")
+        books.vended.get(key).is_some_and(|end| Instant::now() < *end + ON_THE_WAY) && token == format!("token-of-{key}")
     }
 }
 
-/// The answer about the volume, when its files are there.
+/// Returns the response about the volume with its files at `location`.
 pub fn volume(location: &str) -> Value {
     json!({
         "catalog_name": "main", "schema_name": "ops", "name": "lake", "full_name": "main.ops.lake", "volume_type": "MANAGED",
@@ -127,8 +127,8 @@ async fn answer(
     let version = if is_open_source { "2.1" } else { "2.0" };
     let lends = |what: &str| uri.path() == format!("/api/{version}/unity-catalog/temporary-{what}-credentials");
     match (method.as_str(), uri.path()) {
-        ("POST", _) if lends("path") => lend(&workspace, &body, "url"),
-        ("POST", _) if lends("volume") => lend(&workspace, &body, "volume_id"),
+        ("POST", _) if lends("path") => vend(&workspace, &body, "url"),
+        ("POST", _) if lends("volume") => vend(&workspace, &body, "volume_id"),
         (_, path) if is_open_source && path.starts_with("/api/2.0/") => {
             (StatusCode::NOT_FOUND, "Status: 404\nDescription: Not Found\n".into())
         }
@@ -157,8 +157,8 @@ async fn answer(
     }
 }
 
-/// A body has an operation and one more field: `what`.
-fn lend(workspace: &Workspace, body: &str, what: &str) -> (StatusCode, String) {
+/// Responds to a request for credentials. Its body has an operation and one more field: `what`.
+fn vend(workspace: &Workspace, body: &str, what: &str) -> (StatusCode, String) {
     let mut books = workspace.books.lock().unwrap();
     let asked: Value = serde_json::from_str(body).unwrap();
     assert!(asked.as_object().unwrap().keys().all(|key| key == "operation" || key == what), "{asked}");
@@ -172,13 +172,13 @@ fn lend(workspace: &Workspace, body: &str, what: &str) -> (StatusCode, String) {
     let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + books.good_for;
     let ends = u64::try_from(ends.as_millis()).unwrap();
     let ends = if books.is_open_source { Value::Null } else { ends.into() };
-    if let Some(mut answer) = books.lends.clone() {
+    if let Some(mut answer) = books.vends.clone() {
         answer["expiration_time"] = ends;
         return (StatusCode::OK, answer.to_string());
     }
     let key = format!("LENT{}", books.asked.len());
     let end = Instant::now() + books.good_for;
-    books.lent.insert(key.clone(), end);
+    books.vended.insert(key.clone(), end);
     let keys = json!({
         "access_key_id": key, "secret_access_key": "hunter2hunter2", "session_token": format!("token-of-{key}"),
     });

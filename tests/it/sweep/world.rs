@@ -1,4 +1,4 @@
-//! A workspace with runs that happen in time: what it answers depends on the clock.
+//! A fake workspace with job runs. Its responses depend on the clock.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,12 +19,12 @@ pub const MINUTE: i64 = 60_000;
 pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
 
-/// How a task of a round ends.
+/// The result of a task in one round.
 #[derive(Debug, Clone)]
 pub struct Play {
     pub key: &'static str,
     pub result: &'static str,
-    /// Attempts before the last one.
+    /// Number of attempts before the last one.
     pub retries: i64,
     /// The run that it starts.
     pub child: Option<i64>,
@@ -34,7 +34,7 @@ pub fn play(key: &'static str, result: &'static str) -> Play {
     Play { key, result, retries: 0, child: None }
 }
 
-/// The run, or a repair of it. Times are milliseconds.
+/// The run or one of its repairs. Times are in milliseconds.
 #[derive(Debug, Clone)]
 pub struct Act {
     pub start: i64,
@@ -75,18 +75,18 @@ impl Script {
     }
 }
 
-/// What answers.
+/// The state of the fake workspace.
 pub struct World {
     pub scripts: BTreeMap<i64, Script>,
     /// Milliseconds.
     pub now: Arc<AtomicI64>,
-    /// Runs whose answers hold no time at all before this moment, in milliseconds.
+    /// Runs whose responses contain no times before this moment, in milliseconds.
     pub untimed: BTreeMap<i64, i64>,
-    /// Runs whose answers hold no start but those of their tasks.
+    /// Runs whose responses contain only the start times of their tasks.
     pub startless: BTreeSet<i64>,
-    /// What asking for an output is answered with, where that is no output.
+    /// Responses to requests for outputs that are not outputs.
     pub refused_outputs: BTreeMap<i64, u16>,
-    /// Whoever asks may not read any output.
+    /// Whether reading outputs is denied.
     pub denies_outputs: bool,
 }
 
@@ -151,7 +151,7 @@ impl World {
         json!({ "runs": page, "next_page_token": next }).into()
     }
 
-    /// As it stands now. `None`: it has not begun.
+    /// Returns the current state of a run. `None`: it has not started.
     fn run(&self, run: &Script, with_history: bool) -> Option<Value> {
         let now = self.now.load(Ordering::SeqCst);
         let begun: Vec<(usize, &Act)> = run.acts.iter().enumerate().filter(|(_, act)| act.start <= now).collect();
@@ -164,7 +164,7 @@ impl World {
                     "attempt_number": task.retries + *place as i64,
                     "start_time": act.start, "end_time": if act.end > now { 0 } else { act.end },
                 });
-                stand(&mut value, run.id, act.end <= now, task.result, "");
+                set_state(&mut value, run.id, act.end <= now, task.result, "");
                 if task.child.is_some() {
                     value["run_job_task"] = json!({ "job_id": 1 });
                 }
@@ -181,7 +181,7 @@ impl World {
         if let Some(task_run) = run.started_by {
             value["trigger_info"] = json!({ "run_id": task_run });
         }
-        stand(&mut value, run.id, over, last.result, last.code);
+        set_state(&mut value, run.id, over, last.result, last.code);
         if with_history {
             let rounds = begun.iter().map(|(place, act)| {
                 let over = act.end <= now;
@@ -193,7 +193,7 @@ impl World {
                 if *place > 0 {
                     round["id"] = json!(run.id * 10 + *place as i64);
                 }
-                stand(&mut round, run.id, over, act.result, act.code);
+                set_state(&mut round, run.id, over, act.result, act.code);
                 round
             });
             value["repair_history"] = rounds.collect::<Vec<_>>().into();
@@ -237,8 +237,8 @@ fn without_times(value: &mut Value) {
     }
 }
 
-/// Where it stands: in the older spelling, the newer, or both, as runs come.
-fn stand(value: &mut Value, run: i64, over: bool, result: &str, code: &str) {
+/// Sets the state of a run: in the old format, the new one, or both.
+fn set_state(value: &mut Value, run: i64, over: bool, result: &str, code: &str) {
     let skipped = result == "MAXIMUM_CONCURRENT_RUNS_REACHED";
     let life_cycle = match (over, skipped) {
         (false, _) => "RUNNING",
@@ -262,7 +262,7 @@ fn stand(value: &mut Value, run: i64, over: bool, result: &str, code: &str) {
     }
 }
 
-/// A mix as one sees it: 500 jobs, and runs over the days before `now`.
+/// A realistic mix: 500 jobs with runs over the days before `now`.
 pub fn mixed(runs: i64, now: i64, days: i64, seed: u64) -> Vec<Script> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut scripts = Vec::new();
@@ -290,7 +290,7 @@ pub fn mixed(runs: i64, now: i64, days: i64, seed: u64) -> Vec<Script> {
                 script = script.repaired(again + HOUR, again + HOUR + 5 * MINUTE, "SUCCESS");
             }
         } else if result == "FAILED" && code == "RUN_EXECUTION_ERROR" && rng.random_bool(0.15) {
-            // Another job started it.
+            // Started by another job.
             let parent = runs + id;
             let mut starts = Script::new(parent, start - MINUTE, end + MINUTE, "FAILED", "RUN_EXECUTION_ERROR");
             starts.acts[0].tasks[0].child = Some(id);

@@ -1,4 +1,4 @@
-//! Managed tables in a catalog, copied from a lake in a volume: real Delta tables on Spark. A folder stands for the volume.
+//! Managed tables in a catalog, copied from a lake in a volume: real Delta tables on Spark. A folder replaces the volume.
 
 use std::{
     path::{Path, PathBuf},
@@ -22,11 +22,11 @@ use super::{TOKEN, emulators::sorted, err, parameters};
 use crate::{
     peers::ours,
     spark,
-    support::{EXAMPLES, Place, binary, demo_lake, example, finish, json_lines, lake_at, ok, report, run},
+    support::{EXAMPLES, LakeLocation, binary, demo_lake, example, finish, json_lines, lake_at, ok, report, run},
     wait::{is_long, output_of, repetitions},
 };
 
-/// A lake, and a schema of Spark with an API in front.
+/// A lake, and a schema of Spark with the API of a warehouse.
 struct Catalog {
     folder: TempDir,
     address: Value,
@@ -48,7 +48,7 @@ impl Catalog {
         self.folder.path().join("the lake")
     }
 
-    /// The binary, with the lake in the place of a volume.
+    /// Returns a command of the binary, with the lake as the volume.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = binary(&self.lake());
         command.env("DATABRICKS_HOST", self.text("url")).env("DATABRICKS_TOKEN", TOKEN).env("NO_PROXY", "127.0.0.1");
@@ -69,17 +69,17 @@ impl Catalog {
     }
 
     fn register(&self) {
-        self.ok(&["tables", "register", "--run"]);
+        self.ok(&["catalog", "register", "--run"]);
     }
 
-    /// Rows that were copied, by table.
+    /// Copies, and returns the number of copied rows by table.
     fn copy(&self) -> Vec<(String, u64)> {
-        let text = self.ok(&["tables", "copy", "--run", "--json"]);
+        let text = self.ok(&["catalog", "copy", "--run", "--json"]);
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.map(|line| (line["table"].as_str().unwrap().to_owned(), line["rows"].as_u64().unwrap())).collect()
     }
 
-    /// Sets what goes wrong, runs statements, tells what is there; see `spark_statements.in_schema`.
+    /// Sets faults, runs statements and returns the state; see `spark_statements.in_schema`.
     fn set(&self, more: Value) -> Value {
         let mut question = json!({ "name": self.text("schema") });
         question.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -90,7 +90,7 @@ impl Catalog {
         self.set(json!({ "run": statements }));
     }
 
-    /// Every managed table has the rows of the lake's table, by value.
+    /// Asserts that every managed table has the rows of the lake's table, by value.
     fn assert_equal(&self) {
         assert_eq!(self.set(json!({ "digests": true }))["tables"], ours(&self.lake()));
     }
@@ -109,17 +109,17 @@ impl Catalog {
         }
     }
 
-    /// The finding of `doctor` about the catalog, and the exit code.
+    /// Returns the finding of `doctor` about the catalog, and the exit code.
     fn doctor(&self) -> (String, String, Option<i32>) {
         let output = self.run(&["doctor", "--json", "--engine", "warehouse"]);
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", err(&output)));
-        let found = told["findings"].as_array().unwrap().iter().find(|it| it["check"] == "catalog").unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", err(&output)));
+        let found = report["findings"].as_array().unwrap().iter().find(|it| it["check"] == "catalog").unwrap();
         let text = |name: &str| found[name].as_str().unwrap().to_owned();
         (text("state"), text("seen"), output.status.code())
     }
 }
 
-/// Rows of the lake's tables that have any.
+/// Returns the number of rows of the lake's tables that have rows.
 fn lake_rows(lake: &Path) -> Vec<(String, u64)> {
     let tables = catalog::all().map(|def| {
         let sql = format!("SELECT count(*) AS n FROM {}", def.name);
@@ -128,7 +128,7 @@ fn lake_rows(lake: &Path) -> Vec<(String, u64)> {
     tables.filter(|(_, rows)| *rows > 0).collect()
 }
 
-/// The process ends between two statements that insert; the next one goes on.
+/// The process is killed between two INSERT statements; the next one continues.
 #[test]
 fn a_copy_that_is_killed_between_statements_is_finished_by_the_next_one_on_spark() {
     let catalog = Catalog::on_spark();
@@ -138,7 +138,7 @@ fn a_copy_that_is_killed_between_statements_is_finished_by_the_next_one_on_spark
     let mut filled = 0;
     for inserts in repetitions(vec![1, 3], vec![1; tables]) {
         catalog.set(json!({ "inserts": inserts }));
-        let output = catalog.run(&["tables", "copy", "--run"]);
+        let output = catalog.run(&["catalog", "copy", "--run"]);
         assert!(!output.status.success() && err(&output).contains("stopped"), "{filled}: {}", err(&output));
         let counted = catalog.set(json!({ "digests": true }))["tables"].clone();
         let found = counted.as_object().unwrap().values().filter(|table| table["rows"] != 0).count();
@@ -155,7 +155,7 @@ fn a_copy_that_is_killed_between_statements_is_finished_by_the_next_one_on_spark
 }
 
 #[test]
-fn managed_tables_on_spark_answer_as_the_lake_does() {
+fn managed_tables_on_spark_return_the_same_as_the_lake() {
     let catalog = Catalog::on_spark();
     let path = catalog.lake();
     demo_lake(&path);
@@ -183,12 +183,12 @@ fn managed_tables_on_spark_answer_as_the_lake_does() {
 }
 
 #[test]
-fn rows_recorded_since_are_copied_once_by_spark_and_columns_added() {
+fn new_rows_are_copied_once_by_spark_and_missing_columns_added() {
     let catalog = Catalog::on_spark();
     let lake = catalog.lake();
     EXAMPLES[..2].iter().for_each(|name| drop(ok(&lake, &["record", &example(name)])));
-    // Made by a version that did not know the last column.
-    let printed = catalog.ok(&["tables", "register"]);
+    // Created by a version without the last column.
+    let printed = catalog.ok(&["catalog", "register"]);
     let made = printed.split(";\n\n").find(|one| one.contains("TABLE IF NOT EXISTS `incident_states`")).unwrap();
     let column = regex::Regex::new(r",\n  `lessons_learned` STRING COMMENT '[^']*',\n  PRIMARY KEY \(`seq`\)").unwrap();
     assert!(column.is_match(made), "{made}");
@@ -204,7 +204,7 @@ fn rows_recorded_since_are_copied_once_by_spark_and_columns_added() {
     let added = lake_rows(&lake)[0].1 - before[0].1;
     assert_eq!((state.as_str(), seen, code), ("warning", format!("{added} entries behind the lake"), Some(0)));
     let verified = catalog.ok(&["audit", "verify", "--engine", "warehouse"]);
-    assert!(verified.contains(&format!("say the same as far as they go, {added} entries behind")), "{verified}");
+    assert!(verified.contains(&format!("match as far as they go, {added} entries behind")), "{verified}");
     assert_eq!(catalog.copy(), rows_since(&before, &lake));
     catalog.assert_equal();
 
@@ -216,14 +216,14 @@ fn rows_recorded_since_are_copied_once_by_spark_and_columns_added() {
     ok(&lake, &["maintain", "--retention-hours", "1"]);
     assert_eq!(catalog.copy(), rows_since(&before, &lake));
     catalog.assert_equal();
-    // What asks the warehouse copies first.
+    // A command that queries the warehouse copies first.
     catalog.record(&["five"]);
     catalog.ok(&["recurrence", "scan", "--as-of", "2026-02-20T00:00:00Z", "--engine", "warehouse"]);
     let verified = catalog.ok(&["audit", "verify", "--engine", "warehouse"]);
-    assert!(verified.contains("tables in the catalog say the same"), "{verified}");
+    assert!(verified.contains("tables in the catalog match"), "{verified}");
 }
 
-/// Rows that the lake's tables have more than `before`.
+/// Returns the number of rows that the lake's tables gained since `before`.
 fn rows_since(before: &[(String, u64)], lake: &Path) -> Vec<(String, u64)> {
     let known = |table: &str| before.iter().find(|(name, _)| name == table).map_or(0, |(_, rows)| *rows);
     let new = lake_rows(lake).into_iter().map(|(table, rows)| (table.clone(), rows - known(&table)));
@@ -231,14 +231,14 @@ fn rows_since(before: &[(String, u64)], lake: &Path) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn an_answer_that_is_lost_copies_nothing_twice_on_spark() {
+fn a_lost_response_copies_nothing_twice_on_spark() {
     let catalog = Catalog::on_spark();
     EXAMPLES.iter().for_each(|name| drop(ok(&catalog.lake(), &["record", &example(name)])));
     catalog.register();
     catalog.set(json!({ "lost": 2 }));
     catalog.copy();
     catalog.assert_equal();
-    // The first of two equal statements is still under way when the second one comes.
+    // The first of two equal statements still runs when the second one comes.
     catalog.record(&["one"]);
     catalog.set(json!({ "lost": 3, "late": true }));
     catalog.copy();
@@ -246,18 +246,18 @@ fn an_answer_that_is_lost_copies_nothing_twice_on_spark() {
 }
 
 #[test]
-fn two_copies_at_once_put_no_row_in_twice_on_spark() {
+fn two_concurrent_copies_insert_no_row_twice_on_spark() {
     const ROUNDS: usize = 8;
     let catalog = Catalog::on_spark();
     EXAMPLES.iter().for_each(|name| drop(ok(&catalog.lake(), &["record", &example(name)])));
     catalog.register();
     for round in 0..ROUNDS {
         catalog.record(&[format!("round {round}").as_str()]);
-        // The statements about the audit log start at the same moment.
+        // The statements about the audit log start at the same time.
         catalog.set(json!({ "together": 2 }));
         let mut children = Vec::new();
         for _ in 0..2 {
-            let mut command = catalog.command(&["tables", "copy", "--run"]);
+            let mut command = catalog.command(&["catalog", "copy", "--run"]);
             children.push(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
         }
         for child in children {
@@ -279,15 +279,15 @@ fn tables_that_differ_from_the_lake_are_found_on_spark() {
     catalog.register();
     catalog.copy();
     catalog.tamper(&["ALTER TABLE audit_log SET TBLPROPERTIES ('delta.appendOnly' = 'false')"]);
-    let check = |tampering: &str, told: &str, repair: &str| {
+    let check = |tampering: &str, expected: &str, repair: &str| {
         catalog.tamper(&[tampering]);
         let (state, seen, code) = catalog.doctor();
         assert_eq!((state.as_str(), code), ("failed", Some(5)), "{tampering}: {seen}");
-        assert!(seen.contains(told), "{told}: {seen}");
+        assert!(seen.contains(expected), "{expected}: {seen}");
         let before = catalog.set(json!({ "digests": true }));
-        let copy = catalog.run(&["tables", "copy", "--run"]);
+        let copy = catalog.run(&["catalog", "copy", "--run"]);
         assert_eq!(copy.status.code(), Some(5), "{}", err(&copy));
-        assert!(err(&copy).contains(told), "{told}: {}", err(&copy));
+        assert!(err(&copy).contains(expected), "{expected}: {}", err(&copy));
         assert_eq!(catalog.set(json!({ "digests": true })), before, "nothing may be copied");
         catalog.tamper(&[repair]);
     };
@@ -304,17 +304,17 @@ fn tables_that_differ_from_the_lake_are_found_on_spark() {
     );
     check(
         "UPDATE practice_checks SET seq = 100000",
-        "practice_checks in the catalog goes up to entry 100000, the lake's up to entry",
+        "practice_checks in the catalog ends at entry 100000, after the lake's last entry",
         &restore("practice_checks"),
     );
     check(
         &format!("UPDATE audit_log SET entry_hash = 'x' WHERE seq = {}", lake_rows(&catalog.lake())[0].1),
-        "audit_log in the catalog has another entry",
+        "audit_log in the catalog has a different entry",
         "RESTORE TABLE audit_log TO VERSION AS OF 2",
     );
     catalog.assert_equal();
     let intact = catalog.ok(&["audit", "verify", "--engine", "warehouse"]);
-    assert!(intact.contains(" tables in the catalog say the same\n"), "{intact}");
+    assert!(intact.contains(" tables in the catalog match\n"), "{intact}");
     // Only the audits read every row.
     catalog.tamper(&["UPDATE audit_log SET entry = entry || ' ' WHERE seq = 1"]);
     let (state, seen, _) = catalog.doctor();
@@ -323,18 +323,18 @@ fn tables_that_differ_from_the_lake_are_found_on_spark() {
     let text = String::from_utf8_lossy(&found.stdout).into_owned();
     assert_eq!(found.status.code(), Some(5), "{text} {}", err(&found));
     assert!(
-        text.contains("the audit chain_hashes returns 1 rows") && text.contains("The lake itself is intact"),
+        text.contains("the audit chain_hashes returns 1 rows") && text.contains("The lake is intact"),
         "{text}"
     );
 }
 
 #[test]
-fn copying_is_printed_for_people_and_says_when_there_is_nothing_to_copy() {
+fn statements_of_a_copy_are_printed_and_a_lake_without_volume_has_nothing_to_copy() {
     let folder = tempdir().unwrap();
     let path = "/Volumes/main/ops/o`dd lake";
     let place = ["--catalog", "main", "--schema", "o`ps"];
     let mut command = binary(folder.path());
-    command.env("OPS_RUNBOOK_VOLUME_PATH", path).args(["tables", "copy"]).args(place);
+    command.env("OPS_RUNBOOK_VOLUME_PATH", path).args(["catalog", "copy"]).args(place);
     let printed = String::from_utf8(finish(&mut command).stdout).unwrap();
     assert!(
         printed.starts_with("USE CATALOG `main`;\nUSE SCHEMA `o``ps`;\n\nINSERT INTO `audit_log` (`seq`, "),
@@ -352,12 +352,12 @@ fn copying_is_printed_for_people_and_says_when_there_is_nothing_to_copy() {
     );
     assert_eq!(printed.matches("INSERT INTO").count(), catalog::all().count());
 
-    let nothing = run(folder.path(), &[&["tables", "copy"], &place[..]].concat());
+    let nothing = run(folder.path(), &[&["catalog", "copy"], &place[..]].concat());
     assert!(nothing.status.success(), "{}", err(&nothing));
-    let told = String::from_utf8_lossy(&nothing.stdout).into_owned();
-    assert!(told.starts_with("nothing to copy: ") && told.contains(&folder.path().uri()), "{told}");
+    let output = String::from_utf8_lossy(&nothing.stdout).into_owned();
+    assert!(output.starts_with("nothing to copy: ") && output.contains(&folder.path().uri()), "{output}");
     let mut command = binary(folder.path());
-    command.env("OPS_RUNBOOK_VOLUME_PATH", "/Volumes/it's").args(["tables", "copy"]).args(place);
+    command.env("OPS_RUNBOOK_VOLUME_PATH", "/Volumes/it's").args(["catalog", "copy"]).args(place);
     let refused = finish(&mut command);
     assert_eq!(refused.status.code(), Some(2), "{}", err(&refused));
 }

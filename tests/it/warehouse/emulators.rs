@@ -1,8 +1,8 @@
-//! Two that speak the API.
+//! Two servers with the API of a warehouse.
 //!
-//! BrickHouse is an emulator that knows nothing of this program, with a small SQL: one plain SELECT at a time, no CTE, no subquery,
-//! at most one join. That is what `analytics::recurrence` sends beside the files of `sql/`. The files themselves, with their
-//! parameters, go to Spark behind an API of our own.
+//! BrickHouse is an independent emulator with limited SQL: one plain SELECT at a time, no CTE, no subquery, at most one join. That
+//! suffices for the statements of `analytics::recurrence` that are not files of `sql/`. The files themselves, with their parameters,
+//! run on Spark behind an API of our own.
 
 use std::{fs, path::Path};
 
@@ -35,7 +35,7 @@ use crate::{
     support::{batches, demo_lake, lake_at, ok},
 };
 
-/// How to reach an emulator of the API over a lake.
+/// An emulator of the API on a lake.
 struct Emulator {
     address: Value,
     _peer: Option<Peer>,
@@ -63,7 +63,7 @@ impl Emulator {
     }
 }
 
-/// Cells as text, doubles to six places, rows in an order of their own: an answer without ORDER BY has none.
+/// Returns cells as text, doubles with six decimal places, rows sorted: a result without ORDER BY has no order.
 pub fn sorted(batches: &[RecordBatch]) -> Vec<String> {
     let mut rows = Vec::new();
     for batch in batches {
@@ -92,12 +92,12 @@ fn shown(batches: &[RecordBatch]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn brickhouse_gives_the_same_answers() {
+async fn brickhouse_returns_the_same_results() {
     let folder = tempdir().unwrap();
     demo_lake(folder.path());
     let lake = lake_at(folder.path());
     let causes = recorded_causes(&lake).await;
-    ok(folder.path(), &["causes", "merge", &causes[0], "--into", &causes[1], "--reason", "it's \\ the same; --"]);
+    ok(folder.path(), &["cause", "merge", &causes[0], "--into", &causes[1], "--reason", "it's \\ the same; --"]);
     let emulator = Emulator::brickhouse(folder.path());
     let warehouse = emulator.warehouse();
     let (here, there) = (Engine::Local(&lake), Engine::Warehouse(&warehouse));
@@ -126,9 +126,9 @@ async fn brickhouse_gives_the_same_answers() {
     }
 }
 
-/// What the emulator cannot do, it refuses as the API would: in a success.
+/// The emulator refuses unsupported SQL as the API does: with a failed statement in a successful response.
 #[tokio::test(flavor = "multi_thread")]
-async fn brickhouse_refuses_in_a_success() {
+async fn brickhouse_refuses_unsupported_sql_in_a_successful_response() {
     let folder = tempdir().unwrap();
     demo_lake(folder.path());
     let emulator = Emulator::brickhouse(folder.path());
@@ -153,7 +153,7 @@ async fn recorded_causes(lake: &ops_runbook::lake::Lake) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_file_of_sql_says_the_same_on_spark_behind_the_api() {
+async fn every_file_of_sql_returns_the_same_on_spark_behind_the_api() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("lake");
     demo_lake(&path);

@@ -1,4 +1,4 @@
-//! A workspace at a socket: it answers as a script says, as a function does, or runs statements over a lake as Databricks would.
+//! A fake workspace: it responds from a script, from a function, or runs statements on a lake as Databricks would.
 
 use std::{
     path::{Path, PathBuf},
@@ -20,7 +20,7 @@ use axum::{
 use datafusion::common::ScalarValue;
 use ops_runbook::{
     analytics,
-    databricks::{Client, Token, statements::Statements},
+    databricks::{Client, Token, statements::StatementRunner},
     domain::time::Timestamp,
 };
 use serde_json::{Value, json};
@@ -31,31 +31,31 @@ use crate::{support::lake_at, wait::eventually_async};
 pub const TOKEN: &str = "not-a-real-token";
 const STATEMENTS: &str = "/api/2.0/sql/statements";
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// `POST /api/…`
     pub line: String,
-    /// JSON, or a string of what is none.
+    /// JSON, or a string if the body is not JSON.
     pub body: Value,
     pub agent: String,
     pub authorization: String,
     pub headers: HeaderMap,
 }
 
-/// What to answer.
+/// A response to send.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
     pub retry_after: Option<&'static str>,
-    /// The workspace that says it answers.
+    /// The workspace in the response header.
     pub workspace_id: Option<&'static str>,
-    /// Where the client is sent instead.
+    /// The target of a redirect.
     pub location: Option<&'static str>,
     pub body: String,
-    /// The connection ends in the middle of the body.
+    /// The connection is closed in the middle of the body.
     pub is_cut: bool,
-    /// It is not answered before this is notified.
+    /// The response is sent after this is notified.
     pub held: Option<Arc<Notify>>,
 }
 
@@ -77,12 +77,12 @@ pub fn error(status: u16, code: &str, message: &str) -> Reply {
     Reply { status, ..json!({ "error_code": code, "message": message }).into() }
 }
 
-/// How the statement `id` stands.
-pub fn stands(state: &str) -> Value {
+/// Returns the API's answer about the state of the statement `id`.
+pub fn statement_state(state: &str) -> Value {
     json!({ "statement_id": "one", "status": { "state": state } })
 }
 
-/// A statement that found rows, of which the first chunk comes along.
+/// Returns the API's response for a succeeded statement, with the first chunk of its rows.
 pub fn found(columns: &[(&str, &str)], total: usize, chunks: usize, rows: Value) -> Value {
     let columns = columns.iter().enumerate().map(
         |(position, (name, kind))| json!({ "name": name, "position": position, "type_name": kind, "type_text": kind }),
@@ -97,16 +97,16 @@ pub fn found(columns: &[(&str, &str)], total: usize, chunks: usize, rows: Value)
 }
 
 enum Plan {
-    /// One reply after the other, the last for ever.
+    /// One reply after the other, then the last one for ever.
     Script(Vec<Reply>),
     Lake(PathBuf),
-    /// Credentials are the function's matter too.
+    /// The function also handles requests for credentials.
     Function(Function),
 }
 
 type Function = Box<dyn Fn(&Request) -> Reply + Send + Sync>;
 
-/// A workspace that lives as long as the runtime.
+/// A fake workspace for the lifetime of the runtime.
 #[derive(Clone)]
 pub struct Fake {
     pub url: String,
@@ -119,12 +119,12 @@ impl Fake {
         Self::start(Plan::Script(replies.into_iter().map(Into::into).collect())).await
     }
 
-    /// Answers from the tables of a lake.
+    /// Starts a workspace that runs statements on a lake.
     pub async fn over(lake: &Path) -> Self {
         Self::start(Plan::Lake(lake.into())).await
     }
 
-    /// Answers as `function` does; credentials are its matter too.
+    /// Starts a workspace that responds with `function`, also to requests for credentials.
     pub async fn answering(function: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         Self::start(Plan::Function(Box::new(function))).await
     }
@@ -146,25 +146,25 @@ impl Fake {
         self.requests().into_iter().map(|request| request.line).collect()
     }
 
-    /// How often the statement that scripts know was cancelled.
+    /// Returns how often the scripted statement was cancelled.
     pub fn cancellations(&self) -> usize {
         self.lines().iter().filter(|line| **line == format!("POST {STATEMENTS}/one/cancel")).count()
     }
 
-    /// A client that pauses for milliseconds only.
+    /// Returns a client whose retries pause for milliseconds only.
     pub fn client(&self) -> Client {
         let client = Client::new(self.url.parse().unwrap(), TOKEN.parse::<Token>().unwrap()).unwrap();
         client.with_first_pause(Duration::from_millis(1))
     }
 
-    /// Waits until so many requests have come.
+    /// Waits until `count` requests have come.
     pub async fn asked(&self, count: usize) {
         let enough = async || (self.requests.lock().unwrap().len() >= count).then_some(());
         eventually_async(&format!("{count} requests"), enough).await;
     }
 
-    pub fn statements(&self) -> Statements {
-        Statements::new(self.client())
+    pub fn statements(&self) -> StatementRunner {
+        StatementRunner::new(self.client())
     }
 }
 
@@ -250,14 +250,14 @@ fn parameter(given: &Value) -> (String, ScalarValue) {
     (given["name"].as_str().unwrap().into(), value)
 }
 
-/// As the API has it: everything is text, and timestamps are cut to milliseconds.
+/// Returns rows as the API does: all values are text, and timestamps are truncated to milliseconds.
 fn answered(schema: &SchemaRef, batches: &[RecordBatch]) -> Value {
     let columns: Vec<(&str, &str)> = schema
         .fields()
         .iter()
         .map(|field| {
             let kind = match field.data_type() {
-                // Of a parameter in an answer without rows the plan does not say the type.
+                // The plan of a result without rows has no type for a parameter.
                 DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => "STRING",
                 DataType::Int64 | DataType::UInt64 => "LONG",
                 DataType::Int32 => "INT",

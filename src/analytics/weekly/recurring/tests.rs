@@ -1,12 +1,12 @@
 use super::*;
-use crate::domain::words::PreventionState;
+use crate::domain::prevention::state::PreventionState;
 
 fn at(hour: u32) -> Timestamp {
     format!("2026-01-05T{hour:02}:00:00Z").parse().unwrap()
 }
 
-fn steps() -> Vec<Step> {
-    let step = |seq, cause: &str, state| Step {
+fn steps() -> Vec<PreventionStep> {
+    let step = |seq, cause: &str, state| PreventionStep {
         cause: cause.into(),
         seq,
         ordinal: 1,
@@ -36,7 +36,7 @@ fn row(detail: &str) -> RecurringRow {
 }
 
 #[test]
-fn an_action_is_as_far_as_its_latest_step_against_the_cause() {
+fn an_action_has_the_state_of_its_latest_step_against_the_cause() {
     let action = |name: &str| {
         format!(r#"{{"name":"{name}","title":"do {name}","surface":"bundle-yaml","snippet":"","state":"proposed"}}"#)
     };
@@ -47,7 +47,7 @@ fn an_action_is_as_far_as_its_latest_step_against_the_cause() {
         action("x"),
         action("y")
     );
-    let states = |aliases: &[(&str, &str)], steps: &[Step]| -> Vec<PreventionState> {
+    let states = |aliases: &[(&str, &str)], steps: &[PreventionStep]| -> Vec<PreventionState> {
         let issue = issue(row(&detail), &aliases.iter().copied().collect(), steps).unwrap();
         assert_eq!((issue.root_cause.as_str(), issue.actions[0].title.as_str()), ("words", "do x"));
         issue.actions.iter().map(|action| action.state).collect()

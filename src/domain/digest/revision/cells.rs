@@ -1,4 +1,4 @@
-//! Every field of every row of the figures, by the name it has in a sentence.
+//! The fields of all rows of the figures, with their names in sentences.
 
 use std::fmt::Display;
 
@@ -8,30 +8,29 @@ use chrono_tz::Tz;
 use super::short;
 use crate::domain::{
     digest::{
-        CauseRank, CheckResult, DailyCount, Duration, EscalationOutcome, HourlyCount, OnCallLoad, OpenIncident,
-        PreventionEffect, RecurringIssue, RepeatOffender, WeeklyCount,
+        CauseRank, CheckResult, DailyCount, Duration, EscalationOutcome, HourlyCount, OnCallLoad, AgeingIncident,
+        PreventionEffect, RecurringIssue, RepeatOffender, WeeklyCount, dimension::Dimension,
     },
     time::{Timestamp, spelled},
     week::Week,
-    words::Dimension,
 };
 
-/// A row, told apart by what it is about.
-pub struct Row {
-    /// Tells it apart exactly.
+/// A row of the figures in comparable form.
+pub struct FigureRow {
+    /// Unique id of the row's subject.
     pub id: String,
-    /// How it is spoken of.
+    /// Name of the row's subject in a sentence.
     pub key: String,
-    pub cells: Vec<Cell>,
+    pub cells: Vec<FigureField>,
 }
 
-impl Row {
+impl FigureRow {
     fn about(id: impl Display, key: String) -> Self {
         Self { id: id.to_string(), key, cells: Vec::new() }
     }
 
     fn cell(mut self, label: &str, value: impl Display) -> Self {
-        self.cells.push(Cell { label: label.into(), exact: value.to_string(), spelled: None });
+        self.cells.push(FigureField { label: label.into(), exact: value.to_string(), spelled: None });
         self
     }
 
@@ -41,7 +40,7 @@ impl Row {
 
     fn seconds(mut self, label: &str, value: Option<f64>) -> Self {
         let exact = value.map_or_else(|| "n/a".into(), |value| value.to_string());
-        self.cells.push(Cell { label: label.into(), exact, spelled: value.and_then(spelled) });
+        self.cells.push(FigureField { label: label.into(), exact, spelled: value.and_then(spelled) });
         self
     }
 
@@ -50,51 +49,51 @@ impl Row {
     }
 }
 
-/// One field.
-pub struct Cell {
+/// One field of a row.
+pub struct FigureField {
     pub label: String,
     pub exact: String,
     spelled: Option<String>,
 }
 
-impl Cell {
+impl FigureField {
     pub fn shown(&self) -> String {
         self.spelled.clone().unwrap_or_else(|| short(&self.exact))
     }
 }
 
-pub fn count(row: &WeeklyCount) -> Row {
+pub fn count(row: &WeeklyCount) -> FigureRow {
     let key = match row.dimension {
         Dimension::Total => String::new(),
         dimension => format!("{dimension} {}", short(&row.value)),
     };
-    Row::about(format_args!("{} {}", row.dimension, row.value), key)
+    FigureRow::about(format_args!("{} {}", row.dimension, row.value), key)
         .cell("", row.incidents)
         .maybe("the week before", row.previous)
         .maybe("median of the four weeks before", row.median_before)
         .cell("known weeks before", row.weeks_before)
 }
 
-pub fn day(row: &DailyCount) -> Row {
+pub fn day(row: &DailyCount) -> FigureRow {
     let key = format!("{} {}", row.day, row.incident_type);
-    Row::about(&key, key.clone()).cell("", row.incidents)
+    FigureRow::about(&key, key.clone()).cell("", row.incidents)
 }
 
-pub fn hour(row: &HourlyCount) -> Row {
+pub fn hour(row: &HourlyCount) -> FigureRow {
     let days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
     let day = (row.weekday as usize).checked_sub(1).and_then(|day| days.get(day)).unwrap_or(&"n/a");
     let id = format!("{} {}", row.weekday, row.hour);
-    Row::about(id, format!("{day} {:02}:00", row.hour)).cell("", row.incidents)
+    FigureRow::about(id, format!("{day} {:02}:00", row.hour)).cell("", row.incidents)
 }
 
-/// `2026-W08`. Wherever a week begins, three days later everybody is in it.
+/// Returns the week that begins at `start`, such as `2026-W08`. Three days later it is the same week in all time zones.
 fn week(start: Timestamp) -> String {
     Week::of(start.plus(TimeDelta::days(3)), Tz::UTC).to_string()
 }
 
-pub fn duration(row: &Duration) -> Row {
+pub fn duration(row: &Duration) -> FigureRow {
     let key = format!("to {} in {}", row.measure, week(row.week_start));
-    Row::about(format_args!("{} {}", row.measure, row.week_start), key)
+    FigureRow::about(format_args!("{} {}", row.measure, row.week_start), key)
         .cell("n", row.n)
         .seconds("p50", row.p50_s)
         .seconds("p95", row.p95_s)
@@ -102,18 +101,18 @@ pub fn duration(row: &Duration) -> Row {
         .cell("set aside", row.clock_skew)
 }
 
-pub fn load(row: &OnCallLoad) -> Row {
+pub fn load(row: &OnCallLoad) -> FigureRow {
     let key = row.band.to_string();
-    Row::about(&key, key.clone())
+    FigureRow::about(&key, key.clone())
         .cell("incidents", row.incidents)
         .cell("alerts", row.alerts)
         .cell("HIGH or CRITICAL", row.urgent_alerts)
 }
 
-pub fn offender(row: &RepeatOffender) -> Row {
+pub fn offender(row: &RepeatOffender) -> FigureRow {
     let id = format!("{:?} {:?} {:?}", row.workspace_id, row.resource_kind, row.resource_id);
     let name = row.resource_name.as_deref().unwrap_or(&row.resource_id);
-    Row::about(id, format!("The {} “{}”", short(&row.resource_kind), short(name)))
+    FigureRow::about(id, format!("The {} “{}”", short(&row.resource_kind), short(name)))
         .maybe("name", row.resource_name.as_ref())
         .cell("incidents", row.incidents)
         .cell("in the four weeks before", row.incidents_before)
@@ -123,8 +122,8 @@ pub fn offender(row: &RepeatOffender) -> Row {
         .cell("latest", row.last_incident_id)
 }
 
-pub fn cause(row: &CauseRank) -> Row {
-    Row::about(&row.cause, format!("“{}”", short(&row.root_cause)))
+pub fn cause(row: &CauseRank) -> FigureRow {
+    FigureRow::about(&row.cause, format!("“{}”", short(&row.root_cause)))
         .cell("incidents", row.incidents)
         .cell("rank", row.rank)
         .cell("the week before", row.previous_incidents)
@@ -135,8 +134,8 @@ pub fn cause(row: &CauseRank) -> Row {
         .cell("words", &row.root_cause)
 }
 
-pub fn recurring(row: &RecurringIssue) -> Row {
-    let about = Row::about(&row.episode_id, format!("{} “{}”", short(&row.episode_id), short(&row.root_cause)))
+pub fn recurring(row: &RecurringIssue) -> FigureRow {
+    let about = FigureRow::about(&row.episode_id, format!("{} “{}”", short(&row.episode_id), short(&row.root_cause)))
         .cell("state", row.event)
         .cell("incidents", row.occurrences)
         .flag("new", row.is_new)
@@ -153,18 +152,18 @@ pub fn recurring(row: &RecurringIssue) -> Row {
     })
 }
 
-pub fn prevention(row: &PreventionEffect) -> Row {
+pub fn prevention(row: &PreventionEffect) -> FigureRow {
     let id = format!("{:?} {:?} {}", row.cause, row.action, row.adopted_at);
-    Row::about(id, format!("“{}” against {}", short(&row.action), short(&row.cause)))
+    FigureRow::about(id, format!("“{}” against {}", short(&row.action), short(&row.cause)))
         .cell("state", row.state)
         .cell("incidents before", row.before)
         .cell("incidents after", row.after)
         .cell("days after", row.days_after)
 }
 
-pub fn open(row: &OpenIncident) -> Row {
+pub fn open(row: &AgeingIncident) -> FigureRow {
     let id = row.incident_id.to_string();
-    Row::about(&id, id.clone())
+    FigureRow::about(&id, id.clone())
         .cell("type", row.incident_type)
         .cell("title", &row.title)
         .cell("workspace", &row.workspace_id)
@@ -175,9 +174,9 @@ pub fn open(row: &OpenIncident) -> Row {
         .cell("age band", row.age)
 }
 
-pub fn escalation(row: &EscalationOutcome) -> Row {
+pub fn escalation(row: &EscalationOutcome) -> FigureRow {
     let key = format!("{} {}", row.severity, row.trigger);
-    Row::about(&key, key.clone())
+    FigureRow::about(&key, key.clone())
         .cell("fired", row.fired)
         .cell("unrouted", row.unrouted)
         .cell("suppressed", row.suppressed)
@@ -189,7 +188,7 @@ pub fn escalation(row: &EscalationOutcome) -> Row {
         .maybe("failed", row.failed)
 }
 
-pub fn check(row: &CheckResult) -> Row {
+pub fn check(row: &CheckResult) -> FigureRow {
     let id = format!("{:?} {} {}", row.category, row.status, row.week_start);
-    Row::about(id, format!("{} {} in {}", short(&row.category), row.status, week(row.week_start))).cell("", row.checks)
+    FigureRow::about(id, format!("{} {} in {}", short(&row.category), row.status, week(row.week_start))).cell("", row.checks)
 }

@@ -12,13 +12,13 @@ fn between(change: impl FnOnce(&mut Figures)) -> Vec<String> {
 }
 
 #[test]
-fn nothing_is_told_where_nothing_changed() {
+fn equal_figures_have_no_differences() {
     assert_eq!(between(|_| {}), [""; 0]);
 }
 
 #[test]
-fn a_difference_is_told_with_what_was() {
-    let check = |change: fn(&mut Figures), told: &[&str]| assert_eq!(between(change), told);
+fn a_difference_names_the_old_and_the_new_value() {
+    let check = |change: fn(&mut Figures), expected: &[&str]| assert_eq!(between(change), expected);
     check(|figures| figures.counts[0].incidents = 24, &["Incidents: 24, was 23."]);
     check(
         |figures| (figures.counts[1].incidents, figures.counts[1].previous) = (16, None),
@@ -37,7 +37,7 @@ fn a_difference_is_told_with_what_was() {
         &["Time, to resolve in 2026-W08: p50 changed in detail."],
     );
     check(
-        |figures| figures.recurring[0].actions[0].state = crate::domain::words::PreventionState::Adopted,
+        |figures| figures.recurring[0].actions[0].state = crate::domain::prevention::state::PreventionState::Adopted,
         &[
             "rec-0123456789abcdef “Job retry policies not configured (max_retries=0)”: “bundle-retries” adopted, was proposed.",
         ],
@@ -55,29 +55,29 @@ fn a_difference_is_told_with_what_was() {
 }
 
 #[test]
-fn a_whole_week_that_changed_is_told_in_few_sentences() {
+fn many_differences_are_described_in_few_sentences() {
     let (few, many) = (sample::eventful().figures, sample::huge().figures);
-    for told in [differences(&few, &many), differences(&many, &few), differences(&Figures::default(), &few)] {
-        assert!(told.len() <= 60, "{}", told.len());
-        assert!(told.iter().all(|sentence| sentence.chars().count() < 700), "{told:#?}");
+    for sentences in [differences(&few, &many), differences(&many, &few), differences(&Figures::default(), &few)] {
+        assert!(sentences.len() <= 60, "{}", sentences.len());
+        assert!(sentences.iter().all(|sentence| sentence.chars().count() < 700), "{sentences:#?}");
     }
 }
 
-/// Every place in a document where something can change.
-fn places(value: &Value, at: String, found: &mut Vec<String>) {
+/// Collects the JSON pointers of all values in a document.
+fn pointers(value: &Value, at: String, found: &mut Vec<String>) {
     found.push(at.clone());
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, value)| places(value, format!("{at}/{name}"), found));
+            fields.iter().for_each(|(name, value)| pointers(value, format!("{at}/{name}"), found));
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(n, value)| places(value, format!("{at}/{n}"), found));
+            items.iter().enumerate().for_each(|(n, value)| pointers(value, format!("{at}/{n}"), found));
         }
         _ => {}
     }
 }
 
-/// Another value of the same kind, or none.
+/// Changes a value to another of the same kind, or to null.
 fn change(value: &mut Value, number: usize) {
     match value {
         Value::Array(items) if items.is_empty() => {}
@@ -102,24 +102,24 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn whatever_changed_is_told(changes in proptest::collection::vec((any::<proptest::sample::Index>(), 0usize..500), 1..4)) {
+    fn any_change_is_described(changes in proptest::collection::vec((any::<proptest::sample::Index>(), 0usize..500), 1..4)) {
         let before = sample::eventful().figures;
         let mut document = serde_json::to_value(&before).unwrap();
-        for (place, number) in changes {
+        for (index, number) in changes {
             let mut found = Vec::new();
-            places(&document, String::new(), &mut found);
-            change(document.pointer_mut(&found[place.index(found.len())]).unwrap(), number);
+            pointers(&document, String::new(), &mut found);
+            change(document.pointer_mut(&found[index.index(found.len())]).unwrap(), number);
         }
-        // Not every change leaves figures behind.
+        // Some changes give invalid figures.
         let Ok(after) = serde_json::from_value::<Figures>(document) else { return Ok(()) };
-        let told = differences(&before, &after);
-        prop_assert_eq!(told.is_empty(), before == after);
-        prop_assert!(told.iter().all(|sentence| sentence.ends_with('.')));
+        let sentences = differences(&before, &after);
+        prop_assert_eq!(sentences.is_empty(), before == after);
+        prop_assert!(sentences.iter().all(|sentence| sentence.ends_with('.')));
     }
 }
 
 #[test]
-fn a_change_in_every_list_is_told() {
+fn a_change_in_every_list_is_described() {
     let before = sample::eventful().figures;
     let document = serde_json::to_value(&before).unwrap();
     for list in document.as_object().unwrap().keys() {
@@ -130,13 +130,13 @@ fn a_change_in_every_list_is_told() {
     }
 }
 
-/// A change of a field that no sentence names would be taken for another order.
+/// A change of a field without a name would be described as a change of the order.
 #[test]
 fn every_field_is_named() {
     let before = sample::eventful().figures;
     let document = serde_json::to_value(&before).unwrap();
     let mut found = Vec::new();
-    places(&document, String::new(), &mut found);
+    pointers(&document, String::new(), &mut found);
     let fields = found.iter().filter(|at| {
         at.split('/').nth(2) == Some("0") && !matches!(document.pointer(at), Some(Value::Array(_) | Value::Object(_)))
     });
@@ -160,8 +160,8 @@ fn every_field_is_named() {
             *document.pointer_mut(at).unwrap() = other;
             serde_json::from_value::<Figures>(document).ok().filter(|after| *after != before)
         });
-        let told = differences(&before, &after.into_iter().next().unwrap_or_else(|| panic!("nothing else fits {at}")));
-        assert!(!told.iter().any(|told| told.starts_with("The order")), "{at}: {told:?}");
+        let sentences = differences(&before, &after.into_iter().next().unwrap_or_else(|| panic!("nothing else fits {at}")));
+        assert!(!sentences.iter().any(|sentence| sentence.starts_with("The order")), "{at}: {sentences:?}");
         checked += 1;
     }
     assert!(checked > 80, "{checked}");

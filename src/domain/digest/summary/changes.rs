@@ -1,44 +1,51 @@
-//! What changed, in a few sentences.
+//! The most important changes of a week, in a few sentences.
 
 use std::cmp::Ordering;
 
 use super::{age, cause_name, many, oldest, quoted};
 use crate::domain::{
-    digest::{Figures, LEAST_FOR_MEDIAN, LEAST_FOR_PERCENT, NEW_CAUSE_WEEKS, WeekSpan, WeeklyCount, in_percent},
+    check::CheckStatus,
+    digest::{
+        Figures, MIN_FOR_MEDIAN, MIN_FOR_PERCENT, NEW_CAUSE_WEEKS, WeekSpan, WeeklyCount,
+        dimension::{Dimension, HourBand, Measure},
+        in_percent,
+    },
+    prevention::state::PreventionState,
+    recurrence::event::EpisodeEvent,
     time::spelled,
-    words::{CheckStatus, Dimension, EpisodeEvent, HourBand, Measure, PreventionState},
 };
 
-/// More sentences than this are not read.
-const MOST: usize = 6;
-/// With fewer, those that are true of any week follow.
-const LEAST: usize = 3;
-/// A median that moved by less than this part of itself did not change.
+/// Maximum number of sentences.
+const MAX_SENTENCES: usize = 6;
+/// Minimum number of sentences; general sentences fill up a shorter list.
+const MIN_SENTENCES: usize = 3;
+/// Smallest relative change of a median that is mentioned.
 const NOTABLE: f64 = 0.1;
-/// A cause that climbed by so many ranks is worth a sentence.
+/// Smallest number of ranks by which a cause must climb to be mentioned.
 const CLIMB: u64 = 3;
-/// How long after it was adopted a preventive action that works is news, days: those compared and one week.
+/// Days after adoption in which an effective preventive action is mentioned: the compared days and one week.
 const NEWS_DAYS: f64 = 28.0 + 7.0;
 
-type Say = fn(&WeekSpan, &Figures) -> Option<String>;
+/// Rule that returns a sentence about the week, or `None` if it does not apply.
+type SentenceRule = fn(&WeekSpan, &Figures) -> Option<String>;
 
-/// What changed, the most important first; never empty.
+/// Returns the changes, the most important first; never empty.
 pub fn changed(week: &WeekSpan, figures: &Figures) -> Vec<String> {
-    let news: [Say; 9] =
+    let news: [SentenceRule; 9] =
         [came_back, recurring, failing_checks, new_causes, resolving, climbed, nights, ended, effective];
-    let always: [Say; 3] = [open, most_frequent, types];
-    let quiet = figures.incidents() == 0;
-    let mut said = total(week, figures);
-    if quiet {
-        said.extend(open(week, figures));
+    let general: [SentenceRule; 3] = [open, most_frequent, types];
+    let no_incidents = figures.incidents() == 0;
+    let mut sentences = total(week, figures);
+    if no_incidents {
+        sentences.extend(open(week, figures));
     }
-    said.extend(news.iter().filter_map(|say| say(week, figures)));
-    said.truncate(MOST);
-    let missing = LEAST.saturating_sub(said.len());
-    if !quiet {
-        said.extend(always.iter().filter_map(|say| say(week, figures)).take(missing));
+    sentences.extend(news.iter().filter_map(|rule| rule(week, figures)));
+    sentences.truncate(MAX_SENTENCES);
+    let missing = MIN_SENTENCES.saturating_sub(sentences.len());
+    if !no_incidents {
+        sentences.extend(general.iter().filter_map(|rule| rule(week, figures)).take(missing));
     }
-    said
+    sentences
 }
 
 fn total(week: &WeekSpan, figures: &Figures) -> Vec<String> {
@@ -71,20 +78,20 @@ fn total(week: &WeekSpan, figures: &Figures) -> Vec<String> {
     }]
 }
 
-/// The median of the weeks before, and how many they are, where that is enough to have one.
+/// Returns the median of the weeks before and their number, if there are at least three known weeks.
 fn known_median(count: &WeeklyCount) -> Option<(f64, &'static str)> {
     let weeks = match count.weeks_before {
         4 => "four",
-        weeks if u64::from(weeks) >= LEAST_FOR_MEDIAN => "three known",
+        weeks if u64::from(weeks) >= MIN_FOR_MEDIAN => "three known",
         _ => return None,
     };
     count.median_before.map(|median| (median, weeks))
 }
 
-/// A ratio only where there are enough to have one.
+/// Compares with the week before; as a ratio only if that week had enough incidents.
 fn against(now: u64, before: u64) -> String {
-    let ratio = (before >= LEAST_FOR_PERCENT).then(|| (now as f64 / before as f64 * 10.0).round() / 10.0);
-    let told = match ratio {
+    let ratio = (before >= MIN_FOR_PERCENT).then(|| (now as f64 / before as f64 * 10.0).round() / 10.0);
+    let comparison = match ratio {
         Some(2.0) => "twice as many as".into(),
         Some(0.5) => "half as many as".into(),
         Some(ratio) if ratio > 1.5 => format!("{ratio} times as many as"),
@@ -94,10 +101,10 @@ fn against(now: u64, before: u64) -> String {
             Ordering::Greater => format!("{} more than", now - before),
         },
     };
-    format!("{told} the week before ({before})")
+    format!("{comparison} the week before ({before})")
 }
 
-/// An action that was adopted, and its cause is among those of the week.
+/// A cause that occurred in the week although a preventive action was adopted.
 fn came_back(_: &WeekSpan, figures: &Figures) -> Option<String> {
     let mut again =
         figures.prevention.iter().filter(|effect| effect.state == PreventionState::Recurred).filter_map(|effect| {
@@ -113,7 +120,7 @@ fn came_back(_: &WeekSpan, figures: &Figures) -> Option<String> {
 
 fn recurring(_: &WeekSpan, figures: &Figures) -> Option<String> {
     let new = || figures.recurring.iter().filter(|issue| issue.is_new && issue.event != EpisodeEvent::Closed);
-    // The first of those that are largest.
+    // The first of the largest issues.
     let largest = new().rev().max_by_key(|issue| issue.occurrences)?;
     let (name, incidents) = (quoted(&largest.root_cause), many(largest.occurrences, "incident"));
     Some(match new().count() {
@@ -122,7 +129,7 @@ fn recurring(_: &WeekSpan, figures: &Figures) -> Option<String> {
     })
 }
 
-/// Categories of checks without a FAIL the week before, though some were checked, that have one now.
+/// Categories with a FAIL in the week that were checked the week before without a FAIL.
 fn failing_checks(week: &WeekSpan, figures: &Figures) -> Option<String> {
     let before = week.calendar().earlier(1).start();
     let sum = |start, category: &str, status: Option<CheckStatus>| -> u64 {
@@ -136,13 +143,13 @@ fn failing_checks(week: &WeekSpan, figures: &Figures) -> Option<String> {
             && sum(before, &check.category, None) > 0
             && sum(before, &check.category, Some(CheckStatus::Fail)) == 0
     });
-    let told: Vec<String> = failing
+    let categories: Vec<String> = failing
         .map(|check| {
             let (now, then) = (sum(week.start, &check.category, None), sum(before, &check.category, None));
             format!("{} ({} of {now}, none of {then} the week before)", quoted(&check.category), check.checks)
         })
         .collect();
-    let (shown, rest) = told.split_at(told.len().min(2));
+    let (shown, rest) = categories.split_at(categories.len().min(2));
     let more = match rest.len() {
         0 => String::new(),
         1 => ", and 1 more category".into(),
@@ -151,7 +158,7 @@ fn failing_checks(week: &WeekSpan, figures: &Figures) -> Option<String> {
     (!shown.is_empty()).then(|| format!("Checks started to fail in {}{more}.", shown.join(", ")))
 }
 
-/// In a lake's first week every cause would be new.
+/// New causes. In a lake's first week every cause would be new, so it has none.
 fn new_causes(_: &WeekSpan, figures: &Figures) -> Option<String> {
     figures.total().filter(|total| total.weeks_before > 0)?;
     let mut new = figures.causes.iter().filter(|cause| cause.is_new);
@@ -217,7 +224,7 @@ fn nights(week: &WeekSpan, figures: &Figures) -> Option<String> {
     (night.incidents > 0).then(|| format!("{} came at night ({hours}).", counted(night.incidents, all, "incident")))
 }
 
-/// `5 of 14 alerts`, `8 of 23 incidents (35 %)`, `The only alert`.
+/// Returns a text such as `5 of 14 alerts`, `8 of 23 incidents (35 %)` or `The only alert`.
 fn counted(part: u64, whole: u64, what: &str) -> String {
     if whole == 1 {
         return format!("The only {what}");
@@ -269,6 +276,6 @@ fn most_frequent(_: &WeekSpan, figures: &Figures) -> Option<String> {
 
 fn types(_: &WeekSpan, figures: &Figures) -> Option<String> {
     let types = figures.counts.iter().filter(|count| count.dimension == Dimension::Type && count.incidents > 0);
-    let told: Vec<String> = types.map(|count| format!("{} {}", count.incidents, count.value)).collect();
-    (!told.is_empty()).then(|| format!("By type: {}.", told.join(", ")))
+    let counts: Vec<String> = types.map(|count| format!("{} {}", count.incidents, count.value)).collect();
+    (!counts.is_empty()).then(|| format!("By type: {}.", counts.join(", ")))
 }

@@ -1,19 +1,23 @@
-//! What needs a decision, and the command that shows more about it.
+//! Points that need a decision, with the commands that show details.
 
 use super::{age, cause_name, cut, many, oldest, quoted};
 use crate::domain::{
-    digest::{Decision, EscalationOutcome, Figures, OpenIncident, RepeatOffender, WeekSpan, in_percent},
-    words::{AgeBand, EpisodeEvent, PreventionState, Severity},
+    check::Severity,
+    digest::{
+        Decision, EscalationOutcome, Figures, AgeingIncident, RepeatOffender, WeekSpan, dimension::AgeBand, in_percent,
+    },
+    prevention::state::PreventionState,
+    recurrence::event::EpisodeEvent,
 };
 
-/// More than this are counted.
-const MOST: usize = 7;
-/// Fewer incidents of one resource, in the week and the four before, take no decision.
+/// Maximum number of points; further ones are counted.
+const MAX_POINTS: usize = 7;
+/// Smallest number of incidents of a resource, in the week and the four before, that needs a decision.
 const OFTEN: u64 = 3;
-/// Of one kind.
-const MOST_ALIKE: usize = 3;
+/// Maximum number of points of one kind.
+const MAX_PER_KIND: usize = 3;
 
-/// What needs a decision, the most urgent first.
+/// Returns the points that need a decision, the most urgent first.
 pub fn decisions(week: &WeekSpan, figures: &Figures) -> Vec<Decision> {
     let mut needed: Vec<Decision> = [waiting_alerts(figures), unrouted(figures)].into_iter().flatten().collect();
     needed.extend(without_action(figures));
@@ -22,11 +26,11 @@ pub fn decisions(week: &WeekSpan, figures: &Figures) -> Vec<Decision> {
     needed.extend(
         [old(&open), unacknowledged(&open), offender(figures), clock_skew(week, figures)].into_iter().flatten(),
     );
-    if let Some(more) = needed.len().checked_sub(MOST).filter(|more| *more > 0) {
-        needed.truncate(MOST);
+    if let Some(more) = needed.len().checked_sub(MAX_POINTS).filter(|more| *more > 0) {
+        needed.truncate(MAX_POINTS);
         let (points, need) = if more == 1 { ("point", "needs") } else { ("points", "need") };
         needed.push(Decision {
-            text: format!("{more} more {points} {need} a decision; the figures tell which."),
+            text: format!("{more} more {points} {need} a decision; see the figures."),
             command: None,
         });
     }
@@ -38,13 +42,13 @@ fn decision(text: String, command: &[&str]) -> Decision {
     Decision { text, command: words.map(|words| format!("ops-runbook {}", words.join(" "))) }
 }
 
-/// `2 CRITICAL (security-finding), 1 HIGH (recurring)`
+/// Returns a text such as `2 CRITICAL (security-finding), 1 HIGH (recurring)`.
 fn kinds(counted: &[(&EscalationOutcome, u64)]) -> String {
     let kinds = counted.iter().map(|(row, count)| format!("{count} {} ({})", row.severity, row.trigger));
     kinds.collect::<Vec<_>>().join(", ")
 }
 
-/// Rows that count for something, the most severe first, and the sum of what they count.
+/// Returns the sum of the counts, and the rows with a count above 0, the most severe first.
 fn counted(
     figures: &Figures,
     count: impl Fn(&EscalationOutcome) -> u64,
@@ -62,13 +66,13 @@ fn waiting_alerts(figures: &Figures) -> Option<Decision> {
     })?;
     let are = if sum == 1 { "is" } else { "are" };
     let text = format!("{} {are} open and not acknowledged: {}.", many(sum, "urgent alert"), kinds(&rows));
-    Some(decision(text, &["escalations", "list", "--status", "open"]))
+    Some(decision(text, &["escalation", "list", "--status", "open"]))
 }
 
 fn unrouted(figures: &Figures) -> Option<Decision> {
     let (sum, rows) = counted(figures, |row| row.unrouted)?;
-    let text = format!("{} reached nobody, no route matches: {}.", many(sum, "alert"), kinds(&rows));
-    Some(decision(text, &["escalations", "list", "--all"]))
+    let text = format!("{} had no route and were not sent: {}.", many(sum, "alert"), kinds(&rows));
+    Some(decision(text, &["escalation", "list", "--all"]))
 }
 
 fn without_action(figures: &Figures) -> Vec<Decision> {
@@ -78,7 +82,7 @@ fn without_action(figures: &Figures) -> Vec<Decision> {
         .filter(|issue| issue.event != EpisodeEvent::Closed)
         .filter(|issue| issue.actions.iter().all(|action| action.state == PreventionState::Proposed))
         .collect();
-    let (named, rest) = proposed_only.split_at(proposed_only.len().min(MOST_ALIKE));
+    let (named, rest) = proposed_only.split_at(proposed_only.len().min(MAX_PER_KIND));
     let mut needed: Vec<Decision> = named
         .iter()
         .map(|issue| {
@@ -104,34 +108,34 @@ fn without_action(figures: &Figures) -> Vec<Decision> {
 fn recurred(figures: &Figures) -> Vec<Decision> {
     let recurred: Vec<_> =
         figures.prevention.iter().filter(|effect| effect.state == PreventionState::Recurred).collect();
-    let (named, rest) = recurred.split_at(recurred.len().min(MOST_ALIKE));
+    let (named, rest) = recurred.split_at(recurred.len().min(MAX_PER_KIND));
     let mut needed: Vec<Decision> = named
         .iter()
         .map(|effect| {
             let (action, cause) = (quoted(&effect.action), cause_name(figures, &effect.cause));
             let text = format!(
-                "{action} did not hold against {cause}: {} since it was adopted, {} in the 28 days before.",
+                "{action} did not prevent {cause}: {} since it was adopted, {} in the 28 days before.",
                 many(effect.after, "incident"),
                 effect.before
             );
             match figures.recurring.iter().find(|issue| issue.cause == effect.cause) {
                 Some(issue) => decision(text, &["recurrence", "show", &issue.episode_id]),
-                None => decision(text, &["causes", "list"]),
+                None => decision(text, &["cause", "list"]),
             }
         })
         .collect();
     if !rest.is_empty() {
-        let text = format!("{} did not hold either.", many(rest.len() as u64, "more preventive action"));
+        let text = format!("{} did not prevent the cause either.", many(rest.len() as u64, "more preventive action"));
         needed.push(decision(text, &["recurrence", "list", "--all"]));
     }
     needed
 }
 
-fn is_old(open: &OpenIncident) -> bool {
+fn is_old(open: &AgeingIncident) -> bool {
     matches!(open.age, AgeBand::Month | AgeBand::Older)
 }
 
-fn old(open: &[&OpenIncident]) -> Option<Decision> {
+fn old(open: &[&AgeingIncident]) -> Option<Decision> {
     let old: Vec<_> = open.iter().filter(|open| is_old(open)).collect();
     let oldest = old.first()?;
     let (id, age, title) = (oldest.incident_id, age(oldest), quoted(&oldest.title));
@@ -143,14 +147,14 @@ fn old(open: &[&OpenIncident]) -> Option<Decision> {
     Some(decision(text, &["incident", "show", &id.to_string()]))
 }
 
-fn unacknowledged(open: &[&OpenIncident]) -> Option<Decision> {
+fn unacknowledged(open: &[&AgeingIncident]) -> Option<Decision> {
     let waiting: Vec<_> = open.iter().filter(|open| open.acknowledged_at.is_none()).collect();
     let oldest = waiting.first()?;
     if waiting.len() == 1 && is_old(oldest) && open.iter().filter(|open| is_old(open)).count() == 1 {
-        // It is said with its age.
+        // The old incidents are listed with their age.
         return None;
     }
-    let (named, rest) = waiting.split_at(waiting.len().min(MOST_ALIKE));
+    let (named, rest) = waiting.split_at(waiting.len().min(MAX_PER_KIND));
     let ids = named.iter().map(|open| open.incident_id.to_string()).collect::<Vec<_>>().join(", ");
     let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
     let are = if waiting.len() == 1 { "is" } else { "are" };
@@ -161,7 +165,7 @@ fn unacknowledged(open: &[&OpenIncident]) -> Option<Decision> {
 fn offender(figures: &Figures) -> Option<Decision> {
     let total = |one: &RepeatOffender| one.incidents + one.incidents_before;
     let often = || figures.offenders.iter().filter(|one| total(one) >= OFTEN);
-    // The first of those that were affected most often.
+    // The first of the resources with the highest total.
     let worst = often().rev().max_by_key(|one| total(one))?;
     let name = quoted(worst.resource_name.as_deref().unwrap_or(&worst.resource_id));
     let kind = cut(&worst.resource_kind, 30);
@@ -196,7 +200,7 @@ fn clock_skew(week: &WeekSpan, figures: &Figures) -> Option<Decision> {
     let measures = skewed.iter().map(|duration| format!("to {}", duration.measure)).collect::<Vec<_>>().join(", ");
     (sum > 0).then(|| Decision {
         text: format!(
-            "{} set aside because clocks disagree: time {measures}.",
+            "{} excluded because of clock skew: time {measures}.",
             match sum {
                 1 => "1 duration was".into(),
                 sum => format!("{sum} durations were"),

@@ -1,8 +1,11 @@
 use super::*;
 use crate::domain::{
+    check::CheckStatus,
     digest::{Decision, Figures, WeekSpan, sample},
     ids::IncidentId,
-    words::{CheckStatus, EpisodeEvent, IncidentType, PreventionState},
+    incident::classification::IncidentType,
+    prevention::state::PreventionState,
+    recurrence::event::EpisodeEvent,
 };
 
 fn eventful() -> (WeekSpan, Figures) {
@@ -10,8 +13,8 @@ fn eventful() -> (WeekSpan, Figures) {
     (digest.week, digest.figures)
 }
 
-/// Of one kind of news only.
-fn only(keep: impl FnOnce(&mut Figures, Figures)) -> Vec<String> {
+/// Returns the sentences for figures that contain only some rows.
+fn sentences_about(keep: impl FnOnce(&mut Figures, Figures)) -> Vec<String> {
     let (week, all) = eventful();
     let mut figures = Figures { counts: all.counts[..1].to_vec(), ..Figures::default() };
     keep(&mut figures, all);
@@ -25,21 +28,21 @@ fn an_eventful_week_in_a_few_sentences() {
 }
 
 #[test]
-fn what_an_eventful_week_leaves_to_decide() {
+fn the_decisions_of_an_eventful_week() {
     let (week, figures) = eventful();
     let shown = |decision: Decision| format!("{}\n    {}", decision.text, decision.command.unwrap_or_default());
     insta::assert_snapshot!(decisions(&week, &figures).into_iter().map(shown).collect::<Vec<_>>().join("\n"));
 }
 
 #[test]
-fn the_total_is_compared_with_what_is_known() {
-    let check = |incidents: u64, previous: Option<u64>, median: Option<f64>, weeks: u32, told: &str| {
+fn the_total_is_compared_with_the_known_weeks_before() {
+    let check = |incidents: u64, previous: Option<u64>, median: Option<f64>, weeks: u32, expected: &str| {
         let (week, mut figures) = eventful();
         figures.counts.truncate(1);
         let total = &mut figures.counts[0];
         (total.incidents, total.previous, total.median_before, total.weeks_before) =
             (incidents, previous, median, weeks);
-        assert_eq!(changed(&week, &figures)[0], told);
+        assert_eq!(changed(&week, &figures)[0], expected);
     };
     check(1, None, None, 0, "1 incident in 2026-W08; nothing is known of the weeks before.");
     check(5, Some(5), None, 1, "5 incidents, as many as the week before.");
@@ -65,7 +68,7 @@ fn the_total_is_compared_with_what_is_known() {
 }
 
 #[test]
-fn a_quiet_week_says_so_and_what_was_open() {
+fn a_week_without_incidents_lists_the_open_ones() {
     let (week, all) = eventful();
     assert_eq!(
         changed(&week, &Figures::default()),
@@ -85,16 +88,17 @@ fn a_quiet_week_says_so_and_what_was_open() {
 }
 
 #[test]
-fn sentences_tell_news_only() {
-    let check = |keep: fn(&mut Figures, Figures), told: Option<&str>| {
-        let said = only(keep);
-        // What is true of any week comes where there is no news.
-        let news = said.iter().skip(1).find(|said| !said.starts_with("No incident") && !said.starts_with("The most"));
-        assert_eq!(news.map(String::as_str), told, "{said:#?}");
+fn unchanged_figures_are_not_mentioned() {
+    let check = |keep: fn(&mut Figures, Figures), expected: Option<&str>| {
+        let sentences = sentences_about(keep);
+        // General sentences fill up the list.
+        let general = |sentence: &str| sentence.starts_with("No incident") || sentence.starts_with("The most");
+        let change = sentences.iter().skip(1).find(|sentence| !general(sentence));
+        assert_eq!(change.map(String::as_str), expected, "{sentences:#?}");
     };
     let secret = "“Expired service principal secret” is a new cause (not seen in the 13 weeks before): 3 incidents.";
     check(|figures, all| figures.causes = all.causes[2..3].to_vec(), Some(secret));
-    // In a young lake everything would be new.
+    // In a new lake every cause would be new.
     check(
         |figures, all| {
             figures.causes = all.causes[2..3].to_vec();
@@ -175,9 +179,9 @@ fn sentences_tell_news_only() {
 }
 
 #[test]
-fn an_action_that_works_is_news_for_some_weeks_and_not_for_ever() {
-    let told = |adopted: &str| {
-        only(|figures, all| {
+fn an_effective_action_is_mentioned_for_five_weeks() {
+    let second_sentence = |adopted: &str| {
+        sentences_about(|figures, all| {
             figures.prevention = all.prevention[2..].to_vec();
             figures.recurring = all.recurring[2..].to_vec();
             figures.recurring[0].event = EpisodeEvent::Updated;
@@ -187,29 +191,29 @@ fn an_action_that_works_is_news_for_some_weeks_and_not_for_ever() {
         .nth(1)
     };
     let works = "“health-rule” works against “Instance quota exceeded in eu-west-1”: 0 incidents in the 28d since it was adopted, 4 in the 28 days before.";
-    assert_eq!(told("2026-01-22T09:00:00Z").as_deref(), Some(works));
-    assert_eq!(told("2026-01-12T09:00:00Z").as_deref(), Some("No incident was open at the end of the week."));
+    assert_eq!(second_sentence("2026-01-22T09:00:00Z").as_deref(), Some(works));
+    assert_eq!(second_sentence("2026-01-12T09:00:00Z").as_deref(), Some("No incident was open at the end of the week."));
 }
 
 #[test]
-fn few_sentences_whatever_happened() {
+fn the_number_of_sentences_is_limited() {
     let digest = sample::huge();
     for digest in [digest, sample::hostile()] {
-        let said = changed(&digest.week, &digest.figures);
-        assert!((LEAST_SAID..=6).contains(&said.len()), "{said:#?}");
+        let sentences = changed(&digest.week, &digest.figures);
+        assert!((MIN_SENTENCES..=6).contains(&sentences.len()), "{sentences:#?}");
         let needed = decisions(&digest.week, &digest.figures);
         assert!(needed.len() <= 8);
-        let sentences = said.iter().chain(needed.iter().map(|decision| &decision.text));
-        for sentence in sentences {
+        let all = sentences.iter().chain(needed.iter().map(|decision| &decision.text));
+        for sentence in all {
             assert!(sentence.chars().count() < 500 && sentence.ends_with('.'), "{sentence}");
         }
     }
 }
 
-const LEAST_SAID: usize = 3;
+const MIN_SENTENCES: usize = 3;
 
 #[test]
-fn the_rest_is_counted() {
+fn further_decisions_are_counted() {
     let (week, mut figures) = eventful();
     let issue = figures.recurring[0].clone();
     figures.recurring = vec![issue; 9];
@@ -225,7 +229,7 @@ fn the_rest_is_counted() {
     let needed = decisions(&week, &figures);
     assert_eq!(needed.len(), 8);
     assert_eq!(needed[5].text, "6 more recurring issues have no adopted preventive action.");
-    assert_eq!(needed[7].text, "3 more points need a decision; the figures tell which.");
+    assert_eq!(needed[7].text, "3 more points need a decision; see the figures.");
 }
 
 #[test]
@@ -243,7 +247,7 @@ fn a_command_is_quoted_for_a_shell() {
 }
 
 #[test]
-fn a_name_is_cut_at_a_character() {
+fn names_are_truncated_at_a_character() {
     assert_eq!(cut("größer", 6), "größer");
     assert_eq!(cut("größer!", 6), "größe…");
     assert_eq!(cut("", 6), "n/a");

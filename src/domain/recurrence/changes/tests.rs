@@ -40,13 +40,13 @@ fn recorded(id: &str, cause: &str, first: i64, last: i64, event: EpisodeEvent) -
     }
 }
 
-fn merged(cause: &str, counts_as: &str) -> Vec<Alias> {
-    vec![Alias { seq: 60, ordinal: 1, cause_fingerprint: cause.into(), counts_as: counts_as.into() }]
+fn merged(cause: &str, counts_as: &str) -> Vec<CauseMapping> {
+    vec![CauseMapping { seq: 60, ordinal: 1, cause_fingerprint: cause.into(), counts_as: counts_as.into() }]
 }
 
-fn told(found: &[Episode], known: &[RecordedEpisode], aliases: &[Alias]) -> Vec<String> {
-    let changes = changes(found, known, aliases, at(1_000), Rule::DEFAULT);
-    let one = |change: &Change| {
+fn transitions(found: &[Episode], known: &[RecordedEpisode], aliases: &[CauseMapping]) -> Vec<String> {
+    let changes = changes(found, known, aliases, at(1_000), RecurrenceRule::DEFAULT);
+    let one = |change: &EpisodeTransition| {
         let id = if change.episode_id.starts_with("rec-") { "new" } else { &change.episode_id };
         let times = change.first_at.micros() - at(0).micros()..=change.last_at.micros() - at(0).micros();
         format!("{id} {} {times:?}: {}", change.event, change.reason)
@@ -58,26 +58,26 @@ use EpisodeEvent::{Closed, Opened, Updated};
 
 #[test]
 fn the_threshold_opens_an_episode_with_an_id_of_its_own() {
-    let changes = changes(&[found("a", 0, 2, true)], &[], &[], at(9), Rule::DEFAULT);
+    let changes = changes(&[found("a", 0, 2, true)], &[], &[], at(9), RecurrenceRule::DEFAULT);
     let [change] = changes.as_slice() else { panic!("{changes:?}") };
     assert_eq!(change.event, Opened);
-    assert_eq!(change.incident_id, incident(3), "the incident that made it one");
+    assert_eq!(change.incident_id, incident(3), "the incident that reached the threshold");
     assert_eq!(change.episode_id, episode_id("a", incident(1)));
     assert_eq!(change.episode_id.len(), 20);
     assert_ne!(change.episode_id, episode_id("b", incident(1)));
 }
 
 #[test]
-fn each_change_is_told_with_its_reason() {
-    let check = |name: &str, found: &[Episode], known: &[RecordedEpisode], aliases: &[Alias], expected: &[&str]| {
-        assert_eq!(told(found, known, aliases), expected, "{name}");
+fn each_transition_has_its_reason() {
+    let check = |name: &str, found: &[Episode], known: &[RecordedEpisode], aliases: &[CauseMapping], expected: &[&str]| {
+        assert_eq!(transitions(found, known, aliases), expected, "{name}");
     };
     let open = |id: &str, first, last| recorded(id, "a", first, last, Opened);
-    let over = |id: &str, first, last| recorded(id, "a", first, last, Closed);
+    let ended = |id: &str, first, last| recorded(id, "a", first, last, Closed);
     check("new", &[found("a", 0, 2, true)], &[], &[], &["new opened 0..=2: the threshold was reached"]);
-    check("old news", &[found("a", 0, 2, false)], &[], &[], &["new closed 0..=2: it was over when it was found"]);
+    check("found after its end", &[found("a", 0, 2, false)], &[], &[], &["new closed 0..=2: it had ended when it was found"]);
     check("the same", &[found("a", 0, 2, true)], &[open("x", 0, 2)], &[], &[]);
-    check("the same, over", &[found("a", 0, 2, false)], &[over("x", 0, 2)], &[], &[]);
+    check("the same, closed", &[found("a", 0, 2, false)], &[ended("x", 0, 2)], &[], &[]);
     check("longer", &[found("a", 0, 3, true)], &[open("x", 0, 2)], &[], &["x updated 0..=3: its occurrences changed"]);
     check(
         "begins earlier",
@@ -87,54 +87,54 @@ fn each_change_is_told_with_its_reason() {
         &["x updated 0..=3: its occurrences changed"],
     );
     check(
-        "quiet",
+        "a window passed",
         &[found("a", 0, 2, false)],
         &[recorded("x", "a", 0, 2, Updated)],
         &[],
-        &["x closed 0..=2: a whole window went by without another occurrence"],
+        &["x closed 0..=2: a whole window passed without another occurrence"],
     );
     check(
-        "goes on",
+        "continues",
         &[found("a", 0, 9, true)],
-        &[over("x", 0, 2)],
+        &[ended("x", 0, 2)],
         &[],
-        &["x updated 0..=9: it was closed and goes on"],
+        &["x updated 0..=9: it was closed and has new occurrences"],
     );
     check(
-        "changed when over",
+        "changed after its end",
         &[found("a", 0, 3, false)],
-        &[over("x", 0, 2)],
+        &[ended("x", 0, 2)],
         &[],
         &["x closed 0..=3: its occurrences changed after it was closed"],
     );
     check(
         "joined",
         &[found("a", 0, 9, true)],
-        &[open("y", 6, 9), over("x", 0, 2), over("z", 4, 5)],
+        &[open("y", 6, 9), ended("x", 0, 2), ended("z", 4, 5)],
         &[],
-        &["x updated 0..=9: it was closed and goes on", "y closed 6..=9: merged into x"],
+        &["x updated 0..=9: it was closed and has new occurrences", "y closed 6..=9: merged into x"],
     );
     check(
-        "broken in two",
+        "split in two",
         &[found("a", 0, 2, false), found("a", 6, 9, true)],
         &[open("x", 0, 9)],
         &[],
         &[
-            "x closed 0..=2: a whole window went by without another occurrence",
+            "x closed 0..=2: a whole window passed without another occurrence",
             "new opened 6..=9: the threshold was reached",
         ],
     );
     check(
         "next one",
         &[found("a", 0, 2, false), found("a", 6, 9, true)],
-        &[over("x", 0, 2)],
+        &[ended("x", 0, 2)],
         &[],
         &["new opened 6..=9: the threshold was reached"],
     );
     check(
         "revised",
         &[],
-        &[open("x", 0, 2), over("y", 5, 7)],
+        &[open("x", 0, 2), ended("y", 5, 7)],
         &[],
         &["x closed 0..=2: no longer found: findings were revised"],
     );
@@ -167,21 +167,21 @@ fn each_change_is_told_with_its_reason() {
         &["x closed 0..=2: no longer found: causes were merged or split"],
     );
     let by_two = RecordedEpisode { threshold: 2, window_hours: 24, ..open("x", 0, 1) };
-    check("other rule", &[], &[by_two], &[], &["x closed 0..=1: no longer found: it was one by 2 within 24 h"]);
+    check("other rule", &[], &[by_two], &[], &["x closed 0..=1: no longer found: it was recorded with a threshold of 2 within 24 h"]);
 }
 
 #[test]
-fn an_evaluation_of_an_earlier_moment_takes_nothing_back() {
+fn an_evaluation_of_an_earlier_time_changes_nothing() {
     let later = RecordedEpisode { occurred_at: at(100), ..recorded("x", "a", 0, 9, Updated) };
-    assert_eq!(changes(&[found("a", 0, 3, true)], std::slice::from_ref(&later), &[], at(99), Rule::DEFAULT), []);
-    assert_eq!(changes(&[], std::slice::from_ref(&later), &[], at(99), Rule::DEFAULT), []);
+    assert_eq!(changes(&[found("a", 0, 3, true)], std::slice::from_ref(&later), &[], at(99), RecurrenceRule::DEFAULT), []);
+    assert_eq!(changes(&[], std::slice::from_ref(&later), &[], at(99), RecurrenceRule::DEFAULT), []);
 }
 
 #[test]
-fn an_episode_that_broke_in_two_never_shares_its_id() {
+fn the_parts_of_a_split_episode_have_different_ids() {
     let id = episode_id("a", incident(7));
     let known = [recorded(&id, "a", 0, 9, Opened)];
-    let changes = changes(&[found("a", 0, 2, true), found("a", 6, 9, true)], &known, &[], at(1_000), Rule::DEFAULT);
+    let changes = changes(&[found("a", 0, 2, true), found("a", 6, 9, true)], &known, &[], at(1_000), RecurrenceRule::DEFAULT);
     assert_eq!((changes[0].episode_id.as_str(), changes[0].event), (id.as_str(), Updated));
     assert_eq!(changes[1].event, Opened);
     assert_ne!(changes[1].episode_id, id);
@@ -200,7 +200,7 @@ fn any_found() -> impl Strategy<Value = Vec<Episode>> {
     })
 }
 
-fn record(known: &mut Vec<RecordedEpisode>, changes: &[Change], as_of: Timestamp, seq: u64) {
+fn record(known: &mut Vec<RecordedEpisode>, changes: &[EpisodeTransition], as_of: Timestamp, seq: u64) {
     for change in changes {
         let first_seq =
             known.iter().find(|known| known.episode_id == change.episode_id).map_or(seq, |known| known.first_seq);
@@ -224,60 +224,60 @@ fn record(known: &mut Vec<RecordedEpisode>, changes: &[Change], as_of: Timestamp
 }
 
 #[test]
-fn an_alert_that_is_quiet_no_more_is_evaluated_once_by_whether_its_episode_goes_on() {
+fn an_alert_with_an_expired_suppression_is_evaluated_once() {
     let own = |id: &str, seq: u64, event: EpisodeEvent| RecordedEpisode { seq, ..recorded(id, "a", 0, 4, event) };
-    let over = |seq: u64| vec![QuietOver { incident_id: incident(77), until: at(9), seq }];
+    let expired = |seq: u64| vec![ExpiredSuppression { incident_id: incident(77), until: at(9), seq }];
     let open = found("a", 0, 4, true);
-    let check = |known: &[RecordedEpisode], seq: u64, changed: &[Change], goes_on: &[&str]| {
+    let check = |known: &[RecordedEpisode], seq: u64, changed: &[EpisodeTransition], goes_on: &[&str]| {
         let found = |known: &RecordedEpisode| goes_on.contains(&known.episode_id.as_str()).then_some(&open);
-        let new = quiet_over(&over(seq), known, changed, found);
-        let one = |change: &Change| {
+        let new = reevaluations(&expired(seq), known, changed, found);
+        let one = |change: &EpisodeTransition| {
             assert_eq!(change.incident_id, incident(77));
             assert_eq!(change.found.is_some(), change.event == Updated);
             format!("{} {}: {}", change.episode_id, change.event, change.reason)
         };
         new.iter().map(one).collect::<Vec<_>>()
     };
-    let goes_on = format!("x updated: its alert was quiet until {}", at(9));
-    let is_over = format!("x closed: it was over before its alert's quiet time was, at {}", at(9));
-    // It was silenced by an evaluation, or by somebody after it.
+    let goes_on = format!("x updated: the suppression of its alert expired at {}", at(9));
+    let ended = format!("x closed: it ended before the suppression of its alert expired at {}", at(9));
+    // An evaluation suppressed the alert, or a person snoozed it afterwards.
     for seq in [50, 51] {
         assert_eq!(check(&[own("x", 50, Updated)], seq, &[], &["x"]), [goes_on.as_str()]);
-        assert_eq!(check(&[own("x", 50, Closed)], seq, &[], &[]), [is_over.as_str()]);
+        assert_eq!(check(&[own("x", 50, Closed)], seq, &[], &[]), [ended.as_str()]);
     }
-    // Somebody looked since, or this look records something about it anyway.
+    // The episode was evaluated since, or this evaluation records it anyway.
     assert_eq!(check(&[own("x", 52, Updated)], 51, &[], &["x"]), [""; 0]);
-    let changes = |event: EpisodeEvent| vec![change(event, Reason::Changed, &open, "x", incident(77))];
+    let changes = |event: EpisodeEvent| vec![change(event, TransitionReason::Changed, &open, "x", incident(77))];
     assert_eq!(check(&[own("x", 50, Updated)], 51, &changes(Updated), &["x"]), [""; 0]);
     assert_eq!(check(&[own("x", 50, Updated)], 51, &changes(Closed), &[]), [""; 0]);
-    // Another episode of the same incident goes on.
+    // Another episode of the same incident continues.
     let both = [own("x", 40, Updated), own("y", 50, Updated)];
     assert_eq!(check(&both, 51, &[], &["x"]), [goes_on.as_str()]);
-    let closed = vec![change(Closed, Reason::Quiet, &open, "y", incident(77))];
+    let closed = vec![change(Closed, TransitionReason::WindowPassed, &open, "y", incident(77))];
     assert_eq!(check(&both, 51, &closed, &["x"]), [goes_on.as_str()]);
-    // Alerts of others are others' affair.
+    // Alerts of other incidents are not affected.
     let other = RecordedEpisode { incident_id: incident(78), ..own("x", 50, Updated) };
     assert_eq!(check(&[other], 51, &[], &["x"]), [""; 0]);
 }
 
 proptest! {
-    /// Whatever is found after whatever was found before: once recorded, the same evaluation changes nothing more, every
-    /// open episode stands there as open under an id of its own, and nothing else does.
+    /// After any sequence of evaluations, repeating the last one changes nothing, and exactly the open episodes are recorded as
+    /// open, each with its own id.
     #[test]
-    fn what_is_recorded_once_is_not_recorded_again(evaluations in vec((any_found(), any::<bool>()), 1..6)) {
+    fn a_repeated_evaluation_records_nothing(evaluations in vec((any_found(), any::<bool>()), 1..6)) {
         let mut known = Vec::new();
         for (seq, (found, is_merged)) in (1..).zip(evaluations) {
             let aliases = if is_merged { merged("a", "b") } else { vec![] };
             let found: Vec<Episode> =
                 found.into_iter().filter(|episode| !is_merged || episode.cause != "a").collect();
             let as_of = at(1_000 + seq as i64);
-            let first = changes(&found, &known, &aliases, as_of, Rule::DEFAULT);
+            let first = changes(&found, &known, &aliases, as_of, RecurrenceRule::DEFAULT);
             let mut ids: Vec<&str> = first.iter().map(|change| change.episode_id.as_str()).collect();
             ids.sort_unstable();
             ids.dedup();
             prop_assert_eq!(ids.len(), first.len(), "one row per episode: {:?}", first);
             record(&mut known, &first, as_of, seq);
-            prop_assert_eq!(changes(&found, &known, &aliases, as_of, Rule::DEFAULT), vec![]);
+            prop_assert_eq!(changes(&found, &known, &aliases, as_of, RecurrenceRule::DEFAULT), vec![]);
             let open = known.iter().filter(|known| known.event != Closed).count();
             prop_assert_eq!(open, found.iter().filter(|episode| episode.is_open).count());
         }

@@ -1,17 +1,20 @@
-//! What can go wrong in the demo: two workspaces, their jobs, the faults and the reviews. All invented.
+//! The invented content of the demo: two workspaces, their jobs, the faults and the reviews.
 
 use serde_json::{Value, json};
 
-use crate::domain::words::{CheckStatus, IncidentType, Severity, Status};
+use crate::domain::{
+    check::{CheckStatus, Severity},
+    incident::classification::{IncidentType, Status},
+};
 
-pub struct Workspace {
+pub struct DemoWorkspace {
     pub id: &'static str,
     pub url: &'static str,
 }
 
-pub const WORKSPACES: [Workspace; 2] = [
-    Workspace { id: "4187203365512094", url: "https://adb-4187203365512094.14.azuredatabricks.net" },
-    Workspace { id: "6620914478830017", url: "https://adb-6620914478830017.7.azuredatabricks.net" },
+pub const WORKSPACES: [DemoWorkspace; 2] = [
+    DemoWorkspace { id: "4187203365512094", url: "https://adb-4187203365512094.14.azuredatabricks.net" },
+    DemoWorkspace { id: "6620914478830017", url: "https://adb-6620914478830017.7.azuredatabricks.net" },
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -23,14 +26,14 @@ pub enum Compute {
 }
 
 #[derive(Clone, Copy)]
-pub enum Start {
+pub enum Schedule {
     /// Once a night or morning, UTC.
     Daily { hour: i64, minute: i64 },
     /// Every hour, at this minute.
     Hourly { minute: i64 },
 }
 
-pub struct Job {
+pub struct DemoJob {
     pub name: &'static str,
     pub id: &'static str,
     pub workspace: usize,
@@ -39,14 +42,14 @@ pub struct Job {
     pub table: &'static str,
     pub upstream: &'static str,
     pub team: &'static str,
-    pub start: Start,
+    pub start: Schedule,
     pub compute: Compute,
     /// Deployed by a bundle.
     pub bundled: bool,
 }
 
-/// The one that gets worse.
-pub const ORDERS_INGEST: &Job = &Job {
+/// The job that fails more and more often.
+pub const ORDERS_INGEST: &DemoJob = &DemoJob {
     name: "orders-ingest",
     id: "812004417736501",
     workspace: 0,
@@ -54,14 +57,14 @@ pub const ORDERS_INGEST: &Job = &Job {
     table: "prod.sales.orders",
     upstream: "orders.example.test",
     team: "sales-data",
-    start: Start::Daily { hour: 2, minute: 10 },
+    start: Schedule::Daily { hour: 2, minute: 10 },
     compute: Compute::JobCluster,
     bundled: true,
 };
 
-pub const JOBS: [&Job; 12] = [
+pub const JOBS: [&DemoJob; 12] = [
     ORDERS_INGEST,
-    &Job {
+    &DemoJob {
         name: "payments-settlement",
         id: "812004417736518",
         workspace: 0,
@@ -69,11 +72,11 @@ pub const JOBS: [&Job; 12] = [
         table: "prod.finance.settlements",
         upstream: "psp.example.test",
         team: "finance-data",
-        start: Start::Daily { hour: 3, minute: 0 },
+        start: Schedule::Daily { hour: 3, minute: 0 },
         compute: Compute::JobCluster,
         bundled: true,
     },
-    &Job {
+    &DemoJob {
         name: "customer-360-build",
         id: "812004417736524",
         workspace: 0,
@@ -81,11 +84,11 @@ pub const JOBS: [&Job; 12] = [
         table: "prod.crm.customer_360",
         upstream: "crm.example.test",
         team: "crm-data",
-        start: Start::Daily { hour: 4, minute: 30 },
+        start: Schedule::Daily { hour: 4, minute: 30 },
         compute: Compute::JobCluster,
         bundled: false,
     },
-    &Job {
+    &DemoJob {
         name: "inventory-sync",
         id: "812004417736533",
         workspace: 0,
@@ -93,11 +96,11 @@ pub const JOBS: [&Job; 12] = [
         table: "prod.supply.stock_levels",
         upstream: "wms.example.test",
         team: "supply-data",
-        start: Start::Hourly { minute: 5 },
+        start: Schedule::Hourly { minute: 5 },
         compute: Compute::Serverless,
         bundled: false,
     },
-    &Job {
+    &DemoJob {
         name: "clickstream-sessions",
         id: "812004417736547",
         workspace: 0,
@@ -105,11 +108,11 @@ pub const JOBS: [&Job; 12] = [
         table: "prod.web.sessions",
         upstream: "events.example.test",
         team: "web-data",
-        start: Start::Hourly { minute: 20 },
+        start: Schedule::Hourly { minute: 20 },
         compute: Compute::Shared("0114-093512-k7q2m4xz"),
         bundled: true,
     },
-    &Job {
+    &DemoJob {
         name: "marts-refresh",
         id: "812004417736552",
         workspace: 0,
@@ -117,11 +120,11 @@ pub const JOBS: [&Job; 12] = [
         table: "prod.marts.daily_revenue",
         upstream: "rates.example.test",
         team: "analytics",
-        start: Start::Daily { hour: 5, minute: 0 },
+        start: Schedule::Daily { hour: 5, minute: 0 },
         compute: Compute::Serverless,
         bundled: true,
     },
-    &Job {
+    &DemoJob {
         name: "finance-daily-close",
         id: "812004417736569",
         workspace: 0,
@@ -129,11 +132,11 @@ pub const JOBS: [&Job; 12] = [
         table: "prod.finance.ledger",
         upstream: "erp.example.test",
         team: "finance-data",
-        start: Start::Daily { hour: 1, minute: 30 },
+        start: Schedule::Daily { hour: 1, minute: 30 },
         compute: Compute::JobCluster,
         bundled: false,
     },
-    &Job {
+    &DemoJob {
         name: "churn-features",
         id: "305518820067113",
         workspace: 1,
@@ -141,11 +144,11 @@ pub const JOBS: [&Job; 12] = [
         table: "ml.churn.features",
         upstream: "billing.example.test",
         team: "data-science",
-        start: Start::Daily { hour: 2, minute: 45 },
+        start: Schedule::Daily { hour: 2, minute: 45 },
         compute: Compute::JobCluster,
         bundled: false,
     },
-    &Job {
+    &DemoJob {
         name: "churn-scoring",
         id: "305518820067129",
         workspace: 1,
@@ -153,11 +156,11 @@ pub const JOBS: [&Job; 12] = [
         table: "ml.churn.scores",
         upstream: "models.example.test",
         team: "data-science",
-        start: Start::Daily { hour: 6, minute: 0 },
+        start: Schedule::Daily { hour: 6, minute: 0 },
         compute: Compute::JobCluster,
         bundled: false,
     },
-    &Job {
+    &DemoJob {
         name: "marketing-attribution",
         id: "305518820067134",
         workspace: 1,
@@ -165,11 +168,11 @@ pub const JOBS: [&Job; 12] = [
         table: "ml.marketing.attribution",
         upstream: "ads.example.test",
         team: "marketing-data",
-        start: Start::Daily { hour: 7, minute: 15 },
+        start: Schedule::Daily { hour: 7, minute: 15 },
         compute: Compute::Serverless,
         bundled: true,
     },
-    &Job {
+    &DemoJob {
         name: "privacy-erasure",
         id: "305518820067148",
         workspace: 1,
@@ -177,11 +180,11 @@ pub const JOBS: [&Job; 12] = [
         table: "ml.privacy.erasure_log",
         upstream: "consent.example.test",
         team: "privacy",
-        start: Start::Daily { hour: 22, minute: 0 },
+        start: Schedule::Daily { hour: 22, minute: 0 },
         compute: Compute::Serverless,
         bundled: false,
     },
-    &Job {
+    &DemoJob {
         name: "exec-dashboard-extract",
         id: "305518820067156",
         workspace: 1,
@@ -189,48 +192,48 @@ pub const JOBS: [&Job; 12] = [
         table: "ml.exec.kpis",
         upstream: "bi.example.test",
         team: "analytics",
-        start: Start::Daily { hour: 6, minute: 30 },
+        start: Schedule::Daily { hour: 6, minute: 30 },
         compute: Compute::Serverless,
         bundled: false,
     },
 ];
 
-/// What is done about a fault. The changes are as the API spells them.
-pub enum Fix {
-    /// Nothing: the next run succeeds by itself.
+/// The fix of a fault. Changes use the field names of the API.
+pub enum FaultFix {
+    /// No fix is needed: the next run succeeds.
     Wait,
     TaskSettings(&'static str, fn() -> Value),
     JobSettings(&'static str, fn() -> Value),
-    /// Of the job's own cluster or of the shared one it runs on.
+    /// Changes the job's own cluster, or the shared cluster that it runs on.
     ClusterSettings(&'static str, fn() -> Value),
     Sql(&'static str, &'static str),
     Command(&'static str, &'static str),
 }
 
-/// In texts, `{job}`, `{task}`, `{table}`, `{upstream}`, `{n}` and `{status}` are filled in.
+/// A kind of failure. Its texts may contain the placeholders `{job}`, `{task}`, `{table}`, `{upstream}`, `{n}` and `{status}`.
 pub struct Fault {
-    /// In report ids and slugs.
+    /// Used in report ids and slugs.
     pub key: &'static str,
     /// Without a code, the wordings differ only in what the normal form of a cause ignores.
     pub code: Option<&'static str>,
     pub wordings: &'static [&'static str],
-    /// What follows the job's name in the title.
+    /// Follows the job's name in the title.
     pub headline: &'static str,
     pub error_class: &'static str,
     pub error_message: &'static str,
     pub termination_code: &'static str,
     pub analysis: &'static str,
-    pub fix: Fix,
+    pub fix: FaultFix,
     pub lesson: &'static str,
-    /// From the root cause to the fix.
+    /// Minimum and maximum time from the root cause to the fix.
     pub minutes_to_fix: (i64, i64),
-    /// Cannot happen on serverless.
+    /// Does not happen on serverless compute.
     pub needs_cluster: bool,
-    /// How often, compared to the others.
+    /// Relative frequency.
     pub weight: u64,
 }
 
-/// The one that orders-ingest suffers from more and more often.
+/// The fault of `orders-ingest`.
 pub const EXECUTOR_OOM: &Fault = &Fault {
     key: "executor_oom",
     code: Some("executor_oom"),
@@ -244,7 +247,7 @@ pub const EXECUTOR_OOM: &Fault = &Fault {
     error_message: "Job aborted due to stage failure: ExecutorLostFailure (executor {n} exited caused by one of the running tasks) Reason: Command exited with code 137",
     termination_code: "RUN_EXECUTION_ERROR",
     analysis: "Spark UI: one partition of {table} holds most of the rows; executors killed with exit code 137",
-    fix: Fix::ClusterSettings(
+    fix: FaultFix::ClusterSettings(
         "Larger workers for {job}",
         || json!({ "node_type_id": "Standard_E16ds_v5", "autoscale": { "min_workers": 2, "max_workers": 12 } }),
     ),
@@ -254,7 +257,7 @@ pub const EXECUTOR_OOM: &Fault = &Fault {
     weight: 6,
 };
 
-/// The one that recurs, in two bursts.
+/// The fault that recurs in two bursts.
 pub const UPSTREAM_5XX: &Fault = &Fault {
     key: "upstream_5xx_no_retries",
     code: Some("upstream_5xx_no_retries"),
@@ -268,7 +271,7 @@ pub const UPSTREAM_5XX: &Fault = &Fault {
     error_message: "{status} Server Error for url: https://{upstream}/v2/export?page={n}",
     termination_code: "RUN_EXECUTION_ERROR",
     analysis: "Read notebook of task {task}: one unguarded GET; task max_retries is 0",
-    fix: Fix::TaskSettings(
+    fix: FaultFix::TaskSettings(
         "Retry policy for {job}",
         || json!({ "max_retries": 3, "min_retry_interval_millis": 120_000, "retry_on_timeout": true }),
     ),
@@ -278,7 +281,7 @@ pub const UPSTREAM_5XX: &Fault = &Fault {
     weight: 0,
 };
 
-/// Evidence that cannot be had: the cause stays unknown.
+/// A failure without accessible evidence: its cause stays unknown.
 pub const NO_EVIDENCE: &Fault = &Fault {
     key: "unknown",
     code: None,
@@ -288,7 +291,7 @@ pub const NO_EVIDENCE: &Fault = &Fault {
     error_message: "",
     termination_code: "INTERNAL_ERROR",
     analysis: "Cannot retrieve run output: PERMISSION_DENIED",
-    fix: Fix::Wait,
+    fix: FaultFix::Wait,
     lesson: "Grant the on-call group CAN_VIEW on every job",
     minutes_to_fix: (40, 200),
     needs_cluster: false,
@@ -310,7 +313,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "A metadata mismatch was detected when writing to the Delta table {table}: new column promo_code_{n}",
         termination_code: "RUN_EXECUTION_ERROR",
         analysis: "Compared the source schema with {table}: one new nullable column",
-        fix: Fix::Sql("Add the new column to {table}", "ALTER TABLE {table} ADD COLUMNS (promo_code STRING)"),
+        fix: FaultFix::Sql("Add the new column to {table}", "ALTER TABLE {table} ADD COLUMNS (promo_code STRING)"),
         lesson: "Agree on a schema contract with the source team",
         minutes_to_fix: (15, 70),
         needs_cluster: false,
@@ -328,7 +331,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "NOT NULL constraint violated for column: customer_id",
         termination_code: "RUN_EXECUTION_ERROR",
         analysis: "Profiled the batch: {n} rows of {table} without customer_id, all from one export",
-        fix: Fix::Sql(
+        fix: FaultFix::Sql(
             "Set the bad rows aside",
             "INSERT INTO {table}_quarantine SELECT * FROM {table}_staging WHERE customer_id IS NULL",
         ),
@@ -349,7 +352,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "401 Client Error: invalid_client, the client credential has expired",
         termination_code: "RUN_EXECUTION_ERROR",
         analysis: "Token endpoint rejects the client; the secret ended {n} hours ago",
-        fix: Fix::Command("Renew the secret of {job}", "databricks secrets put-secret {job} client-credential"),
+        fix: FaultFix::Command("Renew the secret of {job}", "databricks secrets put-secret {job} client-credential"),
         lesson: "Alert 14 days before a credential ends",
         minutes_to_fix: (20, 150),
         needs_cluster: false,
@@ -367,7 +370,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "The requested VM size Standard_E8ds_v5 is not available in the region at the moment",
         termination_code: "CLUSTER_ERROR",
         analysis: "Cluster events: launch failed {n} times with CLOUD_PROVIDER_RESOURCE_STOCKOUT",
-        fix: Fix::ClusterSettings(
+        fix: FaultFix::ClusterSettings(
             "Node type with more capacity for {job}",
             || json!({ "node_type_id": "Standard_D16ds_v5" }),
         ),
@@ -388,7 +391,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "Operation could not be completed as it results in exceeding approved Total Regional Cores quota",
         termination_code: "CLOUD_FAILURE",
         analysis: "Cluster events: AZURE_QUOTA_EXCEEDED_EXCEPTION while two backfills were running",
-        fix: Fix::ClusterSettings(
+        fix: FaultFix::ClusterSettings(
             "Fewer workers for {job}",
             || json!({ "autoscale": { "min_workers": 2, "max_workers": 6 } }),
         ),
@@ -409,7 +412,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "Invalid spark version 12.2.x-scala2.12",
         termination_code: "INVALID_CLUSTER_REQUEST",
         analysis: "Job cluster asks for spark_version 12.2.x-scala2.12",
-        fix: Fix::ClusterSettings("Supported runtime for {job}", || json!({ "spark_version": "16.4.x-scala2.12" })),
+        fix: FaultFix::ClusterSettings("Supported runtime for {job}", || json!({ "spark_version": "16.4.x-scala2.12" })),
         lesson: "Review runtimes every quarter",
         minutes_to_fix: (30, 120),
         needs_cluster: true,
@@ -427,7 +430,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "Insufficient privileges: User does not have permission SELECT on Table '{table}'",
         termination_code: "RUN_EXECUTION_ERROR",
         analysis: "Grants on {table} were replaced by yesterday's deployment",
-        fix: Fix::Sql("Grant SELECT on {table}", "GRANT SELECT ON TABLE {table} TO `batch-jobs`"),
+        fix: FaultFix::Sql("Grant SELECT on {table}", "GRANT SELECT ON TABLE {table} TO `batch-jobs`"),
         lesson: "Keep grants in the bundle",
         minutes_to_fix: (8, 45),
         needs_cluster: false,
@@ -445,7 +448,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "ERROR: Cannot install pandas==1.5.3 and numpy>=2.0 because these package versions have conflicting dependencies",
         termination_code: "LIBRARY_INSTALLATION_ERROR",
         analysis: "Task {task} pins pandas and leaves numpy open; numpy 2 was resolved tonight for the first time",
-        fix: Fix::TaskSettings(
+        fix: FaultFix::TaskSettings(
             "Pinned libraries for {job}",
             || json!({ "libraries": [{ "pypi": { "package": "pandas==2.2.3" } }, { "pypi": { "package": "numpy==1.26.4" } }] }),
         ),
@@ -466,7 +469,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "Instances terminated by the cloud provider: spot capacity reclaimed ({n} nodes)",
         termination_code: "CLOUD_FAILURE",
         analysis: "Cluster events: NODES_LOST, {n} nodes within a minute, reason SPOT_INSTANCE_TERMINATION",
-        fix: Fix::ClusterSettings(
+        fix: FaultFix::ClusterSettings(
             "On-demand workers for {job}",
             || json!({ "azure_attributes": { "availability": "ON_DEMAND_AZURE", "first_on_demand": 3 } }),
         ),
@@ -487,7 +490,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "The job's maximum number of concurrent runs (1) was reached",
         termination_code: "MAX_CONCURRENT_RUNS_EXCEEDED",
         analysis: "The previous run took {n} minutes longer than the schedule's interval",
-        fix: Fix::JobSettings("Queue runs of {job}", || json!({ "queue": { "enabled": true } })),
+        fix: FaultFix::JobSettings("Queue runs of {job}", || json!({ "queue": { "enabled": true } })),
         lesson: "Queue runs that must not be lost",
         minutes_to_fix: (10, 40),
         needs_cluster: false,
@@ -502,7 +505,7 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "Operation failed: \"Server is busy\", 503, PUT, request {n}",
         termination_code: "STORAGE_ACCESS_ERROR",
         analysis: "Storage metrics: throttling for {n} minutes during the nightly backfill",
-        fix: Fix::Wait,
+        fix: FaultFix::Wait,
         lesson: "Spread the nightly starts over the hour",
         minutes_to_fix: (30, 90),
         needs_cluster: false,
@@ -565,14 +568,14 @@ pub const PRACTICES: [Practice; 9] = [
 ];
 
 /// A review of a whole workspace.
-pub struct Review {
+pub struct WorkspaceReview {
     pub key: &'static str,
     pub title: &'static str,
     pub kind: IncidentType,
     pub status: Status,
     pub workspace: usize,
     pub days_ago: i64,
-    /// One status for each of [`PRACTICES`]; empty where something else was reviewed.
+    /// One status for each of [`PRACTICES`]; empty if the review has another topic.
     pub checks: &'static [CheckStatus],
     pub discovered: &'static str,
     /// Cause and code.
@@ -589,8 +592,8 @@ const fn validation(
     kind: IncidentType,
     status: Status,
     checks: &'static [CheckStatus; 9],
-) -> Review {
-    Review {
+) -> WorkspaceReview {
+    WorkspaceReview {
         key: "validation",
         title: "Best-practice validation of the workspace",
         kind,
@@ -603,14 +606,14 @@ const fn validation(
     }
 }
 
-pub const REVIEWS: [Review; 11] = [
+pub const REVIEWS: [WorkspaceReview; 11] = [
     validation(0, 37, IncidentType::ValidationGap, Status::Resolved, &[P, P, P, F, F, P, P, F, P]),
     validation(1, 30, IncidentType::SecurityFinding, Status::Resolved, &[F, F, P, F, P, P, F, P, U]),
     validation(0, 23, IncidentType::ValidationGap, Status::Resolved, &[P, P, P, F, P, F, P, P, P]),
     validation(1, 16, IncidentType::ValidationGap, Status::Resolved, &[P, U, U, U, U, U, F, P, U]),
     validation(0, 9, IncidentType::ValidationGap, Status::Resolved, &[P, P, P, P, P, F, P, P, P]),
     validation(1, 2, IncidentType::ValidationGap, Status::Investigating, &[P, F, P, U, F, P, U, P, P]),
-    Review {
+    WorkspaceReview {
         key: "plain_text_secret",
         title: "Plain-text password in a cluster's environment variables",
         kind: IncidentType::SecurityFinding,
@@ -624,7 +627,7 @@ pub const REVIEWS: [Review; 11] = [
             "plain_text_secret",
         )),
     },
-    Review {
+    WorkspaceReview {
         key: "runtime_end_of_support",
         title: "Three jobs on a runtime that is about to lose support",
         kind: IncidentType::Deprecation,
@@ -635,7 +638,7 @@ pub const REVIEWS: [Review; 11] = [
         discovered: "3 job clusters ask for 12.2 LTS",
         cause: Some(("Runtime 12.2 LTS is close to its end of support", "runtime_end_of_support")),
     },
-    Review {
+    WorkspaceReview {
         key: "legacy_dbfs_mounts",
         title: "Jobs still read through DBFS mounts",
         kind: IncidentType::Deprecation,
@@ -646,7 +649,7 @@ pub const REVIEWS: [Review; 11] = [
         discovered: "5 notebooks read from /mnt",
         cause: Some(("DBFS mounts are deprecated; volumes replace them", "legacy_dbfs_mounts")),
     },
-    Review {
+    WorkspaceReview {
         key: "retention_below_policy",
         title: "Retention of a finance table is below policy",
         kind: IncidentType::Compliance,
@@ -657,7 +660,7 @@ pub const REVIEWS: [Review; 11] = [
         discovered: "prod.finance.ledger keeps 7 days of deleted files; the policy asks for 30",
         cause: Some(("Table retention is shorter than the policy asks for", "retention_below_policy")),
     },
-    Review {
+    WorkspaceReview {
         key: "public_network_access",
         title: "Workspace reachable from the public internet",
         kind: IncidentType::SecurityFinding,

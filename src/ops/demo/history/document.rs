@@ -1,26 +1,30 @@
-//! From what is planned to the report documents.
+//! Builds the report documents of the planned failures and reviews.
 
 use chrono::{TimeDelta, Timelike};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Dice, Failure,
-    catalog::{Compute, Fault, Fix, Job, NO_EVIDENCE, PRACTICES, Review, Start, UPSTREAM_5XX, WORKSPACES, Workspace},
+    SeededRandom, DemoFailure,
+    catalog::{Compute, Fault, FaultFix, DemoJob, NO_EVIDENCE, PRACTICES, WorkspaceReview, Schedule, UPSTREAM_5XX, WORKSPACES, DemoWorkspace},
     on_day,
 };
 use crate::domain::{
+    check::CheckStatus,
+    incident::{
+        classification::{IncidentType, Status},
+        timeline::EventKind,
+    },
     time::Timestamp,
-    words::{CheckStatus, EventKind, IncidentType, Status},
 };
 
-/// A timeline as it is told, step after step.
-struct Story {
+/// Builds a timeline event by event.
+struct TimelineBuilder {
     now: Timestamp,
     events: Vec<(Timestamp, EventKind, Value)>,
 }
 
-impl Story {
-    fn tell(&mut self, after_seconds: i64, kind: EventKind, message: impl Into<String>, more: Value) {
+impl TimelineBuilder {
+    fn add(&mut self, after_seconds: i64, kind: EventKind, message: impl Into<String>, more: Value) {
         self.now = self.now.plus(TimeDelta::seconds(after_seconds));
         let mut event = json!({ "at": self.now, "kind": kind, "message": message.into() });
         if let (Some(event), Value::Object(more)) = (event.as_object_mut(), more) {
@@ -29,7 +33,7 @@ impl Story {
         self.events.push((self.now, kind, event));
     }
 
-    /// What has happened by `as_of`, and whether the incident was closed by then.
+    /// Returns the events up to `as_of`, and whether the incident was closed by then.
     fn until(self, as_of: Timestamp) -> (Vec<Value>, bool) {
         let happened: Vec<_> = self.events.into_iter().filter(|(at, ..)| *at <= as_of).collect();
         let closed = happened.iter().any(|(_, kind, _)| *kind == EventKind::Close);
@@ -37,19 +41,19 @@ impl Story {
     }
 }
 
-/// When it was reported, an id that may not be unique yet, and the document.
-pub fn failure_report(failure: &Failure, as_of: Timestamp, dice: &mut Dice) -> (Timestamp, String, Value) {
-    let Failure { job, fault, failed_at, .. } = *failure;
-    let texts = Texts { job, n: dice.between(3, 58), status: dice.pick(&["502", "503", "504"]) };
-    let run_id = run_id(dice);
-    let task_run_id = self::run_id(dice);
+/// Returns the time of the report, an id that may not be unique yet, and the document of a job failure.
+pub fn failure_report(failure: &DemoFailure, as_of: Timestamp, random: &mut SeededRandom) -> (Timestamp, String, Value) {
+    let DemoFailure { job, fault, failed_at, .. } = *failure;
+    let placeholders = Placeholders { job, n: random.between(3, 58), status: random.pick(&["502", "503", "504"]) };
+    let run_id = run_id(random);
+    let task_run_id = self::run_id(random);
     let unknown = fault.key == NO_EVIDENCE.key;
 
-    // Once in a while the machine that detects has a clock of its own.
-    let detected_after = if dice.percent(3) { -dice.between(5, 40) } else { dice.between(45, 20 * 60) };
+    // In a few reports the clock of the detecting machine is behind.
+    let detected_after = if random.percent(3) { -random.between(5, 40) } else { random.between(45, 20 * 60) };
     let detected_at = failed_at.plus(TimeDelta::seconds(detected_after));
-    let reported_at = failed_at.plus(TimeDelta::seconds(detected_after.max(0) + dice.between(10, 240)));
-    let by_person = dice.percent(25);
+    let reported_at = failed_at.plus(TimeDelta::seconds(detected_after.max(0) + random.between(10, 240)));
+    let by_person = random.percent(25);
     let on_call = format!("oncall-{}@example.test", job.team);
 
     let mut incident = Map::new();
@@ -57,22 +61,22 @@ pub fn failure_report(failure: &Failure, as_of: Timestamp, dice: &mut Dice) -> (
     incident.insert("slug".into(), format!("job_failure_{}", fault.key).into());
     incident.insert("title".into(), format!("{} failed: {}", job.name, fault.headline).into());
     incident.insert("reporter".into(), if by_person { on_call.as_str() } else { "schedule:failure-sweep" }.into());
-    if dice.percent(85) {
+    if random.percent(85) {
         incident.insert("impact_started_at".into(), json!(failed_at));
     }
-    if dice.percent(92) {
+    if random.percent(92) {
         incident.insert("detected_at".into(), json!(detected_at));
     }
     incident.insert("reported_at".into(), json!(reported_at));
 
-    let cause = texts.fill(dice.pick(fault.wordings));
-    let confidence = match dice.below(100) {
+    let cause = placeholders.fill(random.pick(fault.wordings));
+    let confidence = match random.below(100) {
         _ if unknown => "LOW",
         0..75 => "HIGH",
         _ => "MEDIUM",
     };
-    let story = tell_failure(failure, &texts, &cause, confidence, reported_at, (&run_id, &task_run_id), dice);
-    let (timeline, closed) = story.until(as_of);
+    let events = failure_timeline(failure, &placeholders, &cause, confidence, reported_at, (&run_id, &task_run_id), random);
+    let (timeline, closed) = events.until(as_of);
     let status = match failure.status {
         Status::Resolved if !closed => Status::Investigating,
         status => status,
@@ -88,9 +92,9 @@ pub fn failure_report(failure: &Failure, as_of: Timestamp, dice: &mut Dice) -> (
     report.insert("incident".into(), incident.into());
     report.insert("resources".into(), resources(job, fault, &run_id, &task_run_id));
     report.insert("timeline".into(), timeline.into());
-    report.insert("rca".into(), rca(fault, &texts, &cause, confidence));
+    report.insert("rca".into(), rca(fault, &placeholders, &cause, confidence));
     let resolved = status == Status::Resolved;
-    if let Fix::TaskSettings(..) = fault.fix
+    if let FaultFix::TaskSettings(..) = fault.fix
         && fault.key == UPSTREAM_5XX.key
     {
         let evidence = format!("job_id={}, task {} max_retries: 0", job.id, job.task);
@@ -103,108 +107,109 @@ pub fn failure_report(failure: &Failure, as_of: Timestamp, dice: &mut Dice) -> (
             report.insert("compliance_impact".into(), "Reliability category moved from FAIL to PASS".into());
         }
     }
-    if let Some(step) = remediation(fault, &texts, resolved, dice.percent(60)) {
+    if let Some(step) = remediation(fault, &placeholders, resolved, random.percent(60)) {
         report.insert("remediation".into(), json!([step]));
     }
-    if resolved && dice.percent(40) {
+    if resolved && random.percent(40) {
         report.insert("lessons_learned".into(), json!([fault.lesson]));
     }
     (reported_at, report_id(reported_at, job.name, fault.key), report.into())
 }
 
-fn tell_failure(
-    failure: &Failure,
-    texts: &Texts,
+fn failure_timeline(
+    failure: &DemoFailure,
+    placeholders: &Placeholders,
     cause: &str,
     confidence: &str,
     reported_at: Timestamp,
     (run_id, task_run_id): (&str, &str),
-    dice: &mut Dice,
-) -> Story {
-    let Failure { job, fault, status, .. } = *failure;
+    random: &mut SeededRandom,
+) -> TimelineBuilder {
+    let DemoFailure { job, fault, status, .. } = *failure;
     let night = reported_at.utc().hour() < 6;
-    let mut story = Story { now: reported_at, events: Vec::new() };
+    let mut events = TimelineBuilder { now: reported_at, events: Vec::new() };
 
     let discovered = format!("{}: run {run_id} ended with {}", job.name, fault.termination_code);
-    story.tell(dice.between(4, 60), EventKind::Discover, discovered, json!({ "tool": "list_runs" }));
-    if dice.percent(45) {
-        let seconds = if night { dice.between(240, 1_500) } else { dice.between(40, 600) };
-        story.tell(seconds, EventKind::Ack, format!("oncall-{}@example.test is looking", job.team), Value::Null);
+    events.add(random.between(4, 60), EventKind::Discover, discovered, json!({ "tool": "list_runs" }));
+    if random.percent(45) {
+        let seconds = if night { random.between(240, 1_500) } else { random.between(40, 600) };
+        events.add(seconds, EventKind::Ack, format!("oncall-{}@example.test is looking", job.team), Value::Null);
     }
     if fault.key == NO_EVIDENCE.key {
         let message = format!("{} for run {run_id}", fault.analysis);
-        story.tell(dice.between(8, 90), EventKind::Fetch, message, json!({ "tool": "get_run_output" }));
-        story.tell(dice.between(60, 300), EventKind::Rca, "No evidence, cause unknown -> LOW confidence", Value::Null);
+        events.add(random.between(8, 90), EventKind::Fetch, message, json!({ "tool": "get_run_output" }));
+        events.add(random.between(60, 300), EventKind::Rca, "No evidence, cause unknown -> LOW confidence", Value::Null);
     } else {
         let output = json!({
             "tool": "get_run_output",
             "evidence": [{
-                "kind": "run_output", "ref": format!("task_run:{task_run_id}"), "excerpt": texts.fill(fault.error_message),
+                "kind": "run_output", "ref": format!("task_run:{task_run_id}"), "excerpt": placeholders.fill(fault.error_message),
             }],
         });
         let fetched = format!("Retrieved run output; error: {}", fault.error_class);
-        story.tell(dice.between(8, 90), EventKind::Fetch, fetched, output);
-        story.tell(dice.between(60, 600), EventKind::Analyze, texts.fill(fault.analysis), Value::Null);
-        story.tell(dice.between(45, 400), EventKind::Rca, format!("{cause} -> {confidence} confidence"), Value::Null);
+        events.add(random.between(8, 90), EventKind::Fetch, fetched, output);
+        events.add(random.between(60, 600), EventKind::Analyze, placeholders.fill(fault.analysis), Value::Null);
+        events.add(random.between(45, 400), EventKind::Rca, format!("{cause} -> {confidence} confidence"), Value::Null);
     }
-    if status == Status::Escalated || (status == Status::Resolved && dice.percent(8)) {
-        story.tell(
-            dice.between(60, 900),
+    if status == Status::Escalated || (status == Status::Resolved && random.percent(8)) {
+        events.add(
+            random.between(60, 900),
             EventKind::Escalate,
             "Handed over to platform-oncall@example.test",
             Value::Null,
         );
     }
     if status != Status::Resolved {
-        if dice.percent(50) {
-            story.tell(dice.between(600, 2_400), EventKind::Note, "Consumers were told that data is late", Value::Null);
+        if random.percent(50) {
+            events.add(random.between(600, 2_400), EventKind::Note, "Consumers were told that data is late", Value::Null);
         }
-        return story;
+        return events;
     }
     let (least, most) = fault.minutes_to_fix;
-    let seconds = dice.between(least * 60, most * 60);
+    let seconds = random.between(least * 60, most * 60);
     match fix_title(&fault.fix) {
         Some(title) => {
-            story.tell(seconds, EventKind::Remediate, format!("Applied: {}", texts.fill(title)), Value::Null);
+            events.add(seconds, EventKind::Remediate, format!("Applied: {}", placeholders.fill(title)), Value::Null);
             let verified = format!("Re-ran {}; SUCCESS", job.name);
-            story.tell(dice.between(180, 1_800), EventKind::Verify, verified, json!({ "tool": "run_job" }));
-            story.tell(dice.between(20, 400), EventKind::Close, "Incident resolved", Value::Null);
+            events.add(random.between(180, 1_800), EventKind::Verify, verified, json!({ "tool": "run_job" }));
+            events.add(random.between(20, 400), EventKind::Close, "Incident resolved", Value::Null);
         }
-        None => story.tell(seconds, EventKind::Close, "Next run succeeded", Value::Null),
+        None => events.add(seconds, EventKind::Close, "Next run succeeded", Value::Null),
     }
-    story
+    events
 }
 
-pub fn review_report(review: &Review, as_of: Timestamp, dice: &mut Dice) -> (Timestamp, String, Value) {
-    let reported_at = on_day(as_of, review.days_ago, TimeDelta::seconds(6 * 3_600 + dice.between(0, 900)));
-    let mut story = Story { now: reported_at, events: Vec::new() };
-    story.tell(dice.between(3, 30), EventKind::Discover, review.discovered, Value::Null);
-    story.tell(dice.between(60, 400), EventKind::Analyze, "Compared the findings with last week's", Value::Null);
+/// Returns the same for a review of a workspace.
+pub fn review_report(review: &WorkspaceReview, as_of: Timestamp, random: &mut SeededRandom) -> (Timestamp, String, Value) {
+    let reported_at = on_day(as_of, review.days_ago, TimeDelta::seconds(6 * 3_600 + random.between(0, 900)));
+    let mut events = TimelineBuilder { now: reported_at, events: Vec::new() };
+    events.add(random.between(3, 30), EventKind::Discover, review.discovered, Value::Null);
+    events.add(random.between(60, 400), EventKind::Analyze, "Compared the findings with last week's", Value::Null);
     if let Some((cause, _)) = review.cause {
-        story.tell(dice.between(60, 600), EventKind::Rca, format!("{cause} -> HIGH confidence"), Value::Null);
+        events.add(random.between(60, 600), EventKind::Rca, format!("{cause} -> HIGH confidence"), Value::Null);
     }
     match review.status {
         Status::Resolved => {
-            story.tell(dice.between(5_400, 90_000), EventKind::Ack, "Owner found", Value::Null);
-            story.tell(dice.between(3_600, 40_000), EventKind::Remediate, "Findings fixed or accepted", Value::Null);
-            story.tell(dice.between(600, 7_200), EventKind::Close, "Review done", Value::Null);
+            events.add(random.between(5_400, 90_000), EventKind::Ack, "Owner found", Value::Null);
+            events.add(random.between(3_600, 40_000), EventKind::Remediate, "Findings fixed or accepted", Value::Null);
+            events.add(random.between(600, 7_200), EventKind::Close, "Review done", Value::Null);
         }
         Status::Escalated => {
-            story.tell(dice.between(60, 300), EventKind::Escalate, "Handed over to security@example.test", Value::Null);
+            events.add(random.between(60, 300), EventKind::Escalate, "Handed over to security@example.test", Value::Null);
         }
         Status::Investigating => {
-            story.tell(dice.between(60, 3_000), EventKind::Note, "Owner is being looked for", Value::Null)
+            events.add(random.between(60, 3_000), EventKind::Note, "Owner is being looked for", Value::Null)
         }
     }
-    let (timeline, closed) = story.until(as_of);
+    let (timeline, closed) = events.until(as_of);
     let status = if review.status == Status::Resolved && !closed { Status::Investigating } else { review.status };
 
-    let place = &WORKSPACES[review.workspace % WORKSPACES.len()];
+    let reviewed = &WORKSPACES[review.workspace % WORKSPACES.len()];
     let mut report = Map::new();
     report.insert("schema_version".into(), 1.into());
     report.insert("report_id".into(), Value::Null);
     report.insert("actor".into(), "agent:databricks_mcp_agent".into());
-    report.insert("workspace".into(), workspace(place));
+    report.insert("workspace".into(), workspace(reviewed));
     report.insert(
         "incident".into(),
         json!({
@@ -212,7 +217,7 @@ pub fn review_report(review: &Review, as_of: Timestamp, dice: &mut Dice) -> (Tim
             "reporter": "schedule:weekly-validation", "detected_at": reported_at, "reported_at": reported_at, "status": status,
         }),
     );
-    report.insert("resources".into(), json!([{ "kind": "workspace", "id": place.id }]));
+    report.insert("resources".into(), json!([{ "kind": "workspace", "id": reviewed.id }]));
     report.insert("timeline".into(), timeline.into());
     if let Some((cause, code)) = review.cause {
         report.insert(
@@ -226,11 +231,11 @@ pub fn review_report(review: &Review, as_of: Timestamp, dice: &mut Dice) -> (Tim
     if status == Status::Resolved && review.checks.contains(&CheckStatus::Fail) {
         report.insert("compliance_impact".into(), "Failed checks were fixed or accepted by their owner".into());
     }
-    (reported_at, report_id(reported_at, place.id, review.key), report.into())
+    (reported_at, report_id(reported_at, reviewed.id, review.key), report.into())
 }
 
-fn checks(review: &Review) -> Value {
-    let made = PRACTICES.iter().zip(review.checks).map(|(practice, status)| match status {
+fn checks(review: &WorkspaceReview) -> Value {
+    let checks = PRACTICES.iter().zip(review.checks).map(|(practice, status)| match status {
         CheckStatus::Pass => json!({
             "category": practice.category, "name": practice.name, "status": status, "finding": practice.passed,
         }),
@@ -242,7 +247,7 @@ fn checks(review: &Review) -> Value {
             "category": practice.category, "name": practice.name, "status": status, "finding": "The API call timed out",
         }),
     });
-    made.collect()
+    checks.collect()
 }
 
 /// `demo-2026-01-14-orders-ingest-executor-oom`
@@ -250,15 +255,15 @@ fn report_id(reported_at: Timestamp, place: &str, key: &str) -> String {
     format!("demo-{}-{place}-{}", reported_at.utc().date_naive(), key.replace('_', "-"))
 }
 
-fn run_id(dice: &mut Dice) -> String {
-    dice.between(100_000_000_000_000, 999_999_999_999_999).to_string()
+fn run_id(random: &mut SeededRandom) -> String {
+    random.between(100_000_000_000_000, 999_999_999_999_999).to_string()
 }
 
-fn workspace(workspace: &Workspace) -> Value {
+fn workspace(workspace: &DemoWorkspace) -> Value {
     json!({ "id": workspace.id, "url": workspace.url })
 }
 
-fn resources(job: &Job, fault: &Fault, run_id: &str, task_run_id: &str) -> Value {
+fn resources(job: &DemoJob, fault: &Fault, run_id: &str, task_run_id: &str) -> Value {
     let mut attributes = match job.compute {
         Compute::Serverless => json!({ "compute": "serverless" }),
         Compute::JobCluster => json!({ "compute": "job-cluster", "node_type_id": "Standard_E8ds_v5" }),
@@ -275,7 +280,7 @@ fn resources(job: &Job, fault: &Fault, run_id: &str, task_run_id: &str) -> Value
     ])
 }
 
-fn rca(fault: &Fault, texts: &Texts, cause: &str, confidence: &str) -> Value {
+fn rca(fault: &Fault, placeholders: &Placeholders, cause: &str, confidence: &str) -> Value {
     if fault.key == NO_EVIDENCE.key {
         return json!({
             "root_cause": cause, "confidence": confidence, "evidence": [], "missing_evidence": ["run_output"],
@@ -288,41 +293,41 @@ fn rca(fault: &Fault, texts: &Texts, cause: &str, confidence: &str) -> Value {
     if let Some(code) = fault.code {
         rca.insert("code".into(), code.into());
     }
-    rca.insert("summary".into(), format!("{} failed: {}.", texts.job.name, fault.headline).into());
+    rca.insert("summary".into(), format!("{} failed: {}.", placeholders.job.name, fault.headline).into());
     rca.insert("confidence".into(), confidence.into());
     rca.insert("evidence".into(), json!(["run_output"]));
     rca.insert("missing_evidence".into(), json!([]));
     rca.insert(
         "error".into(),
         json!({
-            "class": fault.error_class, "message": texts.fill(fault.error_message), "termination_code": fault.termination_code,
+            "class": fault.error_class, "message": placeholders.fill(fault.error_message), "termination_code": fault.termination_code,
         }),
     );
     rca.into()
 }
 
-fn fix_title(fix: &Fix) -> Option<&'static str> {
+fn fix_title(fix: &FaultFix) -> Option<&'static str> {
     match fix {
-        Fix::Wait => None,
-        Fix::TaskSettings(title, _)
-        | Fix::JobSettings(title, _)
-        | Fix::ClusterSettings(title, _)
-        | Fix::Sql(title, _)
-        | Fix::Command(title, _) => Some(title),
+        FaultFix::Wait => None,
+        FaultFix::TaskSettings(title, _)
+        | FaultFix::JobSettings(title, _)
+        | FaultFix::ClusterSettings(title, _)
+        | FaultFix::Sql(title, _)
+        | FaultFix::Command(title, _) => Some(title),
     }
 }
 
-fn remediation(fault: &Fault, texts: &Texts, applied: bool, captured: bool) -> Option<Value> {
-    let job = texts.job;
+fn remediation(fault: &Fault, placeholders: &Placeholders, applied: bool, captured: bool) -> Option<Value> {
+    let job = placeholders.job;
     let mut step = Map::new();
     let mut set = |name: &str, value: Value| step.insert(name.into(), value);
-    set("title", texts.fill(fix_title(&fault.fix)?).into());
+    set("title", placeholders.fill(fix_title(&fault.fix)?).into());
     match fault.fix {
-        Fix::Wait => return None,
-        Fix::TaskSettings(_, changes) | Fix::JobSettings(_, changes) => {
+        FaultFix::Wait => return None,
+        FaultFix::TaskSettings(_, changes) | FaultFix::JobSettings(_, changes) => {
             set("kind", "job_settings".into());
             set("resource", json!({ "kind": "job", "id": job.id, "name": job.name }));
-            if matches!(fault.fix, Fix::TaskSettings(..)) {
+            if matches!(fault.fix, FaultFix::TaskSettings(..)) {
                 set("task_keys", json!([job.task]));
             }
             set("changes", changes());
@@ -330,7 +335,7 @@ fn remediation(fault: &Fault, texts: &Texts, applied: bool, captured: bool) -> O
                 set("captured_settings", captured_settings(job));
             }
         }
-        Fix::ClusterSettings(_, changes) => {
+        FaultFix::ClusterSettings(_, changes) => {
             if let Compute::Shared(id) = job.compute {
                 set("kind", "cluster_settings".into());
                 set("resource", json!({ "kind": "cluster", "id": id, "name": "shared-streaming" }));
@@ -344,13 +349,13 @@ fn remediation(fault: &Fault, texts: &Texts, applied: bool, captured: bool) -> O
                 }
             }
         }
-        Fix::Sql(_, statement) => {
+        FaultFix::Sql(_, statement) => {
             set("kind", "sql".into());
-            set("statement", texts.fill(statement).into());
+            set("statement", placeholders.fill(statement).into());
         }
-        Fix::Command(_, command) => {
+        FaultFix::Command(_, command) => {
             set("kind", "command".into());
-            set("command", texts.fill(command).into());
+            set("command", placeholders.fill(command).into());
         }
     }
     set("applied", applied.into());
@@ -360,11 +365,11 @@ fn remediation(fault: &Fault, texts: &Texts, applied: bool, captured: bool) -> O
     Some(step.into())
 }
 
-/// As `jobs/get` would answer, in short.
-fn captured_settings(job: &Job) -> Value {
+/// Returns the settings of a job in the shape of a `jobs/get` response, shortened.
+fn captured_settings(job: &DemoJob) -> Value {
     let cron = match job.start {
-        Start::Daily { hour, minute } => format!("0 {minute} {hour} * * ?"),
-        Start::Hourly { minute } => format!("0 {minute} * * * ?"),
+        Schedule::Daily { hour, minute } => format!("0 {minute} {hour} * * ?"),
+        Schedule::Hourly { minute } => format!("0 {minute} * * * ?"),
     };
     let notebook =
         |task: &str| json!({ "notebook_path": format!("/Workspace/{}/{task}", job.name), "source": "WORKSPACE" });
@@ -403,7 +408,7 @@ fn captured_settings(job: &Job) -> Value {
     settings
 }
 
-/// Whole, because the API replaces the cluster it finds under the key.
+/// Returns complete job clusters, because the API replaces the cluster with the same key.
 fn job_clusters(changes: Value) -> Value {
     let mut cluster =
         json!({ "spark_version": "12.2.x-scala2.12", "node_type_id": "Standard_E8ds_v5", "num_workers": 4 });
@@ -416,14 +421,14 @@ fn job_clusters(changes: Value) -> Value {
     json!([{ "job_cluster_key": "main", "new_cluster": cluster }])
 }
 
-/// What the catalog's placeholders stand for in one report.
-struct Texts {
-    job: &'static Job,
+/// The values of the catalog's placeholders in one report.
+struct Placeholders {
+    job: &'static DemoJob,
     n: i64,
     status: &'static str,
 }
 
-impl Texts {
+impl Placeholders {
     fn fill(&self, template: &str) -> String {
         template
             .replace("{job}", self.job.name)

@@ -5,22 +5,22 @@ use maud::Markup;
 use plotters::prelude::{ChartBuilder, Rectangle};
 
 use super::{
-    Align, Canvas, Drawn, Telling, WIDTH, draw, filled, grid,
+    Canvas, ChartDescription, DrawResult, TextAlign, WIDTH, draw, filled, grid,
     ink::Ink,
     scale::{Axis, count_ticks, short},
     write, write_bold,
 };
-use crate::{domain::words::IncidentType, render::plain::NA};
+use crate::{domain::incident::classification::IncidentType, render::plain::NA};
 
 /// One local day.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Day {
+pub struct DayCounts {
     pub date: NaiveDate,
     /// Incidents of each type, in the order of [`IncidentType::ALL`].
     pub by_type: Vec<u64>,
 }
 
-impl Day {
+impl DayCounts {
     pub fn incidents(&self) -> u64 {
         self.by_type.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
@@ -28,12 +28,12 @@ impl Day {
 
 /// Seven days.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DaysOfWeek {
+pub struct WeekCounts {
     /// Such as `W08`.
     pub label: String,
-    /// The ledger knew something by then.
+    /// Whether the ledger had begun by then.
     pub known: bool,
-    pub days: Vec<Day>,
+    pub days: Vec<DayCounts>,
 }
 
 const LEFT: i32 = 35;
@@ -44,8 +44,8 @@ const DAY: i32 = 9;
 const GAP: i32 = 2;
 const WEEK: i32 = 7 * DAY + 2;
 
-/// Weeks from the earliest to the digest's own, which is marked. `None` if nothing happened in any of them.
-pub fn chart(title: &str, weeks: &[DaysOfWeek]) -> Option<Markup> {
+/// Weeks from the earliest to the digest's own, which is marked. `None` if no week has an incident.
+pub fn chart(title: &str, weeks: &[WeekCounts]) -> Option<Markup> {
     let days = || weeks.iter().flat_map(|week| &week.days);
     let busiest = days().max_by_key(|day| (day.incidents(), std::cmp::Reverse(day.date)))?;
     if busiest.incidents() == 0 {
@@ -63,8 +63,8 @@ pub fn chart(title: &str, weeks: &[DaysOfWeek]) -> Option<Markup> {
         busiest.incidents()
     );
     let top = legend_height(types.len());
-    let telling = Telling { id: "chart-days", title, description: &description };
-    draw(&telling, top + PLOT + BOTTOM, |canvas| {
+    let chart_description = ChartDescription { id: "chart-days", title, description: &description };
+    draw(&chart_description, top + PLOT + BOTTOM, |canvas| {
         legend(canvas, &types)?;
         plot(canvas, top, weeks, &types, busiest.incidents())
     })
@@ -75,16 +75,16 @@ fn legend_height(types: usize) -> i32 {
 }
 
 /// In the order of the stack, from below.
-fn legend(canvas: &Canvas<'_>, types: &[(usize, IncidentType)]) -> Drawn {
+fn legend(canvas: &Canvas<'_>, types: &[(usize, IncidentType)]) -> DrawResult {
     for (place, (_, kind)) in types.iter().enumerate() {
         let (left, middle) = ((place % 3) as i32 * 120, (place / 3) as i32 * 18 + 9);
         canvas.draw(&Rectangle::new([(left, middle - 5), (left + 10, middle + 5)], filled(Ink::Type(*kind))))?;
-        write(canvas, &kind.as_str().replace('-', " "), (left + 16, middle), Align::Left, Ink::Text)?;
+        write(canvas, &kind.as_str().replace('-', " "), (left + 16, middle), TextAlign::Left, Ink::Text)?;
     }
     Ok(())
 }
 
-fn plot(canvas: &Canvas<'_>, top: i32, weeks: &[DaysOfWeek], types: &[(usize, IncidentType)], most: u64) -> Drawn {
+fn plot(canvas: &Canvas<'_>, top: i32, weeks: &[WeekCounts], types: &[(usize, IncidentType)], most: u64) -> DrawResult {
     let floor = top + PLOT;
     if let Some(own) = weeks.len().checked_sub(1) {
         let left = LEFT + own as i32 * WEEK - 2;
@@ -107,7 +107,7 @@ fn plot(canvas: &Canvas<'_>, top: i32, weeks: &[DaysOfWeek], types: &[(usize, In
                 let count = day.by_type.get(*index).copied().unwrap_or(0) as f64;
                 if count > 0.0 {
                     let (low, high) = (height(below), height(below + count));
-                    // A gap tells neighbours apart without their colours, where there is room for one.
+                    // a gap separates neighbours without colour, if there is room for one
                     let high = if low - high > 3 { high + 1 } else { high };
                     let corners = [(from, high), (from + DAY - GAP, low)];
                     canvas.draw(&Rectangle::new(corners, filled(Ink::Type(*kind))))?;
@@ -120,16 +120,16 @@ fn plot(canvas: &Canvas<'_>, top: i32, weeks: &[DaysOfWeek], types: &[(usize, In
     Ok(())
 }
 
-/// What stands below the bars of a week.
-fn name(canvas: &Canvas<'_>, week: &DaysOfWeek, own: bool, (middle, floor): (i32, i32)) -> Drawn {
+/// The label below the bars of a week.
+fn name(canvas: &Canvas<'_>, week: &WeekCounts, own: bool, (middle, floor): (i32, i32)) -> DrawResult {
     if !week.known {
-        write(canvas, NA, (middle, floor - 10), Align::Middle, Ink::Faint)?;
+        write(canvas, NA, (middle, floor - 10), TextAlign::Middle, Ink::Faint)?;
     }
     let name = if own { write_bold } else { write };
-    name(canvas, &week.label, (middle, floor + 10), Align::Middle, Ink::Text)?;
+    name(canvas, &week.label, (middle, floor + 10), TextAlign::Middle, Ink::Text)?;
     match week.days.first() {
         Some(day) => {
-            write(canvas, &day.date.format("%-d %b").to_string(), (middle, floor + 24), Align::Middle, Ink::Faint)
+            write(canvas, &day.date.format("%-d %b").to_string(), (middle, floor + 24), TextAlign::Middle, Ink::Faint)
         }
         None => Ok(()),
     }

@@ -3,10 +3,10 @@
 use maud::Markup;
 use plotters::prelude::Rectangle;
 
-use super::{Align, Canvas, Drawn, Telling, WIDTH, draw, filled, ink::Ink, scale::short, write};
+use super::{TextAlign, Canvas, DrawResult, ChartDescription, WIDTH, draw, filled, ink::Ink, scale::short, write};
 
 /// Incidents by weekday, Monday first, and hour.
-pub type Hours = [[u64; 24]; 7];
+pub type HourlyCounts = [[u64; 24]; 7];
 
 pub const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
@@ -17,8 +17,8 @@ const DOWN: i32 = 17;
 /// Sides of the squares, by level.
 const SIDES: [i32; Ink::LEVELS] = [5, 7, 9, 12];
 
-/// `None` if nothing happened.
-pub fn chart(title: &str, hours: &Hours) -> Option<Markup> {
+/// `None` if there are no incidents.
+pub fn chart(title: &str, hours: &HourlyCounts) -> Option<Markup> {
     let cells = || (0..7_usize).flat_map(|day| (0..24_usize).map(move |hour| (day, hour)));
     let most = cells().map(|(day, hour)| hours[day][hour]).max().filter(|most| *most > 0)?;
     let (day, hour) = cells().find(|(day, hour)| hours[*day][*hour] == most)?;
@@ -28,14 +28,14 @@ pub fn chart(title: &str, hours: &Hours) -> Option<Markup> {
         WEEKDAYS[day]
     );
     let bottom = TOP + 7 * DOWN;
-    let telling = Telling { id: "chart-hours", title, description: &description };
+    let chart_description = ChartDescription { id: "chart-hours", title, description: &description };
     let height = bottom + 30 + (levels(most) as i32 / legend_columns(most) + 1) * 18;
-    draw(&telling, height, |canvas| {
+    draw(&chart_description, height, |canvas| {
         for (day, name) in WEEKDAYS.iter().enumerate() {
-            write(canvas, name, (1, middle(day, DOWN, TOP)), Align::Left, Ink::Faint)?;
+            write(canvas, name, (1, middle(day, DOWN, TOP)), TextAlign::Left, Ink::Faint)?;
         }
         for hour in [0, 6, 12, 18, 23] {
-            write(canvas, &format!("{hour:02}"), (middle(hour, ACROSS, LEFT), bottom + 10), Align::Middle, Ink::Faint)?;
+            write(canvas, &format!("{hour:02}"), (middle(hour, ACROSS, LEFT), bottom + 10), TextAlign::Middle, Ink::Faint)?;
         }
         for (day, hour) in cells() {
             square(canvas, (middle(hour, ACROSS, LEFT), middle(day, DOWN, TOP)), level(hours[day][hour], most))?;
@@ -48,30 +48,30 @@ fn middle(place: usize, step: i32, from: i32) -> i32 {
     from + place as i32 * step + step / 2
 }
 
-/// How many levels there are: no more than numbers.
+/// The number of levels: at most the largest count.
 fn levels(most: u64) -> u64 {
     most.min(Ink::LEVELS as u64)
 }
 
-/// `None` for 0. Levels are of equal width, the last ends at `most`, and few levels are the strongest ones.
+/// The level of a count; `None` for 0. Levels have equal width, the last ends at `most`, and few levels use the strongest.
 fn level(count: u64, most: u64) -> Option<usize> {
     let above = (u128::from(count) * u128::from(levels(most))).div_ceil(u128::from(most.max(1)));
     let above = usize::try_from(above).ok()?;
     above.checked_sub(1).map(|level| (Ink::LEVELS - levels(most) as usize + level).min(Ink::LEVELS - 1))
 }
 
-fn square(canvas: &Canvas<'_>, (x, y): (i32, i32), level: Option<usize>) -> Drawn {
+fn square(canvas: &Canvas<'_>, (x, y): (i32, i32), level: Option<usize>) -> DrawResult {
     let (side, ink) = level.map_or((2, Ink::Grid), |level| (SIDES[level], Ink::Level(level)));
     let (left, top) = (x - side / 2, y - side / 2);
     canvas.draw(&Rectangle::new([(left, top), (left + side, top + side)], filled(ink)))
 }
 
-/// All levels stand in one row while their ranges are short.
+/// The columns of the legend: one row if the ranges are short.
 fn legend_columns(most: u64) -> i32 {
     if most < 1_000 { Ink::LEVELS as i32 + 1 } else { 3 }
 }
 
-fn legend(canvas: &Canvas<'_>, most: u64, y: i32) -> Drawn {
+fn legend(canvas: &Canvas<'_>, most: u64, y: i32) -> DrawResult {
     let (count, columns) = (levels(most), legend_columns(most));
     let edge = |level: u64| (u128::from(most) * u128::from(level) / u128::from(count)) as u64;
     for place in 0..=count {
@@ -83,7 +83,7 @@ fn legend(canvas: &Canvas<'_>, most: u64, y: i32) -> Drawn {
         };
         square(canvas, (left + 7, y), level(to, most))?;
         let range = if from == to { short(to) } else { format!("{}–{}", short(from), short(to)) };
-        write(canvas, &range, (left + 18, y), Align::Left, Ink::Text)?;
+        write(canvas, &range, (left + 18, y), TextAlign::Left, Ink::Text)?;
     }
     Ok(())
 }

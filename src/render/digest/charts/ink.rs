@@ -1,38 +1,38 @@
-//! Colours. A chart is drawn in those of the light theme, and each of them gets a class by which the page's style sheet
-//! turns it into that of the dark theme. Where a mail client drops the style sheet, the light theme stands.
+//! Colours of charts. A chart is drawn in the light theme. Each colour has a class, with which the page's style sheet replaces
+//! it in the dark theme. If a mail client drops the style sheet, the light theme remains.
 //!
-//! The hues follow the palette of Okabe and Ito, which people with any common colour vision tell apart, made darker or
-//! lighter until shapes have a contrast of 3 and text of 4.5 against the page.
+//! The hues follow the palette of Okabe and Ito, which people with common colour vision deficiencies can distinguish. They are
+//! adjusted until shapes have a contrast of 3 and text of 4.5 against the page.
 
 use std::fmt::Write;
 
 use plotters::style::RGBColor;
 
-use crate::domain::words::IncidentType;
+use crate::domain::incident::classification::IncidentType;
 
-/// What something is drawn with.
+/// The colour of a shape or text, by its purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ink {
     /// Text that carries a number or a name.
     Text,
     /// Text that explains.
     Faint,
-    /// Lines to read a height by, and marks for nothing.
+    /// Grid lines, and marks for zero.
     Grid,
-    /// Behind the digest's own week.
+    /// The background of the digest's own week.
     Band,
-    /// What is compared with.
+    /// The previous week, for comparison.
     Before,
-    /// What the chart is about, where there is only one such thing.
+    /// The main series of a chart.
     Main,
-    /// A second such thing.
+    /// The second series of a chart.
     Second,
     Type(IncidentType),
-    /// 0 to [`Ink::LEVELS`] − 1, the more the stronger.
+    /// 0 to [`Ink::LEVELS`] − 1, from weak to strong.
     Level(usize),
 }
 
-/// The page behind everything, in the light and in the dark theme.
+/// The background of the page, in the light and in the dark theme.
 pub const PAPER: [u32; 2] = [0xff_ff_ff, 0x14_17_1c];
 
 impl Ink {
@@ -45,7 +45,7 @@ impl Ink {
             .chain((0..Self::LEVELS).map(Self::Level))
     }
 
-    /// In the light and in the dark theme. No two inks share the former.
+    /// The colour in the light and in the dark theme. No two inks share the light one.
     pub fn shades(self) -> [u32; 2] {
         match self {
             Self::Text => [0x1b_1f_24, 0xe6_e8_eb],
@@ -67,7 +67,7 @@ impl Ink {
         }
     }
 
-    /// Name of its class, after `f-` for what it fills and `s-` for lines.
+    /// The name of its class, which follows `f-` for fills and `s-` for strokes.
     pub fn class(self) -> String {
         match self {
             Self::Text => "text".into(),
@@ -88,7 +88,7 @@ impl Ink {
     }
 }
 
-/// Rules that turn every ink into that of the dark theme.
+/// CSS rules that give every ink its colour of the dark theme.
 pub fn dark_rules() -> String {
     Ink::all().fold(String::new(), |mut rules, ink| {
         let (class, [_, dark]) = (ink.class(), ink.shades());
@@ -97,9 +97,9 @@ pub fn dark_rules() -> String {
     })
 }
 
-/// Gives every coloured shape of a drawing its class, and takes away what says nothing. Text cannot be mistaken for an
-/// attribute: its quotation marks are escaped.
-pub(super) fn dress(svg: &str) -> String {
+/// Adds the class to every coloured shape of an SVG, and removes redundant attributes. Text cannot be mistaken for an
+/// attribute, because its quotation marks are escaped.
+pub(super) fn add_classes(svg: &str) -> String {
     let mut dressed = svg
         .replace(" opacity=\"1\"", "")
         .replace(" stroke=\"none\"", "")
@@ -147,7 +147,7 @@ mod tests {
             for theme in [0, 1] {
                 for behind in [PAPER, Ink::Band.shades()] {
                     let found = contrast(ink.shades()[theme], behind[theme]);
-                    // Levels and what is compared with never stand on the band.
+                    // levels and `Before` are never drawn on the band
                     let on_band = behind != PAPER && matches!(ink, Ink::Level(_) | Ink::Before);
                     assert!(on_band || found >= least, "{ink:?} in theme {theme} on {behind:06x?}: {found:.2}");
                 }
@@ -173,11 +173,11 @@ mod tests {
     #[test]
     fn a_shape_gets_its_class_and_keeps_its_colour_and_text_stays_as_it_is() {
         assert_eq!(
-            dress("<rect x=\"1\" opacity=\"1\" fill=\"#0072B2\" stroke=\"none\"/>\n<line stroke=\"#DDE2E7\"/>"),
+            add_classes("<rect x=\"1\" opacity=\"1\" fill=\"#0072B2\" stroke=\"none\"/>\n<line stroke=\"#DDE2E7\"/>"),
             "<rect x=\"1\" class=\"f-job-failure\" fill=\"#0072b2\"/>\n<line class=\"s-grid\" stroke=\"#dde2e7\"/>"
         );
         let text = "<text x=\"1\">\nfill=&quot;#0072B2&quot;&gt;\n</text>";
-        assert_eq!(dress(text), "<text x=\"1\">fill=&quot;#0072B2&quot;&gt;</text>");
+        assert_eq!(add_classes(text), "<text x=\"1\">fill=&quot;#0072B2&quot;&gt;</text>");
     }
 
     #[test]

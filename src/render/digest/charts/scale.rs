@@ -1,4 +1,4 @@
-//! Ticks at round values, numbers that are short enough for an axis, and how much text fits.
+//! Ticks at round values, numbers short enough for an axis, and text that fits a width.
 
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ impl Ranged for Axis {
         limit.0 + (part.clamp(0.0, 1.0) * f64::from(limit.1 - limit.0)).round() as i32
     }
 
-    /// All ticks are for labels; there are no finer ones.
+    /// All ticks have labels; there are no minor ticks.
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
         if hint.weight().allow_light_points() { Vec::new() } else { self.ticks.clone() }
     }
@@ -57,7 +57,7 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-/// At most so many steps from 0 to the top of an axis.
+/// The largest number of steps from 0 to the top of an axis.
 const STEPS: u64 = 4;
 
 /// Ticks of an axis of counts: whole numbers from 0 to the first round one that is not less than `most`, at least 1.
@@ -116,7 +116,7 @@ pub fn duration_ticks(most: f64) -> Vec<f64> {
     (0..=steps).map(|tick| step * tick as f64).collect()
 }
 
-/// `950`, `1.5k`, `20k`, `3M`: for where there is room for four characters or so.
+/// `950`, `1.5k`, `20k`, `3M`: a count in about four characters.
 pub fn short(count: u64) -> String {
     let (unit, name) = match count {
         0..10_000 => return count.to_string(),
@@ -129,13 +129,12 @@ pub fn short(count: u64) -> String {
     if tenth == 0 || whole >= 100 { format!("{whole}{name}") } else { format!("{whole}.{tenth}{name}") }
 }
 
-/// `15m`, `2h`, `30d`: in days alone from one day on, many of them as [`short`] tells counts.
+/// `15m`, `2h`, `30d`: in days only from one day on, with large numbers as in [`short`].
 pub fn short_duration(seconds: f64) -> String {
     if seconds < 86_400.0 { duration(Some(seconds)) } else { format!("{}d", short((seconds / 86_400.0) as u64)) }
 }
 
-/// Text of at most so many units of width, cut if it must be. Errs on the side of too short: how wide text becomes depends
-/// on fonts that are not known here.
+/// Text cut to `width` units. The cut is conservative, because the fonts, and so the real width, are unknown here.
 pub fn fit(text: &str, width: f64, size: f64) -> String {
     let mut most = columns(text);
     loop {
@@ -144,12 +143,12 @@ pub fn fit(text: &str, width: f64, size: f64) -> String {
         if over <= 0.0 || most == 0 {
             return shown.into_owned();
         }
-        // No column is wider than 1.1 em, so this many are too many.
+        // no column is wider than 1.1 em, so at least this many columns are in excess
         most = most.saturating_sub(((over / size / 1.1) as usize).max(1));
     }
 }
 
-/// Width of text in a wide system font, in multiples of its size.
+/// The width of text in a wide system font, in em.
 fn em(text: &str) -> f64 {
     let one = |character: char| match character {
         'i' | 'j' | 'l' | 'f' | 't' | 'r' | ' ' | '.' | ',' | ':' | ';' | '\'' | '|' | '(' | ')' | '[' | ']' | 'I' => {
@@ -184,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_ticks_in_units_people_use() {
+    fn ticks_of_durations_are_in_common_units() {
         fn check(most: f64, ticks: &[f64]) {
             assert_eq!(duration_ticks(most), ticks, "{most}");
         }
@@ -231,21 +230,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_axis_reaches_over_everything_in_few_steps(most in 0..=u64::MAX) {
+        fn an_axis_covers_all_counts_in_few_steps(most in 0..=u64::MAX) {
             let ticks = count_ticks(most);
             prop_assert!(ticks.len() <= 5 && ticks.windows(2).all(|pair| pair[0] < pair[1]), "{ticks:?}");
             prop_assert!(ticks.last().is_some_and(|top| *top >= most), "{ticks:?}");
         }
 
         #[test]
-        fn an_axis_of_durations_too(most in prop_oneof![0.0..1e7_f64, 0.0..f64::MAX]) {
+        fn an_axis_covers_all_durations_in_few_steps(most in prop_oneof![0.0..1e7_f64, 0.0..f64::MAX]) {
             let ticks = duration_ticks(most);
             prop_assert!(ticks.len() <= 6 && ticks.windows(2).all(|pair| pair[0] < pair[1]), "{ticks:?}");
             prop_assert!(ticks.last().is_some_and(|top| *top >= most * 0.999_999), "{ticks:?}");
         }
 
         #[test]
-        fn what_fits_is_never_wider(text in hostile_text(), width in 0.0..400.0_f64) {
+        fn fitted_text_is_never_wider(text in hostile_text(), width in 0.0..400.0_f64) {
             prop_assert!(em(&fit(&text, width, 11.0)) * 11.0 <= width);
         }
     }

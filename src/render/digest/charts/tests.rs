@@ -1,18 +1,18 @@
 use chrono::NaiveDate;
 
 use super::{
-    by_day::{Day, DaysOfWeek},
+    by_day::{DayCounts, WeekCounts},
     causes::CauseBar,
     time_to_resolve::ResolveWeek,
     *,
 };
 
-fn weeks(by_type: [u64; 5]) -> Vec<DaysOfWeek> {
+fn weeks(by_type: [u64; 5]) -> Vec<WeekCounts> {
     let monday = NaiveDate::from_ymd_opt(2026, 1, 19).unwrap();
     let days = |week: usize| monday.iter_days().skip(7 * week).take(7);
-    let day = |date| Day { date, by_type: by_type.to_vec() };
+    let day = |date| DayCounts { date, by_type: by_type.to_vec() };
     (0..5)
-        .map(|week| DaysOfWeek {
+        .map(|week| WeekCounts {
             label: format!("W{:02}", week + 4),
             known: week > 0,
             days: days(week).map(day).collect(),
@@ -29,7 +29,7 @@ fn bars(count: usize, name: &str, incidents: u64) -> Vec<CauseBar> {
     (0..count).map(bar).collect()
 }
 
-fn hours(incidents: u64) -> heat::Hours {
+fn hours(incidents: u64) -> heat::HourlyCounts {
     let mut hours = [[0; 24]; 7];
     hours[6][23] = incidents;
     hours[0][0] = incidents.div_ceil(2);
@@ -61,7 +61,7 @@ fn numbers(svg: &str, attribute: &str) -> Vec<f64> {
 }
 
 #[test]
-fn nothing_is_drawn_of_nothing() {
+fn there_is_no_chart_without_data() {
     assert!(by_day::chart("days", &weeks([0; 5])).is_none());
     assert!(by_day::chart("days", &[]).is_none());
     assert!(time_to_resolve::chart("resolve", &resolve(2, None, None)).is_none());
@@ -71,7 +71,7 @@ fn nothing_is_drawn_of_nothing() {
 }
 
 #[test]
-fn everything_stays_inside_whatever_the_numbers() {
+fn all_shapes_stay_inside_the_chart() {
     for svg in all().into_iter().map(Markup::into_string) {
         let height: f64 =
             svg.split(&format!("viewBox=\"0 0 {WIDTH} ")).nth(1).unwrap().split('"').next().unwrap().parse().unwrap();
@@ -96,7 +96,7 @@ fn everything_stays_inside_whatever_the_numbers() {
 }
 
 #[test]
-fn every_colour_has_its_class_and_every_chart_its_words() {
+fn every_colour_has_its_class_and_every_chart_its_description() {
     for svg in all().into_iter().map(Markup::into_string) {
         assert_eq!(svg.matches("=\"#").count(), svg.matches("class=\"").count(), "{svg}");
         assert!(svg.contains("role=\"img\"") && svg.contains("<title id=") && svg.contains("<desc id="), "{svg}");
@@ -111,7 +111,7 @@ fn the_same_data_give_the_same_chart() {
 }
 
 #[test]
-fn names_cannot_leave_their_text() {
+fn names_are_escaped() {
     let name = "</text><script>alert(1)</script>\" fill=\"#0072B2\" '&";
     let svg = causes::chart("causes", &bars(1, name, 1)).unwrap().into_string();
     assert!(svg.contains("&lt;/text&gt;&lt;script&gt;") && !svg.contains("<script"), "{svg}");
@@ -119,13 +119,13 @@ fn names_cannot_leave_their_text() {
 }
 
 #[test]
-fn weeks_before_the_ledger_are_told_as_unknown() {
+fn weeks_before_the_ledger_begins_are_na() {
     let svg = by_day::chart("days", &weeks([1, 0, 0, 0, 0])).unwrap().into_string();
     assert_eq!(svg.matches(">n/a<").count(), 1, "{svg}");
 }
 
 #[test]
-fn a_median_of_too_few_is_told_as_unknown_beside_known_ones() {
+fn a_median_of_too_few_values_is_na() {
     let mut weeks = resolve(21, Some(60.0), None);
     weeks[1] = ResolveWeek { label: "W05".into(), n: Some(2), p50_s: None, p95_s: None };
     weeks[0] = ResolveWeek { label: "W04".into(), n: None, p50_s: None, p95_s: None };

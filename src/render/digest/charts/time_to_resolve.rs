@@ -4,19 +4,19 @@ use maud::Markup;
 use plotters::prelude::{ChartBuilder, Circle, PathElement, Polygon};
 
 use super::{
-    Align, Canvas, Drawn, TEXT_SIZE, Telling, WIDTH, draw, filled, grid,
+    TextAlign, Canvas, DrawResult, TEXT_SIZE, ChartDescription, WIDTH, draw, filled, grid,
     ink::Ink,
     scale::{Axis, duration_ticks, fit, short, short_duration},
     write, write_bold,
 };
 use crate::render::plain::{NA, duration};
 
-/// One week, told as far as its n allows.
+/// One week. A median or percentile of too few values is `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResolveWeek {
     /// Such as `W08`.
     pub label: String,
-    /// `None` for a week of which nothing is known.
+    /// The number of values; `None` if the week is unknown.
     pub n: Option<u64>,
     /// Seconds.
     pub p50_s: Option<f64>,
@@ -28,7 +28,7 @@ const LEFT: i32 = 56;
 const TOP: i32 = 38;
 const PLOT: i32 = 140;
 const BOTTOM: i32 = 50;
-/// Between the lowest line and the names of the weeks, for the labels of points that lie low.
+/// Space between the lowest line and the names of the weeks, for labels of low points.
 const ROOM: i32 = 16;
 
 /// Weeks from the earliest to the digest's own. `None` if no median is known in any of them.
@@ -39,8 +39,8 @@ pub fn chart(title: &str, weeks: &[ResolveWeek]) -> Option<Markup> {
     let of = |week: &ResolveWeek| format!("{} {}", week.label, duration(week.p50_s));
     let medians: Vec<String> = weeks.iter().map(of).collect();
     let description = format!("Points for each week. Medians: {}.", medians.join(", "));
-    let telling = Telling { id: "chart-resolve", title, description: &description };
-    draw(&telling, TOP + PLOT + BOTTOM, |canvas| {
+    let chart_description = ChartDescription { id: "chart-resolve", title, description: &description };
+    draw(&chart_description, TOP + PLOT + BOTTOM, |canvas| {
         legend(canvas)?;
         let mut chart = ChartBuilder::on(canvas)
             .margin_top(TOP)
@@ -66,8 +66,8 @@ pub fn chart(title: &str, weeks: &[ResolveWeek]) -> Option<Markup> {
     })
 }
 
-/// The label of the median stands below its point and that of the percentile above: they never meet.
-fn points(canvas: &Canvas<'_>, week: &ResolveWeek, x: i32, column: i32, height: impl Fn(f64) -> i32) -> Drawn {
+/// The label of the median is below its point and that of the percentile above, so they never overlap.
+fn points(canvas: &Canvas<'_>, week: &ResolveWeek, x: i32, column: i32, height: impl Fn(f64) -> i32) -> DrawResult {
     let label = |seconds: f64| {
         let full = duration(Some(seconds));
         if fit(&full, f64::from(column), TEXT_SIZE) == full { full } else { short_duration(seconds) }
@@ -75,37 +75,37 @@ fn points(canvas: &Canvas<'_>, week: &ResolveWeek, x: i32, column: i32, height: 
     match week.p50_s {
         Some(p50) => {
             canvas.draw(&Circle::new((x, height(p50)), 4, filled(Ink::Main)))?;
-            write(canvas, &label(p50), (x, height(p50) + 13), Align::Middle, Ink::Text)?;
+            write(canvas, &label(p50), (x, height(p50) + 13), TextAlign::Middle, Ink::Text)?;
         }
-        None => write(canvas, NA, (x, TOP + PLOT - 10), Align::Middle, Ink::Faint)?,
+        None => write(canvas, NA, (x, TOP + PLOT - 10), TextAlign::Middle, Ink::Faint)?,
     }
     match week.p95_s {
         Some(p95) => {
             canvas.draw(&diamond((x, height(p95))))?;
-            write(canvas, &label(p95), (x, height(p95) - 13), Align::Middle, Ink::Text)
+            write(canvas, &label(p95), (x, height(p95) - 13), TextAlign::Middle, Ink::Text)
         }
         None => Ok(()),
     }
 }
 
-/// What stands below the points of a week.
-fn name(canvas: &Canvas<'_>, week: &ResolveWeek, own: bool, x: i32, column: i32) -> Drawn {
+/// The label below the points of a week.
+fn name(canvas: &Canvas<'_>, week: &ResolveWeek, own: bool, x: i32, column: i32) -> DrawResult {
     let y = TOP + PLOT + ROOM;
     let name = if own { write_bold } else { write };
-    name(canvas, &week.label, (x, y + 10), Align::Middle, Ink::Text)?;
+    name(canvas, &week.label, (x, y + 10), TextAlign::Middle, Ink::Text)?;
     let n = week.n.map_or_else(|| NA.to_owned(), |n| format!("n={}", short(n)));
-    write(canvas, &fit(&n, f64::from(column), TEXT_SIZE), (x, y + 24), Align::Middle, Ink::Faint)
+    write(canvas, &fit(&n, f64::from(column), TEXT_SIZE), (x, y + 24), TextAlign::Middle, Ink::Faint)
 }
 
 fn axis_label(seconds: f64) -> String {
     fit(&short_duration(seconds), f64::from(LEFT - 5), TEXT_SIZE)
 }
 
-fn legend(canvas: &Canvas<'_>) -> Drawn {
+fn legend(canvas: &Canvas<'_>) -> DrawResult {
     canvas.draw(&Circle::new((5, 9), 4, filled(Ink::Main)))?;
-    write(canvas, "median", (16, 9), Align::Left, Ink::Text)?;
+    write(canvas, "median", (16, 9), TextAlign::Left, Ink::Text)?;
     canvas.draw(&diamond((125, 9)))?;
-    write(canvas, "95th percentile", (136, 9), Align::Left, Ink::Text)
+    write(canvas, "95th percentile", (136, 9), TextAlign::Left, Ink::Text)
 }
 
 fn diamond((x, y): (i32, i32)) -> Polygon<(i32, i32)> {

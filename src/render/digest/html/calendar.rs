@@ -1,8 +1,8 @@
-//! Moments in the digest's time zone.
+//! Times in the digest's time zone.
 
 use chrono_tz::Tz;
 
-use super::values::said;
+use super::values::outside_text;
 use crate::domain::{digest::WeekSpan, time::Timestamp, week::Week};
 
 /// The digest's week and the four before, in its zone.
@@ -13,11 +13,11 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// A zone that this program does not know is told as UTC.
+    /// An unknown zone is replaced by UTC; the name of the zone then has a remark.
     pub fn of(span: &WeekSpan) -> Self {
         let (zone, zone_name) = match span.time_zone.parse::<Tz>() {
             Ok(zone) => (zone, zone.name().to_owned()),
-            Err(_) => (Tz::UTC, format!("UTC, since the zone {} is not known", said(&span.time_zone))),
+            Err(_) => (Tz::UTC, format!("UTC, because the zone {} is unknown", outside_text(&span.time_zone))),
         };
         Self { week: Week::of(span.start, zone), zone_name }
     }
@@ -26,7 +26,7 @@ impl Calendar {
         &self.zone_name
     }
 
-    /// The four weeks before, the earliest first, and the digest's own.
+    /// The four weeks before, the earliest first, then the digest's own.
     pub fn weeks(&self) -> [Week; 5] {
         [4, 3, 2, 1, 0].map(|weeks| self.week.earlier(weeks))
     }

@@ -1,4 +1,4 @@
-//! Counts, durations, and what is open.
+//! Counts, durations and open incidents.
 
 use maud::{Markup, html};
 
@@ -6,18 +6,18 @@ use super::{
     SHOWN,
     calendar::Calendar,
     nothing, section,
-    table::{Column, Group, cell, more, number, rows, stacked, table, text, with_note, word},
-    values::{age_name, count, decimal, duration, measure_definition, measure_name, median, p95, said},
+    table::{HtmlColumn, RowGroup, cell, more, number, rows, stacked, table, text, with_note, word},
+    values::{age_name, count, decimal, duration, measure_definition, measure_name, median, outside_text, p95},
 };
 use crate::{
-    domain::{
-        digest::{Digest, Duration, Figures, LEAST_FOR_MEDIAN, LEAST_FOR_P95, OpenIncident, WeeklyCount},
-        words::{AgeBand, Dimension, Measure},
+    domain::digest::{
+        Digest, Duration, Figures, MIN_FOR_MEDIAN, MIN_FOR_P95, AgeingIncident, WeeklyCount,
+        dimension::{AgeBand, Dimension, Measure},
     },
     render::plain::na,
 };
 
-/// Of each dimension.
+/// Values shown of each dimension.
 const VALUES_SHOWN: usize = 10;
 
 fn dimension_name(dimension: Dimension) -> Option<&'static str> {
@@ -32,20 +32,20 @@ fn dimension_name(dimension: Dimension) -> Option<&'static str> {
 
 pub fn counts(figures: &Figures) -> Markup {
     let title = "Incidents counted";
-    let groups: Vec<Group> = Dimension::ALL.iter().filter_map(|dimension| count_group(figures, *dimension)).collect();
+    let groups: Vec<RowGroup> =
+        Dimension::ALL.iter().filter_map(|dimension| count_group(figures, *dimension)).collect();
     if groups.is_empty() {
         return nothing("counts", title, "No incidents were reported.");
     }
     let definition = html! {
-        "By the time of their report. Severity is the highest of the alerts that fired for an incident, none when none did. \
-        Categories are those of checks that failed; an incident counts in each of them. The median is of the four weeks \
-        before, or of those that are known."
+        "By the time of the report. Severity: the highest of the alerts that fired for an incident, or none. Category: of failed \
+        checks; an incident counts in each of them. The median is of the known ones of the four weeks before."
     };
     let columns = [text("Incidents"), number("This week"), number("Week before"), number("Median before")];
     section("counts", title, Some(definition), table(title, &columns, groups))
 }
 
-fn count_group(figures: &Figures, dimension: Dimension) -> Option<Group> {
+fn count_group(figures: &Figures, dimension: Dimension) -> Option<RowGroup> {
     let all = || figures.counts.iter().filter(move |row| row.dimension == dimension);
     let mut rows: Vec<_> = all().take(VALUES_SHOWN).map(count_row).collect();
     if rows.is_empty() {
@@ -58,14 +58,14 @@ fn count_group(figures: &Figures, dimension: Dimension) -> Option<Group> {
         let name = format!("and {} more", count(hidden as u64));
         rows.push(vec![cell(name), cell(count(incidents)), cell(""), cell("")]);
     }
-    Some(Group { title: dimension_name(dimension).map(str::to_owned), rows })
+    Some(RowGroup { title: dimension_name(dimension).map(str::to_owned), rows })
 }
 
 fn count_row(row: &WeeklyCount) -> Vec<Markup> {
     let name = match row.dimension {
         Dimension::Total => "all".to_owned(),
-        Dimension::Type => said(&row.value).replace('-', " "),
-        _ => said(&row.value),
+        Dimension::Type => outside_text(&row.value).replace('-', " "),
+        _ => outside_text(&row.value),
     };
     let before = na(row.median_before.map(decimal));
     let before = match row.weeks_before {
@@ -77,22 +77,22 @@ fn count_row(row: &WeeklyCount) -> Vec<Markup> {
 }
 
 pub fn durations(digest: &Digest) -> Markup {
-    let title = "How long things took";
+    let title = "Time taken";
     let of = |measure| {
         let own = |row: &&Duration| row.measure == measure && row.week_start == digest.week.start;
         digest.figures.durations.iter().find(own)
     };
-    let told: Vec<_> = Measure::ALL.iter().filter_map(|measure| of(*measure)).map(duration_row).collect();
-    if told.is_empty() {
+    let measured: Vec<_> = Measure::ALL.iter().filter_map(|measure| of(*measure)).map(duration_row).collect();
+    if measured.is_empty() {
         return nothing("durations", title, "There is nothing to measure.");
     }
     let definition = html! {
         "Of the incidents reported in the week. n is how many durations are known by its end, open how many are not over. \
         Where the clocks disagree, so that an end comes before its start, the duration is set aside. The 95th percentile \
-        (p95) is interpolated. No median (p50) of fewer than " (LEAST_FOR_MEDIAN) ", no p95 of fewer than " (LEAST_FOR_P95) "."
+        (p95) is interpolated. No median (p50) of fewer than " (MIN_FOR_MEDIAN) ", no p95 of fewer than " (MIN_FOR_P95) "."
     };
     let columns = [text("Measure"), number("n"), number("p50"), number("p95"), number("Open"), number("Set aside")];
-    section("durations", title, Some(definition), table(title, &columns, rows(told)))
+    section("durations", title, Some(definition), table(title, &columns, rows(measured)))
 }
 
 fn duration_row(row: &Duration) -> Vec<Markup> {
@@ -115,9 +115,9 @@ pub fn open(figures: &Figures, calendar: &Calendar) -> Markup {
         let open = figures.open.iter().filter(|open| open.age == *band).count();
         vec![cell(age_name(*band)), cell(count(open as u64))]
     });
-    let mut oldest: Vec<&OpenIncident> = figures.open.iter().collect();
+    let mut oldest: Vec<&AgeingIncident> = figures.open.iter().collect();
     oldest.sort_by_key(|open| (open.reported_at, open.incident_id));
-    let columns: [Column; 4] = [text("Incident"), number("Age"), word("Acknowledged"), text("Resource")];
+    let columns: [HtmlColumn; 4] = [text("Incident"), number("Age"), word("Acknowledged"), text("Resource")];
     let shown = oldest.iter().take(SHOWN).map(|open| incident_row(open, calendar));
     let body = html! {
         (table("Open incidents by age band", &[text("Age"), number("Incidents")], rows(bands)))
@@ -126,20 +126,23 @@ pub fn open(figures: &Figures, calendar: &Calendar) -> Markup {
         (more(oldest.len(), SHOWN))
     };
     let definition = html! {
-        "Open at the end of the week. Age is from the report to the end of the week. Acknowledged: first explicit \
-        acknowledgement, by then."
+        "Open at the end of the week. Age: from the report to the end of the week. Acknowledged: first explicit \
+        acknowledgement by then."
     };
     section("open", title, Some(definition), body)
 }
 
-fn incident_row(open: &OpenIncident, calendar: &Calendar) -> Vec<Markup> {
+fn incident_row(open: &AgeingIncident, calendar: &Calendar) -> Vec<Markup> {
     vec![
         with_note(
-            format_args!("{}: {}", open.incident_id, said(&open.title)),
+            format_args!("{}: {}", open.incident_id, outside_text(&open.title)),
             format_args!("{}, reported {}", open.incident_type, calendar.minute(open.reported_at)),
         ),
         cell(duration(Some(open.age_hours * 3_600.0))),
         cell(open.acknowledged_at.map_or_else(|| "not yet".to_owned(), |at| calendar.minute(at))),
-        with_note(na(open.resource_name.as_deref().map(said)), format_args!("workspace {}", said(&open.workspace_id))),
+        with_note(
+            na(open.resource_name.as_deref().map(outside_text)),
+            format_args!("workspace {}", outside_text(&open.workspace_id)),
+        ),
     ]
 }

@@ -1,4 +1,4 @@
-//! How the page opens: which week, what changed, what needs a decision.
+//! The opening of the page: the week, its changes and decisions.
 
 use maud::{Markup, html};
 
@@ -7,7 +7,7 @@ use super::{
     calendar::Calendar,
     section,
     table::more,
-    values::{decimal, said, sentence},
+    values::{decimal, outside_text, sentence},
 };
 use crate::domain::digest::Digest;
 
@@ -15,7 +15,7 @@ pub fn header(digest: &Digest, calendar: &Calendar) -> Markup {
     html! {
         header {
             p.kind { "Weekly incident digest" }
-            h1 { "Week " (said(&digest.week.week)) }
+            h1 { "Week " (outside_text(&digest.week.week)) }
             p {
                 (calendar.span()) br;
                 span.note {
@@ -27,7 +27,7 @@ pub fn header(digest: &Digest, calendar: &Calendar) -> Markup {
     }
 }
 
-/// A long list of sentences is cut, and says by how much.
+/// A list of sentences. A long one is cut, with a count of the rest.
 fn sentences(all: &[String]) -> Markup {
     html! {
         ul { @for one in all.iter().take(SHOWN) { li { (sentence(one)) } } }
@@ -61,7 +61,7 @@ pub fn decisions(digest: &Digest) -> Markup {
 pub fn revised(digest: &Digest, calendar: &Calendar) -> Markup {
     let Some(revised) = &digest.revised else { return html! {} };
     let definition = html! {
-        "Late data changed what revision " (revised.revision) " of " (calendar.minute(revised.made_at)) " said."
+        "Late data changed revision " (revised.revision) " of " (calendar.minute(revised.made_at)) "."
     };
     section("revised", "What this revision corrects", Some(definition), sentences(&revised.differences))
 }

@@ -1,4 +1,4 @@
-//! What the digest stands on: best-practice checks, the audit log, how fresh the data is.
+//! Best-practice checks, the verification of the audit log, and the freshness of the data.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use super::{
     SHOWN,
     calendar::{Calendar, short},
     nothing, section,
-    table::{Group, cell, more, number, table, text},
-    values::{count, duration, many, said, sentence},
+    table::{RowGroup, cell, more, number, table, text},
+    values::{count, duration, many, outside_text, sentence},
 };
 use crate::{
     domain::{
+        check::CheckStatus,
         digest::{AuditProof, Digest},
         time::Timestamp,
-        words::CheckStatus,
     },
     render::plain::NA,
 };
@@ -33,8 +33,8 @@ pub fn checks(digest: &Digest, calendar: &Calendar) -> Markup {
     let weeks = calendar.weeks();
     let columns: Vec<_> =
         std::iter::once(text("Result")).chain(weeks.iter().map(|week| number(short(*week)))).collect();
-    let groups = categories.iter().take(SHOWN).map(|(category, counts)| Group {
-        title: Some(said(category)),
+    let groups = categories.iter().take(SHOWN).map(|(category, counts)| RowGroup {
+        title: Some(outside_text(category)),
         rows: CheckStatus::ALL
             .iter()
             .map(|status| {
@@ -52,8 +52,8 @@ pub fn checks(digest: &Digest, calendar: &Calendar) -> Markup {
         (more(categories.len(), SHOWN))
     };
     let definition = html! {
-        "Results by category in each week. PARTIAL means that data was missing, not that something is half right. n/a: no \
-        check of the category was recorded in that week."
+        "Results by category in each week. PARTIAL means that data was missing. n/a: no check of the category was recorded \
+        in that week."
     };
     section("checks", title, Some(definition), body)
 }
@@ -62,28 +62,28 @@ pub fn audit(digest: &Digest) -> Markup {
     let audit = &digest.audit;
     let definition = html! {
         "Each row's hash is the lower-case hex SHA-256 of the hash of the row before followed by its own entry, so the last \
-        one stands for all. Who keeps this page can prove later that nothing before it was changed."
+        one covers all rows. With this page, you can verify later that no row before it was changed."
     };
     let body = html! {
         @if audit.intact && audit.problems.is_empty() { p { strong.good { (verified(audit)) } } } @else {
             div.alarm {
                 p { strong.bad { "The audit log is not intact." } " Rows " (range(audit)) " were verified." }
-                @if audit.problems.is_empty() { p { "What is wrong with it is " (NA) "." } }
+                @if audit.problems.is_empty() { p { "Problems: " (NA) "." } }
                 ul { @for problem in audit.problems.iter().take(SHOWN) { li { (sentence(problem)) } } }
                 (more(audit.problems.len(), SHOWN))
             }
         }
         @if audit.verified_after > 0 {
-            p { "Rows up to " (count(audit.verified_after)) " are covered by the head of an earlier digest, which was trusted." }
+            p { "Rows up to " (count(audit.verified_after)) " are covered by the trusted head of an earlier digest." }
         }
         @if audit.head_seq > 0 {
             p {
                 "Head: row " (count(audit.head_seq)) ", hash" br;
-                code { (said(&audit.head_hash)) }
+                code { (outside_text(&audit.head_hash)) }
             }
             p {
-                "To check against it:" br;
-                code { "ops-runbook audit verify --head " (audit.head_seq) ":" (said(&audit.head_hash)) }
+                "To verify it:" br;
+                code { "ops-runbook audit verify --head " (audit.head_seq) ":" (outside_text(&audit.head_hash)) }
             }
         }
     };
@@ -93,7 +93,7 @@ pub fn audit(digest: &Digest) -> Markup {
 fn verified(audit: &AuditProof) -> String {
     match audit.head_seq.saturating_sub(audit.verified_after) {
         0 if audit.head_seq == 0 => "The audit log is empty.".into(),
-        0 => "Intact: no row came since the head that was trusted.".into(),
+        0 => "Intact: no row was added since the trusted head.".into(),
         rows => format!("Intact: {}, {}, verified.", many(rows, "row"), range(audit)),
     }
 }
@@ -106,11 +106,11 @@ pub fn freshness(digest: &Digest, calendar: &Calendar) -> Markup {
     let ago = |at: Timestamp| duration(Some(digest.made_at.seconds_since(at)));
     let recorded = match digest.freshness.last_recorded_at {
         Some(at) => format!("{}, {} before this digest was made", calendar.minute(at), ago(at)),
-        None => format!("{NA}: it is empty"),
+        None => format!("{NA}: the ledger is empty"),
     };
     let reported = match digest.freshness.last_reported_at {
         Some(at) => calendar.minute(at),
-        None => format!("{NA}: there was none in five weeks"),
+        None => format!("{NA}: no incident in five weeks"),
     };
     let body = html! {
         dl {
@@ -118,5 +118,5 @@ pub fn freshness(digest: &Digest, calendar: &Calendar) -> Markup {
             dt { "Latest incident that began by the end of the week" } dd { (reported) }
         }
     };
-    section("freshness", "How fresh the data is", None, body)
+    section("freshness", "Freshness of the data", None, body)
 }

@@ -1,26 +1,26 @@
-//! The figures arranged for charts, and for the tables behind them.
+//! The figures arranged for charts and for the tables of their data.
 
 use std::collections::BTreeMap;
 
 use super::{
     calendar::{Calendar, short},
-    values::{median, p95, said},
+    values::{median, outside_text, p95},
 };
 use crate::{
     domain::{
-        digest::{CauseRank, Figures},
-        words::{IncidentType, Measure},
+        digest::{CauseRank, Figures, dimension::Measure},
+        incident::classification::IncidentType,
     },
     render::digest::charts::{
-        by_day::{Day, DaysOfWeek},
+        by_day::{DayCounts, WeekCounts},
         causes::CauseBar,
-        heat::Hours,
+        heat::HourlyCounts,
         time_to_resolve::ResolveWeek,
     },
 };
 
-/// Five weeks of days, the digest's own last. Weeks before the ledger knew anything are not known.
-pub fn days(figures: &Figures, calendar: &Calendar) -> Vec<DaysOfWeek> {
+/// Five weeks of days, the digest's own last. Weeks before the ledger begins are unknown.
+pub fn days(figures: &Figures, calendar: &Calendar) -> Vec<WeekCounts> {
     let mut counts = BTreeMap::new();
     for row in &figures.days {
         *counts.entry((row.day, row.incident_type)).or_insert(0_u64) += row.incidents;
@@ -31,12 +31,12 @@ pub fn days(figures: &Figures, calendar: &Calendar) -> Vec<DaysOfWeek> {
         .weeks()
         .into_iter()
         .zip(weeks_ago)
-        .map(|(week, ago)| DaysOfWeek {
+        .map(|(week, ago)| WeekCounts {
             label: short(week),
             known: ago <= known_before,
             days: week
                 .days()
-                .map(|date| Day {
+                .map(|date| DayCounts {
                     date,
                     by_type: IncidentType::ALL
                         .iter()
@@ -48,7 +48,7 @@ pub fn days(figures: &Figures, calendar: &Calendar) -> Vec<DaysOfWeek> {
         .collect()
 }
 
-/// Five weeks, told as far as their n allows.
+/// Five weeks. A median or percentile of too few values is `None`.
 pub fn time_to_resolve(figures: &Figures, calendar: &Calendar) -> Vec<ResolveWeek> {
     let of = |start| figures.durations.iter().find(|row| row.measure == Measure::Resolve && row.week_start == start);
     calendar
@@ -66,13 +66,13 @@ pub fn time_to_resolve(figures: &Figures, calendar: &Calendar) -> Vec<ResolveWee
         .collect()
 }
 
-/// How many causes the chart shows.
+/// The number of causes in the chart.
 pub const BARS: usize = 8;
 
 /// The most frequent causes.
 pub fn causes(figures: &Figures) -> Vec<CauseBar> {
     let bar = |cause: &CauseRank| CauseBar {
-        name: said(&cause.root_cause),
+        name: outside_text(&cause.root_cause),
         incidents: cause.incidents,
         previous: cause.previous_incidents,
         is_new: cause.is_new,
@@ -80,8 +80,8 @@ pub fn causes(figures: &Figures) -> Vec<CauseBar> {
     figures.causes.iter().take(BARS).map(bar).collect()
 }
 
-/// Incidents by weekday and hour. What is no hour of a week is left out.
-pub fn hours(figures: &Figures) -> Hours {
+/// Incidents by weekday and hour. Rows with an invalid weekday or hour are left out.
+pub fn hours(figures: &Figures) -> HourlyCounts {
     let mut hours = [[0_u64; 24]; 7];
     for row in &figures.hours {
         let cell = (row.weekday as usize)

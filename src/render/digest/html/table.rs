@@ -1,5 +1,5 @@
-//! Tables with real headers. On a phone a wide one is stacked: each row becomes a block that names its values, and its roles
-//! are written out, since a browser forgets them with the layout.
+//! Tables with real headers. On a phone a wide table is stacked: each row becomes a block of labelled values. Its ARIA roles
+//! are explicit, because the stacked layout drops the implicit ones.
 
 use maud::{Markup, html};
 
@@ -7,29 +7,29 @@ use super::values::count;
 
 /// A column.
 #[derive(Debug, Clone)]
-pub struct Column {
+pub struct HtmlColumn {
     title: String,
-    /// Of its cells.
+    /// The CSS class of its cells.
     class: Option<&'static str>,
 }
 
-pub fn text(title: impl Into<String>) -> Column {
-    Column { title: title.into(), class: None }
+pub fn text(title: impl Into<String>) -> HtmlColumn {
+    HtmlColumn { title: title.into(), class: None }
 }
 
-/// For our own short words, which are not broken.
-pub fn word(title: impl Into<String>) -> Column {
-    Column { title: title.into(), class: Some("word") }
+/// A column of our own short words, which are not broken.
+pub fn word(title: impl Into<String>) -> HtmlColumn {
+    HtmlColumn { title: title.into(), class: Some("word") }
 }
 
-pub fn number(title: impl Into<String>) -> Column {
-    Column { title: title.into(), class: Some("number") }
+pub fn number(title: impl Into<String>) -> HtmlColumn {
+    HtmlColumn { title: title.into(), class: Some("number") }
 }
 
-/// One row: what names it, then a cell for each further column.
-pub type Row = Vec<Markup>;
+/// One row: its header cell, then a cell for each further column.
+pub type HtmlRow = Vec<Markup>;
 
-/// A cell of nothing but text.
+/// A cell of text.
 pub fn cell(text: impl std::fmt::Display) -> Markup {
     html! { (text.to_string()) }
 }
@@ -41,32 +41,32 @@ pub fn with_note(text: impl std::fmt::Display, note: impl std::fmt::Display) -> 
 
 /// Rows that belong together.
 #[derive(Debug)]
-pub struct Group {
+pub struct RowGroup {
     pub title: Option<String>,
-    pub rows: Vec<Row>,
+    pub rows: Vec<HtmlRow>,
 }
 
 /// One group without a title.
-pub fn rows(rows: impl IntoIterator<Item = Row>) -> Vec<Group> {
-    vec![Group { title: None, rows: rows.into_iter().collect() }]
+pub fn rows(rows: impl IntoIterator<Item = HtmlRow>) -> Vec<RowGroup> {
+    vec![RowGroup { title: None, rows: rows.into_iter().collect() }]
 }
 
 /// A table that is narrow enough for a phone.
-pub fn table(label: &str, columns: &[Column], groups: Vec<Group>) -> Markup {
+pub fn table(label: &str, columns: &[HtmlColumn], groups: Vec<RowGroup>) -> Markup {
     draw("plain", label, columns, groups)
 }
 
 /// A table that is stacked on a phone.
-pub fn stacked(label: &str, columns: &[Column], groups: Vec<Group>) -> Markup {
+pub fn stacked(label: &str, columns: &[HtmlColumn], groups: Vec<RowGroup>) -> Markup {
     draw("stacked", label, columns, groups)
 }
 
-/// The same for one of many numbers: two of them stand side by side.
-pub fn dense(label: &str, columns: &[Column], groups: Vec<Group>) -> Markup {
+/// A stacked table with many numbers: on a phone, two values share a line.
+pub fn dense(label: &str, columns: &[HtmlColumn], groups: Vec<RowGroup>) -> Markup {
     draw("stacked dense", label, columns, groups)
 }
 
-fn draw(kind: &str, label: &str, columns: &[Column], groups: Vec<Group>) -> Markup {
+fn draw(kind: &str, label: &str, columns: &[HtmlColumn], groups: Vec<RowGroup>) -> Markup {
     html! {
         table class=(kind) role="table" aria-label=(label) cellpadding="4" cellspacing="0" {
             thead role="rowgroup" {
@@ -102,7 +102,7 @@ fn draw(kind: &str, label: &str, columns: &[Column], groups: Vec<Group>) -> Mark
     }
 }
 
-/// How many of a list are not shown.
+/// The number of items of a list that are not shown.
 pub fn more(all: usize, shown: usize) -> Markup {
     let rest = all.saturating_sub(shown);
     html! { @if rest > 0 { p.note { "and " (count(rest as u64)) " more" } } }

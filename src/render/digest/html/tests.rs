@@ -19,16 +19,16 @@ fn an_eventful_week() {
 #[test]
 fn an_empty_week_says_so_and_still_shows_audit_and_freshness() {
     let page = html(&sample::empty());
-    for told in ["There were no incidents.", "Nothing needs a decision.", "Intact: 1,204 rows", "2026-02-24 09:11 CET"]
+    for text in ["There were no incidents.", "Nothing needs a decision.", "Intact: 1,204 rows", "2026-02-24 09:11 CET"]
     {
-        assert!(page.contains(told), "{told}");
+        assert!(page.contains(text), "{text}");
     }
     assert!(!page.contains("<table") && !page.contains("<svg"), "nothing to count and nothing to draw");
     insta::assert_snapshot!("empty", for_snapshot(&page));
 }
 
 #[test]
-fn whatever_is_said_the_page_holds_together_and_fetches_nothing() {
+fn the_page_is_well_formed_for_any_text_and_has_no_external_resources() {
     for digest in [sample::eventful(), sample::empty(), sample::hostile(), sample::huge()] {
         let page = html(&digest);
         let (elements, attributes) = checked(&page);
@@ -48,7 +48,7 @@ fn whatever_is_said_the_page_holds_together_and_fetches_nothing() {
 }
 
 #[test]
-fn very_many_of_everything_are_cut_and_the_rest_is_counted() {
+fn long_lists_are_cut_and_the_rest_is_counted() {
     let page = html(&sample::huge());
     assert!(page.len() < 500_000, "{} bytes", page.len());
     for rest in ["and 9,980 more", "and 980 more", "and 480 more"] {
@@ -73,17 +73,17 @@ fn a_mail_client_keeps_the_style_sheet_and_both_themes_have_every_ink() {
 }
 
 #[test]
-fn percentages_and_percentiles_wait_for_enough() {
+fn percentages_and_percentiles_need_enough_values() {
     let page = html(&sample::eventful());
     assert!(page.contains("4 of 28 runs (14 %)"));
     assert!(page.contains("6 of 14 acknowledged") && !page.contains("6 of 14 ("), "14 is too few for a percentage");
-    assert!(page.contains("n/a where none was tried"));
+    assert!(page.contains("n/a if none was tried"));
     let acknowledge = page.split("Time to acknowledge").nth(1).unwrap().split("</tr>").next().unwrap();
     assert!(acknowledge.contains("16m") && acknowledge.contains("n/a"), "a median of 9, no percentile: {acknowledge}");
 }
 
 #[test]
-fn a_log_that_is_not_intact_is_told_loudly() {
+fn an_audit_log_that_is_not_intact_is_shown_as_an_alarm() {
     let mut digest = sample::eventful();
     digest.audit.intact = false;
     digest.audit.verified_after = 1_100;
@@ -97,14 +97,14 @@ fn a_log_that_is_not_intact_is_told_loudly() {
 }
 
 #[test]
-fn problems_outweigh_a_claim_that_all_is_well() {
+fn problems_override_the_flag_that_the_log_is_intact() {
     let mut digest = sample::eventful();
     digest.audit.problems = vec!["row 3 is missing".into()];
     assert!(html(&digest).contains("The audit log is not intact."));
 }
 
 #[test]
-fn weeks_before_the_ledger_knew_anything_are_unknown_and_not_quiet() {
+fn weeks_before_the_ledger_begins_are_unknown_and_not_zero() {
     let mut digest = sample::eventful();
     for count in &mut digest.figures.counts {
         (count.weeks_before, count.previous, count.median_before) = (0, None, None);
@@ -117,7 +117,7 @@ fn weeks_before_the_ledger_knew_anything_are_unknown_and_not_quiet() {
 }
 
 #[test]
-fn a_week_in_which_the_clocks_change_says_how_long_it_was() {
+fn a_week_with_a_change_of_clocks_shows_its_length() {
     let mut digest = sample::empty();
     digest.week.week = "2026-W13".into();
     digest.week.start = "2026-03-22T23:00:00Z".parse().unwrap();
@@ -125,17 +125,17 @@ fn a_week_in_which_the_clocks_change_says_how_long_it_was() {
     digest.week.hours = 167.0;
     digest.made_at = "2026-03-30T06:00:00Z".parse().unwrap();
     let page = html(&digest);
-    for told in ["Monday 23 March to Sunday 29 March 2026", "Europe/Berlin, 167 hours", "2026-03-30 08:00 CEST"] {
-        assert!(page.contains(told), "{told}");
+    for text in ["Monday 23 March to Sunday 29 March 2026", "Europe/Berlin, 167 hours", "2026-03-30 08:00 CEST"] {
+        assert!(page.contains(text), "{text}");
     }
 }
 
 #[test]
-fn a_zone_nobody_knows_is_told_as_utc() {
+fn an_unknown_zone_is_replaced_by_utc() {
     let mut digest = sample::eventful();
     digest.week.time_zone = "Mars/<b>Base</b>".into();
     let page = html(&digest);
-    assert!(page.contains("UTC, since the zone Mars/&lt;b&gt;Base&lt;/b&gt; is not known"));
+    assert!(page.contains("UTC, because the zone Mars/&lt;b&gt;Base&lt;/b&gt; is unknown"));
     checked(&page);
 }
 
@@ -146,6 +146,6 @@ fn alerts_without_incidents_are_shown_and_incidents_without_alerts_too() {
     digest.figures = Figures { escalations, ..Figures::default() };
     let page = html(&digest);
     assert!(
-        page.contains("2 alerts reached nobody: no route matches.") && page.contains("No incidents were reported.")
+        page.contains("2 alerts had no route, so no notification was sent.") && page.contains("No incidents were reported.")
     );
 }

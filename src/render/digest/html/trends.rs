@@ -1,4 +1,4 @@
-//! The charts, each with its data as a table behind it.
+//! The charts, each with its data as a table.
 
 use maud::{Markup, html};
 
@@ -6,19 +6,19 @@ use super::{
     SHOWN,
     calendar::Calendar,
     nothing, section, series,
-    table::{Group, cell, dense, more, number, rows, table, text, with_note, word},
-    values::{count, duration, measure_definition, said},
+    table::{RowGroup, cell, dense, more, number, rows, table, text, with_note, word},
+    values::{count, duration, measure_definition, outside_text},
 };
 use crate::{
     domain::{
-        digest::{Digest, Figures, LEAST_FOR_MEDIAN, LEAST_FOR_P95},
-        words::{IncidentType, Measure},
+        digest::{Digest, Figures, MIN_FOR_MEDIAN, MIN_FOR_P95, dimension::Measure},
+        incident::classification::IncidentType,
     },
     render::{
         digest::charts::{
             self,
-            by_day::{Day, DaysOfWeek},
-            heat::Hours,
+            by_day::{DayCounts, WeekCounts},
+            heat::HourlyCounts,
         },
         plain::{NA, na},
     },
@@ -29,7 +29,7 @@ pub fn trends(digest: &Digest, calendar: &Calendar) -> Markup {
     let figures = &digest.figures;
     if figures.days.is_empty() && figures.hours.is_empty() && figures.causes.is_empty() && figures.durations.is_empty()
     {
-        return nothing("trends", title, "No incidents are known that could be drawn.");
+        return nothing("trends", title, "There is no data for charts.");
     }
     let body = html! {
         div.charts {
@@ -42,12 +42,12 @@ pub fn trends(digest: &Digest, calendar: &Calendar) -> Markup {
     section("trends", title, None, body)
 }
 
-/// A chart with its definition and its data; one sentence where there is nothing to draw.
+/// A chart with its definition and its data; one sentence if there is nothing to draw.
 fn figure(title: &str, definition: &str, chart: Option<Markup>, data: Option<Markup>) -> Markup {
     html! {
         figure {
             figcaption { h3 { (title) } p.note { (definition) } }
-            @if chart.is_none() { p { "There is nothing to draw." } }
+            @if chart.is_none() { p { "There is no data for this chart." } }
             @if let Some(chart) = chart { (chart) }
             @if let Some(data) = data {
                 details { summary { "The data as a table" } (data) }
@@ -61,15 +61,15 @@ fn by_day(figures: &Figures, calendar: &Calendar) -> Markup {
     let weeks = series::days(figures, calendar);
     let chart = charts::by_day::chart(title, &weeks);
     let data = chart.is_some().then(|| days_table(title, &weeks));
-    figure(title, "By the local day of their report; the digest's own week is marked.", chart, data)
+    figure(title, "By the local day of the report; this week is marked.", chart, data)
 }
 
-fn days_table(title: &str, weeks: &[DaysOfWeek]) -> Markup {
-    let of = |week: &DaysOfWeek, day: &Day| match week.known {
+fn days_table(title: &str, weeks: &[WeekCounts]) -> Markup {
+    let of = |week: &WeekCounts, day: &DayCounts| match week.known {
         true => vec![cell(day.date.format("%a %-d %b")), cell(count(day.incidents())), cell(types(day))],
         false => vec![cell(day.date.format("%a %-d %b")), cell(NA), cell(NA)],
     };
-    let group = |week: &DaysOfWeek| Group {
+    let group = |week: &WeekCounts| RowGroup {
         title: Some(week.label.clone()),
         rows: week.days.iter().map(|day| of(week, day)).collect(),
     };
@@ -78,7 +78,7 @@ fn days_table(title: &str, weeks: &[DaysOfWeek]) -> Markup {
 }
 
 /// `4 job failure, 1 validation gap`
-fn types(day: &Day) -> String {
+fn types(day: &DayCounts) -> String {
     let named = IncidentType::ALL.iter().zip(&day.by_type).filter(|(_, incidents)| **incidents > 0);
     let named: Vec<String> =
         named.map(|(kind, incidents)| format!("{} {}", count(*incidents), kind.as_str().replace('-', " "))).collect();
@@ -96,8 +96,8 @@ fn time_to_resolve(figures: &Figures, calendar: &Calendar) -> Markup {
     });
     let data = chart.is_some().then(|| table(title, &columns, rows(data)));
     let definition = format!(
-        "From {}, of incidents reported in each week. No median of fewer than {LEAST_FOR_MEDIAN}, no 95th percentile of \
-         fewer than {LEAST_FOR_P95}.",
+        "From {}, of incidents reported in each week. No median below n = {MIN_FOR_MEDIAN}, no 95th percentile below \
+         n = {MIN_FOR_P95}.",
         measure_definition(Measure::Resolve)
     );
     figure(title, &definition, chart, data)
@@ -116,7 +116,7 @@ fn causes(figures: &Figures) -> Markup {
     ];
     let data = figures.causes.iter().take(SHOWN).map(|cause| {
         vec![
-            with_note(said(&cause.root_cause), said(&cause.cause)),
+            with_note(outside_text(&cause.root_cause), outside_text(&cause.cause)),
             cell(cause.rank),
             cell(count(cause.incidents)),
             cell(na(cause.previous_rank)),
@@ -147,10 +147,10 @@ fn hours(figures: &Figures) -> Markup {
     let hours = series::hours(figures);
     let chart = charts::heat::chart(title, &hours);
     let data = chart.is_some().then(|| hours_table(title, &hours));
-    figure(title, "By the local hour of their report, the week and the four before together.", chart, data)
+    figure(title, "By the local hour of the report, this week and the four before together.", chart, data)
 }
 
-fn hours_table(title: &str, hours: &Hours) -> Markup {
+fn hours_table(title: &str, hours: &HourlyCounts) -> Markup {
     let columns: Vec<_> =
         std::iter::once(text("Hour")).chain(charts::heat::WEEKDAYS.iter().map(|day| number(*day))).collect();
     let data = (0..24_usize).map(|hour| {

@@ -1,24 +1,25 @@
-//! Numbers and text from outside as people read them. Unknown is n/a.
+//! Formatting of numbers and of text from outside. An unknown value is n/a.
 
 use crate::{
-    domain::{
-        digest::{LEAST_FOR_MEDIAN, LEAST_FOR_P95, percent},
-        words::{AgeBand, HourBand, Measure},
+    domain::digest::{
+        MIN_FOR_MEDIAN, MIN_FOR_P95,
+        dimension::{AgeBand, HourBand, Measure},
+        percent,
     },
     render::plain::{self, NA, cut, line},
 };
 
-/// Columns of text from outside that a cell shows.
+/// Columns of a cell's text.
 const CELL: usize = 240;
 /// Columns of a sentence.
 const SENTENCE: usize = 1_000;
 
 /// Text from outside for a cell: one line, safe, of bounded length.
-pub fn said(text: &str) -> String {
+pub fn outside_text(text: &str) -> String {
     cut(&line(text), CELL).into_owned()
 }
 
-/// A sentence in which there may be text from outside.
+/// A sentence that may hold text from outside: one line, safe, of bounded length.
 pub fn sentence(text: &str) -> String {
     cut(&line(text), SENTENCE).into_owned()
 }
@@ -50,7 +51,7 @@ pub fn decimal(number: f64) -> String {
     shown.strip_suffix(".0").map_or(shown.clone(), str::to_owned)
 }
 
-/// `4 of 28`, with a percentage where that says something: `4 of 28 (14 %)`.
+/// `4 of 28`, with a percentage if `whole` is large enough: `4 of 28 (14 %)`.
 pub fn share(part: u64, whole: u64) -> String {
     let of = format!("{} of {}", count(part), count(whole));
     match percent(part, whole) {
@@ -59,7 +60,7 @@ pub fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// Never 0 % of some, and never 100 % of less than all.
+/// A percentage that is 0 % only for none, and 100 % only for all.
 fn rounded(percent: f64, part: u64, whole: u64) -> String {
     match percent {
         small if part > 0 && small < 0.5 => "<1 %".into(),
@@ -68,14 +69,14 @@ fn rounded(percent: f64, part: u64, whole: u64) -> String {
     }
 }
 
-/// A median of so many, unless they are too few.
+/// The median of `n` values, or `None` if they are too few.
 pub fn median(seconds: Option<f64>, n: u64) -> Option<f64> {
-    seconds.filter(|seconds| n >= LEAST_FOR_MEDIAN && seconds.is_finite())
+    seconds.filter(|seconds| n >= MIN_FOR_MEDIAN && seconds.is_finite())
 }
 
-/// A 95th percentile of so many, unless they are too few.
+/// The 95th percentile of `n` values, or `None` if they are too few.
 pub fn p95(seconds: Option<f64>, n: u64) -> Option<f64> {
-    seconds.filter(|seconds| n >= LEAST_FOR_P95 && seconds.is_finite())
+    seconds.filter(|seconds| n >= MIN_FOR_P95 && seconds.is_finite())
 }
 
 pub fn duration(seconds: Option<f64>) -> String {
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_show_a_percentage_of_enough_only_and_round_no_failure_away() {
+    fn shares_have_a_percentage_only_if_large_enough_and_never_round_to_none_or_all() {
         fn check(part: u64, whole: u64, shown: &str) {
             assert_eq!(share(part, whole), shown);
         }
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn few_durations_have_no_median_and_more_no_95th_percentile() {
+    fn too_few_durations_have_no_median_and_no_95th_percentile() {
         assert_eq!([median(Some(60.0), 2), median(Some(60.0), 3)], [None, Some(60.0)]);
         assert_eq!([p95(Some(60.0), 19), p95(Some(60.0), 20)], [None, Some(60.0)]);
         assert_eq!(median(Some(f64::NAN), 100), None);
@@ -158,7 +159,7 @@ mod tests {
 
     #[test]
     fn text_from_outside_is_one_safe_line_of_bounded_length() {
-        assert_eq!(said("a\nb\u{202e}c"), r"a\nb\u{202e}c");
-        assert_eq!(said(&"x".repeat(10_000)).chars().count(), CELL);
+        assert_eq!(outside_text("a\nb\u{202e}c"), r"a\nb\u{202e}c");
+        assert_eq!(outside_text(&"x".repeat(10_000)).chars().count(), CELL);
     }
 }

@@ -1,17 +1,21 @@
-//! Sections that count: incidents, time taken, causes, checks, on-call load.
+//! Sections with counts: incidents, time taken, causes, checks, on-call load.
 
-use super::{Block, Kind, Table, capped, column, name, own, words};
+use super::{ColumnKind, OutlineBlock, OutlineTable, capped, column, labels, name, own};
 use crate::{
     domain::{
-        digest::{Digest, NEW_CAUSE_WEEKS, OnCallLoad, share},
+        check::CheckStatus,
+        digest::{
+            Digest, NEW_CAUSE_WEEKS, OnCallLoad,
+            dimension::{Dimension, HourBand, Measure},
+            share,
+        },
         time::Timestamp,
         week::Week,
-        words::{CheckStatus, Dimension, HourBand, Measure},
     },
     render::plain::{duration, na},
 };
 
-pub fn incidents(digest: &Digest) -> Option<Vec<Block>> {
+pub fn incidents(digest: &Digest) -> Option<Vec<OutlineBlock>> {
     let counts = &digest.figures.counts;
     if counts.is_empty() {
         return None;
@@ -28,39 +32,39 @@ pub fn incidents(digest: &Digest) -> Option<Vec<Block>> {
                 name(&count.value),
                 own(count.incidents),
                 own(na(count.previous)),
-                own(words::median_before(count)),
+                own(labels::median_before(count)),
             ]
         }));
     }
     let columns = vec![
-        column("By", Kind::Word),
-        column("Value", Kind::Name(12)),
-        column("Incidents", Kind::Number),
-        column("Week before", Kind::Number),
-        column("Median of 4 before", Kind::Number),
+        column("By", ColumnKind::Word),
+        column("Value", ColumnKind::Name(12)),
+        column("Incidents", ColumnKind::Number),
+        column("Week before", ColumnKind::Number),
+        column("Median of 4 before", ColumnKind::Number),
     ];
-    let mut blocks = vec![Block::Table(Table { columns, rows })];
+    let mut blocks = vec![OutlineBlock::Table(OutlineTable { columns, rows })];
     blocks.extend(more);
     blocks.extend(by_day(digest));
-    blocks.push(Block::Note(
+    blocks.push(OutlineBlock::Note(
         "Incidents count in the week they were reported in; weeks before the ledger begins are n/a. Severity: the highest of \
-         the alerts that fired for it, none when none did. Category: of the checks that failed; an incident counts in each."
+         the alerts that fired for the incident, or none. Category: of failed checks; an incident counts in each of them."
             .into(),
     ));
     Some(blocks)
 }
 
-fn by_day(digest: &Digest) -> Option<Block> {
+fn by_day(digest: &Digest) -> Option<OutlineBlock> {
     let days = &digest.figures.days;
-    let mut told = Vec::new();
+    let mut counts = Vec::new();
     for day in digest.week.calendar().days() {
         let incidents: u64 = days.iter().filter(|count| count.day == day).map(|count| count.incidents).sum();
-        told.push(format!("{} {incidents}", day.format("%a %d")));
+        counts.push(format!("{} {incidents}", day.format("%a %d")));
     }
-    (!days.is_empty()).then(|| Block::Note(format!("By day: {}.", told.join(", "))))
+    (!days.is_empty()).then(|| OutlineBlock::Note(format!("By day: {}.", counts.join(", "))))
 }
 
-pub fn durations(digest: &Digest) -> Option<Vec<Block>> {
+pub fn durations(digest: &Digest) -> Option<Vec<OutlineBlock>> {
     let week = digest.week.calendar();
     let known: Vec<_> = Measure::ALL.iter().filter_map(|measure| digest.figures.duration(week, *measure)).collect();
     if known.is_empty() {
@@ -69,34 +73,38 @@ pub fn durations(digest: &Digest) -> Option<Vec<Block>> {
     let rows = known.iter().map(|known| {
         let before = digest.figures.duration(week.earlier(1), known.measure);
         vec![
-            own(words::measure(known.measure).0),
+            own(labels::measure(known.measure).0),
             own(known.n),
             own(duration(known.p50_known_s())),
             own(duration(known.p95_known_s())),
             own(known.open),
             own(known.clock_skew),
-            own(words::p50_with_n(before)),
+            own(labels::p50_with_n(before)),
         ]
     });
     let columns = vec![
-        column("Duration", Kind::Word),
-        column("n", Kind::Number),
-        column("p50", Kind::Number),
-        column("p95", Kind::Number),
-        column("Open", Kind::Number),
-        column("Skew", Kind::Number),
-        column("p50 week before", Kind::Number),
+        column("Duration", ColumnKind::Word),
+        column("n", ColumnKind::Number),
+        column("p50", ColumnKind::Number),
+        column("p95", ColumnKind::Number),
+        column("Open", ColumnKind::Number),
+        column("Skew", ColumnKind::Number),
+        column("p50 week before", ColumnKind::Number),
     ];
-    let table = Table { columns, rows: rows.collect() };
+    let table = OutlineTable { columns, rows: rows.collect() };
     let definitions = known.iter().map(|known| {
-        let (what, definition) = words::measure(known.measure);
+        let (what, definition) = labels::measure(known.measure);
         format!("{what}: {definition}.")
     });
     let definitions = definitions.collect::<Vec<_>>().join(" ");
-    Some(vec![Block::Table(table), Block::Note(definitions), Block::Note(words::about_durations())])
+    Some(vec![
+        OutlineBlock::Table(table),
+        OutlineBlock::Note(definitions),
+        OutlineBlock::Note(labels::about_durations()),
+    ])
 }
 
-pub fn causes(digest: &Digest) -> Option<Vec<Block>> {
+pub fn causes(digest: &Digest) -> Option<Vec<OutlineBlock>> {
     let causes = &digest.figures.causes;
     if causes.is_empty() {
         return None;
@@ -118,29 +126,29 @@ pub fn causes(digest: &Digest) -> Option<Vec<Block>> {
         ]
     });
     let columns = vec![
-        column("Rank", Kind::Number),
-        column("Week before", Kind::Word),
-        column("Incidents", Kind::Number),
-        column("Resources", Kind::Number),
-        column("First", Kind::Word),
-        column("Root cause", Kind::Name(16)),
+        column("Rank", ColumnKind::Number),
+        column("Week before", ColumnKind::Word),
+        column("Incidents", ColumnKind::Number),
+        column("Resources", ColumnKind::Number),
+        column("First", ColumnKind::Word),
+        column("Root cause", ColumnKind::Name(16)),
     ];
-    let mut blocks = vec![Block::Table(Table { columns, rows: rows.collect() })];
+    let mut blocks = vec![OutlineBlock::Table(OutlineTable { columns, rows: rows.collect() })];
     blocks.extend(more);
-    blocks.push(Block::Note(format!(
-        "Rank by incidents; causes with as many share one. Week before: its rank and incidents then; new: not seen in the \
-         {NEW_CAUSE_WEEKS} weeks before. Resources: different first affected ones. First: its first incident of the week."
+    blocks.push(OutlineBlock::Note(format!(
+        "Rank by incidents; ties share a rank. Week before: rank and incidents then; new: not seen in the {NEW_CAUSE_WEEKS} \
+         weeks before. Resources: distinct first affected resources. First: the first incident of the week."
     )));
     Some(blocks)
 }
 
-pub fn checks(digest: &Digest) -> Option<Vec<Block>> {
+pub fn checks(digest: &Digest) -> Option<Vec<OutlineBlock>> {
     let checks = &digest.figures.checks;
     let zone = digest.week.zone();
     let mut weeks: Vec<Timestamp> = checks.iter().map(|check| check.week_start).collect();
     weeks.sort_unstable();
     weeks.dedup();
-    // The digest's week and the four before; the latest, should there be more.
+    // the digest's week and the four before
     let weeks = weeks.split_off(weeks.len().saturating_sub(5));
     let mut categories: Vec<&str> = checks.iter().map(|check| check.category.as_str()).collect();
     categories.sort_unstable();
@@ -166,19 +174,21 @@ pub fn checks(digest: &Digest) -> Option<Vec<Block>> {
             rows.push([name(category), own(status)].into_iter().chain(counts).collect());
         }
     }
-    let titles = weeks.iter().map(|week| column(Week::of(*week, zone).to_string(), Kind::Number));
-    let columns =
-        [column("Category", Kind::Name(12)), column("Status", Kind::Word)].into_iter().chain(titles).collect();
-    let mut blocks = vec![Block::Table(Table { columns, rows })];
+    let titles = weeks.iter().map(|week| column(Week::of(*week, zone).to_string(), ColumnKind::Number));
+    let columns = [column("Category", ColumnKind::Name(12)), column("Status", ColumnKind::Word)]
+        .into_iter()
+        .chain(titles)
+        .collect();
+    let mut blocks = vec![OutlineBlock::Table(OutlineTable { columns, rows })];
     blocks.extend(more);
-    blocks.push(Block::Note(
-        "Best-practice checks made in each week. PARTIAL means incomplete data; n/a: none of the category was made."
+    blocks.push(OutlineBlock::Note(
+        "Best-practice checks made in each week. PARTIAL means incomplete data; n/a: no check of the category was made."
             .into(),
     ));
     Some(blocks)
 }
 
-pub fn load(digest: &Digest) -> Option<Vec<Block>> {
+pub fn load(digest: &Digest) -> Option<Vec<OutlineBlock>> {
     let load = &digest.figures.load;
     let sum = |count: fn(&OnCallLoad) -> u64| load.iter().map(count).sum::<u64>();
     let (incidents, alerts, urgent) =
@@ -188,26 +198,26 @@ pub fn load(digest: &Digest) -> Option<Vec<Block>> {
     }
     let rows = load.iter().map(|load| {
         vec![
-            own(words::band(load.band).0),
+            own(labels::band(load.band).0),
             own(share(load.incidents, incidents)),
             own(share(load.alerts, alerts)),
             own(share(load.urgent_alerts, urgent)),
         ]
     });
     let columns = vec![
-        column("Band", Kind::Word),
-        column("Incidents", Kind::Number),
-        column("Alerts", Kind::Number),
-        column("Urgent", Kind::Number),
+        column("Band", ColumnKind::Word),
+        column("Incidents", ColumnKind::Number),
+        column("Alerts", ColumnKind::Number),
+        column("Urgent", ColumnKind::Number),
     ];
     let bands = HourBand::ALL.iter().map(|band| {
-        let (band, hours) = words::band(*band);
+        let (band, hours) = labels::band(*band);
         format!("{band} {hours}")
     });
     let note = format!(
         "Incidents reported and alerts that fired; urgent ones are HIGH or CRITICAL. Bands in local time: {}. {}",
         bands.collect::<Vec<_>>().join("; "),
-        words::about_shares()
+        labels::about_shares()
     );
-    Some(vec![Block::Table(Table { columns, rows: rows.collect() }), Block::Note(note)])
+    Some(vec![OutlineBlock::Table(OutlineTable { columns, rows: rows.collect() }), OutlineBlock::Note(note)])
 }

@@ -1,12 +1,12 @@
-//! Sections about what is to be worked on: recurring issues, open incidents, alerts, repeat offenders, preventive actions.
+//! Sections with work to do: recurring issues, open incidents, alerts, repeat offenders, preventive actions.
 
-use super::{Block, Item, Kind, MOST_ROWS, Table, Words, capped, column, maybe, name, own, words};
+use super::{OutlineBlock, OutlineItem, ColumnKind, MOST_ROWS, OutlineTable, TextFragment, capped, column, maybe, name, own, labels};
 use crate::{
-    domain::digest::{Digest, LEAST_FOR_MEDIAN},
+    domain::digest::{Digest, MIN_FOR_MEDIAN},
     render::plain::{NA, duration, na},
 };
 
-pub fn recurring(digest: &Digest) -> Option<Vec<Block>> {
+pub fn recurring(digest: &Digest) -> Option<Vec<OutlineBlock>> {
     let issues = &digest.figures.recurring;
     if issues.is_empty() {
         return None;
@@ -14,17 +14,17 @@ pub fn recurring(digest: &Digest) -> Option<Vec<Block>> {
     let zone = digest.week.zone();
     let (shown, more) = capped(issues, "recurring issues");
     let items = shown.iter().map(|issue| {
-        let (first, last) = (words::moment(issue.first_at, zone), words::moment(issue.last_at, zone));
+        let (first, last) = (labels::moment(issue.first_at, zone), labels::moment(issue.last_at, zone));
         let incidents = if issue.occurrences == 1 { "incident" } else { "incidents" };
         let about = format!(
             " ({}): {} {incidents}, {first} to {last}, recurring since {}",
-            words::state(issue),
+            labels::issue_state(issue),
             issue.occurrences,
             issue.incident_id
         );
         let (actions, rest) = issue.actions.split_at(issue.actions.len().min(MOST_ROWS));
         let actions = actions.iter().map(|action| {
-            Item::of(vec![
+            OutlineItem::of(vec![
                 own(format!("{}: ", action.state)),
                 name(&action.title),
                 own(" ("),
@@ -32,13 +32,13 @@ pub fn recurring(digest: &Digest) -> Option<Vec<Block>> {
                 own(")"),
             ])
         });
-        let none = issue.actions.is_empty().then(|| Item::of(vec![own("no preventive action is known")]));
+        let none = issue.actions.is_empty().then(|| OutlineItem::of(vec![own("no preventive action is known")]));
         let rest =
-            (!rest.is_empty()).then(|| Item::of(vec![own(format!("{} more actions are not shown", rest.len()))]));
-        Item {
-            words: vec![name(&issue.episode_id), own(about)],
+            (!rest.is_empty()).then(|| OutlineItem::of(vec![own(format!("{} more actions are not shown", rest.len()))]));
+        OutlineItem {
+            fragments: vec![name(&issue.episode_id), own(about)],
             command: None,
-            below: [Item::of(vec![name(&issue.root_cause)])]
+            below: [OutlineItem::of(vec![name(&issue.root_cause)])]
                 .into_iter()
                 .chain(actions)
                 .chain(none)
@@ -46,22 +46,22 @@ pub fn recurring(digest: &Digest) -> Option<Vec<Block>> {
                 .collect(),
         }
     });
-    let mut blocks = vec![Block::Items(items.collect())];
+    let mut blocks = vec![OutlineBlock::Items(items.collect())];
     blocks.extend(more);
-    blocks.push(Block::Note(
-        "Open at the end of the week, or ended in it: the same root cause came often enough within the configured window. \
-         Below each: the cause, then preventive actions and how far they have come."
+    blocks.push(OutlineBlock::Note(
+        "Open at the end of the week, or closed in it: the same root cause reached the threshold within the configured window. \
+         Below each: the cause, then preventive actions with their state."
             .into(),
     ));
     Some(blocks)
 }
 
-pub fn open(digest: &Digest) -> Option<Vec<Block>> {
+pub fn open(digest: &Digest) -> Option<Vec<OutlineBlock>> {
     let open = &digest.figures.open;
     if open.is_empty() {
         return None;
     }
-    let oldest = words::oldest(open);
+    let oldest = labels::oldest(open);
     let (shown, more) = capped(&oldest, "open incidents");
     let rows = shown.iter().map(|open| {
         vec![
@@ -74,34 +74,34 @@ pub fn open(digest: &Digest) -> Option<Vec<Block>> {
         ]
     });
     let columns = vec![
-        column("Incident", Kind::Word),
-        column("Age", Kind::Number),
-        column("Type", Kind::Word),
-        column("Ack", Kind::Word),
-        column("Resource", Kind::Name(8)),
-        column("Title", Kind::Name(10)),
+        column("Incident", ColumnKind::Word),
+        column("Age", ColumnKind::Number),
+        column("Type", ColumnKind::Word),
+        column("Ack", ColumnKind::Word),
+        column("Resource", ColumnKind::Name(8)),
+        column("Title", ColumnKind::Name(10)),
     ];
     let mut blocks = vec![
-        Block::Note(format!("{} open at the end of the week: {}.", open.len(), words::ages(open))),
-        Block::Table(Table { columns, rows: rows.collect() }),
+        OutlineBlock::Note(format!("{} open at the end of the week: {}.", open.len(), labels::ages(open))),
+        OutlineBlock::Table(OutlineTable { columns, rows: rows.collect() }),
     ];
     blocks.extend(more);
-    blocks.push(Block::Note(
-        "The oldest first. Age: report to the end of the week. Ack: somebody had acknowledged it by then.".into(),
+    blocks.push(OutlineBlock::Note(
+        "Oldest first. Age: from the report to the end of the week. Ack: acknowledged by then.".into(),
     ));
     Some(blocks)
 }
 
-pub fn escalations(digest: &Digest) -> Option<Vec<Block>> {
+pub fn escalations(digest: &Digest) -> Option<Vec<OutlineBlock>> {
     let alerts = &digest.figures.escalations;
     if alerts.is_empty() {
         return None;
     }
-    let kind = || [column("Severity", Kind::Word), column("Trigger", Kind::Word)];
+    let kind = || [column("Severity", ColumnKind::Word), column("Trigger", ColumnKind::Word)];
     let numbers = |titles: &[&str]| -> Vec<_> {
-        kind().into_iter().chain(titles.iter().map(|title| column(*title, Kind::Number))).collect()
+        kind().into_iter().chain(titles.iter().map(|title| column(*title, ColumnKind::Number))).collect()
     };
-    let raised = Table {
+    let raised = OutlineTable {
         columns: numbers(&["Fired", "Sent", "Failed", "Unrouted", "Suppressed"]),
         rows: alerts
             .iter()
@@ -113,42 +113,42 @@ pub fn escalations(digest: &Digest) -> Option<Vec<Block>> {
                     na(Some(row.unrouted)),
                     na(Some(row.suppressed)),
                 ];
-                [own(row.severity), own(row.trigger)].into_iter().chain(counts.map(Words::Own)).collect()
+                [own(row.severity), own(row.trigger)].into_iter().chain(counts.map(TextFragment::Own)).collect()
             })
             .collect(),
     };
-    let became = Table {
+    let states = OutlineTable {
         columns: numbers(&["Fired", "Acknowledged", "Resolved", "Open", "p50 to ack"]),
         rows: alerts
             .iter()
             .filter(|row| row.fired > 0)
             .map(|row| {
-                let median = row.acknowledge_p50_s.filter(|_| row.acknowledged >= LEAST_FOR_MEDIAN);
+                let median = row.acknowledge_p50_s.filter(|_| row.acknowledged >= MIN_FOR_MEDIAN);
                 let counts = [row.fired, row.acknowledged, row.resolved, row.open].map(own);
                 [own(row.severity), own(row.trigger)].into_iter().chain(counts).chain([own(duration(median))]).collect()
             })
             .collect(),
     };
-    let [fired, unrouted, suppressed, acknowledged, resolved, open] = words::alert_sums(&digest.figures);
+    let [fired, unrouted, suppressed, acknowledged, resolved, open] = labels::alert_sums(&digest.figures);
     let sums = format!(
         "{fired} fired, of them {unrouted} unrouted, {acknowledged} acknowledged, {resolved} resolved, {open} open; \
          {suppressed} suppressed."
     );
     let about = format!(
-        "Fired: people were to be told. Sent, failed: notices that were delivered over a channel, and that were given up; {NA} \
-         where none was tried. Unrouted: no route matched, so nobody was told. Suppressed: the trigger held and the alert was \
-         kept quiet. Then, of those that fired, what had become of them by the end of the week; p50 to ack: median from firing to \
-         acknowledgement, {NA} below {LEAST_FOR_MEDIAN} acknowledged."
+        "Fired: alerts that were to be sent. Sent, failed: notifications delivered, and given up; {NA} if none was tried. \
+         Unrouted: no route matched, so no notification was sent. Suppressed: the trigger held, but the alert was suppressed. \
+         Second table: the state of fired alerts at the end of the week. p50 to ack: median from firing to acknowledgement, \
+         {NA} below {MIN_FOR_MEDIAN} acknowledged."
     );
-    let mut blocks = vec![Block::Note(sums), Block::Table(raised)];
+    let mut blocks = vec![OutlineBlock::Note(sums), OutlineBlock::Table(raised)];
     if fired > 0 {
-        blocks.push(Block::Table(became));
+        blocks.push(OutlineBlock::Table(states));
     }
-    blocks.push(Block::Note(about));
+    blocks.push(OutlineBlock::Note(about));
     Some(blocks)
 }
 
-pub fn offenders(digest: &Digest) -> Option<Vec<Block>> {
+pub fn offenders(digest: &Digest) -> Option<Vec<OutlineBlock>> {
     let offenders = &digest.figures.offenders;
     if offenders.is_empty() {
         return None;
@@ -156,35 +156,35 @@ pub fn offenders(digest: &Digest) -> Option<Vec<Block>> {
     let (shown, more) = capped(offenders, "repeat offenders");
     let rows = shown.iter().map(|one| {
         vec![
-            name(&words::resource(one)),
+            name(&labels::resource(one)),
             name(&one.workspace_id),
             own(one.incidents),
             own(one.incidents_before),
             own(one.causes),
-            own(words::failed_runs(one)),
+            own(labels::failed_runs(one)),
             own(one.last_incident_id),
         ]
     });
     let columns = vec![
-        column("Resource", Kind::Name(12)),
-        column("Workspace", Kind::Name(9)),
-        column("Week", Kind::Number),
-        column("Before", Kind::Number),
-        column("Causes", Kind::Number),
-        column("Failed runs", Kind::Number),
-        column("Latest", Kind::Word),
+        column("Resource", ColumnKind::Name(12)),
+        column("Workspace", ColumnKind::Name(9)),
+        column("Week", ColumnKind::Number),
+        column("Before", ColumnKind::Number),
+        column("Causes", ColumnKind::Number),
+        column("Failed runs", ColumnKind::Number),
+        column("Latest", ColumnKind::Word),
     ];
-    let mut blocks = vec![Block::Table(Table { columns, rows: rows.collect() })];
+    let mut blocks = vec![OutlineBlock::Table(OutlineTable { columns, rows: rows.collect() })];
     blocks.extend(more);
-    blocks.push(Block::Note(format!(
-        "Incidents in the week, and in the four weeks before. Causes: different known ones of both. Failed runs: of those that \
-         began in the week; n/a where none are known. {}",
-        words::about_shares()
+    blocks.push(OutlineBlock::Note(format!(
+        "Incidents in the week, and in the four weeks before. Causes: distinct known causes of both. Failed runs: of the runs \
+         that began in the week; n/a if no runs are known. {}",
+        labels::about_shares()
     )));
     Some(blocks)
 }
 
-pub fn prevention(digest: &Digest) -> Option<Vec<Block>> {
+pub fn prevention(digest: &Digest) -> Option<Vec<OutlineBlock>> {
     let effects = &digest.figures.prevention;
     if effects.is_empty() {
         return None;
@@ -195,7 +195,7 @@ pub fn prevention(digest: &Digest) -> Option<Vec<Block>> {
         vec![
             name(&effect.action),
             own(effect.state),
-            own(words::day(effect.adopted_at, zone)),
+            own(labels::day(effect.adopted_at, zone)),
             own(effect.before),
             own(effect.after),
             own(format!("{:.0}", effect.days_after.floor())),
@@ -203,19 +203,19 @@ pub fn prevention(digest: &Digest) -> Option<Vec<Block>> {
         ]
     });
     let columns = vec![
-        column("Action", Kind::Name(10)),
-        column("State", Kind::Word),
-        column("Adopted", Kind::Word),
-        column("Before", Kind::Number),
-        column("After", Kind::Number),
-        column("Days", Kind::Number),
-        column("Cause", Kind::Name(12)),
+        column("Action", ColumnKind::Name(10)),
+        column("State", ColumnKind::Word),
+        column("Adopted", ColumnKind::Word),
+        column("Before", ColumnKind::Number),
+        column("After", ColumnKind::Number),
+        column("Days", ColumnKind::Number),
+        column("Cause", ColumnKind::Name(12)),
     ];
-    let mut blocks = vec![Block::Table(Table { columns, rows: rows.collect() })];
+    let mut blocks = vec![OutlineBlock::Table(OutlineTable { columns, rows: rows.collect() })];
     blocks.extend(more);
-    blocks.push(Block::Note(
-        "Before: incidents with the cause in the 28 days before the action was adopted. After: in the 28 days after, of which \
-         so many whole days were over by the end of the week."
+    blocks.push(OutlineBlock::Note(
+        "Before: incidents with the cause in the 28 days before the action was adopted. After: in the 28 days after. Days: whole \
+         days of them that had passed by the end of the week."
             .into(),
     ));
     Some(blocks)
