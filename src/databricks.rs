@@ -1,13 +1,13 @@
 //! A Databricks workspace, through its REST API.
 //!
 //! - here: the client, which sends requests and retries them
-//! - [`auth`]: authentication
-//! - [`error`]: errors of the API
-//! - [`pages`]: reads paged lists
+//! - [`auth`][]: authentication
+//! - [`error`][]: errors of the API
+//! - [`pages`][]: reads paged lists
 //! - [`jobs`], [`runs`], [`compute`]: jobs, their runs, clusters and warehouses
-//! - [`storage`]: storage of schemas and volumes, and temporary credentials
-//! - [`statements`]: runs SQL on a warehouse
-//! - [`secrets`]: reads secrets
+//! - [`storage`][]: storage of schemas and volumes, and temporary credentials
+//! - [`statements`][]: runs SQL on a warehouse
+//! - [`secrets`][]: reads secrets
 //!
 //! Every request is idempotent, so it may be retried after any error. A request only reads, or it repeats without effect
 //! (`CREATE … IF NOT EXISTS`, `CREATE OR REPLACE VIEW`, `DROP VIEW IF EXISTS` of a view of this program), or it checks in its own
@@ -40,7 +40,7 @@ use crate::domain::{
     login::{CurrentUser, Method as LoginMethod},
 };
 use auth::{CredentialChain, LoginSession, access::WorkspaceAccess};
-use error::{ApiResponse, ApiError, FailedAttempt};
+use error::{ApiError, ApiResponse, FailedAttempt};
 
 /// The time-out of a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -179,7 +179,11 @@ impl Client {
         Self::with_headers(access.workspace, access.credentials, headers)
     }
 
-    fn with_headers(workspace: WorkspaceUrl, credentials: CredentialChain, headers: HeaderMap) -> Result<Self, ApiError> {
+    fn with_headers(
+        workspace: WorkspaceUrl,
+        credentials: CredentialChain,
+        headers: HeaderMap,
+    ) -> Result<Self, ApiError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("ops-runbook/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)

@@ -9,8 +9,8 @@
 //! each document is recorded once, and of two moves of a file one finds that it is gone.
 
 mod bucket;
-mod folder;
 pub mod file_names;
+mod folder;
 
 use std::{io, path::PathBuf};
 

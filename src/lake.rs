@@ -12,11 +12,10 @@
 //! - [`verify`]: proves that no row was changed; [`doctor`]: health checks of storage and lake
 //! - [`lease`], [`maintenance`]: compaction, checkpoints and cleanup, one owner at a time; [`merge`]: merges data files
 
+mod cache;
 pub mod cloud;
 mod delta;
 pub mod doctor;
-pub mod row_count;
-mod cache;
 pub mod lease;
 pub mod ledger;
 pub mod location;
@@ -26,6 +25,7 @@ mod merge;
 pub mod projector;
 mod reader;
 pub mod rebuild;
+pub mod row_count;
 pub mod scan;
 pub mod store;
 pub mod table;
@@ -124,8 +124,7 @@ impl LakeError {
             Self::BadLocation { .. } => location::EXAMPLES.into(),
             Self::BadSetting { hint, .. } => hint.clone(),
             Self::NoConditionalWrites(_) => {
-                "records could be lost; choose a store with conditional writes: S3, Azure, Google, a local disk"
-                    .into()
+                "records could be lost; choose a store with conditional writes: S3, Azure, Google, a local disk".into()
             }
             Self::Torn { table, file, .. } if file.ends_with("_last_checkpoint") => {
                 format!("remove {table}/{file}; checkpoints are found without it")
@@ -140,9 +139,7 @@ impl LakeError {
             ),
             Self::Unsupported(unsupported) => unsupported.hint(),
             Self::Corrupt(_) => "run `audit verify`, which lists every wrong row".into(),
-            Self::OutcomeUnknown { .. } => {
-                "send the same request again: it is recorded once at most".into()
-            }
+            Self::OutcomeUnknown { .. } => "send the same request again: it is recorded once at most".into(),
             Self::Refused(refusal) => refusal.hint.clone(),
             Self::NoIncident(_) => "`ops-runbook incident list` lists the incidents".into(),
             Self::TooBusy { .. } | Self::LeaseLost(_) | Self::Stale => "try again".into(),

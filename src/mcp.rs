@@ -11,7 +11,6 @@
 //!
 //! Tools take the same requests as the command line. Standard output is reserved for the protocol.
 
-mod tool_output;
 mod consequences;
 pub mod http;
 mod pagerduty;
@@ -20,6 +19,7 @@ mod read_tools;
 mod record_tools;
 mod resources;
 pub mod server;
+mod tool_output;
 mod tools;
 
 use std::time::Duration;

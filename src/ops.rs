@@ -62,9 +62,9 @@ use crate::{
     inbox::InboxError,
     lake::{
         Lake, LakeError,
-        ledger::{self, Committer, Ledger, SubmissionResult, Submission},
+        ledger::{self, Committer, Ledger, Submission, SubmissionResult},
         maintenance, projector,
-        scan::{AuditFilter, ScanOrder, AuditScan},
+        scan::{AuditFilter, AuditScan, ScanOrder},
     },
     render::runbook::UnknownVersion,
     tables::{
@@ -253,7 +253,10 @@ pub async fn open_ledger(lake: &Lake) -> Result<(Ledger, Committer), LakeError> 
 /// Records requests, several in one commit. Returns the results in the order of the requests, each after its commit.
 ///
 /// After an error the earlier requests stay recorded, and all requests may be sent again.
-pub fn record(ledger: &Ledger, submissions: Vec<Submission>) -> impl Stream<Item = Result<SubmissionResult, OpsError>> + use<> {
+pub fn record(
+    ledger: &Ledger,
+    submissions: Vec<Submission>,
+) -> impl Stream<Item = Result<SubmissionResult, OpsError>> + use<> {
     let ledger = ledger.clone();
     futures::stream::iter(submissions)
         .map(move |submission| {

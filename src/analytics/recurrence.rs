@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{
     prevention::PreventionStep,
     recurrence::{
-        CauseMapping, CauseCount, Episode, Occurrence, RecurrenceRule,
+        CauseCount, CauseMapping, Episode, Occurrence, RecurrenceRule,
         changes::RecordedEpisode,
         issue::{CauseImpact, Impact, Member},
         pattern::FoundResource,

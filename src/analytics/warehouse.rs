@@ -22,7 +22,10 @@ use crate::{
     databricks::{
         Client,
         error::ApiError,
-        statements::{StatementResult, CancelSummary, StatementColumn, StatementParameter, StatementState, Statement, StatementError, StatementRunner, cells},
+        statements::{
+            CancelSummary, Statement, StatementColumn, StatementError, StatementParameter, StatementResult,
+            StatementRunner, StatementState, cells,
+        },
     },
     tables::ddl::quoted,
 };
@@ -112,7 +115,8 @@ impl Warehouse {
         sql: &str,
         parameters: &[(String, ParameterValue)],
     ) -> Result<(SchemaRef, Vec<RecordBatch>), StatementError> {
-        let parameters: Vec<StatementParameter> = parameters.iter().map(|(name, value)| parameter(name, value)).collect();
+        let parameters: Vec<StatementParameter> =
+            parameters.iter().map(|(name, value)| parameter(name, value)).collect();
         let answer = if *self.is_exact.get_or_try_init(|| self.check_clock()).await? {
             self.run(sql, &parameters).await?
         } else {
@@ -149,7 +153,11 @@ impl Warehouse {
         Ok(is_exact)
     }
 
-    async fn run_exactly(&self, sql: &str, parameters: &[StatementParameter]) -> Result<StatementResult, StatementError> {
+    async fn run_exactly(
+        &self,
+        sql: &str,
+        parameters: &[StatementParameter],
+    ) -> Result<StatementResult, StatementError> {
         let sql = sql.trim_end().trim_end_matches(';');
         let columns = self.columns_of(sql, parameters).await?;
         if !columns.iter().any(StatementColumn::is_timestamp) {
@@ -163,7 +171,11 @@ impl Warehouse {
     }
 
     /// Returns the columns of a statement. With `LIMIT 0` it is planned and not run.
-    async fn columns_of(&self, sql: &str, parameters: &[StatementParameter]) -> Result<Arc<[StatementColumn]>, StatementError> {
+    async fn columns_of(
+        &self,
+        sql: &str,
+        parameters: &[StatementParameter],
+    ) -> Result<Arc<[StatementColumn]>, StatementError> {
         let known = self.columns.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
         if let Some(columns) = known {
             return Ok(columns);
@@ -188,7 +200,9 @@ fn exact(sql: &str, columns: &[StatementColumn]) -> String {
 fn parameter(name: &str, value: &ParameterValue) -> StatementParameter {
     let (value, kind) = match value {
         ParameterValue::Text(text) => (text.clone(), "STRING"),
-        ParameterValue::Int(number) => (number.to_string(), if i32::try_from(*number).is_ok() { "INT" } else { "BIGINT" }),
+        ParameterValue::Int(number) => {
+            (number.to_string(), if i32::try_from(*number).is_ok() { "INT" } else { "BIGINT" })
+        }
         ParameterValue::Timestamp(at) => (at.utc().format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(), "TIMESTAMP"),
     };
     StatementParameter { name: name.to_owned(), value, kind }

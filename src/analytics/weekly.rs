@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 
 use super::{
     QueryError,
-    engine::{Engine, Parameters, ParameterValue},
+    engine::{Engine, ParameterValue, Parameters},
     header::SqlHeader,
     queries,
     row::QueryRow,
@@ -15,10 +15,10 @@ use super::{
 use crate::domain::{
     check::Severity,
     digest::{
-        CauseRank, CheckResult, DailyCount, Duration, EscalationOutcome, Figures, HourlyCount, NEW_CAUSE_WEEKS,
-        OnCallLoad, AgeingIncident, PreventionEffect, RepeatOffender, WeeklyCount,
+        AgeingIncident, CauseRank, CheckResult, DailyCount, Duration, EscalationOutcome, Figures, HourlyCount,
+        NEW_CAUSE_WEEKS, OnCallLoad, PreventionEffect, RepeatOffender, WeeklyCount,
         dimension::Dimension,
-        open::{IncidentAtWeekEnd, EarlierOpenIncidents, merge_open},
+        open::{EarlierOpenIncidents, IncidentAtWeekEnd, merge_open},
     },
     time::Timestamp,
     week::Week,
@@ -68,7 +68,11 @@ impl WeekParameters {
 ///
 /// # Errors
 /// [`QueryError`].
-pub async fn figures(engine: Engine<'_>, at: &WeekParameters, base: Option<&EarlierOpenIncidents>) -> Result<Figures, QueryError> {
+pub async fn figures(
+    engine: Engine<'_>,
+    at: &WeekParameters,
+    base: Option<&EarlierOpenIncidents>,
+) -> Result<Figures, QueryError> {
     let snapshot;
     let engine = match engine {
         Engine::Local(lake) => {

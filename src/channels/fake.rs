@@ -21,7 +21,10 @@ pub enum FakeResponse {
 
 /// An HTTP response with its `content-length`.
 pub fn answer(status: &str, headers: &str, body: &str) -> FakeResponse {
-    FakeResponse::Send(format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()))
+    FakeResponse::Send(format!(
+        "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    ))
 }
 
 pub struct FakeReceiver {

@@ -120,7 +120,9 @@ pub(super) async fn exchange(request: RequestBuilder, now: Timestamp) -> Result<
     }
     let reason = format!("answered {status}{}", body.map(|body| error_detail(&body)).unwrap_or_default());
     Err(match status.as_u16() {
-        300..400 => DeliveryOutcome::Refused { reason: format!("answered {status}, which redirects {}", redirect_target(&headers)) },
+        300..400 => DeliveryOutcome::Refused {
+            reason: format!("answered {status}, which redirects {}", redirect_target(&headers)),
+        },
         // 409: the receiver still processes an earlier attempt.
         408 | 409 | 425 | 429 => DeliveryOutcome::RetryLater { reason, after_s },
         400..500 => DeliveryOutcome::Refused { reason },

@@ -103,10 +103,7 @@ impl SmtpChannel {
             return Err(unusable("the mail server", "mail without encryption is sent to this machine only"));
         }
         if smtp.user.is_some() != password.is_some() {
-            return Err(unusable(
-                "the mail server",
-                "it has a user without a password, or a password without a user",
-            ));
+            return Err(unusable("the mail server", "it has a user without a password, or a password without a user"));
         }
         let tls = match smtp.encryption {
             Encryption::None => None,
@@ -157,12 +154,19 @@ impl SmtpChannel {
             Err(_) if transmitting.load(Ordering::Relaxed) => {
                 DeliveryOutcome::Unknown { reason: "the mail server did not confirm in time".into() }
             }
-            Err(_) => DeliveryOutcome::RetryLater { reason: "the mail server did not respond in time".into(), after_s: None },
+            Err(_) => {
+                DeliveryOutcome::RetryLater { reason: "the mail server did not respond in time".into(), after_s: None }
+            }
         }
     }
 
     /// Sends the mail over an idle connection or a new one. `transmitting` is set once the text is transmitted.
-    async fn deliver(&self, to: &[&Address], mail: &[u8], transmitting: &AtomicBool) -> Result<DeliveryOutcome, DeliveryOutcome> {
+    async fn deliver(
+        &self,
+        to: &[&Address],
+        mail: &[u8],
+        transmitting: &AtomicBool,
+    ) -> Result<DeliveryOutcome, DeliveryOutcome> {
         if let Some(mut connection) = self.take_idle() {
             match self.send_envelope(&mut connection, to, mail).await {
                 // The server closed the connection, or is about to.
@@ -278,13 +282,18 @@ impl SmtpChannel {
 /// Returns the outcome of an error before the server accepted the mail.
 fn outcome_of(error: &Error) -> DeliveryOutcome {
     if error.is_client() {
-        DeliveryOutcome::Refused { reason: format!("the mail server does not support what is configured: {}", describe(error)) }
+        DeliveryOutcome::Refused {
+            reason: format!("the mail server does not support what is configured: {}", describe(error)),
+        }
     } else if error.is_permanent() {
         DeliveryOutcome::Refused { reason: format!("the mail server answered {}", describe(error)) }
     } else if error.is_transient() {
         DeliveryOutcome::RetryLater { reason: format!("the mail server answered {}", describe(error)), after_s: None }
     } else {
-        DeliveryOutcome::RetryLater { reason: format!("the mail server cannot be reached: {}", describe(error)), after_s: None }
+        DeliveryOutcome::RetryLater {
+            reason: format!("the mail server cannot be reached: {}", describe(error)),
+            after_s: None,
+        }
     }
 }
 

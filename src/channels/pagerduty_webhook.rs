@@ -80,8 +80,8 @@ impl PagerDutyWebhook {
     /// # Errors
     /// [`InvalidWebhook`].
     pub fn parse(body: &[u8]) -> Result<Self, InvalidWebhook> {
-        let Body { event } =
-            serde_json::from_slice(body).map_err(|error| InvalidWebhook { line: error.line(), column: error.column() })?;
+        let Body { event } = serde_json::from_slice(body)
+            .map_err(|error| InvalidWebhook { line: error.line(), column: error.column() })?;
         let not_blank = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
         let key = event.data.and_then(|data| data.incident_key.or_else(|| data.incident?.incident_key));
         Ok(Self {

@@ -29,7 +29,9 @@ pub(super) fn outcome(outcome: DeliveryOutcome, secrets: &[String]) -> DeliveryO
             DeliveryOutcome::Partly { receipt: receipt(text), waits_for, reason: reason(why) }
         }
         DeliveryOutcome::Refused { reason: text } => DeliveryOutcome::Refused { reason: reason(text) },
-        DeliveryOutcome::RetryLater { reason: text, after_s } => DeliveryOutcome::RetryLater { reason: reason(text), after_s },
+        DeliveryOutcome::RetryLater { reason: text, after_s } => {
+            DeliveryOutcome::RetryLater { reason: reason(text), after_s }
+        }
         DeliveryOutcome::Unknown { reason: text } => DeliveryOutcome::Unknown { reason: reason(text) },
     }
 }

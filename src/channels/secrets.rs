@@ -73,12 +73,14 @@ impl SecretError {
             Self::NotSet(name) => format!("set {name} in the environment of `notification send`"),
             Self::Unreadable { path, .. } => format!("make {path} readable for the user that runs `notification send`"),
             Self::Unusable(..) => "a secret is one line of UTF-8 text, at most 64 KiB".into(),
-            Self::NoWorkspace(..) => {
-                "`ops-runbook doctor --workspace` checks the login to the workspace".into()
-            }
+            Self::NoWorkspace(..) => "`ops-runbook doctor --workspace` checks the login to the workspace".into(),
             Self::NotGiven(reference, _) => match reference {
-                SecretRef::Databricks { scope, .. } => format!("grant the user that is logged in READ on the secret scope {scope}"),
-                SecretRef::Env(_) | SecretRef::File(_) => "check the `secret` of the channel in the configuration".into(),
+                SecretRef::Databricks { scope, .. } => {
+                    format!("grant the user that is logged in READ on the secret scope {scope}")
+                }
+                SecretRef::Env(_) | SecretRef::File(_) => {
+                    "check the `secret` of the channel in the configuration".into()
+                }
             },
         }
     }

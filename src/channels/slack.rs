@@ -26,7 +26,12 @@ const TEMPORARY: &[&str] = &[
 const NO_THREAD: &[&str] = &["cannot_reply_to_message", "message_not_found", "thread_not_found"];
 
 /// Sends through an incoming webhook, which returns no message id and supports no threads.
-pub(super) async fn to_webhook(http: &HttpClient, address: &Address, message: &Value, attempt: DeliveryAttempt<'_>) -> DeliveryOutcome {
+pub(super) async fn to_webhook(
+    http: &HttpClient,
+    address: &Address,
+    message: &Value,
+    attempt: DeliveryAttempt<'_>,
+) -> DeliveryOutcome {
     match exchange(http.post_json(address.url(), message), attempt.now).await {
         Ok(answer) if answer.status == StatusCode::OK && answer.text() == "ok" => {
             DeliveryOutcome::Accepted { receipt: None, refused: None }
@@ -68,7 +73,8 @@ pub(super) async fn as_bot(
     };
     let mut result = post(&body).await;
     // The first message of the thread was deleted: the message starts a new thread.
-    let thread_is_gone = |response: &PostMessageResponse| response.error.as_deref().is_some_and(|error| NO_THREAD.contains(&error));
+    let thread_is_gone =
+        |response: &PostMessageResponse| response.error.as_deref().is_some_and(|error| NO_THREAD.contains(&error));
     if attempt.thread.is_some() && result.as_ref().is_ok_and(|(response, _)| !response.ok && thread_is_gone(response)) {
         if let Some(fields) = body.as_object_mut() {
             fields.remove("thread_ts");

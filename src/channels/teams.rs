@@ -11,7 +11,12 @@ const RUN: &str = "x-ms-workflow-run-id";
 const REJECTED: &str = "endpoint returned HTTP error ";
 
 /// Sends a message. The receipt is the id of the workflow's run, which can still fail later.
-pub(super) async fn send(http: &HttpClient, address: &Address, message: &Value, attempt: DeliveryAttempt<'_>) -> DeliveryOutcome {
+pub(super) async fn send(
+    http: &HttpClient,
+    address: &Address,
+    message: &Value,
+    attempt: DeliveryAttempt<'_>,
+) -> DeliveryOutcome {
     let answer = match exchange(http.post_json(address.url(), message), attempt.now).await {
         Ok(answer) => answer,
         Err(outcome) => return outcome,
@@ -20,7 +25,11 @@ pub(super) async fn send(http: &HttpClient, address: &Address, message: &Value, 
         let code = rest.get(..3).unwrap_or_default();
         let reason = format!("Teams answered {code} to its connector");
         let is_temporary = code == "429" || code.starts_with('5');
-        return if is_temporary { DeliveryOutcome::RetryLater { reason, after_s: answer.after_s } } else { DeliveryOutcome::Refused { reason } };
+        return if is_temporary {
+            DeliveryOutcome::RetryLater { reason, after_s: answer.after_s }
+        } else {
+            DeliveryOutcome::Refused { reason }
+        };
     }
     if !matches!(answer.status.as_u16(), 200 | 202) || answer.text().starts_with('<') {
         return answer.unexpected();

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::{
-    fake::{FakeResponse, FakeReceiver, answer},
+    fake::{FakeReceiver, FakeResponse, answer},
     *,
 };
 use crate::domain::policy::notification::{Encryption, SecretRef};
@@ -111,7 +111,10 @@ async fn the_status_decides_whether_the_attempt_is_retried() {
             answer("308 Permanent Redirect", "location: /x\r\n", ""),
             refused("answered 308 Permanent Redirect, which redirects on the same host"),
         ),
-        (answer("200 OK", "", "<html>Please log in"), not_now("answered 200 OK, but not with the receiver's usual response", None)),
+        (
+            answer("200 OK", "", "<html>Please log in"),
+            not_now("answered 200 OK, but not with the receiver's usual response", None),
+        ),
         (FakeResponse::Hang(String::new()), unknown("no response in time")),
         (
             FakeResponse::Send("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 99\r\n\r\nhalf".into()),
@@ -171,8 +174,14 @@ async fn an_incoming_webhook_of_slack_accepts_with_ok_only() {
     let path = "/services/T00000000/B00000000/SECRETSECRETSECRET";
     for (act, outcome) in [
         (answer("200 OK", "", "ok"), accepted(None)),
-        (answer("200 OK", "", "<html>ok"), not_now("answered 200 OK, but not with the receiver's usual response", None)),
-        (answer("200 OK", "", "maybe"), not_now("answered 200 OK, but not with the receiver's usual response: maybe", None)),
+        (
+            answer("200 OK", "", "<html>ok"),
+            not_now("answered 200 OK, but not with the receiver's usual response", None),
+        ),
+        (
+            answer("200 OK", "", "maybe"),
+            not_now("answered 200 OK, but not with the receiver's usual response: maybe", None),
+        ),
         (
             FakeResponse::Send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no".into()),
             unknown("answered 200 OK, but the connection was lost during the response"),
@@ -211,7 +220,10 @@ async fn a_bot_of_slack_posts_in_a_thread() {
         (vec![sent("internal_error")], not_now("Slack answered internal_error", Some(3))),
         (vec![sent("channel_not_found")], refused("Slack answered channel_not_found")),
         (vec![sent("invalid_auth")], refused("Slack answered invalid_auth")),
-        (vec![answer("200 OK", "", "<html>")], not_now("answered 200 OK, but not with the receiver's usual response", None)),
+        (
+            vec![answer("200 OK", "", "<html>")],
+            not_now("answered 200 OK, but not with the receiver's usual response", None),
+        ),
         (
             vec![answer("429 Too Many Requests", "retry-after: 4\r\n", "")],
             not_now("answered 429 Too Many Requests", Some(4)),
@@ -237,7 +249,10 @@ async fn a_workflow_of_teams_accepts_with_200_or_202() {
     for (act, outcome) in [
         (answer("202 Accepted", "x-ms-workflow-run-id: 0858\r\n", ""), accepted(Some("0858"))),
         (answer("200 OK", "", "1"), accepted(None)),
-        (answer("204 No Content", "", ""), not_now("answered 204 No Content, but not with the receiver's usual response", None)),
+        (
+            answer("204 No Content", "", ""),
+            not_now("answered 204 No Content, but not with the receiver's usual response", None),
+        ),
         (answer("413 Payload Too Large", "", ""), refused("answered 413 Payload Too Large")),
         (
             answer(
@@ -322,8 +337,12 @@ async fn a_webhook_receives_signed_events() {
 
 #[tokio::test]
 async fn a_heartbeat_accepts_any_success() {
-    let fake =
-        FakeReceiver::http([answer("204 No Content", "", ""), answer("404 Not Found", "", ""), FakeResponse::Hang(String::new())]).await;
+    let fake = FakeReceiver::http([
+        answer("204 No Content", "", ""),
+        answer("404 Not Found", "", ""),
+        FakeResponse::Hang(String::new()),
+    ])
+    .await;
     let url: Address = format!("{}/ping/0123456789abcdef", fake.url()).parse().unwrap();
     assert_eq!(http().send_heartbeat(&url).await, Ok(()));
     assert_eq!(http().send_heartbeat(&url).await, Err("answered 404 Not Found".into()));
@@ -408,9 +427,11 @@ async fn a_target_is_shown_without_its_secrets() {
 
 #[tokio::test]
 async fn a_target_sends_mail() {
-    let fake =
-        FakeReceiver::smtp(&[("EHLO", "250-x\r\n250 AUTH PLAIN"), ("AUTH", "535 no: AGEAU0VDUkVUU0VDUkVU, SECRETSECRET")])
-            .await;
+    let fake = FakeReceiver::smtp(&[
+        ("EHLO", "250-x\r\n250 AUTH PLAIN"),
+        ("AUTH", "535 no: AGEAU0VDUkVUU0VDUkVU, SECRETSECRET"),
+    ])
+    .await;
     let smtp = Smtp {
         host: "127.0.0.1".into(),
         port: fake.port,
@@ -419,11 +440,19 @@ async fn a_target_sends_mail() {
         user: Some("a".into()),
         password: Some(SecretRef::Env("IT".into())),
     };
-    let secrets =
-        Secrets { environment: &|_| Some("SECRETSECRET".into()), workspace: &|| Err("this test has no workspace".into()) };
-    let target = ChannelTarget::resolve(ChannelKind::Email, Some("a@example.test"), &connection(None, None), Some(&smtp), &secrets)
-        .await
-        .unwrap();
+    let secrets = Secrets {
+        environment: &|_| Some("SECRETSECRET".into()),
+        workspace: &|| Err("this test has no workspace".into()),
+    };
+    let target = ChannelTarget::resolve(
+        ChannelKind::Email,
+        Some("a@example.test"),
+        &connection(None, None),
+        Some(&smtp),
+        &secrets,
+    )
+    .await
+    .unwrap();
     assert_eq!(target.to_string(), "the mail server at 127.0.0.1");
     let email = Email {
         id: "a".into(),

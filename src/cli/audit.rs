@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     commands::CommandResult,
     engine::{self, EngineArgs},
-    exit::{ExitStatus, DIFFERENT_TABLES, CommandError},
+    exit::{CommandError, DIFFERENT_TABLES, ExitStatus},
     help::examples,
     output::{Output, OutputSink},
 };
@@ -30,7 +30,7 @@ use crate::{
     lake::{
         Lake,
         scan::{AuditFilter, ScanOrder},
-        verify::{self, Tampering, AuditVerification, HeadSource},
+        verify::{self, AuditVerification, HeadSource, Tampering},
     },
     ops,
     render::{audit, export, listing, plain},
@@ -182,7 +182,11 @@ pub struct KeygenArgs {
     out: PathBuf,
 }
 
-pub async fn run(lake: impl FnOnce() -> Result<Lake, CommandError>, command: &AuditCommand, output: &Output) -> CommandResult {
+pub async fn run(
+    lake: impl FnOnce() -> Result<Lake, CommandError>,
+    command: &AuditCommand,
+    output: &Output,
+) -> CommandResult {
     match command {
         AuditCommand::List { filter, limit } => list(&lake()?, filter, *limit, output).await,
         AuditCommand::Show { seq } => show(&lake()?, *seq, output).await,
@@ -274,7 +278,11 @@ struct ComparedSources<'a> {
     catalog: Option<&'a [CopyComparison]>,
 }
 
-async fn verified(lake: &Lake, remembered: Vec<(Head, HeadSource)>, output: &Output) -> Result<AuditVerification, CommandError> {
+async fn verified(
+    lake: &Lake,
+    remembered: Vec<(Head, HeadSource)>,
+    output: &Output,
+) -> Result<AuditVerification, CommandError> {
     let bar = output.progress("verifying");
     let verification = verify::verify(lake, remembered, |done, total| {
         bar.set_length(total);
@@ -410,10 +418,15 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
 fn signing_key(given: &str) -> Result<SignerKey, CommandError> {
     if given.starts_with("PRIVATE+KEY+") {
         let what = "the signing key in the environment".to_owned();
-        return given.trim().parse().map_err(|error: NoteError| CommandError::Unusable { what, reason: error.to_string() });
+        return given
+            .trim()
+            .parse()
+            .map_err(|error: NoteError| CommandError::Unusable { what, reason: error.to_string() });
     }
     let text = read_key(given)?;
-    text.trim().parse().map_err(|error: NoteError| CommandError::Unusable { what: given.into(), reason: error.to_string() })
+    text.trim()
+        .parse()
+        .map_err(|error: NoteError| CommandError::Unusable { what: given.into(), reason: error.to_string() })
 }
 
 fn public_key(given: &str) -> Result<VerifierKey, CommandError> {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     commands::CommandResult,
-    exit::{ExitStatus, CommandError},
+    exit::{CommandError, ExitStatus},
     help::examples,
     output::Output,
     workspace,
@@ -24,7 +24,7 @@ use crate::{
         self, BundleError, BundleRequest, BundleResult,
         binaries::{Binary, BinarySource, Processor},
         folder::FileState,
-        grants::{self, CheckedSchema, CheckedGrant, GrantState},
+        grants::{self, CheckedGrant, CheckedSchema, GrantState},
         variables::{self, BundleQuestion, BundleTarget},
     },
     render::plain,
@@ -154,7 +154,11 @@ async fn init(args: &BundleInitArgs, output: &Output) -> CommandResult {
 ///
 /// # Errors
 /// [`CommandError::Answers`] lists the missing options.
-async fn answers(args: &BundleInitArgs, target: BundleTarget, output: &Output) -> Result<Map<String, Value>, CommandError> {
+async fn answers(
+    args: &BundleInitArgs,
+    target: BundleTarget,
+    output: &Output,
+) -> Result<Map<String, Value>, CommandError> {
     let before = variables::read(&args.folder, target)?;
     let is_asked = io::stdin().is_terminal() && io::stderr().is_terminal() && !output.json;
     let mut proposals = None;

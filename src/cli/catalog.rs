@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     commands::CommandResult,
     engine,
-    exit::{ExitStatus, CommandError},
+    exit::{CommandError, ExitStatus},
     help::examples,
     output::Output,
     workspace,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     analytics::{self, warehouse::Warehouse},
     lake::{Lake, LakeError, location::VolumePath},
-    ops::tables::{self, CopiedRows, CatalogStatement},
+    ops::tables::{self, CatalogStatement, CopiedRows},
     render::plain,
     tables::ddl,
 };
@@ -137,7 +137,13 @@ fn warehouse(args: &CatalogArgs, warehouse_id: &str) -> Result<Warehouse, Comman
     Ok(Warehouse::new(workspace::client()?, warehouse_id.into(), catalog, schema, Box::new(|_| {})))
 }
 
-async fn register(args: &CatalogArgs, warehouse_id: &str, lake: &Lake, steps: &[CatalogStatement], output: &Output) -> CommandResult {
+async fn register(
+    args: &CatalogArgs,
+    warehouse_id: &str,
+    lake: &Lake,
+    steps: &[CatalogStatement],
+    output: &Output,
+) -> CommandResult {
     let warehouse = warehouse(args, warehouse_id)?;
     let bar = output.progress("registering");
     bar.set_length(steps.len() as u64);
@@ -161,7 +167,13 @@ async fn register(args: &CatalogArgs, warehouse_id: &str, lake: &Lake, steps: &[
     Ok(ExitStatus::Success)
 }
 
-async fn copy(args: &CatalogArgs, warehouse_id: &str, lake: &Lake, path: &VolumePath, output: &Output) -> CommandResult {
+async fn copy(
+    args: &CatalogArgs,
+    warehouse_id: &str,
+    lake: &Lake,
+    path: &VolumePath,
+    output: &Output,
+) -> CommandResult {
     let warehouse = warehouse(args, warehouse_id)?;
     let bar = output.progress("copying");
     let done = |step: &CatalogStatement| {
@@ -191,7 +203,8 @@ async fn copy(args: &CatalogArgs, warehouse_id: &str, lake: &Lake, path: &Volume
 fn nothing_to_copy(lake: &Lake, output: &Output) -> CommandResult {
     if !output.json {
         let place = lake.display();
-        output.text(&plain::line(&format!("nothing to copy: the tables of {place} are registered as external tables")))?;
+        output
+            .text(&plain::line(&format!("nothing to copy: the tables of {place} are registered as external tables")))?;
     }
     Ok(ExitStatus::Success)
 }

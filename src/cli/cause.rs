@@ -102,7 +102,13 @@ pub async fn run(command: &CauseCommand, lake: &Lake, redactor: &Redactor, outpu
     }
 }
 
-async fn record_change(lake: &Lake, change: &CauseChange, author: &ChangeAuthor, redactor: &Redactor, output: &Output) -> CommandResult {
+async fn record_change(
+    lake: &Lake,
+    change: &CauseChange,
+    author: &ChangeAuthor,
+    redactor: &Redactor,
+    output: &Output,
+) -> CommandResult {
     let reason = author.reason.as_deref();
     let (recorded, consequences) =
         ops::causes::change(lake, change, &author.actor, reason, redactor, Interface::Cli).await?;
@@ -115,7 +121,8 @@ async fn list(lake: &Lake, limit: usize, output: &Output) -> CommandResult {
     let now = lake.context.now();
     let rule = ops::recurrence::rule(lake);
     ops::existing_lake(lake).await?;
-    let mut counts = analytics::recurrence::cause_counts(Engine::Local(lake), TimeRange::whole(now), rule, None).await?;
+    let mut counts =
+        analytics::recurrence::cause_counts(Engine::Local(lake), TimeRange::whole(now), rule, None).await?;
     counts.truncate(limit);
     let aliases = analytics::recurrence::aliases(Engine::Local(lake)).await?;
     let aliases = current_aliases(&aliases);

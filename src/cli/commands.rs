@@ -16,20 +16,20 @@ use std::sync::Arc;
 
 use super::{
     DEFAULT_LAKE, DemoArgs, GlobalOptions, MaintainArgs, PageFormat, RowFormat, SchemaFormat, SqlArgs,
-    exit::{ExitStatus, CommandError},
+    exit::{CommandError, ExitStatus},
     input::{self, ReportInput},
-    output::Output,
     location,
+    output::Output,
 };
 use crate::{
     analytics,
     domain::{
-        entry::Receipt, interface::Interface, json_lines::DocumentFormat, policy::file, problems::Problem, recurrence::event::EpisodeEvent,
-        redact::Redactor,
+        entry::Receipt, interface::Interface, json_lines::DocumentFormat, policy::file, problems::Problem,
+        recurrence::event::EpisodeEvent, redact::Redactor,
     },
     lake::{
         Lake,
-        ledger::{SubmissionResult, Submission},
+        ledger::{Submission, SubmissionResult},
         maintenance::{self, MaintenanceResult},
         rebuild,
     },

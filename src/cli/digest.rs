@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::{
     commands::CommandResult,
     engine::{self, EngineArgs},
-    exit::{ExitStatus, CommandError},
+    exit::{CommandError, ExitStatus},
     output::Output,
 };
 use crate::{
@@ -110,7 +110,9 @@ pub async fn run(args: &DigestArgs, lake: &Lake, output: &Output) -> CommandResu
 fn status_text(digest: &Digest, status: DigestStatus) -> String {
     let week = &digest.week.week;
     match status {
-        DigestStatus::Recorded(seq) => format!("recorded as revision {} of {week}, audit log row {seq}", digest.revision),
+        DigestStatus::Recorded(seq) => {
+            format!("recorded as revision {} of {week}, audit log row {seq}", digest.revision)
+        }
         DigestStatus::Known(seq) => format!(
             "nothing changed: revision {} of {week} was recorded at {}, audit log row {seq}",
             digest.revision, digest.made_at
@@ -141,7 +143,8 @@ fn print(digest: &Digest, args: &DigestArgs, output: &Output) -> Result<(), Comm
 fn write(digest: &Digest, folder: &Path, formats: &[DigestFormat], output: &Output) -> Result<(), CommandError> {
     /// Columns of a text file.
     const WIDTH: usize = 100;
-    std::fs::create_dir_all(folder).map_err(|source| CommandError::Write { what: folder.display().to_string(), source })?;
+    std::fs::create_dir_all(folder)
+        .map_err(|source| CommandError::Write { what: folder.display().to_string(), source })?;
     for format in formats {
         output.document(&format.render(digest, WIDTH)?, Some(&folder.join(format.file(digest))))?;
     }

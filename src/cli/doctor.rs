@@ -11,7 +11,7 @@ use super::{
     DEFAULT_LAKE,
     commands::CommandResult,
     engine::EngineArgs,
-    exit::{ExitStatus, CommandError},
+    exit::{CommandError, ExitStatus},
     output::Output,
     workspace,
 };

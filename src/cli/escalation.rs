@@ -138,7 +138,13 @@ async fn show(lake: &Lake, alert: AlertRef, output: &Output) -> CommandResult {
     Ok(ExitStatus::Success)
 }
 
-async fn evaluate(lake: &Lake, incidents: &[IncidentId], actor: &Id, redactor: &Redactor, output: &Output) -> CommandResult {
+async fn evaluate(
+    lake: &Lake,
+    incidents: &[IncidentId],
+    actor: &Id,
+    redactor: &Redactor,
+    output: &Output,
+) -> CommandResult {
     let bar = output.progress("evaluating");
     let evaluated = ops::escalations::evaluate(lake, incidents, actor, redactor, Interface::Cli, |done, total| {
         bar.set_length(total);

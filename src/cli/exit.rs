@@ -7,12 +7,12 @@ use serde_json::json;
 use super::output::Output;
 use crate::{
     analytics::QueryError,
+    channels::TargetError,
     databricks::{
         auth::AuthError,
         error::ApiError,
         statements::{CancelSummary, StatementError},
     },
-    channels::TargetError,
     domain::redact::Redactor,
     inbox::InboxError,
     lake::LakeError,

@@ -130,7 +130,8 @@ mod tests {
             for line in examples.lines() {
                 assert!(line.chars().count() <= 100, "{path}: {line}");
                 let words = shlex::split(line).unwrap();
-                let matches = parser.clone().try_get_matches_from(&words).unwrap_or_else(|error| panic!("{line}\n{error}"));
+                let matches =
+                    parser.clone().try_get_matches_from(&words).unwrap_or_else(|error| panic!("{line}\n{error}"));
                 assert!(called(&matches).starts_with(&path), "{line} is in the help of {path}");
             }
         }

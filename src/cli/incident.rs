@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     commands::{self, CommandResult},
-    exit::{ExitStatus, CommandError},
+    exit::{CommandError, ExitStatus},
     help::examples,
     output::Output,
 };

@@ -16,8 +16,8 @@ use serde_json::json;
 use super::{
     commands::{self, CommandResult},
     exit::ExitStatus,
-    output::Output,
     location,
+    output::Output,
 };
 use crate::{
     domain::{
@@ -59,7 +59,8 @@ pub async fn run(args: &IngestArgs, lake: &Lake, redactor: &Redactor, output: &O
         wait: TimeDelta::seconds(args.wait_seconds.max(args.settle_seconds).into()),
     };
     let reporter = IngestReporter::new(output);
-    let result = ops::ingest::ingest(lake, &ledger, &inbox, timing, redactor, &|progress| reporter.report(progress)).await;
+    let result =
+        ops::ingest::ingest(lake, &ledger, &inbox, timing, redactor, &|progress| reporter.report(progress)).await;
     reporter.bar.finish_and_clear();
     drop(ledger);
     committer.finished().await;
@@ -99,7 +100,8 @@ impl<'a> IngestReporter<'a> {
             IngestProgress::Counts(_) => {}
             IngestProgress::Rejected(rejection) => self.bar.suspend(|| self.rejected(rejection)),
             IngestProgress::Unreadable { source, reason } => self.bar.suspend(|| {
-                self.output.problem(&plain::line(&format!("warning: {source} cannot be read and was skipped: {reason}")));
+                self.output
+                    .problem(&plain::line(&format!("warning: {source} cannot be read and was skipped: {reason}")));
             }),
         }
     }

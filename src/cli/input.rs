@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::exit::CommandError;
-use crate::domain::json_lines::{InputDocument, DocumentFormat, DocumentSplitter};
+use crate::domain::json_lines::{DocumentFormat, DocumentSplitter, InputDocument};
 
 /// Bytes per read.
 const PART: usize = 64 << 10;

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::{
     commands::CommandResult,
-    exit::{ExitStatus, CommandError},
+    exit::{CommandError, ExitStatus},
     output::Output,
     signals, workspace,
 };

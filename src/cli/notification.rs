@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     commands::CommandResult,
-    exit::{ExitStatus, CommandError},
+    exit::{CommandError, ExitStatus},
     help::examples,
     output::Output,
     signals, workspace,
@@ -21,7 +21,7 @@ use crate::{
         redact::Redactor,
     },
     lake::Lake,
-    ops::notify::{self, ConfiguredChannels, SendProgress, SendMode},
+    ops::notify::{self, ConfiguredChannels, SendMode, SendProgress},
     render::{deliveries, plain},
 };
 
@@ -134,8 +134,8 @@ async fn channels(policy: &Policy) -> Result<ConfiguredChannels, CommandError> {
         let target = ChannelTarget::resolve(channel.kind, to, &channel.connection, smtp, &secrets).await;
         targets.insert(name.clone(), target.map(Arc::new));
     }
-    let http =
-        HttpClient::new(Duration::from_secs(policy.delivery.timeout_seconds.into())).map_err(CommandError::Receivers)?;
+    let http = HttpClient::new(Duration::from_secs(policy.delivery.timeout_seconds.into()))
+        .map_err(CommandError::Receivers)?;
     Ok(ConfiguredChannels { http, targets })
 }
 

@@ -7,7 +7,7 @@ use super::{
     RowFormat,
     commands::{CommandResult, print_rows},
     engine::{self, EngineArgs},
-    exit::{ExitStatus, CommandError},
+    exit::{CommandError, ExitStatus},
     help::examples,
     output::Output,
 };

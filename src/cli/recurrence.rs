@@ -13,11 +13,7 @@ use super::{
 };
 use crate::{
     analytics::engine::Engine,
-    domain::{
-        redact::Redactor,
-        steps::AdoptPrevention,
-        time::Timestamp,
-    },
+    domain::{redact::Redactor, steps::AdoptPrevention, time::Timestamp},
     lake::Lake,
     ops::{self, OpsError, reading::ListRecurring},
     render::recurring::{self, EpisodeLine},

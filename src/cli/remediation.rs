@@ -13,7 +13,7 @@ use super::{
     workspace,
 };
 use crate::{
-    domain::{ids::IncidentId, redact::Redactor, time::Timestamp, fix_verification::FixVerification},
+    domain::{fix_verification::FixVerification, ids::IncidentId, redact::Redactor, time::Timestamp},
     lake::Lake,
     ops,
     render::plain,
@@ -64,7 +64,9 @@ pub async fn run(command: &RemediationCommand, lake: &Lake, redactor: &Redactor,
 async fn watch_runs(args: &RemediationWatchArgs, lake: &Lake, redactor: &Redactor, output: &Output) -> CommandResult {
     let client = workspace::client()?;
     ops::existing_lake(lake).await?;
-    let watch = ops::fix_verification::plan_watch(lake, &client, args.incident_id, args.job, args.since, args.runs.into()).await?;
+    let watch =
+        ops::fix_verification::plan_watch(lake, &client, args.incident_id, args.job, args.since, args.runs.into())
+            .await?;
     let (ledger, committer) = ops::open_ledger(lake).await?;
     let spinner = output.spinner();
     let checking = async {
@@ -108,7 +110,9 @@ async fn watch_runs(args: &RemediationWatchArgs, lake: &Lake, redactor: &Redacto
 
 fn result_text(found: &FixVerification) -> String {
     match found {
-        FixVerification::Succeeded { runs } => format!("the fix holds: {} of {} runs succeeded", runs.len(), runs.len()),
+        FixVerification::Succeeded { runs } => {
+            format!("the fix holds: {} of {} runs succeeded", runs.len(), runs.len())
+        }
         FixVerification::Failed { run, after } => {
             format!("the fix does not hold: run {} failed after {} successful runs", run.run_id, after.len())
         }

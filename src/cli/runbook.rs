@@ -4,7 +4,7 @@ use clap::{Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::{
-    exit::{ExitStatus, CommandError},
+    exit::{CommandError, ExitStatus},
     help::examples,
     output::Output,
     workspace,
@@ -77,7 +77,12 @@ pub enum RunbookFormat {
     Script,
 }
 
-pub async fn run(lake: &Lake, command: &RunbookCommand, redactor: &Redactor, output: &Output) -> Result<ExitStatus, CommandError> {
+pub async fn run(
+    lake: &Lake,
+    command: &RunbookCommand,
+    redactor: &Redactor,
+    output: &Output,
+) -> Result<ExitStatus, CommandError> {
     match command {
         RunbookCommand::Capture { id, recapture, actor, with, format } => {
             let client = workspace::client()?;
@@ -101,7 +106,12 @@ pub async fn run(lake: &Lake, command: &RunbookCommand, redactor: &Redactor, out
     }
 }
 
-async fn show(lake: &Lake, ask: &GetRunbook, format: RunbookFormat, output: &Output) -> Result<ExitStatus, CommandError> {
+async fn show(
+    lake: &Lake,
+    ask: &GetRunbook,
+    format: RunbookFormat,
+    output: &Output,
+) -> Result<ExitStatus, CommandError> {
     let runbook = ops::reading::runbook(lake, ask).await?;
     if output.json {
         output.json(&runbook)?;

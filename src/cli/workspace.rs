@@ -4,11 +4,11 @@ use std::{io::ErrorKind, path::PathBuf};
 
 use super::exit::CommandError;
 use crate::{
+    channels::secrets::{Secrets, WorkspaceClientError},
     databricks::{
         Client,
         auth::{AuthError, settings::LoginSettings},
     },
-    channels::secrets::{WorkspaceClientError, Secrets},
 };
 
 /// Returns a client of the workspace that the environment or a profile names. Sends no request.

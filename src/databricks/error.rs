@@ -78,12 +78,8 @@ impl ApiError {
                 "the identity needs: for queries CAN USE on the warehouse, USE CATALOG, USE SCHEMA, and SELECT on tables and \
                  views; for jobs CAN VIEW"
             }
-            Self::NotFound(_) => {
-                "check the ids and names, such as --warehouse-id, --catalog and --schema"
-            }
-            Self::Refused(_) => {
-                "check the message of the workspace, and the ids, such as --warehouse-id"
-            }
+            Self::NotFound(_) => "check the ids and names, such as --warehouse-id, --catalog and --schema",
+            Self::Refused(_) => "check the message of the workspace, and the ids, such as --warehouse-id",
             Self::Throttled(_) => "run it again later; nothing was changed",
             Self::Unreachable(_) => "check DATABRICKS_HOST and the network; nothing was changed",
             Self::Unexpected(_) => {

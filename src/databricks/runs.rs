@@ -3,7 +3,7 @@
 mod wire;
 
 use futures::TryStreamExt;
-use wire::{OutputResponse, RunResponse, RunList};
+use wire::{OutputResponse, RunList, RunResponse};
 
 use super::{Client, error::ApiError};
 use crate::domain::{ids::Id, run::Run, time::Timestamp};

@@ -100,7 +100,9 @@ impl StatementError {
         let hint = match self {
             Self::Api(error) => return error.hint(),
             Self::Failed { .. } if self.is_conflict() => "another run writes the same table; try again",
-            Self::Failed { .. } => "tables and views must be in --catalog and --schema; `catalog register` creates them",
+            Self::Failed { .. } => {
+                "tables and views must be in --catalog and --schema; `catalog register` creates them"
+            }
             Self::Cancelled { .. } | Self::Closed { .. } | Self::Incomplete { .. } => {
                 "run it again; what was done is not done twice"
             }
@@ -147,7 +149,11 @@ impl StatementRunner {
     ///
     /// # Errors
     /// [`StatementError`].
-    pub async fn run(&self, statement: Statement<'_>, on_state: impl Fn(&StatementState)) -> Result<StatementResult, StatementError> {
+    pub async fn run(
+        &self,
+        statement: Statement<'_>,
+        on_state: impl Fn(&StatementState),
+    ) -> Result<StatementResult, StatementError> {
         on_state(&StatementState::Pending);
         let mut response = self.submit(statement).await?;
         let id = response.statement_id.clone();

@@ -89,10 +89,13 @@ enum CredentialsRequest<'a> {
 impl StorageScope {
     fn request(&self) -> (&'static str, CredentialsRequest<'_>) {
         match self {
-            Self::Path(url) => ("temporary-path-credentials", CredentialsRequest::Path { url, operation: "PATH_READ_WRITE" }),
-            Self::Volume(id) => {
-                ("temporary-volume-credentials", CredentialsRequest::Volume { volume_id: id, operation: "WRITE_VOLUME" })
+            Self::Path(url) => {
+                ("temporary-path-credentials", CredentialsRequest::Path { url, operation: "PATH_READ_WRITE" })
             }
+            Self::Volume(id) => (
+                "temporary-volume-credentials",
+                CredentialsRequest::Volume { volume_id: id, operation: "WRITE_VOLUME" },
+            ),
         }
     }
 }
@@ -143,7 +146,8 @@ impl CredentialsResponse {
             .or_else(|| self.azure_user_delegation_sas.map(|sas| StorageSecret::AzureSas(sas.sas_token)))
             .or_else(|| self.azure_aad.map(|token| StorageSecret::AzureToken(token.aad_token)))
             .or_else(|| self.gcp_oauth_token.map(|token| StorageSecret::Google(token.oauth_token)));
-        let secret = secret.ok_or_else(|| ApiError::Unexpected("the workspace vends credentials of an unknown kind".into()))?;
+        let secret =
+            secret.ok_or_else(|| ApiError::Unexpected("the workspace vends credentials of an unknown kind".into()))?;
         Ok(TemporaryCredentials { secret, expiration_time: self.expiration_time })
     }
 }
@@ -188,7 +192,8 @@ impl Client {
         let (name, wanted) = scope.request();
         let mut missing = Vec::new();
         for version in CREDENTIALS {
-            let answer: Result<CredentialsResponse, ApiError> = self.post(&[version, "unity-catalog", name], &wanted).await;
+            let answer: Result<CredentialsResponse, ApiError> =
+                self.post(&[version, "unity-catalog", name], &wanted).await;
             match answer {
                 // The storage does not exist, or this API version does not.
                 Err(ApiError::NotFound(message)) => missing.push(message),
@@ -238,7 +243,10 @@ mod tests {
         assert!(read(r#"{"expiration_time":1}"#).unwrap_err().contains("of an unknown kind"));
         for end in ["", r#","expiration_time":null"#] {
             let endless = read(&format!(r#"{{"gcp_oauth_token":{{"oauth_token":"x"}}{end}}}"#)).unwrap();
-            assert_eq!(endless, TemporaryCredentials { secret: StorageSecret::Google("x".into()), expiration_time: None });
+            assert_eq!(
+                endless,
+                TemporaryCredentials { secret: StorageSecret::Google("x".into()), expiration_time: None }
+            );
         }
     }
 }

@@ -8,14 +8,14 @@
 //! - [`plan`]: plans what to record; [`result`]: result of a check of a workspace
 
 mod compute;
-mod remediation;
-pub mod result;
+mod job_settings;
 mod operations;
 pub mod plan;
 mod reliability;
+mod remediation;
+pub mod result;
 pub mod rule;
 mod runtimes;
-mod job_settings;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ use super::{
     escalation::{AlertChange, Recurrence, TriggerVerdict, recurring_verdict},
     ids::{Id, IncidentId},
     incident::{
-        TimelineAddition, Incident,
+        Incident, TimelineAddition,
         classification::{Confidence, IncidentType},
     },
     interface::Interface,

@@ -21,11 +21,11 @@ use super::{
     time::Timestamp,
 };
 
-mod token_bucket;
 pub mod channel;
 pub mod event;
 pub mod outbox;
 mod recipients;
+mod token_bucket;
 
 pub use recipients::Recipients;
 
@@ -242,7 +242,8 @@ impl RecordDeliveries {
     pub fn conflicts_with_deliveries(&self, other: &Self) -> bool {
         let decided = other.based_on.is_some();
         let meets = |own: &DeliveryStep, step: &DeliveryStep| {
-            own.channel == step.channel && (decided || own.source == step.source && own.notification_kind == step.notification_kind)
+            own.channel == step.channel
+                && (decided || own.source == step.source && own.notification_kind == step.notification_kind)
         };
         self.based_on.is_some() && self.steps.iter().any(|own| other.steps.iter().any(|step| meets(own, step)))
     }

@@ -19,8 +19,8 @@ use super::{
 };
 
 pub mod compliance;
-pub mod notification;
 pub mod file;
+pub mod notification;
 mod read;
 mod read_notification;
 mod reader;

@@ -134,13 +134,13 @@ pub fn recognise(code: Option<&str>, cause_text: &str, attributes: Option<&Attri
         TOPICS.iter().find(|(_, pattern)| pattern.is_match(&text)).map(|(topic, _)| *topic)
     };
     let is_zero = |name: &str| attributes.and_then(|attributes| attributes.get(name)).is_some_and(|value| value == "0");
-    code.and_then(|code| by_text(&code.replace(['-', '.', ':', '/'], " "))).or_else(|| by_text(cause_text)).unwrap_or_else(
-        || match (is_zero("max_retries"), is_zero("timeout_seconds")) {
+    code.and_then(|code| by_text(&code.replace(['-', '.', ':', '/'], " ")))
+        .or_else(|| by_text(cause_text))
+        .unwrap_or_else(|| match (is_zero("max_retries"), is_zero("timeout_seconds")) {
             (true, _) => Topic::Retries,
             (_, true) => Topic::Timeouts,
             _ => Topic::Generic,
-        },
-    )
+        })
 }
 
 /// Patterns of the topics. The first match counts, so specific patterns come first. Digits are masked in the text.
@@ -238,7 +238,12 @@ pub fn recurred_after(steps: &[PreventionStep], occurrences: &[Occurrence]) -> V
 
 /// Returns the state changes of actions that are due at `as_of`: recurred if the cause occurred after the adoption, effective if a
 /// whole window passed without it. `steps` and `occurrences` are those of one cause.
-pub fn advance(steps: &[PreventionStep], occurrences: &[Occurrence], as_of: Timestamp, rule: RecurrenceRule) -> Vec<Advance> {
+pub fn advance(
+    steps: &[PreventionStep],
+    occurrences: &[Occurrence],
+    as_of: Timestamp,
+    rule: RecurrenceRule,
+) -> Vec<Advance> {
     let known: Vec<Occurrence> = occurrences.iter().filter(|one| one.occurred_at <= as_of).cloned().collect();
     let recurred = recurred_after(steps, &known);
     let mut advances = Vec::new();
@@ -247,7 +252,10 @@ pub fn advance(steps: &[PreventionStep], occurrences: &[Occurrence], as_of: Time
         let (state, note) = match recurred.iter().find(|recurred| recurred.action == action) {
             Some(found) => (
                 PreventionState::Recurred,
-                format!("{} occurred at {}, after the adoption at {adopted_at}", found.first_incident_id, found.first_at),
+                format!(
+                    "{} occurred at {}, after the adoption at {adopted_at}",
+                    found.first_incident_id, found.first_at
+                ),
             ),
             None if !rule.spans(adopted_at, as_of) => (
                 PreventionState::Effective,

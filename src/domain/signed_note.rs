@@ -181,7 +181,8 @@ pub fn open<'a>(note: &'a [u8], trusted: &VerifierKey) -> Result<&'a str, NoteEr
         return Err(malformed("it is larger than 128 KiB"));
     }
     let note = std::str::from_utf8(note).map_err(|_| malformed("it is not UTF-8"))?;
-    let (text, signatures) = note.rsplit_once("\n\n").ok_or(malformed("there is no empty line before the signatures"))?;
+    let (text, signatures) =
+        note.rsplit_once("\n\n").ok_or(malformed("there is no empty line before the signatures"))?;
     let text = &note[..=text.len()];
     check_text(text)?;
     let signatures = signatures.strip_suffix('\n').ok_or(malformed("its last line has no line break"))?;

@@ -143,9 +143,15 @@ pub struct FixRecord {
 
 /// Returns the fixes that were applied in `cases`, the most successful first. A fix worked if the cause did not recur within
 /// `window`.
-pub fn fixes(cases: &[IncidentWithCause], done: &[RemediationDone], window: TimeDelta, as_of: Timestamp) -> Vec<FixRecord> {
+pub fn fixes(
+    cases: &[IncidentWithCause],
+    done: &[RemediationDone],
+    window: TimeDelta,
+    as_of: Timestamp,
+) -> Vec<FixRecord> {
     let by_id: BTreeMap<IncidentId, &IncidentWithCause> = cases.iter().map(|case| (case.incident_id, case)).collect();
-    let mut latest_first: Vec<&RemediationDone> = done.iter().filter(|step| by_id.contains_key(&step.incident_id)).collect();
+    let mut latest_first: Vec<&RemediationDone> =
+        done.iter().filter(|step| by_id.contains_key(&step.incident_id)).collect();
     latest_first.sort_by_key(|step| std::cmp::Reverse(step.incident_id));
     let mut fixes: BTreeMap<(RemediationKind, String), FixRecord> = BTreeMap::new();
     for step in latest_first {
@@ -182,7 +188,13 @@ pub fn fixes(cases: &[IncidentWithCause], done: &[RemediationDone], window: Time
     fixes
 }
 
-fn outcome(case: &IncidentWithCause, step: &RemediationDone, cases: &[IncidentWithCause], window: TimeDelta, as_of: Timestamp) -> FixOutcome {
+fn outcome(
+    case: &IncidentWithCause,
+    step: &RemediationDone,
+    cases: &[IncidentWithCause],
+    window: TimeDelta,
+    as_of: Timestamp,
+) -> FixOutcome {
     if step.result == Some(RemediationResult::Failed) {
         return FixOutcome::Failed;
     }

@@ -20,7 +20,7 @@ use super::{
 };
 
 pub use case::{Cases, decide, wanted_outputs};
-pub use result::{AddedNote, SweptIncident, SkippedRun, SweepResult};
+pub use result::{AddedNote, SkippedRun, SweepResult, SweptIncident};
 pub use wording::with_settings;
 
 /// Actor of the requests of a sweep.

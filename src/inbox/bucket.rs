@@ -15,7 +15,7 @@ use object_store::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    InboxFile, File, ListedItem, InboxError, MoveResult, OpenedFile, ReadResult, Result, FileVersion,
+    File, FileVersion, InboxError, InboxFile, ListedItem, MoveResult, OpenedFile, ReadResult, Result,
     file_names::{self, ResultFolder, is_document, is_reserved},
 };
 use crate::{
@@ -45,8 +45,8 @@ impl BucketInbox {
             return Err(InboxError::Root { inbox: location.to_string(), instead: format!("{location}/incoming") });
         };
         let parent = Path::from_iter(parts);
-        let [done, rejected] =
-            [ResultFolder::Done, ResultFolder::Rejected].map(|folder| parent.clone().join(folder.name()).join(name.clone()));
+        let [done, rejected] = [ResultFolder::Done, ResultFolder::Rejected]
+            .map(|folder| parent.clone().join(folder.name()).join(name.clone()));
         let store = cloud::open(&location, &store_environment.variables, None, store_environment.request_timeout);
         Ok(Self { store: store.map_err(InboxError::Place)?, location, done, rejected })
     }
@@ -120,7 +120,13 @@ impl BucketInbox {
         }
     }
 
-    pub async fn reject_line(&self, names: Vec<String>, bytes: Option<Bytes>, hash: &str, reason: String) -> Result<()> {
+    pub async fn reject_line(
+        &self,
+        names: Vec<String>,
+        bytes: Option<Bytes>,
+        hash: &str,
+        reason: String,
+    ) -> Result<()> {
         let target = self.free(ResultFolder::Rejected, &names, hash, Some(&reason)).await?;
         if let Some(bytes) = bytes {
             self.put_new(&target, bytes).await?;

@@ -17,7 +17,7 @@ use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
 use super::{
-    InboxFile, File, ListedItem, InboxError, MoveResult, OpenedFile, ReadResult, Result, FileVersion,
+    File, FileVersion, InboxError, InboxFile, ListedItem, MoveResult, OpenedFile, ReadResult, Result,
     file_names::{self, ResultFolder, is_document, is_reserved, of_file},
 };
 use crate::domain::{ids::hex, time::Timestamp};

@@ -21,7 +21,7 @@ use url::Url;
 
 use super::{
     LakeError, Result,
-    location::{StorageAccount, EXAMPLES, Location},
+    location::{EXAMPLES, Location, StorageAccount},
 };
 use crate::domain::host::is_local;
 use azure::AzureStore;
@@ -131,7 +131,9 @@ pub fn open(
         Location::S3 { bucket, r2, .. } => opening.s3(bucket, r2.as_deref()),
         Location::Azure { account, container, .. } => opening.azure(account, container),
         Location::Google { bucket, .. } => opening.google(bucket),
-        Location::Folder(_) | Location::Catalog(_) => Err(opening.bad_setting("it is not in an object store", EXAMPLES)),
+        Location::Folder(_) | Location::Catalog(_) => {
+            Err(opening.bad_setting("it is not in an object store", EXAMPLES))
+        }
     }
 }
 
@@ -197,9 +199,10 @@ impl StoreBuilder<'_> {
         let url = Url::parse(address)
             .map_err(|error| self.bad_setting(format!("{name} is not a URL: {error}"), format!("correct {name}")))?;
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-            return Err(
-                self.bad_setting(format!("{name} contains more than an address"), format!("set {name} to an address only"))
-            );
+            return Err(self.bad_setting(
+                format!("{name} contains more than an address"),
+                format!("set {name} to an address only"),
+            ));
         }
         match url.scheme() {
             "https" => Ok(false),
@@ -258,7 +261,9 @@ impl StoreBuilder<'_> {
         let has = |name: &str| self.variables.get(name).is_some();
         for (there, missing) in [(id, key), (key, id)] {
             if has(there) && !has(missing) {
-                return Err(self.bad_setting(format!("{there} is set and {missing} is not"), format!("set {missing} too")));
+                return Err(
+                    self.bad_setting(format!("{there} is set and {missing} is not"), format!("set {missing} too"))
+                );
             }
         }
         let others = [
@@ -381,9 +386,7 @@ pub fn hint(error: &object_store::Error) -> Option<String> {
     let has = |code: &str| text.contains(code);
     let local = |path: &str| path.starts_with('/');
     let text = match error {
-        Error::PermissionDenied { path, .. } if local(path) => {
-            "check the owner and the permissions of the folder"
-        }
+        Error::PermissionDenied { path, .. } if local(path) => "check the owner and the permissions of the folder",
         _ if has("NoSuchBucket") => "create the bucket first, or correct --lake, or AWS_REGION on S3",
         _ if has("ContainerNotFound") => "create the container first, or correct --lake and AZURE_STORAGE_ACCOUNT_NAME",
         _ if has("BareRedirect") || has("PermanentRedirect") || has("redirect without LOCATION") => {

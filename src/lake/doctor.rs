@@ -32,7 +32,9 @@ pub async fn examine(lake: &Lake) -> Vec<HealthFinding> {
     }
     match findings.iter().any(|it| it.check == HealthCheck::ReadAfterWrite && it.state == HealthState::Ok) {
         true => findings.extend(tables::examine(lake).await),
-        false => findings.extend(tables::CHECKS.map(|check| HealthFinding::not_checked(check, "the storage cannot be read"))),
+        false => {
+            findings.extend(tables::CHECKS.map(|check| HealthFinding::not_checked(check, "the storage cannot be read")))
+        }
     }
     findings
 }

@@ -27,7 +27,7 @@ use super::{
     log::{AddFile, Commit, CommitNote, LedgerHead, Log},
     maintenance,
     reader::DataFileReader,
-    table::{CommitDraft, CommitResponse, CONCURRENT_READS, RowSelection, Table},
+    table::{CONCURRENT_READS, CommitDraft, CommitResponse, RowSelection, Table},
 };
 use crate::{
     domain::{
@@ -666,7 +666,11 @@ impl CommitterState {
     }
 
     /// Returns receipts of requests in the part of the log that this process has read.
-    async fn recorded_recently(&self, group: &[PendingSubmission], known: &HashMap<&str, Receipt>) -> Result<Vec<Receipt>> {
+    async fn recorded_recently(
+        &self,
+        group: &[PendingSubmission],
+        known: &HashMap<&str, Receipt>,
+    ) -> Result<Vec<Receipt>> {
         let found: Vec<(&RequestKey, u64)> = group
             .iter()
             .filter(|pending| !known.contains_key(pending.submission.request_id.as_str()))
@@ -771,7 +775,11 @@ impl From<&AuditRow> for Receipt {
 }
 
 /// Returns one result for each request. Of several requests with one id the first was recorded; the others are already recorded.
-fn answers(group: &[PendingSubmission], known: &HashMap<&str, Receipt>, decided: DecidedGroup) -> Vec<Result<SubmissionResult>> {
+fn answers(
+    group: &[PendingSubmission],
+    known: &HashMap<&str, Receipt>,
+    decided: DecidedGroup,
+) -> Vec<Result<SubmissionResult>> {
     let new: HashMap<&str, Receipt> =
         decided.rows.iter().map(|row| (row.request_id.as_str(), Receipt::from(row))).collect();
     let mut taken = HashSet::new();

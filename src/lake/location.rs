@@ -198,7 +198,9 @@ impl fmt::Display for Location {
             Self::S3 { bucket, r2: None, prefix } => (format!("s3://{bucket}"), prefix),
             Self::S3 { bucket, r2: Some(host), prefix } => (format!("r2://{bucket}@{host}"), prefix),
             Self::Google { bucket, prefix } => (format!("gs://{bucket}"), prefix),
-            Self::Azure { account: StorageAccount::Configured, container, prefix } => (format!("az://{container}"), prefix),
+            Self::Azure { account: StorageAccount::Configured, container, prefix } => {
+                (format!("az://{container}"), prefix)
+            }
             Self::Azure { account: StorageAccount::Named { name, domain }, container, prefix } => {
                 (format!("abfss://{container}@{name}.dfs.{domain}"), prefix)
             }
@@ -268,9 +270,11 @@ impl FromStr for Location {
             _ if !user.is_empty() || url.port().is_some() => Err(bad("it has a user or a port")),
             "s3" | "s3a" => Ok(Self::S3 { bucket: named(text, "bucket", host)?, r2: None, prefix }),
             "gs" => Ok(Self::Google { bucket: named(text, "bucket", host)?, prefix }),
-            "az" => {
-                Ok(Self::Azure { account: StorageAccount::Configured, container: named(text, "container", host)?, prefix })
-            }
+            "az" => Ok(Self::Azure {
+                account: StorageAccount::Configured,
+                container: named(text, "container", host)?,
+                prefix,
+            }),
             _ => Err(bad(&format!("the scheme {scheme} is not supported"))),
         }
     }
@@ -287,7 +291,9 @@ fn folder(text: &str, folder: PathBuf) -> Result<Location, LakeError> {
 /// Parses `uc://catalog.schema` or `uc://catalog.schema/volume/folder`. A name with a dot is in back quotes, as in SQL.
 fn catalog(text: &str) -> Result<CatalogLocation, LakeError> {
     let location = text.trim_start_matches("uc://").trim_end_matches('/');
-    let Some((names, path)) = location.split_once('/') else { return schema(text, location).map(CatalogLocation::Schema) };
+    let Some((names, path)) = location.split_once('/') else {
+        return schema(text, location).map(CatalogLocation::Schema);
+    };
     let schema = schema(text, names)?;
     let (volume, folder) = path.split_once('/').unwrap_or((path, ""));
     if is_no_name(volume) || volume.contains(['.', '`']) {

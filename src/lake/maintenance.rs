@@ -74,14 +74,20 @@ pub async fn maintain(lake: &Lake, retention: TimeDelta, progress: impl Fn(&str)
     outcome
 }
 
-async fn maintain_table(lake: &Lake, lease: &Lease, def: &'static TableDef, retention: TimeDelta) -> Result<TableMaintenance> {
+async fn maintain_table(
+    lake: &Lake,
+    lease: &Lease,
+    def: &'static TableDef,
+    retention: TimeDelta,
+) -> Result<TableMaintenance> {
     if !lease.renew(lake).await? {
         return Err(LakeError::LeaseLost(lake.display()));
     }
     let table = lake.table(def);
     let files_before = table.log().await?.files.len();
     let log = compact(lake, &table, lease, 2).await?;
-    let mut maintained = TableMaintenance { table: def.name, files_before, files_after: log.files.len(), ..TableMaintenance::default() };
+    let mut maintained =
+        TableMaintenance { table: def.name, files_before, files_after: log.files.len(), ..TableMaintenance::default() };
     if log.version > log.checkpoint.unwrap_or(0) {
         checkpoint(lake, &table, &log).await?;
         maintained.checkpoint = Some(log.version);

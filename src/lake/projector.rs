@@ -75,8 +75,11 @@ async fn project_pending(lake: &Lake, progress: impl Fn(u64, u64)) -> Result<Pro
     let head = ledger::head(&audit, &audit_log).await?.chain.seq;
     let from = u64::try_from(progress_log.projected_to).unwrap_or(0);
     let mut done = from;
-    let mut others: Vec<(Table, Option<Log>)> =
-        PROJECTIONS.into_iter().filter(|def| def.name != PROGRESS_TABLE.name).map(|def| (lake.table(def), None)).collect();
+    let mut others: Vec<(Table, Option<Log>)> = PROJECTIONS
+        .into_iter()
+        .filter(|def| def.name != PROGRESS_TABLE.name)
+        .map(|def| (lake.table(def), None))
+        .collect();
     while done < head {
         let last = head.min(done + CHUNK);
         let chunk = parse(entries(&audit, &audit_log, done, last).await?, done, last)?;

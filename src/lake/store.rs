@@ -125,7 +125,7 @@ impl ObjectStore for DurableLocal {
         let staged = self.stage();
         blocking(move || {
             let outcome = write_synced(&staged, &payload).and_then(|()| move_into_place(&staged, &path, &options.mode));
-                // After a rename there is nothing left to remove.
+            // After a rename there is nothing left to remove.
             let _ = fs::remove_file(&staged);
             outcome?;
             path.parent().map_or(Ok(()), sync_folder)?;

@@ -100,7 +100,12 @@ pub struct Table {
 
 impl Table {
     pub fn new(def: &'static TableDef, lake: &Lake) -> Self {
-        Self { def, store: lake.store(def.name), context: lake.context.for_table(def.name), cache: lake.cache.table(def) }
+        Self {
+            def,
+            store: lake.store(def.name),
+            context: lake.context.for_table(def.name),
+            cache: lake.cache.table(def),
+        }
     }
 
     /// Returns a handle on a table with this definition in another folder of the lake.
@@ -393,7 +398,8 @@ impl Table {
             match stored {
                 Ok(Some(commit)) => {
                     let ours = commit.note.as_ref().is_some_and(|note| note.commit_id == commit_id);
-                    let others = || CommitOwner::Other([Some(commit), next.ok().flatten()].into_iter().flatten().collect());
+                    let others =
+                        || CommitOwner::Other([Some(commit), next.ok().flatten()].into_iter().flatten().collect());
                     return Ok(if ours { CommitOwner::Own } else { others() });
                 }
                 Err(error @ (LakeError::Torn { .. } | LakeError::Unsupported(_))) => return Err(error),

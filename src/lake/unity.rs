@@ -94,7 +94,11 @@ impl From<CatalogError> for Error {
     fn from(error: CatalogError) -> Self {
         let is_transient = error.is_transient();
         let (path, source) = (String::new(), Box::new(error));
-        if is_transient { Self::Generic { store: "Unity Catalog", source } } else { Self::Unauthenticated { path, source } }
+        if is_transient {
+            Self::Generic { store: "Unity Catalog", source }
+        } else {
+            Self::Unauthenticated { path, source }
+        }
     }
 }
 
@@ -209,7 +213,10 @@ impl CatalogStore {
 
     /// Does `work`, and repeats it once with new credentials if the store rejects the current ones: credentials may expire earlier
     /// than announced, or without an announced expiry.
-    async fn with_credential_retry<T, W: Future<Output = Result<T>>>(&self, work: impl Fn(Arc<dyn ObjectStore>) -> W) -> Result<T> {
+    async fn with_credential_retry<T, W: Future<Output = Result<T>>>(
+        &self,
+        work: impl Fn(Arc<dyn ObjectStore>) -> W,
+    ) -> Result<T> {
         let ResolvedStorage { store, vendor, .. } = self.resolved().await?;
         let generation = vendor.generation();
         match work(Arc::clone(store)).await {
@@ -303,7 +310,9 @@ impl ObjectStore for CatalogObjectStore {
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
         let (catalog, prefix, offset) = (Arc::clone(&self.0), prefix.cloned(), offset.clone());
-        let listing = async move { catalog.list_with_credential_retry(|store| store.list_with_offset(prefix.as_ref(), &offset)).await };
+        let listing = async move {
+            catalog.list_with_credential_retry(|store| store.list_with_offset(prefix.as_ref(), &offset)).await
+        };
         futures::stream::once(listing).try_flatten().boxed()
     }
 

@@ -138,7 +138,11 @@ struct TokenCheck {
 
 async fn admit(State(check): State<TokenCheck>, request: Request, next: Next) -> Response {
     if check.stop.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "the server is stopping; retry later\n")
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            [(header::RETRY_AFTER, "1")],
+            "the server is stopping; retry later\n",
+        )
             .into_response();
     }
     if let Some(token) = &check.token

@@ -46,8 +46,10 @@ pub struct WebhookReceiver {
 pub async fn take(State(receiver): State<WebhookReceiver>, headers: HeaderMap, body: Bytes) -> WebhookResponse {
     let signatures: Vec<&str> = headers.get_all(SIGNATURE).iter().filter_map(|value| value.to_str().ok()).collect();
     // All signatures are checked: the duration does not depend on the valid one.
-    let signed =
-        receiver.secrets.iter().flat_map(|secret| signatures.iter().map(|header| verify_signature(header, &body, secret)));
+    let signed = receiver
+        .secrets
+        .iter()
+        .flat_map(|secret| signatures.iter().map(|header| verify_signature(header, &body, secret)));
     if !signed.fold(false, |any_valid, is_valid| any_valid | is_valid) {
         return (StatusCode::UNAUTHORIZED, "the signature matches no configured secret\n");
     }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{
-    tool_output::{ToolOutput, ToolError},
-    server::{ToolCall, Server},
+    server::{Server, ToolCall},
+    tool_output::{ToolError, ToolOutput},
 };
 use crate::{
     analytics::engine::Engine,
@@ -175,7 +175,11 @@ pub async fn digest(server: &Server, arguments: Value, _: &ToolCall) -> Result<T
     let now = lake.context.now();
     let week = ask.week.map_or_else(|| Week::last_complete(now, zone), |number| Week::new(number, zone));
     if week.start() > now {
-        return Err(ToolError::with("/week", format!("{week} begins at {}", week.start()), "give a week that has begun"));
+        return Err(ToolError::with(
+            "/week",
+            format!("{week} begins at {}", week.start()),
+            "give a week that has begun",
+        ));
     }
     let result = ops::digest::read(lake, Engine::Local(lake), week).await?;
     let seq = match result.status {
@@ -190,7 +194,8 @@ pub async fn digest(server: &Server, arguments: Value, _: &ToolCall) -> Result<T
 pub async fn verify(server: &Server, arguments: Value, call: &ToolCall) -> Result<ToolOutput, ToolError> {
     let ask: VerifyAudit = parse(&arguments)?;
     let head = ask.head.map(|head| head.parse::<Head>()).transpose();
-    let head = head.map_err(|message| ToolError::Input(vec![Problem { pointer: "/head".into(), message, hint: None }]))?;
+    let head =
+        head.map_err(|message| ToolError::Input(vec![Problem { pointer: "/head".into(), message, hint: None }]))?;
     let remembered: Vec<_> = head.into_iter().map(|head| (head, HeadSource::Given)).collect();
     let found = verify::verify(server.lake(), remembered, |done, total| call.advance(done, total)).await?;
     let verified = VerificationReport {

@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    tool_output::{ToolOutput, ToolError},
-    server::{ToolCall, Server},
+    server::{Server, ToolCall},
+    tool_output::{ToolError, ToolOutput},
 };
 use crate::{
     domain::{
@@ -19,7 +19,7 @@ use crate::{
         recurrence::event::EpisodeEvent,
         steps::{CloseIncident, Step},
     },
-    lake::ledger::{SubmissionResult, Submission},
+    lake::ledger::{Submission, SubmissionResult},
     ops::{self, Consequences, artifacts::Artifacts},
     render::{alert, plain, receipt, recurring},
 };
@@ -85,7 +85,10 @@ pub async fn close(server: &Server, arguments: Value, _: &ToolCall) -> Result<To
     report_output(server, recorded).await
 }
 
-async fn record_step<S: Step + JsonSchema + Into<Request>>(server: &Server, arguments: Value) -> Result<RecordedRequest, ToolError> {
+async fn record_step<S: Step + JsonSchema + Into<Request>>(
+    server: &Server,
+    arguments: Value,
+) -> Result<RecordedRequest, ToolError> {
     let given = StepArguments::of(server, arguments);
     let now = server.lake().context.now();
     let submission = ops::prepare_step_json::<S>(given.arguments, server.redactor(), now, Interface::Mcp);
@@ -191,7 +194,9 @@ async fn report_output(server: &Server, request: RecordedRequest) -> Result<Tool
             Ok(artifacts) => Some(artifacts),
             Err(error) => {
                 let error = plain::line(&server.redactor().text(&error.to_string())).into_owned();
-                warnings.push(format!("recorded, but the artifacts cannot be computed now: {error}; get_incident shows them later"));
+                warnings.push(format!(
+                    "recorded, but the artifacts cannot be computed now: {error}; get_incident shows them later"
+                ));
                 None
             }
         },

@@ -25,7 +25,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{tool_output::ToolError, consequences::ConsequenceTracker, prompts, resources, tools};
+use super::{consequences::ConsequenceTracker, prompts, resources, tool_output::ToolError, tools};
 use crate::{
     domain::{ids::Id, problems::cut, redact::Redactor},
     lake::{
@@ -118,7 +118,8 @@ impl Server {
         let idle = async {
             let mut busy = self.state.busy.subscribe();
             let _ = busy.wait_for(|calls| *calls == 0).await;
-            if let Some(LedgerWriter { ledger, tracker, committer, following }) = self.state.writer.lock().await.take() {
+            if let Some(LedgerWriter { ledger, tracker, committer, following }) = self.state.writer.lock().await.take()
+            {
                 drop((ledger, tracker));
                 let _ = following.await;
                 committer.finished().await;

@@ -23,8 +23,8 @@ pub struct ToolOutput {
 
 impl ToolOutput {
     pub fn new(texts: impl IntoIterator<Item = String>, content: &impl Serialize) -> Result<Self, ToolError> {
-        let content =
-            serde_json::to_value(content).map_err(|error| ToolError::Failed(Arc::new(LakeError::from(error).into())))?;
+        let content = serde_json::to_value(content)
+            .map_err(|error| ToolError::Failed(Arc::new(LakeError::from(error).into())))?;
         Ok(Self { texts: texts.into_iter().collect(), content })
     }
 }

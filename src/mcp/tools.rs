@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use super::{
-    tool_output::{ToolOutput, ToolError},
     read_tools::{self, GetDigest, GetIncident, VerifyAudit},
     record_tools::{self, ReportRecorded, StepRecorded},
-    server::{ToolCall, Server},
+    server::{Server, ToolCall},
+    tool_output::{ToolError, ToolOutput},
 };
 use crate::{
     domain::{

@@ -9,7 +9,7 @@ use crate::{
     analytics::{self, engine::Engine},
     domain::{
         cause,
-        entry::{CauseAlias, AliasCauses, Request},
+        entry::{AliasCauses, CauseAlias, Request},
         ids::{Id, IncidentId},
         incident::Refusal,
         interface::Interface,
@@ -18,7 +18,7 @@ use crate::{
     },
     lake::{
         Lake, LakeError,
-        ledger::{self, SubmissionResult, Submission},
+        ledger::{self, Submission, SubmissionResult},
     },
     tables::catalog::AUDIT_LOG,
 };
@@ -76,7 +76,11 @@ pub async fn change(
     Err(LakeError::TooBusy { table: AUDIT_LOG.name.into(), attempts: MAX_ROUNDS }.into())
 }
 
-fn redacted_submission(request: AliasCauses, redactor: &Redactor, interface: Interface) -> Result<Submission, OpsError> {
+fn redacted_submission(
+    request: AliasCauses,
+    redactor: &Redactor,
+    interface: Interface,
+) -> Result<Submission, OpsError> {
     let mut value = serde_json::to_value(&request).map_err(LakeError::from)?;
     let redactions = redactor.value(&mut value);
     let request: AliasCauses = serde_json::from_value(value).map_err(LakeError::from)?;
@@ -177,7 +181,10 @@ pub async fn explain(lake: &Lake, first: &str, second: &str) -> Result<String, O
     let current = crate::domain::recurrence::current_aliases(&declared);
     let mut text = match (&first.1, &second.1) {
         (Some(one), Some(other)) if one.starts_with("code:") || other.starts_with("code:") => match one == other {
-            true => format!("They match: both have the code {:?}, which takes precedence over the wording.", &one["code:".len()..]),
+            true => format!(
+                "They match: both have the code {:?}, which takes precedence over the wording.",
+                &one["code:".len()..]
+            ),
             false => format!("They do not match: {one} and {other}. A code takes precedence over the wording."),
         },
         _ => cause::explain(&first.0, &second.0),

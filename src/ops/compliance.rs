@@ -13,9 +13,9 @@ use crate::{
     domain::{
         check::{CheckStatus, Severity},
         compliance::{
-            self, RuleFinding, CheckedJob, evaluate,
-            result::{ExemptJob, JobChange, ComplianceResult, UnreadJob, failing},
-            plan::{PlanContext, GapIncident, CompliancePlan, RecordedJob, RecordedCheck, plan},
+            self, CheckedJob, RuleFinding, evaluate,
+            plan::{CompliancePlan, GapIncident, PlanContext, RecordedCheck, RecordedJob, plan},
+            result::{ComplianceResult, ExemptJob, JobChange, UnreadJob, failing},
             rule::JobRule,
         },
         entry::{Request, canonical},
@@ -92,7 +92,8 @@ pub async fn check(
     let gathered = gather(lake, client, selection, &known, redactor, progress).await?;
     let comply = &lake.context.policy.comply;
     let now = lake.context.now();
-    let mut result = ComplianceResult { dry_run: ledger.is_none(), ..ComplianceResult::new(workspace.id.clone(), comply) };
+    let mut result =
+        ComplianceResult { dry_run: ledger.is_none(), ..ComplianceResult::new(workspace.id.clone(), comply) };
     let mut examined: Vec<(&GatheredJob, Vec<RuleFinding>)> = Vec::new();
     for job in &gathered.jobs {
         let subject = job.subject(&gathered);
@@ -120,7 +121,9 @@ pub async fn check(
     for round in 0..MAX_ROUNDS {
         let based_on = match ledger {
             // Read before the queries: a concurrent change during the queries makes the requests stale.
-            Some(_) => ledger::head(&lake.table(AUDIT_LOG), &lake.table(AUDIT_LOG).newest_log().await?).await?.chain.seq,
+            Some(_) => {
+                ledger::head(&lake.table(AUDIT_LOG), &lake.table(AUDIT_LOG).newest_log().await?).await?.chain.seq
+            }
             None => 0,
         };
         let known = if round == 0 && ledger.is_none() { &known } else { &recorded(lake, &workspace.id).await? };
@@ -140,7 +143,8 @@ pub async fn check(
             break;
         };
         progress("recording", 0, Some(plans.len()));
-        let conflict = record(ledger, &mut plans, redactor, lake, &mut result, &mut new, round < REFUSED_ROUNDS).await?;
+        let conflict =
+            record(ledger, &mut plans, redactor, lake, &mut result, &mut new, round < REFUSED_ROUNDS).await?;
         settle(lake).await?;
         if !conflict {
             new.sort_unstable();
@@ -257,7 +261,8 @@ async fn gather(
     // A list of jobs may lack the identity that a job runs as.
     if lake.context.policy.comply.rule(JobRule::RunAs).enabled {
         let lacks_run_as = |job: &jobs::Job| job.run_as.is_none() && !job.settings.contains_key("run_as");
-        let (incomplete, complete): (Vec<_>, Vec<_>) = read.into_iter().partition(|job| job.as_ref().is_ok_and(lacks_run_as));
+        let (incomplete, complete): (Vec<_>, Vec<_>) =
+            read.into_iter().partition(|job| job.as_ref().is_ok_and(lacks_run_as));
         wanted.extend(incomplete.into_iter().filter_map(Result::ok).map(|job| job.id));
         read = complete;
     }

@@ -187,14 +187,15 @@ impl RecordedDigests {
             content: String,
         }
         let engine = Engine::Local(lake);
-        let one = async |sql: &str, parameters: &[(String, ParameterValue)]| -> Result<Option<(u64, Digest)>, OpsError> {
-            let found = engine.rows::<DigestRow>(sql, parameters).await?.pop();
-            let read = |found: DigestRow| -> Result<(u64, Digest), LakeError> {
-                let damaged = |error| LakeError::Corrupt(format!("the digest in row {}: {error}", found.seq));
-                Ok((found.seq, serde_json::from_str(&found.content).map_err(damaged)?))
+        let one =
+            async |sql: &str, parameters: &[(String, ParameterValue)]| -> Result<Option<(u64, Digest)>, OpsError> {
+                let found = engine.rows::<DigestRow>(sql, parameters).await?.pop();
+                let read = |found: DigestRow| -> Result<(u64, Digest), LakeError> {
+                    let damaged = |error| LakeError::Corrupt(format!("the digest in row {}: {error}", found.seq));
+                    Ok((found.seq, serde_json::from_str(&found.content).map_err(damaged)?))
+                };
+                Ok(found.map(read).transpose()?)
             };
-            Ok(found.map(read).transpose()?)
-        };
         let name = ParameterValue::from(week.to_string().as_str());
         let zone = ParameterValue::from(week.zone().name());
         let last = one(LAST, &[("week".into(), name), ("time_zone".into(), zone)]).await?;

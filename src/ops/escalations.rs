@@ -40,7 +40,8 @@ pub async fn evaluate(
     }
     existing_lake(lake).await?;
     let incident_ids = if incidents.is_empty() {
-        let open: Vec<OpenIncidentRow> = super::rows(lake, "SELECT incident_id FROM open_incidents ORDER BY seq").await?;
+        let open: Vec<OpenIncidentRow> =
+            super::rows(lake, "SELECT incident_id FROM open_incidents ORDER BY seq").await?;
         open.into_iter().map(|open| open.incident_id).collect()
     } else {
         incidents.to_vec()

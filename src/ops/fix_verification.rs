@@ -59,7 +59,9 @@ pub async fn plan_watch(
     let refuse = |message: String, hint: &str| OpsError::Refused(Refusal { message, hint: hint.to_owned() });
     let mut jobs = history.incident.resources.iter().filter(|resource| resource.kind.as_str() == "job");
     let own = jobs.find_map(|resource| resource.id.as_str().parse().ok());
-    let job_id = job.or(own).ok_or_else(|| refuse(format!("{incident_id} has no job among its resources"), "name one with --job"))?;
+    let job_id = job
+        .or(own)
+        .ok_or_else(|| refuse(format!("{incident_id} has no job among its resources"), "name one with --job"))?;
     let since = since.or_else(|| history.fixed_at()).ok_or_else(|| {
         let hint = "record the fix with `incident remediate --applied`, or give the time of the fix with --since";
         refuse(format!("no fix of {incident_id} is recorded"), hint)

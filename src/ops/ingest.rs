@@ -33,10 +33,10 @@ use crate::{
         redact::{Redactions, Redactor},
         time::Timestamp,
     },
-    inbox::{InboxFile, ListedItem, Inbox, InboxError, MoveResult, ReadResult, FileVersion, file_names::ResultFolder},
+    inbox::{FileVersion, Inbox, InboxError, InboxFile, ListedItem, MoveResult, ReadResult, file_names::ResultFolder},
     lake::{
         Lake, LakeError,
-        ledger::{Ledger, SubmissionResult, Submission},
+        ledger::{Ledger, Submission, SubmissionResult},
     },
 };
 use file_reader::{FileReader, PreparedDocument};
@@ -322,9 +322,14 @@ impl IngestRun<'_> {
     }
 
     /// Opens a file and prepares the documents at its beginning.
-    async fn open(&self, entry: InboxFile) -> Result<(InboxFile, Result<(FileReader, Vec<PreparedDocument>), FileDisposition>), OpsError> {
+    async fn open(
+        &self,
+        entry: InboxFile,
+    ) -> Result<(InboxFile, Result<(FileReader, Vec<PreparedDocument>), FileDisposition>), OpsError> {
         let opened = match self.inbox.read(&entry).await? {
-            ReadResult::Opened(opened) if self.is_younger(&opened.seen, self.timing.settle) => Err(FileDisposition::Settling),
+            ReadResult::Opened(opened) if self.is_younger(&opened.seen, self.timing.settle) => {
+                Err(FileDisposition::Settling)
+            }
             ReadResult::Opened(opened) => Ok(opened),
             ReadResult::Gone => Err(FileDisposition::Gone),
             ReadResult::Unreadable(reason) => Err(FileDisposition::Unreadable(reason)),
@@ -341,8 +346,16 @@ impl IngestRun<'_> {
     }
 
     /// Submits all documents of a file.
-    async fn record(&self, (entry, opened): (InboxFile, Result<(FileReader, Vec<PreparedDocument>), FileDisposition>)) -> Result<ProcessedFile, OpsError> {
-        let mut file = ProcessedFile { entry, disposition: FileDisposition::Gone, new: Vec::new(), causes: RecordedCauses::default() };
+    async fn record(
+        &self,
+        (entry, opened): (InboxFile, Result<(FileReader, Vec<PreparedDocument>), FileDisposition>),
+    ) -> Result<ProcessedFile, OpsError> {
+        let mut file = ProcessedFile {
+            entry,
+            disposition: FileDisposition::Gone,
+            new: Vec::new(),
+            causes: RecordedCauses::default(),
+        };
         let (mut reader, mut prepared) = match opened {
             Ok(opened) => opened,
             Err(disposition) => return Ok(ProcessedFile { disposition, ..file }),
@@ -351,7 +364,8 @@ impl IngestRun<'_> {
         let mut is_incomplete = false;
         let mut reason = None;
         loop {
-            let submitted = stream::iter(prepared).map(|document| self.record_document(&file.entry, document, may_go_on));
+            let submitted =
+                stream::iter(prepared).map(|document| self.record_document(&file.entry, document, may_go_on));
             let mut submitted = submitted.buffered(IN_FLIGHT).boxed();
             while let Some(document) = submitted.next().await {
                 match document? {
@@ -376,12 +390,18 @@ impl IngestRun<'_> {
             };
         }
         let (seen, hash) = reader.end();
-        file.disposition = if is_incomplete { FileDisposition::Incomplete } else { FileDisposition::Complete { seen, hash, reason } };
+        file.disposition =
+            if is_incomplete { FileDisposition::Incomplete } else { FileDisposition::Complete { seen, hash, reason } };
         Ok(file)
     }
 
     /// Records or rejects one document.
-    async fn record_document(&self, entry: &InboxFile, document: PreparedDocument, may_go_on: bool) -> Result<DocumentResult, OpsError> {
+    async fn record_document(
+        &self,
+        entry: &InboxFile,
+        document: PreparedDocument,
+        may_go_on: bool,
+    ) -> Result<DocumentResult, OpsError> {
         let PreparedDocument { line, bytes, hash, is_cut_short, outcome } = document;
         let problems = match outcome {
             Ok(submission) => {

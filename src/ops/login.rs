@@ -15,7 +15,9 @@ pub async fn check(settings: &LoginSettings) -> LoginReport {
     let report = LoginReport { settings: sources, ..LoginReport::default() };
     match settings.access() {
         Ok(access) => check_access(settings, access, report).await,
-        Err(error) => LoginReport { unused: settings.unused_methods(None), problem: Some(invalid_settings(&error)), ..report },
+        Err(error) => {
+            LoginReport { unused: settings.unused_methods(None), problem: Some(invalid_settings(&error)), ..report }
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use super::{OpsError, digest, existing_lake, recurrence};
 use crate::{
     analytics::{
         self, QueryError,
-        engine::{Engine, Parameters, ParameterValue},
-        header::{SqlHeader, QueryParameter},
+        engine::{Engine, ParameterValue, Parameters},
+        header::{QueryParameter, SqlHeader},
         weekly::WeekParameters,
     },
     domain::{

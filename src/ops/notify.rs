@@ -31,9 +31,9 @@ use crate::{
         incident::Incident,
         interface::Interface,
         notification::{
-            IncidentContext, DeliveryCounts, DeliveryStep, DeliveryOutcome, RecordDeliveries,
+            DeliveryCounts, DeliveryOutcome, DeliveryStep, IncidentContext, RecordDeliveries,
             event::DeliveryEvent,
-            outbox::{DueNotification, Outbox, DeliveryPlan, SuppressedAlert, OutboundMessage},
+            outbox::{DeliveryPlan, DueNotification, OutboundMessage, Outbox, SuppressedAlert},
         },
         recurrence::changes::ExpiredSuppression,
         redact::{Redactions, Redactor},
@@ -254,11 +254,15 @@ impl NotificationSender<'_> {
             let micros_until = |next: Timestamp| (next.seconds_since(now).max(0.0) * 1e6) as u64;
             let wait = next.map(|next| Duration::from_micros(micros_until(next)));
             let wait = match until {
-                SendMode::UntilDone if self.in_flight.is_empty() && next.is_none_or(|next| next > now.plus(SHORT_WAIT)) => {
+                SendMode::UntilDone
+                    if self.in_flight.is_empty() && next.is_none_or(|next| next > now.plus(SHORT_WAIT)) =>
+                {
                     return Ok(());
                 }
                 SendMode::UntilDone => wait.unwrap_or(LONGEST_BACKOFF),
-                SendMode::UntilStopped { poll_interval } => wait.map_or(*poll_interval, |wait| wait.min(*poll_interval)),
+                SendMode::UntilStopped { poll_interval } => {
+                    wait.map_or(*poll_interval, |wait| wait.min(*poll_interval))
+                }
             };
             tokio::select! {
                 Some(sent) = self.in_flight.join_next() => self.record_results(sent.ok(), progress).await?,
@@ -291,7 +295,9 @@ impl NotificationSender<'_> {
     fn remember_incident(&mut self, entry: &Entry) {
         let Some(incident_id) = entry.facts.incident_id else { return };
         let about = match &entry.request {
-            Request::RecordReport(report) | Request::OpenIncident(report) => load::incident_summary(&Incident::of(report)),
+            Request::RecordReport(report) | Request::OpenIncident(report) => {
+                load::incident_summary(&Incident::of(report))
+            }
             _ => match &entry.facts.incident {
                 Some(incident) => load::incident_summary(incident),
                 None => return,
@@ -380,8 +386,10 @@ impl NotificationSender<'_> {
 
     /// Loads the incidents that are not cached.
     async fn load_incidents(&mut self, messages: &[OutboundMessage]) -> Result<(), OpsError> {
-        let incidents = messages.iter().flat_map(OutboundMessage::notifications).filter_map(|due| due.notification.incident_id());
-        let unknown: Vec<IncidentId> = incidents.filter(|incident| !self.incidents_by_id.contains_key(incident)).collect();
+        let incidents =
+            messages.iter().flat_map(OutboundMessage::notifications).filter_map(|due| due.notification.incident_id());
+        let unknown: Vec<IncidentId> =
+            incidents.filter(|incident| !self.incidents_by_id.contains_key(incident)).collect();
         if !unknown.is_empty() {
             self.incidents_by_id.extend(load::incident_summaries(self.lake, &unknown).await?);
         }
@@ -404,7 +412,9 @@ impl NotificationSender<'_> {
         self.in_flight.spawn(async move {
             let outcome = match (target, rendered) {
                 (Err(reason), _) => DeliveryOutcome::RetryLater { reason, after_s: Some(UNCONFIGURED_S) },
-                (Ok(_), None) => DeliveryOutcome::Refused { reason: "the channel does not support this kind of notification".into() },
+                (Ok(_), None) => {
+                    DeliveryOutcome::Refused { reason: "the channel does not support this kind of notification".into() }
+                }
                 (Ok(target), Some(rendered)) => {
                     let (thread, only) = (rendered.thread.as_deref(), message.recipients());
                     let attempt = DeliveryAttempt { id: &rendered.id, thread, only, now };
@@ -416,7 +426,11 @@ impl NotificationSender<'_> {
     }
 
     /// Records the result of a message, and of all others that have finished.
-    async fn record_results(&mut self, first: Option<SendResult>, progress: &mut impl FnMut(SendProgress<'_>)) -> Result<(), OpsError> {
+    async fn record_results(
+        &mut self,
+        first: Option<SendResult>,
+        progress: &mut impl FnMut(SendProgress<'_>),
+    ) -> Result<(), OpsError> {
         let mut all: Vec<SendResult> = first.into_iter().collect();
         while let Some(sent) = self.in_flight.try_join_next() {
             all.extend(sent.ok());
@@ -424,7 +438,8 @@ impl NotificationSender<'_> {
         let now = self.lake.context.now();
         let mut steps = Vec::new();
         for SendResult { message, outcome } in &all {
-            self.counts.messages += u64::from(matches!(outcome, DeliveryOutcome::Accepted { .. } | DeliveryOutcome::Partly { .. }));
+            self.counts.messages +=
+                u64::from(matches!(outcome, DeliveryOutcome::Accepted { .. } | DeliveryOutcome::Partly { .. }));
             // Notifications of one message are retried as one message.
             let attempt = message.notifications().iter().map(|due| due.attempt).max().unwrap_or(1);
             let backoff = backoff(attempt);
@@ -493,12 +508,16 @@ impl NotificationSender<'_> {
         if self.pending_heartbeat.as_ref().is_some_and(JoinHandle::is_finished) {
             self.finish_heartbeat(progress).await;
         }
-        if self.pending_heartbeat.is_some() || self.last_heartbeat_at.is_some_and(|at| at.elapsed() < HEARTBEAT_INTERVAL) {
+        if self.pending_heartbeat.is_some()
+            || self.last_heartbeat_at.is_some_and(|at| at.elapsed() < HEARTBEAT_INTERVAL)
+        {
             return;
         }
         self.last_heartbeat_at = Some(Instant::now());
         if std::mem::take(&mut self.dead_since_heartbeat) {
-            return progress(SendProgress::HeartbeatFailed("a notification was given up since the last heartbeat".into()));
+            return progress(SendProgress::HeartbeatFailed(
+                "a notification was given up since the last heartbeat".into(),
+            ));
         }
         let (http, address) = (self.channels.http.clone(), address.clone());
         self.pending_heartbeat = Some(tokio::spawn(async move { http.send_heartbeat(&address).await }));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{OpsError, existing_lake, incident};
 use crate::{
-    analytics::engine::{Engine, Parameters, ParameterValue},
+    analytics::engine::{Engine, ParameterValue, Parameters},
     domain::{
         escalation::{status::AlertStatus, trigger::Trigger},
         ids::IncidentId,

@@ -117,7 +117,11 @@ pub async fn scan_causes(
 ///
 /// # Errors
 /// As [`scan`].
-pub async fn scan_expired_snoozes(lake: &Lake, ledger: &Ledger, expired: &[ExpiredSuppression]) -> Result<(), OpsError> {
+pub async fn scan_expired_snoozes(
+    lake: &Lake,
+    ledger: &Ledger,
+    expired: &[ExpiredSuppression],
+) -> Result<(), OpsError> {
     settle(lake).await?;
     let as_of = lake.context.now();
     let since = as_of.plus(-minimum_range(rule(lake)));
@@ -125,7 +129,12 @@ pub async fn scan_expired_snoozes(lake: &Lake, ledger: &Ledger, expired: &[Expir
     Ok(())
 }
 
-async fn run_scan(lake: &Lake, engine: Engine<'_>, ledger: &Ledger, scope: ScanScope<'_>) -> Result<Consequences, OpsError> {
+async fn run_scan(
+    lake: &Lake,
+    engine: Engine<'_>,
+    ledger: &Ledger,
+    scope: ScanScope<'_>,
+) -> Result<Consequences, OpsError> {
     let mut new = BTreeSet::new();
     let mut conflicts = 0;
     while conflicts < MAX_ROUNDS {
@@ -230,7 +239,8 @@ async fn plan_scan(lake: &Lake, engine: Engine<'_>, scope: ScanScope<'_>) -> Res
             Some(causes.into_iter().collect())
         }
         ScanScope::Alerts { expired, .. } => {
-            let is_expired = |known: &&RecordedEpisode| expired.iter().any(|alert| alert.incident_id == known.incident_id);
+            let is_expired =
+                |known: &&RecordedEpisode| expired.iter().any(|alert| alert.incident_id == known.incident_id);
             let causes: BTreeSet<String> = recorded.iter().filter(is_expired).map(|known| now(&known.cause)).collect();
             Some(causes.into_iter().collect())
         }
@@ -264,7 +274,9 @@ async fn plan_scan(lake: &Lake, engine: Engine<'_>, scope: ScanScope<'_>) -> Res
     let earliest_occurrence = match scope {
         ScanScope::All { since: None, .. } => Some(beginning()),
         ScanScope::All { .. } => adopted.values().copied().chain(last_known).min(),
-        ScanScope::Causes { .. } | ScanScope::Alerts { .. } => ranges.by_cause.values().chain(adopted.values()).copied().min(),
+        ScanScope::Causes { .. } | ScanScope::Alerts { .. } => {
+            ranges.by_cause.values().chain(adopted.values()).copied().min()
+        }
     };
     let time_range = TimeRange { since: earliest_occurrence.unwrap_or(horizon), as_of: horizon };
     let mut occurrences: BTreeMap<String, Vec<Occurrence>> = BTreeMap::new();
@@ -332,7 +344,9 @@ async fn plan_scan(lake: &Lake, engine: Engine<'_>, scope: ScanScope<'_>) -> Res
     for cause in without_change {
         let open = episodes.iter().find(|episode| episode.cause == *cause && episode.is_open);
         let recorded_open = open.and_then(|open| known(cause).iter().find(|known| known.last_at == open.last_at));
-        changed.extend(recorded_open.zip(open).map(|(recorded, open)| EpisodeTransition::prevention_changed(recorded, open)));
+        changed.extend(
+            recorded_open.zip(open).map(|(recorded, open)| EpisodeTransition::prevention_changed(recorded, open)),
+        );
     }
     if let ScanScope::Alerts { expired, .. } = scope {
         let found_open = |known: &RecordedEpisode| {
@@ -348,7 +362,8 @@ async fn plan_scan(lake: &Lake, engine: Engine<'_>, scope: ScanScope<'_>) -> Res
     let mut steps_of: BTreeMap<&str, Vec<PreventionStep>> =
         changing.iter().map(|cause| (*cause, prevention::steps_against(cause, &all_steps, &aliases))).collect();
     let mut last_of: BTreeMap<&str, Id> = BTreeMap::new();
-    let context = |change| TransitionContext { change, since: details_since(change, &steps_of[change.cause.as_str()], rule) };
+    let context =
+        |change| TransitionContext { change, since: details_since(change, &steps_of[change.cause.as_str()], rule) };
     let contexts: Vec<TransitionContext<'_>> = changes.iter().map(context).collect();
     let resources = resources(engine, &contexts, horizon).await?;
     for contexts in contexts.chunks(DETAILS_CHUNK) {
@@ -448,7 +463,8 @@ impl IssueDetails {
         as_of: Timestamp,
         rule: RecurrenceRule,
     ) -> Result<Self, analytics::QueryError> {
-        let (found, lost): (Vec<&TransitionContext<'_>>, Vec<_>) = contexts.iter().partition(|context| context.is_found());
+        let (found, lost): (Vec<&TransitionContext<'_>>, Vec<_>) =
+            contexts.iter().partition(|context| context.is_found());
         let impacts = found.iter().map(|context| (context.change.cause.clone(), context.since)).collect();
         let causes: BTreeSet<String> = found.iter().map(|context| context.change.cause.clone()).collect();
         let causes: Vec<String> = causes.into_iter().collect();
@@ -499,7 +515,11 @@ fn steps_in(request: &EvaluateRecurrence, known: &[PreventionStep]) -> Vec<Preve
 }
 
 /// Returns the actions that an episode recommends for the first time.
-fn proposals(issue: &Issue, steps: &[PreventionStep], change: &EpisodeTransition) -> Result<Vec<PreventionChange>, LakeError> {
+fn proposals(
+    issue: &Issue,
+    steps: &[PreventionStep],
+    change: &EpisodeTransition,
+) -> Result<Vec<PreventionChange>, LakeError> {
     if change.event == EpisodeEvent::Closed {
         return Ok(Vec::new());
     }

@@ -17,7 +17,7 @@ use crate::{
         incident::Refusal,
         recurrence::current_aliases,
         redact::Redactor,
-        similar::{IncidentWithCause, RemediationDone, SimilarIncident, NEAR, SimilarIncidents, fixes, likeness},
+        similar::{IncidentWithCause, NEAR, RemediationDone, SimilarIncident, SimilarIncidents, fixes, likeness},
     },
     lake::Lake,
 };
@@ -50,7 +50,11 @@ fn limit() -> usize {
 /// # Errors
 /// [`OpsError::Refused`] unless exactly one of incident and cause is given; [`OpsError::NoIncident`], [`OpsError::NoCause`],
 /// or the lake's.
-pub async fn find(lake: &Lake, request: &FindSimilarIncidents, redactor: &Redactor) -> Result<SimilarIncidents, OpsError> {
+pub async fn find(
+    lake: &Lake,
+    request: &FindSimilarIncidents,
+    redactor: &Redactor,
+) -> Result<SimilarIncidents, OpsError> {
     existing_lake(lake).await?;
     let wanted = match (&request.incident_id, &request.cause) {
         (Some(id), None) => id.to_string(),
@@ -93,14 +97,21 @@ pub async fn find(lake: &Lake, request: &FindSimilarIncidents, redactor: &Redact
     let mut incidents = Vec::new();
     for (of, likeness) in &ranked {
         let own = cases.iter().filter(|case| case.cause == *of);
-        incidents.extend(own.map(|case| SimilarIncident { is_same: is_same(of), likeness: *likeness, case: case.clone() }));
+        incidents.extend(own.map(|case| SimilarIncident {
+            is_same: is_same(of),
+            likeness: *likeness,
+            case: case.clone(),
+        }));
     }
     incidents.truncate(request.limit);
     Ok(SimilarIncidents { cause, root_cause, incidents, found, fixes, window_hours: rule.window_hours })
 }
 
 /// Reads the incidents whose current finding is one of `causes`, the latest first, and their applied steps.
-async fn cases(lake: &Lake, causes: &[(String, f64)]) -> Result<(Vec<IncidentWithCause>, Vec<RemediationDone>), OpsError> {
+async fn cases(
+    lake: &Lake,
+    causes: &[(String, f64)],
+) -> Result<(Vec<IncidentWithCause>, Vec<RemediationDone>), OpsError> {
     if causes.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }

@@ -26,14 +26,14 @@ use crate::{
         run::Run,
         steps::{LogEvent, RecordVerification},
         sweep::{
-            self, ACTOR, AddedNote, Cases, SweepPlan, SweptIncident, SweepContext, SkippedRun, IncidentNote, NewIncident, NoteTarget, RecordedRun, EndedRun, SweepResult,
-            OutputAccessAlert,
+            self, ACTOR, AddedNote, Cases, EndedRun, IncidentNote, NewIncident, NoteTarget, OutputAccessAlert,
+            RecordedRun, SkippedRun, SweepContext, SweepPlan, SweepResult, SweptIncident,
         },
         time::{Since, Timestamp},
     },
     lake::{
         Lake, LakeError,
-        ledger::{self, Ledger, SubmissionResult, Submission},
+        ledger::{self, Ledger, Submission, SubmissionResult},
     },
     tables::catalog::AUDIT_LOG,
 };
@@ -250,9 +250,11 @@ async fn workspace_id(client: &Client, given: Option<&Id>) -> Result<Id, OpsErro
         reported_id => reported_id?,
     };
     match (reported_id, given) {
-        (Some(reported_id), Some(given)) if reported_id != given.as_str() => {
-            Err(refuse(format!("the workspace is {}, not {}", reported_id.escape_debug(), given.as_str().escape_debug())))
-        }
+        (Some(reported_id), Some(given)) if reported_id != given.as_str() => Err(refuse(format!(
+            "the workspace is {}, not {}",
+            reported_id.escape_debug(),
+            given.as_str().escape_debug()
+        ))),
         (_, Some(given)) => Ok(given.clone()),
         (Some(reported_id), None) => match Id::new(reported_id) {
             Ok(id) if id.as_str().len() <= MAX_WORKSPACE_ID => Ok(id),
@@ -414,7 +416,12 @@ impl SweepRecorder<'_> {
     }
 }
 
-fn step(note: &IncidentNote, incident_id: IncidentId, redactor: &Redactor, now: Timestamp) -> Result<Submission, Vec<Problem>> {
+fn step(
+    note: &IncidentNote,
+    incident_id: IncidentId,
+    redactor: &Redactor,
+    now: Timestamp,
+) -> Result<Submission, Vec<Problem>> {
     let actor = Id::new(ACTOR).map_err(|why| vec![super::unrepresentable(why)])?;
     let (message, evidence) = (note.message.clone(), note.evidence.clone());
     let (at, request_id, tool) = (Some(note.at), Some(note.request_id.clone()), None);

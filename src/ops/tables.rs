@@ -19,7 +19,7 @@ use crate::{
         copies::{CopyComparison, CopyHead, SourceHead},
         incident::Refusal,
     },
-    lake::{Lake, LakeError, row_count, ledger, location::VolumePath, projector, table::folder_url, verify::Tampering},
+    lake::{Lake, LakeError, ledger, location::VolumePath, projector, row_count, table::folder_url, verify::Tampering},
     tables::{TableDef, catalog, catalog::AUDIT_LOG, ddl, ddl::CopyBound},
 };
 
@@ -115,7 +115,8 @@ pub async fn register(
         check_name(lake, client, warehouse, def).await?;
     }
     // Views name columns that a table of an earlier version lacks.
-    let (views, tables): (Vec<_>, Vec<_>) = statements.iter().partition(|statement| statement.kind == CatalogStatementKind::View);
+    let (views, tables): (Vec<_>, Vec<_>) =
+        statements.iter().partition(|statement| statement.kind == CatalogStatementKind::View);
     for statement in tables {
         execute(warehouse, &statement.sql).await?;
         done(statement);
@@ -168,7 +169,11 @@ async fn add_missing_columns(warehouse: &Warehouse, def: &TableDef) -> Result<()
         if !column.nullable {
             let what = format!("{}.{}", warehouse.schema_name(), def.name);
             let reason = format!("it lacks the column {}, which is never null", column.name);
-            return Err(refused(&what, &reason, "drop the table, then run `catalog register` and `catalog copy` again"));
+            return Err(refused(
+                &what,
+                &reason,
+                "drop the table, then run `catalog register` and `catalog copy` again",
+            ));
         }
         let added = execute(warehouse, &ddl::add_column(def, column)).await;
         if added.is_err() {
@@ -328,7 +333,8 @@ pub async fn verify(lake: &Lake, warehouse: &Warehouse) -> Result<(Vec<CopyCompa
 
 async fn rows<T: DeserializeOwned>(warehouse: &Warehouse, sql: &str) -> Result<Vec<T>, OpsError> {
     let batch = warehouse.execute(sql).await.map_err(from_warehouse)?;
-    let unread =
-        |error: serde_arrow::Error| LakeError::Corrupt(format!("the response of the warehouse cannot be read: {error}"));
+    let unread = |error: serde_arrow::Error| {
+        LakeError::Corrupt(format!("the response of the warehouse cannot be read: {error}"))
+    };
     Ok(serde_arrow::from_record_batch(&batch).map_err(unread)?)
 }

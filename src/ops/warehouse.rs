@@ -28,8 +28,9 @@ pub async fn check_same_lake(lake: &Lake, engine: Engine<'_>) -> Result<(), OpsE
     }
     // An empty log must have no row there either.
     let seq = i64::try_from(head.seq.max(1)).map_err(|error| LakeError::Corrupt(error.to_string()))?;
-    let rows: Vec<HashRow> =
-        engine.rows("SELECT entry_hash FROM audit_log WHERE seq = :seq", &[("seq".into(), ParameterValue::Int(seq))]).await?;
+    let rows: Vec<HashRow> = engine
+        .rows("SELECT entry_hash FROM audit_log WHERE seq = :seq", &[("seq".into(), ParameterValue::Int(seq))])
+        .await?;
     let expected = (head.seq > 0).then_some(&head.hash);
     if rows.iter().map(|row| &row.entry_hash).eq(expected) { Ok(()) } else { Err(OpsError::OtherLake(head.seq)) }
 }

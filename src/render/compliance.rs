@@ -7,7 +7,7 @@ use super::{
     plain::{line, na},
 };
 use crate::domain::compliance::{
-    result::{JobChange, ComplianceResult},
+    result::{ComplianceResult, JobChange},
     rule::{GapEvent, JobRule},
 };
 

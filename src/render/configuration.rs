@@ -43,7 +43,8 @@ pub fn markdown(schema: &Value) -> String {
         for (name, key) in keys {
             let default = key.get("default").or_else(|| table.defaults.get(name));
             let required = table.schema["required"].as_array();
-            let absent = if required.is_some_and(|names| names.iter().any(|one| one == name)) { "required" } else { "none" };
+            let absent =
+                if required.is_some_and(|names| names.iter().any(|one| one == name)) { "required" } else { "none" };
             let _ = writeln!(
                 text,
                 "| `{name}` | {} | {} | {} | {} | {} |",
@@ -141,5 +142,10 @@ fn example(key: &Value, default: Option<&Value>) -> String {
 /// Returns the anchor that GitHub gives to a heading.
 fn anchor(heading: &str) -> String {
     let is_kept = |character: &char| character.is_alphanumeric() || matches!(character, '-' | '_' | ' ');
-    heading.to_lowercase().chars().filter(is_kept).map(|character| if character == ' ' { '-' } else { character }).collect()
+    heading
+        .to_lowercase()
+        .chars()
+        .filter(is_kept)
+        .map(|character| if character == ' ' { '-' } else { character })
+        .collect()
 }

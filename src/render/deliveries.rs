@@ -53,16 +53,13 @@ pub fn summary(counts: &DeliveryCounts) -> String {
     }
     let mut text = format!("Delivered: {delivered}, in {messages} messages\n");
     for (count, what) in [
-        (
-            *retried,
-            format!(
-                "Failed or partly failed attempts: {retried}, {unknown} of them with an unknown result"
-            ),
-        ),
+        (*retried, format!("Failed or partly failed attempts: {retried}, {unknown} of them with an unknown result")),
         (*skipped, format!("Skipped, because too old or already resolved: {skipped}")),
         (
             *dead,
-            format!("GIVEN UP: {dead}; `ops-runbook sql \"SELECT * FROM deliveries WHERE event = 'dead'\"` shows the reasons"),
+            format!(
+                "GIVEN UP: {dead}; `ops-runbook sql \"SELECT * FROM deliveries WHERE event = 'dead'\"` shows the reasons"
+            ),
         ),
         (
             *unsettled,

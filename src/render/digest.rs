@@ -7,11 +7,11 @@
 
 pub mod charts;
 pub mod html;
+pub mod labels;
 pub mod markdown;
 mod outline;
 pub mod slack;
 pub mod text;
-pub mod labels;
 
 #[cfg(test)]
 mod tests;

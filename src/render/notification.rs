@@ -10,8 +10,8 @@
 pub mod cloudevents;
 mod details;
 pub mod mail;
-pub mod pagerduty;
 mod outline;
+pub mod pagerduty;
 pub mod slack;
 pub mod teams;
 

@@ -305,9 +305,7 @@ fn proof(text: &mut String, record: &IncidentRecord) {
         let request = inline(row.request_id.as_str());
         let _ = writeln!(text, "| {} | {} | {request} | {} |", row.seq, row.recorded_at, inline(&row.entry_hash));
     }
-    text.push_str(
-        "\n`ops-runbook audit verify` proves that the log has these rows and was not changed.\n",
-    );
+    text.push_str("\n`ops-runbook audit verify` proves that the log has these rows and was not changed.\n");
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::domain::{
     escalation::{
-        replay::{AlertComparison, ReplayDifference, FiredAlert, ReplayResult},
+        replay::{AlertComparison, FiredAlert, ReplayDifference, ReplayResult},
         trigger::Trigger,
     },
     time::Timestamp,
@@ -124,7 +124,12 @@ mod tests {
         Some(FiredAlert { severity: Some(severity), destinations: channels.iter().map(destination).collect() })
     }
 
-    fn compared(seq: u64, then: Option<FiredAlert>, with_rules: Option<FiredAlert>, difference: ReplayDifference) -> AlertComparison {
+    fn compared(
+        seq: u64,
+        then: Option<FiredAlert>,
+        with_rules: Option<FiredAlert>,
+        difference: ReplayDifference,
+    ) -> AlertComparison {
         AlertComparison {
             incident_id: IncidentId::from_ordinal(seq),
             seq,
@@ -142,13 +147,19 @@ mod tests {
         let chat = || firing(Severity::High, &["chat"]);
         let firings = vec![
             compared(1, chat(), chat(), ReplayDifference::Same),
-            compared(2, chat(), firing(Severity::Low, &["chat", "no-recipient", "ma\u{202e}il"]), ReplayDifference::Changed),
+            compared(
+                2,
+                chat(),
+                firing(Severity::Low, &["chat", "no-recipient", "ma\u{202e}il"]),
+                ReplayDifference::Changed,
+            ),
             compared(3, firing(Severity::Medium, &["no-recipient"]), None, ReplayDifference::Gone),
             compared(4, None, chat(), ReplayDifference::New),
         ];
         let found = ReplayResult { rows: 9, firings, moot: 1 };
         insta::assert_snapshot!(text("new.toml", "2026-01-01T00:00:00Z".parse().unwrap(), &found, 100));
-        let same = ReplayResult { rows: 1, firings: vec![compared(1, chat(), chat(), ReplayDifference::Same)], moot: 0 };
+        let same =
+            ReplayResult { rows: 1, firings: vec![compared(1, chat(), chat(), ReplayDifference::Same)], moot: 0 };
         let text = text("new.toml", "2026-01-01T00:00:00Z".parse().unwrap(), &same, 100);
         assert!(text.ends_with("\nThese rules would have fired the same alerts.\n"), "{text}");
     }

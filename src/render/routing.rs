@@ -72,7 +72,8 @@ mod tests {
 
     fn shown(toml: &str, severity: Option<Severity>) -> String {
         let policy = Policy::parse(toml).unwrap();
-        let routings: Vec<TriggerRouting> = Trigger::ALL.iter().map(|trigger| policy.routing(*trigger, severity)).collect();
+        let routings: Vec<TriggerRouting> =
+            Trigger::ALL.iter().map(|trigger| policy.routing(*trigger, severity)).collect();
         text("ops-runbook.toml, policy 0123456789abcdef", &routings, &policy.gaps())
     }
 

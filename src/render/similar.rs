@@ -10,8 +10,11 @@ use crate::domain::similar::SimilarIncidents;
 
 /// Similar incidents and their fixes, for a terminal of `width` columns.
 pub fn text(similar: &SimilarIncidents, width: usize) -> String {
-    let mut text =
-        format!("SimilarIncident: {}\nCause: {}\n\n", line(&similar.root_cause), na(similar.cause.as_deref().map(line)));
+    let mut text = format!(
+        "SimilarIncident: {}\nCause: {}\n\n",
+        line(&similar.root_cause),
+        na(similar.cause.as_deref().map(line))
+    );
     if similar.incidents.is_empty() {
         text.push_str("No other incident has this cause or a similar one.\n");
         return text;

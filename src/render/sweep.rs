@@ -25,8 +25,7 @@ pub fn text(swept: &SweepResult, width: usize) -> String {
         text.push_str("First sweep of this workspace: earlier failures are recorded without notifications.\n");
     }
     if swept.missing_outputs > 0 {
-        let notified =
-            swept.told_with.map(|incident| format!("; the alert of {incident} reports it"));
+        let notified = swept.told_with.map(|incident| format!("; the alert of {incident} reports it"));
         let notified = notified.unwrap_or_default();
         text.push_str(&format!("Run outputs that could not be read: {}{notified}.\n", swept.missing_outputs));
     }

@@ -191,8 +191,13 @@ pub async fn ask(arguments: &[String]) {
     let [question, folder] = arguments else { panic!("ask QUESTION LAKE") };
     let lake = support::lake_at(Path::new(folder));
     let version = env!("CARGO_PKG_VERSION");
-    let mut answer =
-        Measurement { engine: format!("ops-runbook {version}"), walls: Vec::new(), rows: 0, digest: String::new(), peak: 0 };
+    let mut answer = Measurement {
+        engine: format!("ops-runbook {version}"),
+        walls: Vec::new(),
+        rows: 0,
+        digest: String::new(),
+        peak: 0,
+    };
     let base = if question == "digest" { Some(week_before(&lake).await) } else { None };
     for _ in 0..=RUNS {
         let start = Instant::now();
@@ -235,9 +240,11 @@ async fn once(
         }
         "reaching" => {
             let recorded = recorded(engine).await.unwrap();
-            let ranges = CauseRanges::starting_at(trailing_since, None, recorded.iter().map(|one| (one.cause.as_str(), one)));
+            let ranges =
+                CauseRanges::starting_at(trailing_since, None, recorded.iter().map(|one| (one.cause.as_str(), one)));
             let earliest = generate::beginning(generate::PARTS);
-            let found = trailing::episodes_within(engine, as_of, RecurrenceRule::DEFAULT, &ranges, earliest).await.unwrap();
+            let found =
+                trailing::episodes_within(engine, as_of, RecurrenceRule::DEFAULT, &ranges, earliest).await.unwrap();
             finish();
             (found.len(), found.iter().map(|one| one.occurrences).sum::<u64>().to_string())
         }

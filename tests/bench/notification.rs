@@ -57,7 +57,12 @@ impl PagedLake {
 
 fn sender(lake: &Path, config: &Path, arguments: &[&str]) -> Child {
     let mut command: Command = binary(lake);
-    command.arg("--config").arg(config).args(["notification", "send"]).args(arguments).env("PAGER_KEY", "a1".repeat(16));
+    command
+        .arg("--config")
+        .arg(config)
+        .args(["notification", "send"])
+        .args(arguments)
+        .env("PAGER_KEY", "a1".repeat(16));
     command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap()
 }
 

@@ -12,7 +12,7 @@ use crate::{
         ids::Id,
         incident::classification::{Confidence, IncidentType},
         prevention::state::PreventionState,
-        recurrence::{self, CauseMapping, CauseFinding, event::EpisodeEvent, time_range::CauseRanges, tests::cases},
+        recurrence::{self, CauseFinding, CauseMapping, event::EpisodeEvent, tests::cases, time_range::CauseRanges},
     },
     lake::{
         Context, Lake,
@@ -101,7 +101,11 @@ async fn lake_of(findings: &[CauseFinding], aliases: &[CauseMapping]) -> Session
     session
 }
 
-async fn select<T: DeserializeOwned>(session: &SessionContext, name: &str, parameters: &[(String, ParameterValue)]) -> Vec<T> {
+async fn select<T: DeserializeOwned>(
+    session: &SessionContext,
+    name: &str,
+    parameters: &[(String, ParameterValue)],
+) -> Vec<T> {
     let sql = queries().find(|(known, _)| *known == name).map_or(name, |(_, sql)| sql);
     let statement = session.state().sql_to_statement(sql, &DIALECT).unwrap();
     let parameters: Vec<(&str, ScalarValue)> =
@@ -195,7 +199,10 @@ async fn queries_and_plain_code_agree_on_random_histories() {
     let mut seen = (0, 0, 0);
     for seed in 0..12 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let rule = RecurrenceRule { threshold: rng.random_range(1..=4), window_hours: [1, 5, 24, 168][rng.random_range(0..4)] };
+        let rule = RecurrenceRule {
+            threshold: rng.random_range(1..=4),
+            window_hours: [1, 5, 24, 168][rng.random_range(0..4)],
+        };
         let (mut findings, mut aliases) = (Vec::new(), Vec::new());
         for number in 1..=40 {
             let (more_findings, more_aliases) = any_history(&mut rng, number, rule);
@@ -328,7 +335,8 @@ async fn resolution_times_of_many_causes_and_times_come_from_one_query() {
     // Incident n was reported at hour n, had cause a, b or none, and took n seconds.
     let hour = |n: u64| at(n as i64 * 3_600_000_000);
     let cause = |n: u64| [Some("a"), Some("b"), None][n as usize % 3];
-    let findings: Vec<CauseFinding> = (1..=60).map(|n| recurrence::tests::finding(n, n, "", cause(n), hour(n))).collect();
+    let findings: Vec<CauseFinding> =
+        (1..=60).map(|n| recurrence::tests::finding(n, n, "", cause(n), hour(n))).collect();
     fill(&lake, &findings.iter().map(root_cause).collect::<Vec<_>>()).await;
     let states: Vec<IncidentState> = findings.iter().map(|finding| resolved_after(finding, finding.seq)).collect();
     fill(&lake, &states).await;
@@ -366,7 +374,8 @@ async fn trailing_episodes_are_complete() {
     let (mut seen, mut cut) = (0, 0);
     for seed in 0..3 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let rule = RecurrenceRule { threshold: rng.random_range(1..=3), window_hours: [5, 24, 168][rng.random_range(0..3)] };
+        let rule =
+            RecurrenceRule { threshold: rng.random_range(1..=3), window_hours: [5, 24, 168][rng.random_range(0..3)] };
         let (mut findings, mut aliases) = (Vec::new(), Vec::new());
         for number in 1..=40 {
             let (more_findings, more_aliases) = long_history(&mut rng, number, rule);
@@ -395,7 +404,8 @@ async fn trailing_episodes_are_complete() {
 
             let causes: Vec<String> = whole.iter().step_by(3).map(|one| one.cause.clone()).collect();
             let ranges = CauseRanges::starting_at(since, Some(&causes), []);
-            let of_some = trailing::episodes_within(Engine::Local(&lake), as_of, rule, &ranges, earliest).await.unwrap();
+            let of_some =
+                trailing::episodes_within(Engine::Local(&lake), as_of, rule, &ranges, earliest).await.unwrap();
             let expected: Vec<Episode> = expected.into_iter().filter(|one| causes.contains(&one.cause)).collect();
             assert_eq!(of_some, expected, "seed {seed}, {rule:?}, {windows} windows, some causes");
         }

@@ -65,7 +65,11 @@ pub async fn recurring_in_week(engine: Engine<'_>, at: &WeekParameters) -> Resul
 }
 
 /// Converts a row. `steps` are in the order in which they were recorded.
-fn issue(row: RecurringRow, aliases: &BTreeMap<&str, &str>, steps: &[PreventionStep]) -> Result<RecurringIssue, QueryError> {
+fn issue(
+    row: RecurringRow,
+    aliases: &BTreeMap<&str, &str>,
+    steps: &[PreventionStep],
+) -> Result<RecurringIssue, QueryError> {
     let detail: Issue = serde_json::from_str(&row.detail).map_err(LakeError::from)?;
     let counts_as = |cause: &str| aliases.get(cause).map_or_else(|| cause.to_owned(), |&cause| cause.to_owned());
     let cause = counts_as(&row.cause);

@@ -77,8 +77,14 @@ async fn the_progress_of_the_session_decides_the_outcome() {
         (&[("CONNECT", "hang")], not_now("the mail server did not respond in time")),
         (&[("MAIL", "550 no")], refused("the mail server answered 550 no")),
         (&[("MAIL", "451 later")], not_now("the mail server answered 451 later")),
-        (&[("RCPT", "550 no such user")], refused("the mail server accepts no recipient: a@example.test: 550 no such user")),
-        (&[("RCPT", "450 greylisted")], not_now("the mail server accepts no recipient: a@example.test: 450 greylisted")),
+        (
+            &[("RCPT", "550 no such user")],
+            refused("the mail server accepts no recipient: a@example.test: 550 no such user"),
+        ),
+        (
+            &[("RCPT", "450 greylisted")],
+            not_now("the mail server accepts no recipient: a@example.test: 450 greylisted"),
+        ),
         (&[("DATA", "hang")], not_now("the mail server did not respond in time")),
         (&[("DATA", "554 no")], refused("the mail server answered 554 no")),
         (&[(".", "552 too big")], refused("the mail server answered 552 too big")),
@@ -97,7 +103,10 @@ async fn the_progress_of_the_session_decides_the_outcome() {
     }
     let unreachable = SmtpChannel::new(&smtp(1, "127.0.0.1", Encryption::None), "a@example.test", None).unwrap();
     let outcome = unreachable.send(&email(), None, Duration::from_millis(1500)).await;
-    assert!(matches!(&outcome, DeliveryOutcome::RetryLater { reason, .. } if reason.contains("cannot be reached")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, DeliveryOutcome::RetryLater { reason, .. } if reason.contains("cannot be reached")),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test]
@@ -126,8 +135,13 @@ async fn only_deferred_recipients_are_retried() {
     };
     assert_eq!(first, partly);
     let again = channel(&fake, to).send(&email(), Some(&waits_for), limit).await;
-    let reason = "the mail server accepts no recipient: b@example.test: 450 greylisted; d@example.test: 452 full".into();
-    assert_eq!(again, DeliveryOutcome::RetryLater { reason, after_s: None }, "no recipient of this attempt was accepted");
+    let reason =
+        "the mail server accepts no recipient: b@example.test: 450 greylisted; d@example.test: 452 full".into();
+    assert_eq!(
+        again,
+        DeliveryOutcome::RetryLater { reason, after_s: None },
+        "no recipient of this attempt was accepted"
+    );
 
     let fake = FakeReceiver::smtp(&[]).await;
     let again = channel(&fake, to).send(&email(), Some(&waits_for), limit).await;
@@ -152,11 +166,15 @@ async fn only_deferred_recipients_are_retried() {
 #[tokio::test]
 async fn mail_is_not_sent_without_the_configured_encryption() {
     let fake = FakeReceiver::smtp(&[]).await;
-    let channel = SmtpChannel::new(&smtp(fake.port, "localhost", Encryption::StartTls), "a@example.test", None).unwrap();
+    let channel =
+        SmtpChannel::new(&smtp(fake.port, "localhost", Encryption::StartTls), "a@example.test", None).unwrap();
     let outcome = channel.send(&email(), None, Duration::from_millis(1500)).await;
     assert_eq!(
         outcome,
-        DeliveryOutcome::Refused { reason: "the mail server does not support what is configured: STARTTLS is not supported on this server".into() }
+        DeliveryOutcome::Refused {
+            reason: "the mail server does not support what is configured: STARTTLS is not supported on this server"
+                .into()
+        }
     );
     assert!(!fake.seen().iter().any(|line| line.starts_with("MAIL")), "{:?}", fake.seen());
     let channel = SmtpChannel::new(&smtp(fake.port, "localhost", Encryption::Tls), "a@example.test", None).unwrap();

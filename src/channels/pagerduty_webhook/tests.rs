@@ -13,7 +13,10 @@ fn one_matching_signature_is_enough() {
     {
         assert!(verify_signature(&header, BODY, &secret), "{header}");
     }
-    assert!(!verify_signature(SIGNED, b"{\"event\":2}", &secret) && !verify_signature(SIGNED, BODY, &Secret::new("other").unwrap()));
+    assert!(
+        !verify_signature(SIGNED, b"{\"event\":2}", &secret)
+            && !verify_signature(SIGNED, BODY, &Secret::new("other").unwrap())
+    );
     let (short, long) = (&SIGNED[..SIGNED.len() - 2], format!("{SIGNED}00"));
     for header in [
         "",

@@ -2,14 +2,14 @@
 
 use super::super::{
     engine::{self, EngineArgs},
-    exit::{DIFFERENT_TABLES, CommandError},
+    exit::{CommandError, DIFFERENT_TABLES},
     output::Output,
 };
 use crate::{
     analytics::engine::Engine,
     domain::{
-        health::{HealthCheck, HealthFinding},
         copies::{self, CopyComparison},
+        health::{HealthCheck, HealthFinding},
     },
     lake::Lake,
     ops,
@@ -19,7 +19,11 @@ use crate::{
 ///
 /// # Errors
 /// As [`engine::with`]. An error of the warehouse is a finding.
-pub async fn check(args: &EngineArgs, lake: &Lake, output: &Output) -> Result<Option<(HealthFinding, bool)>, CommandError> {
+pub async fn check(
+    args: &EngineArgs,
+    lake: &Lake,
+    output: &Output,
+) -> Result<Option<(HealthFinding, bool)>, CommandError> {
     engine::with(args, lake, output, async |engine| match engine {
         Engine::Warehouse(warehouse) => {
             let compared = ops::tables::compare(lake, warehouse).await.map_err(CommandError::from);

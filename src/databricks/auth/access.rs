@@ -7,7 +7,7 @@ use super::{
     azure::{AzureCli, AzureClientSecret, AzureWorkspace},
     databricks_cli::DatabricksCli,
     federation::{Federation, IdTokenSource},
-    settings::{Setting, LoginSettings, SettingSource},
+    settings::{LoginSettings, Setting, SettingSource},
 };
 use crate::{
     databricks::{Token, WorkspaceUrl, is_safe_to_send},
@@ -91,10 +91,12 @@ impl LoginSettings {
         };
         let workspace: WorkspaceUrl = host.parse().map_err(|reason| self.unusable(Setting::Host, reason))?;
         let chain = match &choice {
-            Some(choice) => {
-                Some(self.configured(choice.method(), &workspace).map_err(|unusable| self.refused(choice, unusable))?.into())
-            }
-            None => CredentialChain::new(Method::ALL.into_iter().filter_map(|method| self.configured(method, &workspace).ok())),
+            Some(choice) => Some(
+                self.configured(choice.method(), &workspace).map_err(|unusable| self.refused(choice, unusable))?.into(),
+            ),
+            None => CredentialChain::new(
+                Method::ALL.into_iter().filter_map(|method| self.configured(method, &workspace).ok()),
+            ),
         };
         let credentials = chain.ok_or_else(|| self.missing(vec![self.expected()]))?;
         let workspace_id = self.get(Setting::WorkspaceId).map(|id| id.trim().to_owned());
@@ -156,12 +158,13 @@ impl LoginSettings {
         let azure = || AzureWorkspace::configured(self, workspace).map_err(UnusableMethod::Inapplicable);
         Ok(match method {
             Method::Pat => LoginCredentials::Pat(self.secret(Setting::Token)?),
-            Method::OauthM2m => {
-                LoginCredentials::OauthM2m { id: self.text(Setting::ClientId), secret: self.secret(Setting::ClientSecret)? }
-            }
-            Method::DatabricksCli => {
-                LoginCredentials::DatabricksCli(DatabricksCli::configured(self, workspace).map_err(UnusableMethod::Inapplicable)?)
-            }
+            Method::OauthM2m => LoginCredentials::OauthM2m {
+                id: self.text(Setting::ClientId),
+                secret: self.secret(Setting::ClientSecret)?,
+            },
+            Method::DatabricksCli => LoginCredentials::DatabricksCli(
+                DatabricksCli::configured(self, workspace).map_err(UnusableMethod::Inapplicable)?,
+            ),
             Method::GithubOidc => {
                 let (url, token) = (self.url(Setting::ActionsUrl)?, self.secret(Setting::ActionsToken)?);
                 self.federation(IdTokenSource::Github { url, token })
@@ -198,7 +201,11 @@ impl LoginSettings {
     fn url(&self, setting: Setting) -> Result<Url, UnusableMethod> {
         let unusable = |reason: &str| UnusableMethod::Unusable { setting, reason: reason.to_owned() };
         let url: Url = self.text(setting).parse().map_err(|_| unusable("it is not a URL"))?;
-        if is_safe_to_send(&url) { Ok(url) } else { Err(unusable("it is not https://; secrets are sent by https:// only")) }
+        if is_safe_to_send(&url) {
+            Ok(url)
+        } else {
+            Err(unusable("it is not https://; secrets are sent by https:// only"))
+        }
     }
 
     fn unset(&self, settings: &[Setting]) -> Vec<Setting> {

@@ -11,9 +11,9 @@ use url::Url;
 use super::{
     expiry,
     oauth::{self, AccessToken, ClientSecret},
-    program::{self, TIMEOUT, ProgramError},
+    program::{self, ProgramError, TIMEOUT},
     session::{Authentication, bearer, sensitive},
-    settings::{Setting, LoginSettings},
+    settings::{LoginSettings, Setting},
 };
 use crate::databricks::{
     Token, WorkspaceUrl,

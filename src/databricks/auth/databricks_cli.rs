@@ -9,7 +9,7 @@ use super::{
     expiry,
     oauth::AccessToken,
     program::{self, TIMEOUT},
-    settings::{Setting, LoginSettings},
+    settings::{LoginSettings, Setting},
 };
 use crate::databricks::WorkspaceUrl;
 

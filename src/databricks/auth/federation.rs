@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     oauth::{self, AccessToken, ClientSecret, SCOPE},
-    settings::{Setting, LoginSettings},
+    settings::{LoginSettings, Setting},
 };
 use crate::{
     databricks::{
@@ -53,7 +53,11 @@ impl Federation {
         }
     }
 
-    pub(super) async fn token(&self, workspace: &WorkspaceUrl, http: &reqwest::Client) -> Result<AccessToken, FailedAttempt> {
+    pub(super) async fn token(
+        &self,
+        workspace: &WorkspaceUrl,
+        http: &reqwest::Client,
+    ) -> Result<AccessToken, FailedAttempt> {
         let endpoint = oauth::token_endpoint(workspace, http).await?;
         let audience = self.audience.as_deref().unwrap_or(endpoint.as_str());
         let id_token = self.source.token(audience, http).await?;

@@ -33,7 +33,9 @@ pub(super) async fn token_endpoint(workspace: &WorkspaceUrl, http: &reqwest::Cli
     let answer = match FailedAttempt::of(http.get(url).send().await).await {
         Ok(answer) => answer,
         // A workspace without metadata uses the default endpoint.
-        Err(FailedAttempt { error: ApiError::NotFound(_), .. }) => return Ok(workspace.endpoint(&["oidc", "v1", "token"])),
+        Err(FailedAttempt { error: ApiError::NotFound(_), .. }) => {
+            return Ok(workspace.endpoint(&["oidc", "v1", "token"]));
+        }
         Err(failed) => return Err(failed),
     };
     let unusable = |why: &str| FailedAttempt::final_error(ApiError::unexpected(format!("its token endpoint: {why}")));

@@ -46,7 +46,11 @@ pub(super) fn sensitive(text: &str) -> Result<HeaderValue, String> {
 }
 
 impl LoginCredentials {
-    async fn authenticate(&self, workspace: &WorkspaceUrl, http: &reqwest::Client) -> Result<Authentication, FailedAttempt> {
+    async fn authenticate(
+        &self,
+        workspace: &WorkspaceUrl,
+        http: &reqwest::Client,
+    ) -> Result<Authentication, FailedAttempt> {
         match self {
             Self::Pat(token) => Authentication::bearer(&AccessToken { token: token.clone(), expires_at: None }),
             Self::OauthM2m { id, secret } => {
@@ -98,7 +102,11 @@ impl LoginSession {
         let SessionState { failed, used } = &mut *state;
         let used = match used {
             Some(used) => {
-                if used.authentication.expires_at.is_some_and(|expires_at| expires_at <= Instant::now() + RENEW_BEFORE_EXPIRY) {
+                if used
+                    .authentication
+                    .expires_at
+                    .is_some_and(|expires_at| expires_at <= Instant::now() + RENEW_BEFORE_EXPIRY)
+                {
                     let asked = used.credentials.authenticate(workspace, http).await;
                     used.authentication = asked.map_err(|attempt| match attempt.is_retryable {
                         true => attempt,

@@ -7,7 +7,7 @@ use crate::{
     databricks::{error::ApiError, pages::Page},
     domain::{
         ids::Id,
-        run::{LifeCycle, ResultState, Execution, Run, RunState, Task, TerminationCode, TerminationType, RunTrigger},
+        run::{Execution, LifeCycle, ResultState, Run, RunState, RunTrigger, Task, TerminationCode, TerminationType},
         time::Timestamp,
     },
 };
@@ -132,7 +132,12 @@ pub struct OutputResponse {
 impl OutputResponse {
     pub fn output(self) -> Result<RunOutput, ApiError> {
         let child = self.run_job_output.and_then(|output| output.run_id).map(id).transpose()?;
-        Ok(RunOutput { error: non_empty(self.error), trace: non_empty(self.error_trace), logs: non_empty(self.logs), child })
+        Ok(RunOutput {
+            error: non_empty(self.error),
+            trace: non_empty(self.error_trace),
+            logs: non_empty(self.logs),
+            child,
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use arrow::{
 };
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
-use super::{StatementResult, ApiError, StatementColumn, StatementError, cut};
+use super::{ApiError, StatementColumn, StatementError, StatementResult, cut};
 
 /// `TIMESTAMP`, UTC, microseconds.
 const UTC: &str = "UTC";

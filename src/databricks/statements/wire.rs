@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{StatementParameter, Statement, WAIT};
+use super::{Statement, StatementParameter, WAIT};
 
 /// The request that submits a statement.
 #[derive(Debug, Serialize)]

@@ -4,11 +4,11 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use super::{
-    RuleFix, CheckedJob, RuleVerdict,
-    remediation::{MAX_STEPS, by_task},
-    reliability::of_job,
-    runtimes::{RuntimeSupport, midnight, release, support},
+    CheckedJob, RuleFix, RuleVerdict,
     job_settings::{JobTask, JobTasks, counted, list, named, object, text},
+    reliability::of_job,
+    remediation::{MAX_STEPS, by_task},
+    runtimes::{RuntimeSupport, midnight, release, support},
 };
 use crate::domain::{policy::compliance::CompliancePolicy, settings::SettingChange, time::Timestamp};
 
@@ -62,7 +62,9 @@ fn own_clusters<'a>(subject: &CheckedJob<'a>, tasks: &JobTasks<'a>) -> (Vec<Name
     }
     for task in &tasks.working {
         match object(task.settings, "new_cluster") {
-            Ok(Some(settings)) => clusters.push(NamedCluster { name: format!("of task {}", named([task.key])), settings }),
+            Ok(Some(settings)) => {
+                clusters.push(NamedCluster { name: format!("of task {}", named([task.key])), settings })
+            }
             Ok(None) => {}
             Err(_) => unclear += 1,
         }
@@ -131,7 +133,12 @@ fn job_cluster_copies(subject: &CheckedJob<'_>, shared: &[(JobTask<'_>, &str)]) 
 }
 
 /// Checks that every runtime is supported, now and for the configured number of days.
-pub fn runtime(subject: &CheckedJob<'_>, tasks: &JobTasks<'_>, comply: &CompliancePolicy, now: Timestamp) -> RuleVerdict {
+pub fn runtime(
+    subject: &CheckedJob<'_>,
+    tasks: &JobTasks<'_>,
+    comply: &CompliancePolicy,
+    now: Timestamp,
+) -> RuleVerdict {
     let (mut clusters, unclear) = own_clusters(subject, tasks);
     let mut unknown: Vec<String> = tasks.unclear.iter().cloned().collect();
     if unclear > 0 {
@@ -152,7 +159,9 @@ pub fn runtime(subject: &CheckedJob<'_>, tasks: &JobTasks<'_>, comply: &Complian
             Ok(Some(version)) => match end_of_support(version, comply, now) {
                 EndOfSupport::Reached(why) => ended.push(format!("{} ({} {why})", cluster.name, named([version]))),
                 EndOfSupport::NotReached => {}
-                EndOfSupport::Unknown => unknown.push(format!("the end of support of {} is not known", named([version]))),
+                EndOfSupport::Unknown => {
+                    unknown.push(format!("the end of support of {} is not known", named([version])))
+                }
             },
             _ => unknown.push(format!("the runtime of cluster {} is unknown", cluster.name)),
         }
@@ -201,7 +210,9 @@ fn end_of_support(version: &str, comply: &CompliancePolicy, now: Timestamp) -> E
     let from = now.plus(TimeDelta::days(comply.runtime_days_ahead.into()));
     match support(version) {
         RuntimeSupport::Ends(day) if midnight(day) <= from => EndOfSupport::Reached(format!("until {day}")),
-        RuntimeSupport::EndedBefore(day) if midnight(day) <= from => EndOfSupport::Reached(format!("until before {day}")),
+        RuntimeSupport::EndedBefore(day) if midnight(day) <= from => {
+            EndOfSupport::Reached(format!("until before {day}"))
+        }
         RuntimeSupport::Ends(_) | RuntimeSupport::NoEnd => EndOfSupport::NotReached,
         RuntimeSupport::EndedBefore(_) | RuntimeSupport::Unknown => EndOfSupport::Unknown,
     }
@@ -230,7 +241,10 @@ pub fn cluster_policy(subject: &CheckedJob<'_>, tasks: &JobTasks<'_>, comply: &C
     let shown = without.iter().take(4).copied().collect::<Vec<_>>().join(", ");
     let text = format!("{} of {} without a policy: {shown}", without.len(), counted(clusters.len(), "cluster"));
     let Some(policy) = comply.policy_id.as_deref() else {
-        return RuleVerdict::Fail(text, RuleFix::ByHand("set policy_id of the clusters to a policy of the workspace".into()));
+        return RuleVerdict::Fail(
+            text,
+            RuleFix::ByHand("set policy_id of the clusters to a policy of the workspace".into()),
+        );
     };
     let with_policy = |settings: &Map<String, Value>| {
         (has_no_policy(settings) == Ok(true)).then(|| {

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    RuleFix, CheckedJob, RuleVerdict,
+    CheckedJob, RuleFix, RuleVerdict,
+    job_settings::{JobTasks, WrongType, counted, list, named, object, text},
     reliability::of_job,
-    job_settings::{WrongType, JobTasks, counted, list, named, object, text},
 };
 use crate::domain::policy::compliance::CompliancePolicy;
 
@@ -17,7 +17,9 @@ pub fn failure_notification(subject: &CheckedJob<'_>, comply: &CompliancePolicy)
     for (name, noun) in [("email_notifications", "e-mail"), ("webhook_notifications", "webhook")] {
         let recipients = object(subject.settings, name).and_then(|one| one.map_or(Ok(&[][..]), on_failure));
         match recipients {
-            Err(WrongType) => return RuleVerdict::Partial(format!("the {noun} notifications have an unexpected format")),
+            Err(WrongType) => {
+                return RuleVerdict::Partial(format!("the {noun} notifications have an unexpected format"));
+            }
             Ok(recipients) => recipient_count += recipients.len(),
         }
     }

@@ -94,7 +94,10 @@ pub fn plan(
     if let Some(exempt) = exemptions(subject, context.comply).into_iter().find(|exempt| exempt.is_whole()) {
         let Some(gap) = recorded.gap.filter(is_open) else { return Ok(None) };
         let message = format!("The job is exempt from these checks: {}", exempt.reason);
-        return Ok(Some(CompliancePlan { event: GapEvent::Closed, requests: vec![planner.close(gap, message, None)?] }));
+        return Ok(Some(CompliancePlan {
+            event: GapEvent::Closed,
+            requests: vec![planner.close(gap, message, None)?],
+        }));
     }
     let fails = findings.iter().any(|finding| finding.status == CheckStatus::Fail);
     let differs = planner.differs();
@@ -174,7 +177,8 @@ impl Planner<'_> {
 
     /// Returns the changes of the results while the incident stays open.
     fn changed(&self) -> (GapEvent, Event) {
-        let failed = |finding: &&RuleFinding| self.before(finding.rule).is_some_and(|one| one.status == CheckStatus::Fail);
+        let failed =
+            |finding: &&RuleFinding| self.before(finding.rule).is_some_and(|one| one.status == CheckStatus::Fail);
         let new: Vec<&RuleFinding> = self.failing().filter(|finding| !failed(finding)).collect();
         if !new.is_empty() {
             let message = format!("Also fails: {}", self.details(new.into_iter()));

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    RuleFix, CheckedJob, RuleVerdict,
+    CheckedJob, RuleFix, RuleVerdict,
+    job_settings::{JobTask, JobTasks, StartMode, WrongType, counted, named, object, starts, whole},
     remediation::by_task,
-    job_settings::{WrongType, StartMode, JobTask, JobTasks, counted, named, object, starts, whole},
 };
 use crate::domain::{policy::compliance::CompliancePolicy, settings::SettingChange};
 
@@ -15,7 +15,9 @@ pub fn retries(subject: &CheckedJob<'_>, tasks: &JobTasks<'_>, comply: &Complian
         Err(WrongType) => return RuleVerdict::Partial("its schedule or trigger has an unexpected format".into()),
         Ok(StartMode::OnDemand) => return RuleVerdict::Pass("runs are started on demand".into()),
         Ok(StartMode::Paused) => return RuleVerdict::Pass("its schedule or trigger is paused".into()),
-        Ok(StartMode::Continuously) => return RuleVerdict::Pass("a continuous job restarts automatically after a failure".into()),
+        Ok(StartMode::Continuously) => {
+            return RuleVerdict::Pass("a continuous job restarts automatically after a failure".into());
+        }
         Ok(StartMode::Automatic) => {}
     }
     let none = |task: &JobTask<'_>| match whole(task.settings, "max_retries") {
@@ -38,7 +40,9 @@ pub fn bounded_retries(tasks: &JobTasks<'_>, comply: &CompliancePolicy) -> RuleV
     let fixed = || Map::from_iter([("max_retries".to_owned(), json!(comply.max_retries))]);
     of_tasks(tasks, is_unlimited, fixed, |unlimited, all| match unlimited.len() {
         0 => format!("no task has unlimited retries ({})", counted(all, "task")),
-        few => format!("{few} of {} with unlimited retries (max_retries -1): {}", counted(all, "task"), keys(unlimited)),
+        few => {
+            format!("{few} of {} with unlimited retries (max_retries -1): {}", counted(all, "task"), keys(unlimited))
+        }
     })
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{RuleFinding, RuleFix, CheckedJob, RuleVerdict, evaluate_rule};
+use super::{CheckedJob, RuleFinding, RuleFix, RuleVerdict, evaluate_rule};
 use crate::domain::{
     check::CheckStatus,
     compliance::rule::JobRule,
@@ -28,8 +28,7 @@ const MAX_CAPTURES: usize = 1 << 20;
 pub const MAX_STEPS: usize = 20;
 /// Maximum total size of the new settings, bytes.
 const MAX_CHANGES: usize = 1 << 20;
-const TOO_MUCH: &str =
-    "the settings are too large for a runbook, or contain numbers that it cannot represent exactly; change the job in the \
+const TOO_MUCH: &str = "the settings are too large for a runbook, or contain numbers that it cannot represent exactly; change the job in the \
      source that deploys it";
 
 /// JobTasks that get the same settings, in one change.

@@ -140,7 +140,12 @@ fn failures_and_long_runs_need_a_notification() {
     check(rule, json!({ "email_notifications": null }), FAIL, "sends no");
     check(rule, json!({ "email_notifications": "a@example.test" }), PARTIAL, "e-mail");
     let rule = JobRule::DurationWarning;
-    check(rule, json!({ "health": { "rules": [{ "metric": "RUN_DURATION_SECONDS" }] } }), PASS, "checks the run duration");
+    check(
+        rule,
+        json!({ "health": { "rules": [{ "metric": "RUN_DURATION_SECONDS" }] } }),
+        PASS,
+        "checks the run duration",
+    );
     check(rule, json!({ "health": { "rules": [{ "metric": "STREAMING_BACKLOG_BYTES" }, 7] } }), FAIL, "no health rule");
     check(rule, json!({ "health": { "rules": {} } }), PARTIAL, "not a list");
 }
@@ -211,7 +216,11 @@ fn the_job_needs_job_compute_a_policy_and_a_supported_runtime() {
     assert_eq!(under(rule, on(json!({ "spark_version": "14.3.x-scala2.12" })), &ahead).status, FAIL);
 }
 
-fn planned(subject: &CheckedJob<'_>, comply: &CompliancePolicy, recorded: &RecordedJob) -> (Vec<RuleFinding>, Option<CompliancePlan>) {
+fn planned(
+    subject: &CheckedJob<'_>,
+    comply: &CompliancePolicy,
+    recorded: &RecordedJob,
+) -> (Vec<RuleFinding>, Option<CompliancePlan>) {
     let findings = evaluate(subject, comply, now());
     let workspace = Workspace { id: Id::new("1").unwrap(), url: Some("https://example.test".into()) };
     let context = PlanContext { workspace: &workspace, based_on: 0, comply, now: now() };
@@ -242,7 +251,8 @@ fn steps_that_change_one_task_follow_each_other() {
         object(json!({ "spark_version": "12.2.x-scala2.12", "policy_id": "P", "cluster_id": "known" })),
     )]
     .into();
-    let subject = CheckedJob { id: 7, settings: &settings, run_as: Some(PRINCIPAL), creator: None, clusters: &clusters };
+    let subject =
+        CheckedJob { id: 7, settings: &settings, run_as: Some(PRINCIPAL), creator: None, clusters: &clusters };
     let (_, plan) = planned(&subject, &CompliancePolicy::default(), &RecordedJob::default());
     let plan = plan.unwrap();
     let steps = &report_of(&plan).remediation;
@@ -304,7 +314,8 @@ fn an_unknown_result_of_a_failed_rule_does_not_close_the_incident() {
         last_failed: Some(3),
     };
     let id = "INC-1001".parse().unwrap();
-    let gap = Some(GapIncident { id, status: crate::domain::incident::classification::Status::Investigating, closed: 0 });
+    let gap =
+        Some(GapIncident { id, status: crate::domain::incident::classification::Status::Investigating, closed: 0 });
     let recorded = RecordedJob { seq: 3, checks: vec![before], gap };
     let (_, plan) = planned(&subject, &only_queue, &recorded);
     let plan = plan.unwrap();

@@ -43,15 +43,33 @@ pub fn differences(before: &Figures, after: &Figures) -> Vec<String> {
     compare(&mut sentences, list("", "the repeat offenders", 3), &before.offenders, &after.offenders, cells::offender);
     compare(&mut sentences, list("Cause", "the causes", 3), &before.causes, &after.causes, cells::cause);
     compare(&mut sentences, list("", "the recurring issues", 5), &before.recurring, &after.recurring, cells::recurring);
-    compare(&mut sentences, list("", "the preventive actions", 3), &before.prevention, &after.prevention, cells::prevention);
+    compare(
+        &mut sentences,
+        list("", "the preventive actions", 3),
+        &before.prevention,
+        &after.prevention,
+        cells::prevention,
+    );
     compare(&mut sentences, list("", "the open incidents", 5), &before.open, &after.open, cells::open);
-    compare(&mut sentences, list("Alerts", "the alerts", 4), &before.escalations, &after.escalations, cells::escalation);
+    compare(
+        &mut sentences,
+        list("Alerts", "the alerts", 4),
+        &before.escalations,
+        &after.escalations,
+        cells::escalation,
+    );
     compare(&mut sentences, list("Checks", "the check results", 3), &before.checks, &after.checks, cells::check);
     sentences
 }
 
 /// Appends the changed rows, then the added ones, then the removed ones.
-fn compare<T: PartialEq>(sentences: &mut Vec<String>, list: FigureList, before: &[T], after: &[T], row: impl Fn(&T) -> FigureRow) {
+fn compare<T: PartialEq>(
+    sentences: &mut Vec<String>,
+    list: FigureList,
+    before: &[T],
+    after: &[T],
+    row: impl Fn(&T) -> FigureRow,
+) {
     if before == after {
         return;
     }

@@ -3,7 +3,7 @@
 //! Names from outside are put in quotation marks and truncated, but not escaped: the renderer escapes them for its output
 //! language.
 
-use super::{Figures, AgeingIncident};
+use super::{AgeingIncident, Figures};
 use crate::domain::time::spelled;
 
 mod changes;

@@ -71,7 +71,13 @@ pub struct AlertChange {
 ///   does not apply to a resolved one.
 /// - The trigger does not hold: the alert is resolved (`cleared`), or there was none (`not-fired`). A snooze remains in
 ///   effect.
-pub fn step(alert: Option<&Alert>, verdict: &TriggerVerdict, dedup_key: &str, policy: &Policy, at: Timestamp) -> AlertChange {
+pub fn step(
+    alert: Option<&Alert>,
+    verdict: &TriggerVerdict,
+    dedup_key: &str,
+    policy: &Policy,
+    at: Timestamp,
+) -> AlertChange {
     let transition = if verdict.holds { holding(alert, verdict, policy, at) } else { not_holding(alert, at) };
     let AlertTransition { event, status, quiet_until, because } = transition;
     let (severity, message, routes) = match (event, alert) {
@@ -117,7 +123,9 @@ impl AlertChange {
     pub fn suppressed_by(self, reason: Option<SuppressionReason>) -> Self {
         let because = match reason {
             _ if self.event != AlertEvent::Fired => return self,
-            Some(SuppressionReason::History) => "it is history from before the lake; no notification is sent".to_owned(),
+            Some(SuppressionReason::History) => {
+                "it is history from before the lake; no notification is sent".to_owned()
+            }
             Some(SuppressionReason::ReportedWith(incident))
                 if matches!(self.trigger, Trigger::MissingEvidence | Trigger::AccessIssue) =>
             {
@@ -235,7 +243,13 @@ impl Alert {
         self.quiet_until.filter(|until| *until > at)
     }
 
-    fn changed(&self, event: AlertEvent, status: AlertStatus, reason: String, quiet_until: Option<Timestamp>) -> AlertChange {
+    fn changed(
+        &self,
+        event: AlertEvent,
+        status: AlertStatus,
+        reason: String,
+        quiet_until: Option<Timestamp>,
+    ) -> AlertChange {
         AlertChange {
             trigger: self.trigger,
             event,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{TimelineAddition, Incident, LoggedEvent, Refusal, report_events};
+use super::{Incident, LoggedEvent, Refusal, TimelineAddition, report_events};
 use crate::domain::{
     decide,
     entry::{Entry, Facts, Request},
@@ -282,7 +282,9 @@ impl History {
         let opens_or_closes = matches!(logged.event.kind, EventKind::Close | EventKind::Reopen);
         if step.withdraw && opens_or_closes {
             let verb = if logged.event.kind == EventKind::Close { "reopen" } else { "close" };
-            let hint = format!("use `incident {verb}` instead: a recorded close or reopen cannot be removed from the timeline");
+            let hint = format!(
+                "use `incident {verb}` instead: a recorded close or reopen cannot be removed from the timeline"
+            );
             return refuse(format!("a {} cannot be withdrawn", logged.event.kind), &hint);
         }
         if !step.withdraw && step.message.is_none() && step.at.is_none() {

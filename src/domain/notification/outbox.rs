@@ -17,8 +17,8 @@ use std::{
 use chrono::TimeDelta;
 
 use super::{
-    AlertContent, NotificationContent, DeliveryStep, Notification, Recipients, RecordDeliveries, SummaryReason, Undelivered,
-    follow_up_stream, token_bucket::TokenBucket,
+    AlertContent, DeliveryStep, Notification, NotificationContent, Recipients, RecordDeliveries, SummaryReason,
+    Undelivered, follow_up_stream, token_bucket::TokenBucket,
 };
 use crate::domain::{
     check::Severity,
@@ -263,12 +263,15 @@ impl Outbox {
                 let is_no_pager = |channel: &Id| {
                     self.policy.channels.get(channel).is_some_and(|it| it.kind != ChannelKind::Pagerduty)
                 };
-                let channels: Vec<Id> = self.policy.digest.channels.iter().filter(|it| is_no_pager(it)).cloned().collect();
+                let channels: Vec<Id> =
+                    self.policy.digest.channels.iter().filter(|it| is_no_pager(it)).cloned().collect();
                 for channel in channels {
                     self.push_plain(entry, channel, NotificationKind::Digest, stream.clone(), content.clone());
                 }
             }
-            Request::RecordReport(report) | Request::OpenIncident(report) => self.push_changes(entry, &report.remediation),
+            Request::RecordReport(report) | Request::OpenIncident(report) => {
+                self.push_changes(entry, &report.remediation)
+            }
             Request::RecordRemediation(step) => self.push_changes(entry, &[step.remediation()]),
             Request::EvaluateEscalations(step) if entry.interface == Interface::Deliver => {
                 let now = entry.recorded_at;
@@ -346,7 +349,8 @@ impl Outbox {
             }
             AlertEvent::Acknowledged | AlertEvent::Suppressed | AlertEvent::Cleared | AlertEvent::Resolved => {
                 let resolved = matches!(change.event, AlertEvent::Cleared | AlertEvent::Resolved);
-                let notification_kind = if resolved { NotificationKind::Resolve } else { NotificationKind::Acknowledge };
+                let notification_kind =
+                    if resolved { NotificationKind::Resolve } else { NotificationKind::Acknowledge };
                 let streams = self.alerts.get(key).cloned().unwrap_or_default();
                 for id in streams {
                     let Some(stream) = self.streams.get_mut(&id) else { continue };
@@ -406,8 +410,11 @@ impl Outbox {
         let pager = |id: &&StreamId| self.streams.get(*id).is_some_and(|it| it.kind == Some(ChannelKind::Pagerduty));
         let pagers: BTreeSet<Id> = streams.filter(pager).map(|(channel, _)| channel.clone()).collect();
         for (number, step) in (1..).zip(steps.iter().filter(is_applied)) {
-            let content =
-                NotificationContent::Change { incident_id, title: step.title.clone(), actor: entry.request.actor().clone() };
+            let content = NotificationContent::Change {
+                incident_id,
+                title: step.title.clone(),
+                actor: entry.request.actor().clone(),
+            };
             for channel in &pagers {
                 let stream = format!("change/{incident_id}/{}.{number}", entry.seq);
                 self.push_plain(entry, channel.clone(), NotificationKind::Change, stream, content.clone());
@@ -518,7 +525,9 @@ impl Outbox {
             self.streams.remove(&id);
         }
         let Some(QueuedNotification { notification, row, only, .. }) = abandoned else { return };
-        let (NotificationContent::Alert(alert), NotificationKind::Trigger | NotificationKind::Again) = (notification.content, notification.notification_kind) else {
+        let (NotificationContent::Alert(alert), NotificationKind::Trigger | NotificationKind::Again) =
+            (notification.content, notification.notification_kind)
+        else {
             return;
         };
         let reason = step.reason.clone().unwrap_or_default();
@@ -579,8 +588,9 @@ impl Outbox {
         for (channel, (tokens, refilled)) in &tokens {
             let (mut stale, ready) =
                 (stale.remove(channel).unwrap_or_default(), ready.remove(channel).unwrap_or_default());
-            let (mut alerts, mut rest): (Vec<_>, Vec<_>) =
-                ready.into_iter().partition(|head| head.queued.notification.notification_kind == NotificationKind::Trigger);
+            let (mut alerts, mut rest): (Vec<_>, Vec<_>) = ready
+                .into_iter()
+                .partition(|head| head.queued.notification.notification_kind == NotificationKind::Trigger);
             // All notifications of a message have the same recipients.
             stale.sort_by_key(|head| &head.queued.only);
             alerts.sort_by_key(|head| (&head.queued.only, head.priority()));
@@ -598,7 +608,9 @@ impl Outbox {
             let mut messages = stale.chain(fired).chain(rest.chunks(1).map(|part| (None, part)));
             let some = (*tokens).min(room);
             let sent = plan.send.len();
-            plan.send.extend(messages.by_ref().take(some).filter_map(|(because, part)| OutboundMessage::from_heads(because, part)));
+            plan.send.extend(
+                messages.by_ref().take(some).filter_map(|(because, part)| OutboundMessage::from_heads(because, part)),
+            );
             room -= plan.send.len() - sent;
             if messages.next().is_some() {
                 let at = if room > 0 { *refilled } else { now };
@@ -610,7 +622,8 @@ impl Outbox {
 
     /// Returns whether the first notification of `stream` can be sent at `now`.
     fn readiness(&self, stream: &Stream, queued: &QueuedNotification, now: Timestamp) -> Readiness {
-        let QueuedNotification { notification, since, not_before, attempts, first_tried, claimed_until, only, .. } = queued;
+        let QueuedNotification { notification, since, not_before, attempts, first_tried, claimed_until, only, .. } =
+            queued;
         if let Some(until) = claimed_until.filter(|until| *until > now) {
             return Readiness::NotBefore(until);
         }
@@ -629,12 +642,15 @@ impl Outbox {
         if let Some(first) = first_tried.filter(|first| first.plus(retry_time) <= now) {
             let reason = match only {
                 None => format!("not delivered since {first}, in {attempts} attempts"),
-                Some(only) => format!("not delivered to {only} since {first}, in {attempts} attempts; the other recipients have it"),
+                Some(only) => format!(
+                    "not delivered to {only} since {first}, in {attempts} attempts; the other recipients have it"
+                ),
             };
             return Readiness::Dropped(DeliveryEvent::Dead, reason);
         }
         let maintenance_end = |at: Timestamp| {
-            let (NotificationContent::Alert(alert), NotificationKind::Trigger | NotificationKind::Again) = (&notification.content, notification.notification_kind)
+            let (NotificationContent::Alert(alert), NotificationKind::Trigger | NotificationKind::Again) =
+                (&notification.content, notification.notification_kind)
             else {
                 return None;
             };

@@ -8,7 +8,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::{
     Policy,
-    reader::{TomlTable, Reader, SECRETS_HINT},
+    reader::{Reader, SECRETS_HINT, TomlTable},
 };
 use crate::domain::{check::Severity, compliance::rule::JobRule, problems::child};
 

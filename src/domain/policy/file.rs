@@ -27,7 +27,10 @@ pub fn schema() -> Value {
     let about = [
         ("$id", "https://ops-runbook.invalid/schema/config/1"),
         ("title", "ops-runbook configuration"),
-        ("description", "Thresholds, rules, channels and routes. TOML. Every key is optional unless it is marked as required."),
+        (
+            "description",
+            "Thresholds, rules, channels and routes. TOML. Every key is optional unless it is marked as required.",
+        ),
     ];
     for (key, text) in about {
         schema[key] = text.into();

@@ -8,7 +8,7 @@ use toml::de::DeTable;
 
 use super::{
     Channel, DigestPolicy, Policy, RecurrencePolicy, Route,
-    reader::{TomlTable, Reader, SECRETS_HINT},
+    reader::{Reader, SECRETS_HINT, TomlTable},
 };
 use crate::domain::{
     check::Severity,

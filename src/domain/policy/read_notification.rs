@@ -4,9 +4,12 @@ use chrono::{NaiveTime, Weekday};
 use url::{Host, Url};
 
 use super::{
-    notification::{DeliveryPolicy, Encryption, MAX_WEEKLY_MINUTES, MaintenanceWindow, ChannelConnection, SecretRef, Smtp, WindowSchedule},
+    notification::{
+        ChannelConnection, DeliveryPolicy, Encryption, MAX_WEEKLY_MINUTES, MaintenanceWindow, SecretRef, Smtp,
+        WindowSchedule,
+    },
     read::E_MAIL,
-    reader::{TomlTable, Reader, SECRETS_HINT},
+    reader::{Reader, SECRETS_HINT, TomlTable},
 };
 use crate::domain::{
     check::Severity, escalation::trigger::Trigger, host::is_local, notification::channel::ChannelKind, problems::child,
@@ -48,7 +51,12 @@ impl Reader<'_> {
                     ChannelKind::Teams => "the URL of the workflow is the secret",
                     _ => "leave it out",
                 };
-                self.problem(value.span().start, &pointer, format!("is not a setting of {kind} channels"), Some(hint.into()));
+                self.problem(
+                    value.span().start,
+                    &pointer,
+                    format!("is not a setting of {kind} channels"),
+                    Some(hint.into()),
+                );
             }
         }
         let per_minute = per_minute.unwrap_or_else(|| ChannelConnection::default_rate(kind));
@@ -124,7 +132,11 @@ impl Reader<'_> {
         let usual = if encryption == Some(Encryption::Tls) { 465 } else { 587 };
         let port = self.integer(table, "port", 1..=65_535).and_then(|port| u16::try_from(port).ok()).unwrap_or(usual);
         let has = |key: &str| table.get(key).is_some();
-        let user = if has("user") { self.required_text(table, "user", "leave it out if the server needs no login") } else { None };
+        let user = if has("user") {
+            self.required_text(table, "user", "leave it out if the server needs no login")
+        } else {
+            None
+        };
         let password = self.secret(table, "password");
         match host.as_deref().map(Host::parse) {
             Some(Err(_)) => {
@@ -211,12 +223,7 @@ impl Reader<'_> {
         let (from, until) = (moment("from"), moment("until"));
         let (from, until) = (from?, until?);
         if until <= from {
-            self.bad_value(
-                table,
-                "until",
-                "is not after from".into(),
-                "set until to a time after from",
-            );
+            self.bad_value(table, "until", "is not after from".into(), "set until to a time after from");
         }
         Some(WindowSchedule::Once { from, until })
     }

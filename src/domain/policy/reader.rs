@@ -139,7 +139,13 @@ impl Reader<'_> {
         Some(words)
     }
 
-    pub fn choice<W: Copy>(&mut self, value: &Spanned<DeValue>, pointer: &str, all: &[W], spell: ToText<W>) -> Option<W> {
+    pub fn choice<W: Copy>(
+        &mut self,
+        value: &Spanned<DeValue>,
+        pointer: &str,
+        all: &[W],
+        spell: ToText<W>,
+    ) -> Option<W> {
         let text = self.text_of(value, pointer)?;
         let found = all.iter().copied().find(|word| spell(*word) == text);
         if found.is_none() {

@@ -29,8 +29,9 @@ fn without_configuration_the_defaults_apply_and_no_alert_is_routed() {
     let check = |trigger: Trigger, severity: Severity, minutes: i64| {
         assert_eq!((policy.severity(trigger), policy.cool_down(trigger)), (severity, TimeDelta::minutes(minutes)));
         assert!(policy.enabled(trigger) && policy.destinations(trigger, severity).is_empty());
-        let gap =
-            format!("{severity} {trigger} alerts are not delivered: no route matches; add [[routes]] to ops-runbook.toml");
+        let gap = format!(
+            "{severity} {trigger} alerts are not delivered: no route matches; add [[routes]] to ops-runbook.toml"
+        );
         assert!(policy.gaps().contains(&gap), "{:?}", policy.gaps());
     };
     check(Trigger::SecurityFinding, Severity::Critical, 60);
@@ -46,8 +47,13 @@ fn the_example_shows_the_defaults_and_leaves_no_gap() {
     let example = parsed(EXAMPLE);
     assert_eq!((example.gaps(), example.unreachable()), (vec![], vec![]));
     let shown = example.comply.clone();
-    let comply =
-        compliance::CompliancePolicy { email: None, service_principal: None, policy_id: None, exempt: Vec::new(), ..shown.clone() };
+    let comply = compliance::CompliancePolicy {
+        email: None,
+        service_principal: None,
+        policy_id: None,
+        exempt: Vec::new(),
+        ..shown.clone()
+    };
     assert!(shown.email.is_some() && shown.service_principal.is_some() && shown.policy_id.is_some());
     assert_eq!(shown.exempt.len(), 1);
     assert_eq!((example.digest.channels.len(), example.delivery.undelivered.len()), (1, 2));
@@ -75,7 +81,11 @@ fn the_example_configures_every_kind_of_channel() {
     let kinds: Vec<ChannelKind> = example.channels.values().map(|channel| channel.kind).collect();
     assert!(ChannelKind::ALL.iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
     for channel in example.channels.values() {
-        assert_eq!(channel.connection.per_minute, notification::ChannelConnection::default_rate(channel.kind), "{channel:?}");
+        assert_eq!(
+            channel.connection.per_minute,
+            notification::ChannelConnection::default_rate(channel.kind),
+            "{channel:?}"
+        );
     }
     let smtp = example.smtp.unwrap();
     assert_eq!((smtp.port, smtp.encryption), (587, notification::Encryption::StartTls));
@@ -427,7 +437,9 @@ fn an_invalid_mail_server_is_refused() {
     for host in ["smtp.example.test", "10.0.0.1", "localhost.example.test"] {
         check(
             &format!("host = '{host}'\nencryption = 'none'\nfrom = 'a@example.test'"),
-            &["/smtp/encryption: none is allowed for a mail server on this machine only, line 3 (hint: use starttls or tls)"],
+            &[
+                "/smtp/encryption: none is allowed for a mail server on this machine only, line 3 (hint: use starttls or tls)",
+            ],
         );
     }
     check(

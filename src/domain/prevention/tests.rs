@@ -118,7 +118,14 @@ fn an_action_shows_its_latest_state() {
 }
 
 fn step(seq: u64, state: PreventionState, hours: i64) -> PreventionStep {
-    PreventionStep { cause: "a".into(), seq, ordinal: 1, action: "bundle-retry-policy".into(), state, occurred_at: hour(hours) }
+    PreventionStep {
+        cause: "a".into(),
+        seq,
+        ordinal: 1,
+        action: "bundle-retry-policy".into(),
+        state,
+        occurred_at: hour(hours),
+    }
 }
 
 fn hour(hours: i64) -> Timestamp {
@@ -180,8 +187,10 @@ fn steps_against_a_merged_cause_count() {
         cause_fingerprint: cause.into(),
         counts_as: counts_as.into(),
     };
-    let steps =
-        [step(1, PreventionState::Adopted, 0), PreventionStep { cause: "b".into(), ..step(2, PreventionState::Adopted, 0) }];
+    let steps = [
+        step(1, PreventionState::Adopted, 0),
+        PreventionStep { cause: "b".into(), ..step(2, PreventionState::Adopted, 0) },
+    ];
     let seqs = |cause: &str, aliases: &[CauseMapping]| -> Vec<u64> {
         steps_against(cause, &steps, aliases).iter().map(|step| step.seq).collect()
     };

@@ -111,7 +111,9 @@ fn collect(error: &ValidationError, problems: &mut Vec<Problem>) {
         | ValidationErrorKind::Constant { .. }
         | ValidationErrorKind::OneOfNotValid { .. }
         | ValidationErrorKind::OneOfMultipleValid { .. } => not_a_choice(found, &choices_at(&pointer)),
-        ValidationErrorKind::Type { .. } if !choices_at(&pointer).is_empty() => not_a_choice(found, &choices_at(&pointer)),
+        ValidationErrorKind::Type { .. } if !choices_at(&pointer).is_empty() => {
+            not_a_choice(found, &choices_at(&pointer))
+        }
         ValidationErrorKind::Type { kind } => {
             let expected: Vec<_> = match kind {
                 TypeKind::Single(expected) => vec![expected.as_str()],

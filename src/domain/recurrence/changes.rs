@@ -145,7 +145,9 @@ impl fmt::Display for TransitionReason {
             Self::Changed => f.write_str("its occurrences changed"),
             Self::PreventionChanged => f.write_str("a preventive action against its cause changed its state"),
             Self::SuppressionExpired(until) => write!(f, "the suppression of its alert expired at {until}"),
-            Self::EndedWhileSuppressed(until) => write!(f, "it ended before the suppression of its alert expired at {until}"),
+            Self::EndedWhileSuppressed(until) => {
+                write!(f, "it ended before the suppression of its alert expired at {until}")
+            }
             Self::Resumed => f.write_str("it was closed and has new occurrences"),
             Self::WindowPassed => f.write_str("a whole window passed without another occurrence"),
             Self::FoundAfterEnd => f.write_str("it had ended when it was found"),
@@ -154,7 +156,11 @@ impl fmt::Display for TransitionReason {
             Self::FindingsRevised => f.write_str("no longer found: findings were revised"),
             Self::CausesChanged => f.write_str("no longer found: causes were merged or split"),
             Self::RuleChanged(rule) => {
-                write!(f, "no longer found: it was recorded with a threshold of {} within {} h", rule.threshold, rule.window_hours)
+                write!(
+                    f,
+                    "no longer found: it was recorded with a threshold of {} within {} h",
+                    rule.threshold, rule.window_hours
+                )
             }
         }
     }
@@ -242,7 +248,13 @@ fn unused(mut id: String, taken: &BTreeSet<String>) -> String {
     id
 }
 
-fn change(event: EpisodeEvent, reason: TransitionReason, episode: &Episode, id: &str, incident_id: IncidentId) -> EpisodeTransition {
+fn change(
+    event: EpisodeEvent,
+    reason: TransitionReason,
+    episode: &Episode,
+    id: &str,
+    incident_id: IncidentId,
+) -> EpisodeTransition {
     EpisodeTransition {
         event,
         episode_id: id.into(),

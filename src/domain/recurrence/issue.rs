@@ -10,7 +10,7 @@ use super::{
 use crate::domain::{
     ids::IncidentId,
     incident::classification::Confidence,
-    prevention::{self, PolicyTemplate, RecommendedAction, RecurredAfter, PreventionStep},
+    prevention::{self, PolicyTemplate, PreventionStep, RecommendedAction, RecurredAfter},
     time::Timestamp,
 };
 

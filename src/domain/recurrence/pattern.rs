@@ -210,7 +210,11 @@ mod tests {
         ];
         let check = |cause: &str, hour, expected: &[&str]| {
             let found = others(&resources, cause, at(hour));
-            assert_eq!(found.iter().map(|one| one.resource_id.as_str()).collect::<Vec<_>>(), expected, "{cause} {hour}");
+            assert_eq!(
+                found.iter().map(|one| one.resource_id.as_str()).collect::<Vec<_>>(),
+                expected,
+                "{cause} {hour}"
+            );
         };
         check("a", 0, &["early b", "late b"]);
         check("a", 4, &["early a", "late b"]);

@@ -126,11 +126,7 @@ pub(crate) fn cases() -> Vec<EpisodeCase> {
             &[],
         ),
         case("a late report counts at its own time", incidents("a", &[10, 30, 20]), &["a 0h+10..0h+30 3/3 closed"]),
-        case(
-            "a late report moves the start",
-            incidents("a", &[10, 20, 30, 0]),
-            &["a 0h..0h+30 4/4 closed"],
-        ),
+        case("a late report moves the start", incidents("a", &[10, 20, 30, 0]), &["a 0h..0h+30 4/4 closed"]),
         case(
             "a late report joins two sessions",
             incidents("a", &[0, 1, 2, week + 3, week + 4, week + 5, HOUR]),

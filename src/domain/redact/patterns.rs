@@ -52,7 +52,11 @@ pub static PATTERNS: [SecretPattern; 17] = [
         &["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-"],
         r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}",
     ),
-    SecretPattern::new("slack-token", &["xox", "xapp-"], r"(?:xoxe\.)?xox[a-z]-[A-Za-z0-9_-]{8,}|xapp-[0-9]-[A-Za-z0-9_-]{8,}"),
+    SecretPattern::new(
+        "slack-token",
+        &["xox", "xapp-"],
+        r"(?:xoxe\.)?xox[a-z]-[A-Za-z0-9_-]{8,}|xapp-[0-9]-[A-Za-z0-9_-]{8,}",
+    ),
     SecretPattern::new(
         "slack-webhook",
         &["hooks.slack"],
@@ -69,7 +73,11 @@ pub static PATTERNS: [SecretPattern; 17] = [
         r"(?i)pagerduty\.com/integration/([a-z0-9]{8,})",
     ),
     SecretPattern::new("aws-key", &["akia", "asia"], r"(?:AKIA|ASIA)[A-Z0-9]{16}"),
-    SecretPattern::new("aws-key", &["x-amz-"], r#"(?i)x-amz-(?:signature|security-token)["']?\s*[:=]\s*["']?([^&\s"'<>]+)"#),
+    SecretPattern::new(
+        "aws-key",
+        &["x-amz-"],
+        r#"(?i)x-amz-(?:signature|security-token)["']?\s*[:=]\s*["']?([^&\s"'<>]+)"#,
+    ),
     SecretPattern::new("azure-sas", &["sig="], r#"(?i)(?:[?&;]|(?-u:\b))sig=([^&\s"'<>#;]+)"#),
     SecretPattern::new(
         "url-credentials",

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{SweepPlan, SweepContext, IncidentNote, NewIncident, NoteTarget, TaskOutput, wording};
+use super::{IncidentNote, NewIncident, NoteTarget, SweepContext, SweepPlan, TaskOutput, wording};
 use crate::domain::{
     ids::{Id, IncidentId},
     run::{Execution, Run, Task, outcome::RunOutcome},
@@ -93,7 +93,14 @@ fn case_executions<'a>(case: &Id, runs: &[&'a Run]) -> Vec<CaseExecution<'a>> {
             let repair = execution.repair.as_ref().map(|repair| format!("-repair-{repair}")).unwrap_or_default();
             let (causes, rest): (Vec<&Task>, Vec<&Task>) = tasks.into_iter().partition(|task| task.is_cause());
             let consequences = rest.into_iter().filter(|task| task.is_consequence()).collect();
-            case_executions.push(CaseExecution { run, execution, outcome, causes, consequences, suffix: format!("{retry}{repair}") });
+            case_executions.push(CaseExecution {
+                run,
+                execution,
+                outcome,
+                causes,
+                consequences,
+                suffix: format!("{retry}{repair}"),
+            });
         }
     }
     case_executions
@@ -118,7 +125,11 @@ enum ExecutionDisposition<'a> {
 }
 
 /// Returns the executions of a case with their dispositions.
-fn dispositions<'a>(case: &'a Id, runs: &[&'a Run], context: &SweepContext<'a>) -> Vec<(CaseExecution<'a>, ExecutionDisposition<'a>)> {
+fn dispositions<'a>(
+    case: &'a Id,
+    runs: &[&'a Run],
+    context: &SweepContext<'a>,
+) -> Vec<(CaseExecution<'a>, ExecutionDisposition<'a>)> {
     let opening = opening_id(context, case);
     let opened = context.recorded.get(&opening);
     let mut seen_opening = false;
@@ -140,7 +151,9 @@ fn dispositions<'a>(case: &'a Id, runs: &[&'a Run], context: &SweepContext<'a>) 
                 }
                 _ => ExecutionDisposition::AddsNote,
             },
-            (None, RunOutcome::Succeeded | RunOutcome::Stopped) if !execution.is_first() => ExecutionDisposition::AddsNote,
+            (None, RunOutcome::Succeeded | RunOutcome::Stopped) if !execution.is_first() => {
+                ExecutionDisposition::AddsNote
+            }
             _ => ExecutionDisposition::Ignored,
         };
         found.push((execution, disposition));
@@ -187,8 +200,7 @@ pub fn decide(cases: &Cases<'_>, context: &SweepContext<'_>) -> SweepPlan {
         builder.target(case);
     }
     let mut plan = builder.plan;
-    plan
-        .openings
+    plan.openings
         .sort_by(|a, b| (a.report.incident.reported_at, &a.case).cmp(&(b.report.incident.reported_at, &b.case)));
     plan.notes.sort_by(|a, b| (a.at, &a.request_id).cmp(&(b.at, &b.request_id)));
     plan
@@ -233,7 +245,11 @@ impl PlanBuilder<'_, '_> {
                     }
                     None => self.own(case, &execution, &mut own),
                 },
-                ExecutionDisposition::OpensIncident | ExecutionDisposition::AddsNote if execution.outcome.is_failure() => self.own(case, &execution, &mut own),
+                ExecutionDisposition::OpensIncident | ExecutionDisposition::AddsNote
+                    if execution.outcome.is_failure() =>
+                {
+                    self.own(case, &execution, &mut own)
+                }
                 ExecutionDisposition::OpensIncident | ExecutionDisposition::AddsNote => {
                     if let Some(target) = own.clone().or_else(|| other.clone()) {
                         let message = wording::progress(&execution);
@@ -248,7 +264,8 @@ impl PlanBuilder<'_, '_> {
     }
 
     fn target_of_run(&mut self, run: &Id) -> Option<NoteTarget> {
-        let case = self.cases.0.values().flatten().find(|context| context.id == *run).map_or(run, |run| run.case()).clone();
+        let case =
+            self.cases.0.values().flatten().find(|context| context.id == *run).map_or(run, |run| run.case()).clone();
         self.target(&case)
     }
 

@@ -92,7 +92,8 @@ struct World {
 
 impl World {
     fn started(mut self, task_run: &str, child: &str) -> Self {
-        self.outputs.insert(id(task_run), TaskOutput::Retrieved { headline: None, excerpt: None, child: Some(id(child)) });
+        self.outputs
+            .insert(id(task_run), TaskOutput::Retrieved { headline: None, excerpt: None, child: Some(id(child)) });
         self
     }
 
@@ -204,7 +205,11 @@ fn the_outputs_of_failed_tasks_are_wanted_once() {
     assert_eq!(wanted(&World::default().recorded("5", 1), &[failed]), [""; 0]);
     assert_eq!(wanted(&World::default(), &[run("5", "FAILED", &["a FAILED"; 9].map(|_| "a FAILED"))]), ["58"]);
     assert_eq!(wanted(&World::default(), &[run("5", "FAILED", &[])]), ["5"], "a run without tasks has its own output");
-    assert_eq!(wanted(&World::default(), &[run("5", "SKIPPED", &[])]), [""; 0], "a run that never started has no output");
+    assert_eq!(
+        wanted(&World::default(), &[run("5", "SKIPPED", &[])]),
+        [""; 0],
+        "a run that never started has no output"
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ACTOR, JobSettings, SweepContext, NewIncident, TaskOutput, case::CaseExecution};
+use super::{ACTOR, JobSettings, NewIncident, SweepContext, TaskOutput, case::CaseExecution};
 use crate::domain::{
     ids::Id,
     incident::{
@@ -96,7 +96,11 @@ pub fn progress(execution: &CaseExecution<'_>) -> String {
 pub fn caused_by(execution: &CaseExecution<'_>, child: &Id) -> String {
     let tasks = names(&execution.causes);
     let noun = if execution.causes.len() == 1 { "task" } else { "tasks" };
-    format!("{} {} because of run {child}, which its {noun} {tasks} started", subject(execution), verb(execution.outcome))
+    format!(
+        "{} {} because of run {child}, which its {noun} {tasks} started",
+        subject(execution),
+        verb(execution.outcome)
+    )
 }
 
 /// Returns the outputs of the tasks that failed in an execution.

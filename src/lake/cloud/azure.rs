@@ -77,8 +77,10 @@ impl AzureClient {
         let generic = |source: Box<dyn std::error::Error + Send + Sync>| Error::Generic { store: STORE, source };
         let mut request = HttpRequest::new(HttpRequestBody::empty());
         *request.method_mut() = Method::DELETE;
-        *request.uri_mut() =
-            url.as_str().parse().map_err(|_| Error::NotSupported { source: "the file's name cannot be part of a URL".into() })?;
+        *request.uri_mut() = url
+            .as_str()
+            .parse()
+            .map_err(|_| Error::NotSupported { source: "the file's name cannot be part of a URL".into() })?;
         let credential = self.client.credentials().get_credential().await?;
         AzureAuthorizer::new(&credential, &self.account).authorize(&mut request);
         let status = self.http.execute(request).await.map_err(|error| generic(Box::new(error)))?.status();

@@ -17,7 +17,7 @@ use object_store::{
     path::Path,
 };
 
-use super::{MAX_BACKOFF, FIRST_BACKOFF, MAX_RETRIES, RETRY_TIMEOUT};
+use super::{FIRST_BACKOFF, MAX_BACKOFF, MAX_RETRIES, RETRY_TIMEOUT};
 
 /// The pause before the first retry of a write. All pauses together are longer than a second.
 pub const FIRST_WRITE_BACKOFF: Duration = Duration::from_millis(300);

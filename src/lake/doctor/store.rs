@@ -54,7 +54,8 @@ pub async fn examine(lake: &Lake, folder: &str) -> Vec<HealthFinding> {
         return [written].into_iter().chain(AFTER_WRITE.map(nothing)).collect();
     }
     let mut findings = vec![written];
-    findings.push(or_failed(HealthCheck::ReadAfterWrite, probe.read(&file, "first", "a written file can be read").await));
+    findings
+        .push(or_failed(HealthCheck::ReadAfterWrite, probe.read(&file, "first", "a written file can be read").await));
     findings.push(or_failed(HealthCheck::ListAfterWrite, probe.lists(&file).await));
     let over = Path::from("over.txt");
     findings.push(or_failed(HealthCheck::Overwrite, probe.overwrites(&over).await));
@@ -124,7 +125,9 @@ impl<'a> StoreProbe<'a> {
         let check = HealthCheck::ReadAfterWrite;
         Ok(match self.text(path).await? {
             Some(text) if text == expected => HealthFinding::ok(check, seen),
-            other => HealthFinding::failed(check, format!("{other:?} was read instead of {expected:?}"), Some(STALE.into())),
+            other => {
+                HealthFinding::failed(check, format!("{other:?} was read instead of {expected:?}"), Some(STALE.into()))
+            }
         })
     }
 
@@ -132,7 +135,9 @@ impl<'a> StoreProbe<'a> {
         let found = self.list().await?.iter().any(|meta| meta.location == *path);
         Ok(match found {
             true => HealthFinding::ok(HealthCheck::ListAfterWrite, "a written file is listed"),
-            false => HealthFinding::failed(HealthCheck::ListAfterWrite, "a written file is not listed", Some(STALE.into())),
+            false => {
+                HealthFinding::failed(HealthCheck::ListAfterWrite, "a written file is not listed", Some(STALE.into()))
+            }
         })
     }
 
@@ -141,7 +146,9 @@ impl<'a> StoreProbe<'a> {
             self.store.put(path, PutPayload::from(text)).await?;
         }
         Ok(match self.text(path).await?.as_deref() {
-            Some("after") => HealthFinding::ok(HealthCheck::Overwrite, "an overwritten file is read with its new content"),
+            Some("after") => {
+                HealthFinding::ok(HealthCheck::Overwrite, "an overwritten file is read with its new content")
+            }
             other => HealthFinding::failed(
                 HealthCheck::Overwrite,
                 format!("{other:?} was read instead of \"after\""),
@@ -154,7 +161,9 @@ impl<'a> StoreProbe<'a> {
         let written = self.create(path, "second").await?;
         let text = self.text(path).await?;
         Ok(match (written, text.as_deref()) {
-            (false, Some("first")) => HealthFinding::ok(HealthCheck::SecondWriter, "a second writer of the same file was refused"),
+            (false, Some("first")) => {
+                HealthFinding::ok(HealthCheck::SecondWriter, "a second writer of the same file was refused")
+            }
             (_, text) => {
                 let seen = format!("a second writer of the same file was not refused; its content is now {text:?}");
                 HealthFinding::failed(HealthCheck::SecondWriter, seen, Some(UNGUARDED.into()))
@@ -177,7 +186,8 @@ impl<'a> StoreProbe<'a> {
         let check = HealthCheck::SameMoment;
         Ok(match (reported_success.as_slice(), &stored) {
             ([], Some(_)) => {
-                let seen = format!("{CONCURRENT_WRITERS} concurrent writers: none reported success, one file is stored");
+                let seen =
+                    format!("{CONCURRENT_WRITERS} concurrent writers: none reported success, one file is stored");
                 HealthFinding::ok(check, seen)
             }
             ([won], Some(text)) if *won == text => {
@@ -185,7 +195,9 @@ impl<'a> StoreProbe<'a> {
             }
             (won, stored) => {
                 let successes = won.len();
-                let seen = format!("{CONCURRENT_WRITERS} concurrent writers: {successes} reported success; stored is {stored:?}");
+                let seen = format!(
+                    "{CONCURRENT_WRITERS} concurrent writers: {successes} reported success; stored is {stored:?}"
+                );
                 HealthFinding::failed(check, seen, Some(UNGUARDED.into()))
             }
         })
@@ -224,7 +236,9 @@ impl<'a> StoreProbe<'a> {
         self.store.delete(path).await?;
         Ok(match self.text(path).await? {
             None => HealthFinding::ok(HealthCheck::Delete, "a removed file cannot be read"),
-            Some(_) => HealthFinding::failed(HealthCheck::Delete, "a removed file can still be read", Some(STALE.into())),
+            Some(_) => {
+                HealthFinding::failed(HealthCheck::Delete, "a removed file can still be read", Some(STALE.into()))
+            }
         })
     }
 

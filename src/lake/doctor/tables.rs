@@ -13,8 +13,15 @@ use crate::{
 };
 
 /// The checks in this file.
-pub const CHECKS: [HealthCheck; 7] =
-    [HealthCheck::Lake, HealthCheck::Protocol, HealthCheck::Properties, HealthCheck::Columns, HealthCheck::Log, HealthCheck::Head, HealthCheck::Projection];
+pub const CHECKS: [HealthCheck; 7] = [
+    HealthCheck::Lake,
+    HealthCheck::Protocol,
+    HealthCheck::Properties,
+    HealthCheck::Columns,
+    HealthCheck::Log,
+    HealthCheck::Head,
+    HealthCheck::Projection,
+];
 
 pub async fn examine(lake: &Lake) -> Vec<HealthFinding> {
     let audit = lake.table(catalog::AUDIT_LOG);
@@ -22,12 +29,15 @@ pub async fn examine(lake: &Lake) -> Vec<HealthFinding> {
         Ok(Some(log)) => examine_tables(lake, &audit, &log).await,
         Ok(None) => {
             let nothing = |check| HealthFinding::not_checked(check, "there is no lake yet");
-            let first =
-                HealthFinding::ok(HealthCheck::Lake, "there is no lake here yet; `ops-runbook init` or the first report creates one");
+            let first = HealthFinding::ok(
+                HealthCheck::Lake,
+                "there is no lake here yet; `ops-runbook init` or the first report creates one",
+            );
             [first].into_iter().chain(CHECKS.into_iter().skip(1).map(nothing)).collect()
         }
         Err(error) => {
-            let wrong = if matches!(error, LakeError::Unsupported(_)) { HealthCheck::Protocol } else { HealthCheck::Log };
+            let wrong =
+                if matches!(error, LakeError::Unsupported(_)) { HealthCheck::Protocol } else { HealthCheck::Log };
             let finding = |check| {
                 if check == wrong {
                     failed(check, &error)
@@ -167,7 +177,9 @@ async fn head(audit: &Table, log: &Log) -> Result<HealthFinding> {
     let computed = rows.last().map(|row| entry_hash(&row.prev_hash, &row.entry));
     let seen = format!("row {}, {}", head.seq, head.hash);
     Ok(match (rows.as_slice(), computed) {
-        ([row], Some(hash)) if hash == row.entry_hash && hash == head.hash => HealthFinding::ok(HealthCheck::Head, seen),
+        ([row], Some(hash)) if hash == row.entry_hash && hash == head.hash => {
+            HealthFinding::ok(HealthCheck::Head, seen)
+        }
         _ => HealthFinding::failed(
             HealthCheck::Head,
             format!("the log names {seen}, and the row has another hash"),

@@ -17,7 +17,7 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     AddFile, Log, PROJECTION_APP_ID, checkpoint_path, commit_path, get, last_checkpoint_path,
-    protocol::{TableAccess, LogFile, Protocol},
+    protocol::{LogFile, Protocol, TableAccess},
     read_commit,
 };
 use crate::lake::{LakeError, Result};
@@ -86,9 +86,11 @@ async fn newest_if_cleaned(store: &dyn ObjectStore) -> Result<Option<u64>> {
 pub(super) async fn read(store: &dyn ObjectStore, table: &str, version: u64) -> Result<Log> {
     let path = checkpoint_path(version);
     let file = LogFile { table, version, path: &path };
-    let bytes =
-        get(store, &path).await?.ok_or_else(|| file.torn("it is missing, although _last_checkpoint names it".into()))?;
-    let ParsedCheckpoint { mut log, protocol, deleted_from } = parse(bytes).map_err(|error| file.torn(error.to_string()))?;
+    let bytes = get(store, &path)
+        .await?
+        .ok_or_else(|| file.torn("it is missing, although _last_checkpoint names it".into()))?;
+    let ParsedCheckpoint { mut log, protocol, deleted_from } =
+        parse(bytes).map_err(|error| file.torn(error.to_string()))?;
     let protocol = protocol.ok_or_else(|| file.torn("it has no protocol".into()))?;
     log.may_write = file.admits(&protocol)?;
     if let Some(data_file) = deleted_from {

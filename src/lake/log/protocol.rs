@@ -14,7 +14,8 @@ use crate::{lake::LakeError, tables::catalog::AUDIT_LOG};
 const READER: SupportedProtocol = SupportedProtocol { role: "reader", plain: 1, listing: 3, features: &[] };
 /// Supported writer versions and features. Version 2 consists of two features, which hold here: rows are never removed, and no
 /// column has an invariant.
-const WRITER: SupportedProtocol = SupportedProtocol { role: "writer", plain: 2, listing: 7, features: &["appendOnly", "invariants"] };
+const WRITER: SupportedProtocol =
+    SupportedProtocol { role: "writer", plain: 2, listing: 7, features: &["appendOnly", "invariants"] };
 
 struct SupportedProtocol {
     role: &'static str,
@@ -102,8 +103,9 @@ impl LogFile<'_> {
 
     /// Returns the error for a live data file that has a deletion vector.
     pub fn has_deleted_rows(&self, data_file: &str) -> Unsupported {
-        let requires =
-            format!("has a deletion vector for {data_file:?}: some of its rows are deleted, and this program cannot determine which");
+        let requires = format!(
+            "has a deletion vector for {data_file:?}: some of its rows are deleted, and this program cannot determine which"
+        );
         self.unsupported(TableAccess::Read, requires)
     }
 

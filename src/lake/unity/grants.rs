@@ -149,7 +149,10 @@ mod tests {
     fn a_workspace_error_becomes_the_missing_grant_statement() {
         let check = |message: &str, expected: &str| {
             let message = ApiError::Forbidden(format!("PERMISSION_DENIED: {message}"));
-            assert_eq!(advice_at("uc://main.ops/lake", &message), format!("ask the owner of the catalog to run: {expected}"));
+            assert_eq!(
+                advice_at("uc://main.ops/lake", &message),
+                format!("ask the owner of the catalog to run: {expected}")
+            );
         };
         check(
             "User does not have EXTERNAL USE SCHEMA on Schema 'main.ops'.",

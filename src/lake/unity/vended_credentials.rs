@@ -17,7 +17,7 @@ use crate::{
     databricks::{
         Client,
         error::ApiError,
-        storage::{StorageSecret, StorageScope, TemporaryCredentials},
+        storage::{StorageScope, StorageSecret, TemporaryCredentials},
     },
     lake::{Context, cloud::StoreCredentials, location::CatalogLocation},
 };
@@ -91,13 +91,16 @@ impl CredentialVendor {
                 self.issued.fetch_add(1, Ordering::Release);
                 Ok(current.insert(VendedCredentials::new(issued, now)).secret.clone())
             }
-            Err(source) => match current.as_mut().filter(|current| current.expires_at.is_none_or(|expiry| Instant::now() < expiry)) {
-                Some(current) => {
-                    current.replace_at = Instant::now() + RETRY_AFTER;
-                    Ok(current.secret.clone())
+            Err(source) => {
+                match current.as_mut().filter(|current| current.expires_at.is_none_or(|expiry| Instant::now() < expiry))
+                {
+                    Some(current) => {
+                        current.replace_at = Instant::now() + RETRY_AFTER;
+                        Ok(current.secret.clone())
+                    }
+                    None => Err(self.refused(source).await),
                 }
-                None => Err(self.refused(source).await),
-            },
+            }
         }
     }
 
@@ -118,8 +121,9 @@ impl CredentialVendor {
 impl VendedCredentials {
     fn new(issued: TemporaryCredentials, asked: Instant) -> Self {
         let now = Context::system().now().utc().timestamp_millis();
-        let left =
-            issued.expiration_time.map(|end| Duration::from_millis(u64::try_from(end.saturating_sub(now)).unwrap_or(0)));
+        let left = issued
+            .expiration_time
+            .map(|end| Duration::from_millis(u64::try_from(end.saturating_sub(now)).unwrap_or(0)));
         Self {
             secret: issued.secret,
             expires_at: left.map(|left| asked + left),

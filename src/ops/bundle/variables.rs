@@ -159,7 +159,11 @@ mod tests {
         for (question, right, wrong) in [
             (BundleQuestion::Catalog, " main ", &["", "a b", "a.b", "a/b", "`a`", "${var.x}"][..]),
             (BundleQuestion::WarehouseId, "8ec9edc1-0123456789abcdef", &["", "/sql/1.0/warehouses/1", "a b"]),
-            (BundleQuestion::Notify, "a@example.test", &["", "a", "a@b", "@example.test", "a b@example.test", "a@b@c.test"]),
+            (
+                BundleQuestion::Notify,
+                "a@example.test",
+                &["", "a", "a@b", "@example.test", "a b@example.test", "a@b@c.test"],
+            ),
             (BundleQuestion::ServicePrincipal, "0b9a2f3c-0000-4000-8000-000000000001", &["", "ops-runbook"]),
         ] {
             assert_eq!(question.checked(right).unwrap(), right.trim());

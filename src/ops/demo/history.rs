@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use self::{
     catalog::{
-        Compute, EXECUTOR_OOM, FAULTS, Fault, JOBS, DemoJob, NO_EVIDENCE, ORDERS_INGEST, REVIEWS, Schedule, UPSTREAM_5XX,
+        Compute, DemoJob, EXECUTOR_OOM, FAULTS, Fault, JOBS, NO_EVIDENCE, ORDERS_INGEST, REVIEWS, Schedule,
+        UPSTREAM_5XX,
     },
     document::{failure_report, review_report},
 };

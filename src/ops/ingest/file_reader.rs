@@ -14,13 +14,13 @@ use crate::{
     domain::{
         ids::hex,
         interface::Interface,
-        json_lines::{InputDocument, DocumentFormat, DocumentSplitter},
+        json_lines::{DocumentFormat, DocumentSplitter, InputDocument},
         problems::Problem,
         redact::Redactor,
         report::MAX_REPORT_BYTES,
         time::Timestamp,
     },
-    inbox::{InboxError, OpenedFile, FileVersion, file_names},
+    inbox::{FileVersion, InboxError, OpenedFile, file_names},
     lake::ledger::Submission,
     ops::prepare,
 };
@@ -89,7 +89,10 @@ impl FileReader {
             redactor,
             now,
             cores,
-            work: Some(ParseState { splitter: DocumentSplitter::new(file_names::is_lines(name)), hasher: Sha256::new() }),
+            work: Some(ParseState {
+                splitter: DocumentSplitter::new(file_names::is_lines(name)),
+                hasher: Sha256::new(),
+            }),
             hash: String::new(),
             _memory: permit,
         }

@@ -3,7 +3,7 @@
 use crate::{
     channels::{Email, Payload},
     domain::notification::{
-        IncidentContext, Notification, AlertSummary,
+        AlertSummary, IncidentContext, Notification,
         channel::ChannelKind,
         event::NotificationKind,
         outbox::{DueNotification, OutboundMessage},
@@ -21,7 +21,10 @@ pub struct ChannelMessage {
 }
 
 /// Renders a message. `None` if the channel does not support this kind of notification.
-pub fn message(sending: &OutboundMessage, about: impl Fn(&DueNotification) -> IncidentContext) -> Option<ChannelMessage> {
+pub fn message(
+    sending: &OutboundMessage,
+    about: impl Fn(&DueNotification) -> IncidentContext,
+) -> Option<ChannelMessage> {
     match sending {
         OutboundMessage::Single(due) => Some(ChannelMessage {
             id: due.notification.id(),

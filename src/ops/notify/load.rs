@@ -13,7 +13,7 @@ use crate::{
         notification::{
             IncidentContext,
             channel::ChannelKind,
-            outbox::{Outbox, NotifiedStream},
+            outbox::{NotifiedStream, Outbox},
         },
         time::Timestamp,
     },
@@ -98,7 +98,10 @@ fn resource_text(kind: &str, id: &str, name: Option<&str>) -> String {
 }
 
 /// Reads the summaries of incidents from the tables.
-pub async fn incident_summaries(lake: &Lake, incidents: &[IncidentId]) -> Result<Vec<(IncidentId, IncidentContext)>, OpsError> {
+pub async fn incident_summaries(
+    lake: &Lake,
+    incidents: &[IncidentId],
+) -> Result<Vec<(IncidentId, IncidentContext)>, OpsError> {
     #[derive(Deserialize)]
     struct IncidentRow {
         incident_id: IncidentId,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
 
-use super::{REQUESTS_IN_FLIGHT, OpsError};
+use super::{OpsError, REQUESTS_IN_FLIGHT};
 use crate::{
     databricks::{
         Client,
@@ -17,7 +17,7 @@ use crate::{
         problems::cut,
         redact::{Redactions, Redactor},
         run::Run,
-        sweep::{Cases, JobSettings, SweepContext, NewIncident, RecordedRun, TaskOutput, wanted_outputs},
+        sweep::{Cases, JobSettings, NewIncident, RecordedRun, SweepContext, TaskOutput, wanted_outputs},
     },
 };
 
@@ -113,7 +113,10 @@ impl<'a> GatheredRuns<'a> {
     /// Returns whether a run or an earlier attempt of it failed.
     pub fn may_hold_failures(&self, run: &Id) -> bool {
         self.listed.get(run).is_some_and(|run| {
-            run.outcome().is_failure() || run.retried_tasks() > 0 || !run.executions.is_empty() || run.original.is_some()
+            run.outcome().is_failure()
+                || run.retried_tasks() > 0
+                || !run.executions.is_empty()
+                || run.original.is_some()
         })
     }
 
@@ -286,7 +289,8 @@ impl<'a> GatheredRuns<'a> {
             (None, None) => None,
         };
         let headline = headline.map(|line| cut(line.trim(), ERROR_CHARS));
-        let parts = error.map(|error| cut(&error, ERROR_CHARS)).into_iter().chain(rest.map(|rest| end(&rest, TRACE_CHARS)));
+        let parts =
+            error.map(|error| cut(&error, ERROR_CHARS)).into_iter().chain(rest.map(|rest| end(&rest, TRACE_CHARS)));
         let parts: Vec<String> = parts.filter(|part| !part.trim().is_empty()).collect();
         (headline, (!parts.is_empty()).then(|| parts.join("\n\n")))
     }

@@ -8,8 +8,8 @@ use crate::{
         decide::finding,
         entry::canonical,
         escalation::{
-            Alert, AlertChange, Recurrence, TriggerContext, TriggerVerdict, acknowledge, dedup_key, evaluate, recurring_verdict,
-            resolve, snooze, step, trigger::Trigger,
+            Alert, AlertChange, Recurrence, TriggerContext, TriggerVerdict, acknowledge, dedup_key, evaluate,
+            recurring_verdict, resolve, snooze, step, trigger::Trigger,
         },
         ids::{Id, IncidentId},
         notification::channel::ChannelKind,
@@ -61,7 +61,8 @@ fn verdicts(report: &Report, policy: &Policy) -> Vec<TriggerVerdict> {
 }
 
 fn rows_of(verdicts: &[TriggerVerdict], policy: &Policy) -> Vec<EscalationEvent> {
-    let change = |verdict: &TriggerVerdict| step(None, verdict, &dedup_key(incident(), verdict.trigger, HASH), policy, now());
+    let change =
+        |verdict: &TriggerVerdict| step(None, verdict, &dedup_key(incident(), verdict.trigger, HASH), policy, now());
     (1..).zip(verdicts).map(|(ordinal, verdict)| row(&change(verdict), 17, ordinal, now())).collect()
 }
 
@@ -231,9 +232,11 @@ fn a_missing_channel_or_recipient_is_shown() {
     check(&both, &format!("mail (email: a@example.test), {no_recipient}"), "mail");
 
     let mut broken = rows(&report(NO_RUN_OUTPUT), &both).remove(0);
-    for (routes, to) in
-        [(None, unrouted), (Some("[]"), unrouted), (Some("{\n"), r"NO CHANNEL: the recorded routes cannot be read: {\n")]
-    {
+    for (routes, to) in [
+        (None, unrouted),
+        (Some("[]"), unrouted),
+        (Some("{\n"), r"NO CHANNEL: the recorded routes cannot be read: {\n"),
+    ] {
         broken.routes = routes.map(str::to_owned);
         assert!(alert(&broken).contains(&format!("\nEscalate To: {to}\n")), "{}", alert(&broken));
     }

@@ -53,7 +53,11 @@ struct ChartDescription<'a> {
 }
 
 /// `None` if it cannot be drawn; the page still has the data as a table.
-fn draw(chart_description: &ChartDescription<'_>, height: i32, paint: impl FnOnce(&Canvas<'_>) -> DrawResult) -> Option<Markup> {
+fn draw(
+    chart_description: &ChartDescription<'_>,
+    height: i32,
+    paint: impl FnOnce(&Canvas<'_>) -> DrawResult,
+) -> Option<Markup> {
     let mut svg = String::new();
     {
         let size = (u32::try_from(WIDTH).ok()?, u32::try_from(height).ok()?);

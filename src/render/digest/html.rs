@@ -20,10 +20,10 @@ use calendar::Calendar;
 
 mod calendar;
 mod causes;
-mod key_figures;
 mod incidents;
-mod opening;
+mod key_figures;
 mod on_call;
+mod opening;
 mod proof;
 mod series;
 mod table;

@@ -7,8 +7,8 @@ use chrono_tz::Tz;
 use crate::{
     domain::{
         digest::{
-            AuditProof, Decision, Digest, Duration, Figures, MIN_FOR_MEDIAN, MIN_FOR_P95, MIN_FOR_PERCENT,
-            AgeingIncident, RecurringIssue, RepeatOffender, WeekSpan, WeeklyCount,
+            AgeingIncident, AuditProof, Decision, Digest, Duration, Figures, MIN_FOR_MEDIAN, MIN_FOR_P95,
+            MIN_FOR_PERCENT, RecurringIssue, RepeatOffender, WeekSpan, WeeklyCount,
             dimension::{AgeBand, HourBand, Measure},
             share,
         },

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::outline::{OutlineBlock, OutlineItem, ColumnKind, DigestOutline, OutlineTable, TextFragment, of};
+use super::outline::{ColumnKind, DigestOutline, OutlineBlock, OutlineItem, OutlineTable, TextFragment, of};
 use crate::{
     domain::digest::Digest,
     render::{

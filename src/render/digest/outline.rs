@@ -154,7 +154,10 @@ fn opening(digest: &Digest) -> Vec<OutlineSection> {
         [OutlineBlock::Numbered(shown)].into_iter().chain(more).collect()
     };
     let mut sections = vec![
-        OutlineSection { title: "", blocks: vec![OutlineBlock::Items(about.into_iter().map(OutlineItem::of).collect())] },
+        OutlineSection {
+            title: "",
+            blocks: vec![OutlineBlock::Items(about.into_iter().map(OutlineItem::of).collect())],
+        },
         OutlineSection { title: "What changed", blocks: sentences(&digest.changed, "sentences") },
         OutlineSection { title: "What needs a decision", blocks: needed },
     ];
@@ -203,5 +206,8 @@ fn freshness(digest: &Digest) -> OutlineSection {
         format!("Last row of the ledger: {}", at(fresh.last_recorded_at)),
         format!("Latest incident report of these five weeks: {}", at(fresh.last_reported_at)),
     ];
-    OutlineSection { title: "Freshness", blocks: vec![OutlineBlock::Items(items.map(|item| OutlineItem::of(vec![own(item)])).into())] }
+    OutlineSection {
+        title: "Freshness",
+        blocks: vec![OutlineBlock::Items(items.map(|item| OutlineItem::of(vec![own(item)])).into())],
+    }
 }

@@ -92,7 +92,12 @@ fn recurring(issue: &RecurringIssue) -> String {
         actions => cut(&actions.join(", "), MOST_SENTENCE).into_owned(),
     };
     let incidents = if issue.occurrences == 1 { "incident" } else { "incidents" };
-    format!("{} ({}, {} {incidents}): {actions}", named(&issue.root_cause), labels::issue_state(issue), issue.occurrences)
+    format!(
+        "{} ({}, {} {incidents}): {actions}",
+        named(&issue.root_cause),
+        labels::issue_state(issue),
+        issue.occurrences
+    )
 }
 
 /// Blocks of a message, within its limit of characters.

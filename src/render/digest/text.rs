@@ -1,6 +1,8 @@
 //! The digest as plain text for a terminal: aligned columns, wrapped sentences.
 
-use super::outline::{OutlineBlock, OutlineItem, ColumnKind, DigestOutline, OutlineSection, OutlineTable, TextFragment, of};
+use super::outline::{
+    ColumnKind, DigestOutline, OutlineBlock, OutlineItem, OutlineSection, OutlineTable, TextFragment, of,
+};
 use crate::{
     domain::digest::Digest,
     render::{

@@ -9,8 +9,8 @@ use super::{
     outline::{self, name, outside},
 };
 use crate::domain::{
-    notification::{IncidentContext, NotificationContent, Notification, AlertSummary},
     ids::sha256_hex,
+    notification::{AlertSummary, IncidentContext, Notification, NotificationContent},
 };
 
 /// The event of one notification.

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::outline::{self, alert_of, name, outside, sentence};
 use crate::{
     domain::{
-        notification::{IncidentContext, AlertContent, NotificationContent, Notification, AlertSummary, Undelivered},
         digest::Digest,
+        notification::{AlertContent, AlertSummary, IncidentContext, Notification, NotificationContent, Undelivered},
     },
     render::plain::line,
 };
@@ -87,7 +87,8 @@ fn of_digest(digest: &Digest) -> Value {
 pub fn summary(summary: &AlertSummary) -> Value {
     let outline = outline::summary(summary);
     let notifications = outline::sorted(summary);
-    let alerts: Vec<&AlertContent> = notifications.iter().filter_map(|(notification, _)| alert_of(notification)).collect();
+    let alerts: Vec<&AlertContent> =
+        notifications.iter().filter_map(|(notification, _)| alert_of(notification)).collect();
     let counts: serde_json::Map<String, Value> =
         outline::counts(&alerts).into_iter().map(|(severity, count)| (severity.to_string(), count.into())).collect();
     let (first, last) = outline::span(&notifications).unzip();

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         check::Severity,
         ids::sha256_hex,
-        notification::{IncidentContext, NotificationContent, Notification, AlertSummary},
+        notification::{AlertSummary, IncidentContext, Notification, NotificationContent},
     },
     render::{
         digest::{html::html as digest_page, text},
@@ -39,7 +39,8 @@ pub struct Mail {
 /// The mail of one notification.
 pub fn mail(notification: &Notification, about: &IncidentContext) -> Mail {
     let outline = outline::of(notification, about);
-    let message_id = named(&format!("{}\n{}\n{}", notification.source, notification.notification_kind, notification.stream));
+    let message_id =
+        named(&format!("{}\n{}\n{}", notification.source, notification.notification_kind, notification.stream));
     match &notification.content {
         NotificationContent::Digest(digest) => {
             Mail { text: text::text(digest, WIDTH), html: digest_page(digest), ..lay_out(&outline, message_id, None) }
@@ -53,7 +54,10 @@ pub fn mail(notification: &Notification, about: &IncidentContext) -> Mail {
 
 /// One mail for several alerts.
 pub fn summary(stream: &str, summary: &AlertSummary) -> Mail {
-    let notifications = summary.notifications.iter().map(|(notification, _)| format!("{}/{}", notification.source, notification.notification_kind));
+    let notifications = summary
+        .notifications
+        .iter()
+        .map(|(notification, _)| format!("{}/{}", notification.source, notification.notification_kind));
     let notifications: Vec<String> = notifications.collect();
     let message_id = named(&format!("summary\n{}\n{stream}", notifications.join("\n")));
     lay_out(&outline::summary(summary), message_id, None)

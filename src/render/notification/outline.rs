@@ -8,7 +8,10 @@ use crate::{
         check::Severity,
         digest::Digest,
         ids::{AlertRef, Id, IncidentId},
-        notification::{IncidentContext, AlertContent, NotificationContent, Notification, AlertSummary, SummaryReason, Undelivered, event::NotificationKind},
+        notification::{
+            AlertContent, AlertSummary, IncidentContext, Notification, NotificationContent, SummaryReason, Undelivered,
+            event::NotificationKind,
+        },
         time::Timestamp,
     },
     render::{
@@ -146,7 +149,9 @@ pub fn of(notification: &Notification, about: &IncidentContext) -> NotificationO
     match &notification.content {
         NotificationContent::Alert(alert) => of_alert(notification, alert, about),
         NotificationContent::Undelivered(undelivered) => of_undelivered(notification.at, undelivered, about),
-        NotificationContent::Change { incident_id, title, actor } => of_change(notification.at, *incident_id, title, actor, about),
+        NotificationContent::Change { incident_id, title, actor } => {
+            of_change(notification.at, *incident_id, title, actor, about)
+        }
         NotificationContent::Digest(digest) => of_digest(digest),
     }
 }
@@ -179,9 +184,10 @@ fn of_alert(notification: &Notification, alert: &AlertContent, about: &IncidentC
                 ..alert_outline(alert, " NOT ACKNOWLEDGED", ("Since", notification.at), about)
             }
         }
-        NotificationKind::Trigger | NotificationKind::Change | NotificationKind::Digest | NotificationKind::Undelivered => {
-            alert_outline(alert, "", ("Since", notification.at), about)
-        }
+        NotificationKind::Trigger
+        | NotificationKind::Change
+        | NotificationKind::Digest
+        | NotificationKind::Undelivered => alert_outline(alert, "", ("Since", notification.at), about),
     }
 }
 
@@ -223,7 +229,13 @@ fn alert_outline(
     }
 }
 
-fn of_change(at: Timestamp, incident_id: IncidentId, step: &str, actor: &Id, about: &IncidentContext) -> NotificationOutline {
+fn of_change(
+    at: Timestamp,
+    incident_id: IncidentId,
+    step: &str,
+    actor: &Id,
+    about: &IncidentContext,
+) -> NotificationOutline {
     let mut facts = vec![("Incident", format!("{incident_id}: {}", name(&about.title))), ("By", name(actor.as_str()))];
     facts.extend(resource_and_workspace(about));
     facts.push(("At", moment(at)));
@@ -245,7 +257,8 @@ fn of_digest(digest: &Digest) -> NotificationOutline {
     let needed: Vec<String> =
         needed.iter().map(|needed| format!("Needs a decision: {}", sentence(&needed.text))).collect();
     let body = BodyLines::of(digest.changed.iter().map(String::as_str).chain(needed.iter().map(String::as_str)));
-    let whole = labels::full_digest_command(&digest.week).filter(|command| line(command) == *command && command.len() <= MOST_NAME);
+    let whole = labels::full_digest_command(&digest.week)
+        .filter(|command| line(command) == *command && command.len() <= MOST_NAME);
     let short_summary = labels::short_summary(digest);
     NotificationOutline {
         tone: Tone::Info,
@@ -265,7 +278,8 @@ fn of_digest(digest: &Digest) -> NotificationOutline {
 /// Several alerts in one message, the most severe and then the oldest first.
 pub fn summary(summary: &AlertSummary) -> NotificationOutline {
     let notifications = sorted(summary);
-    let alerts: Vec<&AlertContent> = notifications.iter().filter_map(|(notification, _)| alert_of(notification)).collect();
+    let alerts: Vec<&AlertContent> =
+        notifications.iter().filter_map(|(notification, _)| alert_of(notification)).collect();
     let counts: Vec<String> =
         counts(&alerts).into_iter().map(|(severity, count)| format!("{count} {severity}")).collect();
     let (what, opening) = match summary.because {
@@ -279,7 +293,8 @@ pub fn summary(summary: &AlertSummary) -> NotificationOutline {
         [] => format!("{} {what}", many(notifications.len() as u64, "notification")),
         counts => format!("{}: {alerts_counted} {what}", counts.join(", ")),
     };
-    let lines = notifications.iter().take(MOST_LINES).map(|(notification, about)| summary_line(notification, about)).collect();
+    let lines =
+        notifications.iter().take(MOST_LINES).map(|(notification, about)| summary_line(notification, about)).collect();
     let mut next = vec![("List all alerts", "ops-runbook escalation list".to_owned())];
     if let Some(worst) = alerts.first() {
         next.push(("Show the most severe", show_command(worst.incident_id).1));

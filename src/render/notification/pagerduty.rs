@@ -10,7 +10,7 @@ use crate::{
     domain::{
         check::Severity,
         ids::sha256_hex,
-        notification::{IncidentContext, NotificationContent, Notification, AlertSummary, event::NotificationKind},
+        notification::{AlertSummary, IncidentContext, Notification, NotificationContent, event::NotificationKind},
         time::Timestamp,
     },
     render::plain::{line, within},

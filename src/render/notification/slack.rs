@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::outline::{self, NotificationOutline};
 use crate::{
-    domain::notification::{IncidentContext, NotificationContent, Notification, AlertSummary},
+    domain::notification::{AlertSummary, IncidentContext, Notification, NotificationContent},
     render::{
         digest,
         plain::within,

@@ -8,7 +8,7 @@ use super::outline::{self, NotificationOutline, Tone};
 use crate::{
     domain::{
         check::Severity,
-        notification::{IncidentContext, Notification, AlertSummary},
+        notification::{AlertSummary, IncidentContext, Notification},
     },
     render::plain::{fitting, within},
 };

@@ -11,8 +11,8 @@ use crate::{
         escalation::trigger::Trigger,
         ids::{EventRef, Id, IncidentId},
         notification::{
-            IncidentContext, AlertContent, NotificationContent, Notification, Recipients, AlertSummary, SummaryReason, Undelivered,
-            channel::ChannelKind, event::NotificationKind,
+            AlertContent, AlertSummary, IncidentContext, Notification, NotificationContent, Recipients, SummaryReason,
+            Undelivered, channel::ChannelKind, event::NotificationKind,
         },
     },
     render::{
@@ -134,7 +134,10 @@ fn poisoned(text: &str) -> (Vec<(&'static str, Notification)>, IncidentContext) 
     }
     let url = format!("https://example.test/{text}");
     let some = || Some(text.to_owned());
-    (notifications, IncidentContext { title: text.into(), workspace_id: some(), workspace_url: Some(url), resource: some() })
+    (
+        notifications,
+        IncidentContext { title: text.into(), workspace_id: some(), workspace_url: Some(url), resource: some() },
+    )
 }
 
 fn summary_of(count: usize, because: SummaryReason) -> AlertSummary {
@@ -159,12 +162,20 @@ fn summary_of(count: usize, because: SummaryReason) -> AlertSummary {
 fn poisoned_summary(text: &str, count: usize) -> AlertSummary {
     let (notifications, about) = poisoned(text);
     let mut summary = summary_of(0, SummaryReason::Stale);
-    summary.notifications = notifications.iter().cycle().take(count).map(|(_, notification)| (notification.clone(), about.clone())).collect();
+    summary.notifications = notifications
+        .iter()
+        .cycle()
+        .take(count)
+        .map(|(_, notification)| (notification.clone(), about.clone()))
+        .collect();
     summary
 }
 
 /// All payloads of one kind of channel, under headings.
-fn payloads<T: std::fmt::Display>(message: impl Fn(&Notification, &IncidentContext) -> T, summary: impl Fn(&str, &AlertSummary) -> T) -> String {
+fn payloads<T: std::fmt::Display>(
+    message: impl Fn(&Notification, &IncidentContext) -> T,
+    summary: impl Fn(&str, &AlertSummary) -> T,
+) -> String {
     let mut out = String::new();
     let mut add = |name: &str, payload: T| writeln!(out, "===== {name}\n{payload:#}").unwrap();
     for (name, notification) in all().into_iter().filter(|(name, _)| *name != "digest") {
@@ -214,11 +225,17 @@ fn mail_payloads() {
     let page = |mail: mail::Mail| mail.html.replace("><", ">\n<");
     insta::assert_snapshot!(
         "mail_text",
-        payloads(|notification, about| text(mail::mail(notification, about)), |stream, summary| text(mail::summary(stream, summary)))
+        payloads(
+            |notification, about| text(mail::mail(notification, about)),
+            |stream, summary| text(mail::summary(stream, summary))
+        )
     );
     insta::assert_snapshot!(
         "mail_html",
-        payloads(|notification, about| page(mail::mail(notification, about)), |stream, summary| page(mail::summary(stream, summary)))
+        payloads(
+            |notification, about| page(mail::mail(notification, about)),
+            |stream, summary| page(mail::summary(stream, summary))
+        )
     );
 }
 
@@ -242,7 +259,9 @@ fn severities_map_to_those_of_pagerduty() {
     for (severity, expected) in Severity::ALL.iter().zip(["info", "warning", "error", "critical"]) {
         let mut alert = alert();
         alert.severity = *severity;
-        let event = pagerduty::event(&notification(NotificationKind::Trigger, NotificationContent::Alert(alert)), &about()).unwrap();
+        let event =
+            pagerduty::event(&notification(NotificationKind::Trigger, NotificationContent::Alert(alert)), &about())
+                .unwrap();
         assert_eq!(event["payload"]["severity"], expected);
     }
 }
@@ -293,7 +312,8 @@ fn ids_are_the_same_for_every_attempt_and_unique_otherwise() {
     let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
     let mut threads = BTreeSet::new();
     for (name, notification) in all() {
-        let (one, another) = (mail::mail(&notification, &about()), mail::mail(&notification, &IncidentContext::default()));
+        let (one, another) =
+            (mail::mail(&notification, &about()), mail::mail(&notification, &IncidentContext::default()));
         assert_eq!(one.message_id, another.message_id);
         assert_eq!(one.thread.is_some(), !["change", "digest"].contains(&name), "{name}");
         assert!(one.message_id.len() <= 64 && one.message_id.bytes().all(|byte| byte.is_ascii_hexdigit()));
@@ -302,7 +322,8 @@ fn ids_are_the_same_for_every_attempt_and_unique_otherwise() {
         let event = cloudevents::event(&notification, &about());
         assert_eq!(event["id"], notification.id());
         assert!(
-            notification.id().starts_with(&format!("{}/", notification.source)) && notification.id().ends_with("/pager"),
+            notification.id().starts_with(&format!("{}/", notification.source))
+                && notification.id().ends_with("/pager"),
             "{}",
             notification.id()
         );

@@ -101,7 +101,8 @@ fn other(id: u64, max_retries: &str) -> FoundResource {
 fn the_three_examples_raise_the_specified_alert() {
     let others: Vec<FoundResource> = (1..=5).map(|id| other(id, "3")).collect();
     let impact = Impact { resolved: 3, median_s: Some(900.0), others_resolved: 12, others_median_s: Some(2_400.0) };
-    let text = alert(&issue_of(&three(), RecurrenceRule::DEFAULT, &others.iter().collect::<Vec<_>>(), Some(impact), &[]));
+    let text =
+        alert(&issue_of(&three(), RecurrenceRule::DEFAULT, &others.iter().collect::<Vec<_>>(), Some(impact), &[]));
     insta::assert_snapshot!(text, @r#"
     RECURRING ISSUE ALERT
     =====================

@@ -79,7 +79,9 @@ pub fn parse_change(step: &RunbookStep, shell: &Shell) -> Result<SettingsChange,
         None => None,
         Some(Ok(captured)) => Some(captured),
         Some(Err(why)) => {
-            notes.push(format!("The recorded capture cannot be used, because {why}. Step 1 captures the settings again."));
+            notes.push(format!(
+                "The recorded capture cannot be used, because {why}. Step 1 captures the settings again."
+            ));
             None
         }
     };

@@ -122,7 +122,9 @@ pub fn text(seen: &[StepCapture]) -> String {
             CaptureResult::Unread { reason } => format!("not captured: {}", line(reason)),
             CaptureResult::Compared(DriftState::NotCaptured) => "not captured".to_owned(),
             CaptureResult::Compared(DriftState::AsCaptured) => "nothing has drifted since the capture".to_owned(),
-            CaptureResult::Compared(DriftState::AsChanged) => "the change is in place, and nothing else has drifted".to_owned(),
+            CaptureResult::Compared(DriftState::AsChanged) => {
+                "the change is in place, and nothing else has drifted".to_owned()
+            }
             CaptureResult::Compared(DriftState::Unclear { reason }) => format!("not compared: {}", line(reason)),
             CaptureResult::Compared(DriftState::Drifted { .. }) => {
                 "drifted since the capture; --recapture captures it again".to_owned()

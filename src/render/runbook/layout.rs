@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 
-use super::{RunbookEntry, EntryPart, Runbook, quote::shown};
+use super::{EntryPart, Runbook, RunbookEntry, quote::shown};
 use crate::render::plain::na;
 
 /// The text of an empty runbook.

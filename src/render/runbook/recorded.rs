@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    StepContext, RunbookEntry, EntryPart,
+    EntryPart, RunbookEntry, StepContext,
     quote::{is_redacted, json_word},
     settings::of_incident,
     shell::ApiCalls,
@@ -62,6 +62,7 @@ pub fn command(entry: &mut RunbookEntry, context: &StepContext<'_>) {
 fn nothing_captured(entry: &mut RunbookEntry, context: &StepContext<'_>, what: &str) {
     entry.check = EntryPart::without(CHECK, "Not available: nothing was captured.");
     entry.validate = EntryPart::without(VALIDATE, "Not available: no expected value was recorded.");
-    entry.rollback = EntryPart::without(ROLLBACK, format!("Not available: nothing was captured; write the reverse {what}."));
+    entry.rollback =
+        EntryPart::without(ROLLBACK, format!("Not available: nothing was captured; write the reverse {what}."));
     (entry.test, entry.monitor) = of_incident(context);
 }

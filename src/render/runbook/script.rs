@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{RunbookEntry, EntryPart, Runbook, RunbookTool, layout::EMPTY, quote::shown};
+use super::{EntryPart, Runbook, RunbookEntry, RunbookTool, layout::EMPTY, quote::shown};
 
 /// The script. It needs bash, jq and the tool, and reads host and credentials from the environment.
 pub fn script(runbook: &Runbook) -> String {

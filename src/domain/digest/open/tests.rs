@@ -39,7 +39,10 @@ fn incidents_that_were_read_again_replace_those_of_the_earlier_list() {
         incident(3, "2026-02-16T00:00:00Z", true),
         incident(5, "2026-02-24T00:00:00Z", false),
     ];
-    assert_eq!(merged(&base, reread), [(1, 528.0, AgeBand::Month), (3, 168.0, AgeBand::Month), (4, 12.0, AgeBand::Day)]);
+    assert_eq!(
+        merged(&base, reread),
+        [(1, 528.0, AgeBand::Month), (3, 168.0, AgeBand::Month), (4, 12.0, AgeBand::Day)]
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use super::short;
 use crate::domain::{
     digest::{
-        CauseRank, CheckResult, DailyCount, Duration, EscalationOutcome, HourlyCount, OnCallLoad, AgeingIncident,
+        AgeingIncident, CauseRank, CheckResult, DailyCount, Duration, EscalationOutcome, HourlyCount, OnCallLoad,
         PreventionEffect, RecurringIssue, RepeatOffender, WeeklyCount, dimension::Dimension,
     },
     time::{Timestamp, spelled},
@@ -190,5 +190,6 @@ pub fn escalation(row: &EscalationOutcome) -> FigureRow {
 
 pub fn check(row: &CheckResult) -> FigureRow {
     let id = format!("{:?} {} {}", row.category, row.status, row.week_start);
-    FigureRow::about(id, format!("{} {} in {}", short(&row.category), row.status, week(row.week_start))).cell("", row.checks)
+    FigureRow::about(id, format!("{} {} in {}", short(&row.category), row.status, week(row.week_start)))
+        .cell("", row.checks)
 }

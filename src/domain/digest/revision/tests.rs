@@ -160,7 +160,8 @@ fn every_field_is_named() {
             *document.pointer_mut(at).unwrap() = other;
             serde_json::from_value::<Figures>(document).ok().filter(|after| *after != before)
         });
-        let sentences = differences(&before, &after.into_iter().next().unwrap_or_else(|| panic!("nothing else fits {at}")));
+        let sentences =
+            differences(&before, &after.into_iter().next().unwrap_or_else(|| panic!("nothing else fits {at}")));
         assert!(!sentences.iter().any(|sentence| sentence.starts_with("The order")), "{at}: {sentences:?}");
         checked += 1;
     }

@@ -4,7 +4,7 @@ use super::{age, cause_name, cut, many, oldest, quoted};
 use crate::domain::{
     check::Severity,
     digest::{
-        Decision, EscalationOutcome, Figures, AgeingIncident, RepeatOffender, WeekSpan, dimension::AgeBand, in_percent,
+        AgeingIncident, Decision, EscalationOutcome, Figures, RepeatOffender, WeekSpan, dimension::AgeBand, in_percent,
     },
     prevention::state::PreventionState,
     recurrence::event::EpisodeEvent,

@@ -192,7 +192,10 @@ fn an_effective_action_is_mentioned_for_five_weeks() {
     };
     let works = "“health-rule” works against “Instance quota exceeded in eu-west-1”: 0 incidents in the 28d since it was adopted, 4 in the 28 days before.";
     assert_eq!(second_sentence("2026-01-22T09:00:00Z").as_deref(), Some(works));
-    assert_eq!(second_sentence("2026-01-12T09:00:00Z").as_deref(), Some("No incident was open at the end of the week."));
+    assert_eq!(
+        second_sentence("2026-01-12T09:00:00Z").as_deref(),
+        Some("No incident was open at the end of the week.")
+    );
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn alerts_follow_their_life_cycle() {
         }
         assert_eq!(story.join(" "), expected, "{actions:?}");
     }
-    use Action::{Acknowledge, Holds, HoldsAs, DoesNotHold, Resolve, Snooze};
+    use Action::{Acknowledge, DoesNotHold, Holds, HoldsAs, Resolve, Snooze};
     check(&[(0, DoesNotHold), (1, DoesNotHold)], "not-fired/- not-fired/-");
     check(&[(0, Holds), (1, Holds), (9999, Holds)], "fired/open repeated/open repeated/open");
     check(&[(0, Holds), (1, Acknowledge), (2, Holds)], "fired/open acknowledged/acknowledged repeated/acknowledged");
@@ -132,7 +132,7 @@ fn a_refusal_states_the_status_and_the_possible_actions() {
         }
         perform(alert.as_ref(), refused, &routed(), minute(9)).unwrap_err()
     }
-    use Action::{Acknowledge, Holds, DoesNotHold, Resolve, Snooze};
+    use Action::{Acknowledge, DoesNotHold, Holds, Resolve, Snooze};
     let refusals = [
         refusal(&[Holds, Acknowledge], Acknowledge),
         refusal(&[Holds, Snooze(60)], Acknowledge),
@@ -164,7 +164,10 @@ fn an_alert_without_a_route_fires_again_when_it_has_one() {
             let change = perform(alert.as_ref(), Action::Holds, &routed(), minute(1)).unwrap();
             assert_eq!(change.event, AlertEvent::Fired, "{between:?}");
             alert = Alert::after(alert, &change, minute(1));
-            assert_eq!(perform(alert.as_ref(), Action::Holds, &routed(), minute(2)).unwrap().event, AlertEvent::Repeated);
+            assert_eq!(
+                perform(alert.as_ref(), Action::Holds, &routed(), minute(2)).unwrap().event,
+                AlertEvent::Repeated
+            );
         }
     }
 }

@@ -168,7 +168,10 @@ impl Simulation {
         };
         let Notification { channel, stream, source, notification_kind, .. } = &due.notification;
         for one in accepted {
-            self.received.entry((channel.clone(), stream.clone(), one)).or_default().push((*source, *notification_kind));
+            self.received
+                .entry((channel.clone(), stream.clone(), one))
+                .or_default()
+                .push((*source, *notification_kind));
         }
         let until = Some(self.now.plus(TimeDelta::seconds(1)));
         DeliveryStep { until, waits_for, ..due.notification.step(outcome, due.attempt) }
@@ -188,17 +191,24 @@ impl Simulation {
         let steps: Vec<DeliveryStep> = steps.chain(dropped).collect();
         self.deliver(steps);
         for sending in &plan.send {
-            assert!(sending.notifications().iter().all(|due| due.only.as_ref() == sending.recipients()), "{sending:#?}");
+            assert!(
+                sending.notifications().iter().all(|due| due.only.as_ref() == sending.recipients()),
+                "{sending:#?}"
+            );
         }
         let outcomes = dues.iter().map(|due| self.outcome_step(due, outcome)).collect();
         self.deliver(outcomes);
         let message = |sending: &OutboundMessage| match sending {
-            OutboundMessage::Single(due) => format!("{} {} {}", due.notification.channel, due.notification.notification_kind, due.notification.stream),
+            OutboundMessage::Single(due) => format!(
+                "{} {} {}",
+                due.notification.channel, due.notification.notification_kind, due.notification.stream
+            ),
             OutboundMessage::Summary(why, dues) => format!("{} {why:?} {}", dues[0].notification.channel, dues.len()),
         };
-        let dropped = plan.dropped.iter().map(|one| {
-            format!("{} {} {}", one.notification.channel, one.event, one.notification.stream)
-        });
+        let dropped = plan
+            .dropped
+            .iter()
+            .map(|one| format!("{} {} {}", one.notification.channel, one.event, one.notification.stream));
         plan.send.iter().map(message).chain(dropped).collect()
     }
 }
@@ -208,7 +218,10 @@ fn every_channel_of_an_alert_gets_its_trigger_and_its_resolution() {
     let mut simulation = Simulation::with_deliveries();
     simulation.fire(1, Severity::High);
     let stream = key(1);
-    assert_eq!(simulation.send(DeliveryEvent::Delivered), [format!("chat trigger {stream}"), format!("pager trigger {stream}")]);
+    assert_eq!(
+        simulation.send(DeliveryEvent::Delivered),
+        [format!("chat trigger {stream}"), format!("pager trigger {stream}")]
+    );
     assert_eq!(simulation.send(DeliveryEvent::Delivered), [""; 0]);
     simulation.alert(1, AlertEvent::Repeated, Severity::High, None);
     assert_eq!(simulation.send(DeliveryEvent::Delivered), [""; 0]);
@@ -229,7 +242,10 @@ fn an_alert_that_fires_again_before_its_resolution_was_sent_is_resolved_in_the_e
     simulation.fire(1, Severity::High);
     simulation.alert(1, AlertEvent::Cleared, Severity::High, None);
     let stream = key(1);
-    assert_eq!(simulation.send(DeliveryEvent::Delivered), [format!("chat resolve {stream}"), format!("pager resolve {stream}")]);
+    assert_eq!(
+        simulation.send(DeliveryEvent::Delivered),
+        [format!("chat resolve {stream}"), format!("pager resolve {stream}")]
+    );
     assert_eq!(simulation.outbox.waiting(), 0);
 }
 
@@ -367,7 +383,11 @@ fn alerts_in_a_maintenance_window_are_sent_at_its_end_if_still_open() {
     let plan = simulation.plan();
     assert_eq!((plan.send.len(), plan.next), (0, Some("2026-03-01T12:00:00Z".parse().unwrap())));
     simulation.now = "2026-03-01T12:00:00Z".parse().unwrap();
-    assert_eq!(simulation.send(DeliveryEvent::Delivered), [format!("chat trigger {}", key(1))], "held back by maintenance, it is not stale");
+    assert_eq!(
+        simulation.send(DeliveryEvent::Delivered),
+        [format!("chat trigger {}", key(1))],
+        "held back by maintenance, it is not stale"
+    );
 }
 
 #[test]
@@ -422,7 +442,10 @@ fn a_suppressed_recurring_alert_is_evaluated_by_cause() {
     assert_eq!((expired[0].1.trigger, expired[0].1.seq), (Trigger::Recurring, suppressed_at));
     assert!(simulation.outbox.settled_to() < suppressed_at);
     simulation.outbox.remove_suppression(&expired[0].0);
-    assert_eq!((simulation.outbox.expired_suppressions(simulation.now), simulation.outbox.settled_to()), (Vec::new(), simulation.outbox.last_seq()));
+    assert_eq!(
+        (simulation.outbox.expired_suppressions(simulation.now), simulation.outbox.settled_to()),
+        (Vec::new(), simulation.outbox.last_seq())
+    );
 }
 
 #[test]
@@ -437,9 +460,13 @@ fn later_notifications_carry_the_receipt_of_the_first() {
     simulation.pass(1);
     assert_eq!(simulation.outbox.unsettled(simulation.now), 1);
     let receipt = Some("1772323200.000100".to_owned());
-    simulation.deliver(vec![DeliveryStep { receipt: receipt.clone(), ..due.notification.step(DeliveryEvent::Delivered, 1) }]);
+    simulation
+        .deliver(vec![DeliveryStep { receipt: receipt.clone(), ..due.notification.step(DeliveryEvent::Delivered, 1) }]);
     simulation.alert(1, AlertEvent::Resolved, Severity::Medium, None);
-    assert_eq!((simulation.plan().send[0].notifications()[0].receipt.clone(), simulation.outbox.unsettled(simulation.now)), (receipt, 0));
+    assert_eq!(
+        (simulation.plan().send[0].notifications()[0].receipt.clone(), simulation.outbox.unsettled(simulation.now)),
+        (receipt, 0)
+    );
 }
 
 #[test]
@@ -495,7 +522,10 @@ fn a_newer_notification_replaces_the_retries_and_goes_to_all_recipients() {
     simulation.pass(1);
     let due = simulation.plan().send[0].notifications()[0].clone();
     let until = simulation.now.plus(TimeDelta::minutes(1));
-    simulation.deliver(vec![DeliveryStep { until: Some(until), ..due.notification.step(DeliveryEvent::Claimed, due.attempt) }]);
+    simulation.deliver(vec![DeliveryStep {
+        until: Some(until),
+        ..due.notification.step(DeliveryEvent::Claimed, due.attempt)
+    }]);
     simulation.alert(1, AlertEvent::Acknowledged, Severity::Medium, None);
     assert_eq!(
         (simulation.plan().send.len(), simulation.plan().next),
@@ -528,7 +558,13 @@ fn recipients_without_delivery_are_reported_by_name() {
     let reason = format!("not delivered to b, c since {since}, in 2 attempts; the other recipients have it");
     assert_eq!((dropped.event, &dropped.reason), (DeliveryEvent::Dead, &reason));
     simulation.send(DeliveryEvent::Delivered);
-    let reports: Vec<Notification> = simulation.plan().send.iter().flat_map(OutboundMessage::notifications).map(|due| due.notification.clone()).collect();
+    let reports: Vec<Notification> = simulation
+        .plan()
+        .send
+        .iter()
+        .flat_map(OutboundMessage::notifications)
+        .map(|due| due.notification.clone())
+        .collect();
     let failed = |report: &Notification| match &report.content {
         NotificationContent::Undelivered(undelivered) => undelivered.recipients.clone(),
         _ => None,
@@ -706,7 +742,9 @@ impl Simulation {
         for entry in &self.entries {
             let Request::RecordDeliveries(request) = &entry.request else { continue };
             let steps = request.steps.iter().filter(|step| step.event == DeliveryEvent::Delivered);
-            delivered.extend(steps.map(|step| (step.channel.clone(), step.stream.clone(), step.source, step.notification_kind)));
+            delivered.extend(
+                steps.map(|step| (step.channel.clone(), step.stream.clone(), step.source, step.notification_kind)),
+            );
         }
         delivered
     }

@@ -69,13 +69,20 @@ fn the_threshold_opens_an_episode_with_an_id_of_its_own() {
 
 #[test]
 fn each_transition_has_its_reason() {
-    let check = |name: &str, found: &[Episode], known: &[RecordedEpisode], aliases: &[CauseMapping], expected: &[&str]| {
-        assert_eq!(transitions(found, known, aliases), expected, "{name}");
-    };
+    let check =
+        |name: &str, found: &[Episode], known: &[RecordedEpisode], aliases: &[CauseMapping], expected: &[&str]| {
+            assert_eq!(transitions(found, known, aliases), expected, "{name}");
+        };
     let open = |id: &str, first, last| recorded(id, "a", first, last, Opened);
     let ended = |id: &str, first, last| recorded(id, "a", first, last, Closed);
     check("new", &[found("a", 0, 2, true)], &[], &[], &["new opened 0..=2: the threshold was reached"]);
-    check("found after its end", &[found("a", 0, 2, false)], &[], &[], &["new closed 0..=2: it had ended when it was found"]);
+    check(
+        "found after its end",
+        &[found("a", 0, 2, false)],
+        &[],
+        &[],
+        &["new closed 0..=2: it had ended when it was found"],
+    );
     check("the same", &[found("a", 0, 2, true)], &[open("x", 0, 2)], &[], &[]);
     check("the same, closed", &[found("a", 0, 2, false)], &[ended("x", 0, 2)], &[], &[]);
     check("longer", &[found("a", 0, 3, true)], &[open("x", 0, 2)], &[], &["x updated 0..=3: its occurrences changed"]);
@@ -167,13 +174,22 @@ fn each_transition_has_its_reason() {
         &["x closed 0..=2: no longer found: causes were merged or split"],
     );
     let by_two = RecordedEpisode { threshold: 2, window_hours: 24, ..open("x", 0, 1) };
-    check("other rule", &[], &[by_two], &[], &["x closed 0..=1: no longer found: it was recorded with a threshold of 2 within 24 h"]);
+    check(
+        "other rule",
+        &[],
+        &[by_two],
+        &[],
+        &["x closed 0..=1: no longer found: it was recorded with a threshold of 2 within 24 h"],
+    );
 }
 
 #[test]
 fn an_evaluation_of_an_earlier_time_changes_nothing() {
     let later = RecordedEpisode { occurred_at: at(100), ..recorded("x", "a", 0, 9, Updated) };
-    assert_eq!(changes(&[found("a", 0, 3, true)], std::slice::from_ref(&later), &[], at(99), RecurrenceRule::DEFAULT), []);
+    assert_eq!(
+        changes(&[found("a", 0, 3, true)], std::slice::from_ref(&later), &[], at(99), RecurrenceRule::DEFAULT),
+        []
+    );
     assert_eq!(changes(&[], std::slice::from_ref(&later), &[], at(99), RecurrenceRule::DEFAULT), []);
 }
 
@@ -181,7 +197,8 @@ fn an_evaluation_of_an_earlier_time_changes_nothing() {
 fn the_parts_of_a_split_episode_have_different_ids() {
     let id = episode_id("a", incident(7));
     let known = [recorded(&id, "a", 0, 9, Opened)];
-    let changes = changes(&[found("a", 0, 2, true), found("a", 6, 9, true)], &known, &[], at(1_000), RecurrenceRule::DEFAULT);
+    let changes =
+        changes(&[found("a", 0, 2, true), found("a", 6, 9, true)], &known, &[], at(1_000), RecurrenceRule::DEFAULT);
     assert_eq!((changes[0].episode_id.as_str(), changes[0].event), (id.as_str(), Updated));
     assert_eq!(changes[1].event, Opened);
     assert_ne!(changes[1].episode_id, id);

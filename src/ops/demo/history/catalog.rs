@@ -412,7 +412,10 @@ pub const FAULTS: [&Fault; 13] = [
         error_message: "Invalid spark version 12.2.x-scala2.12",
         termination_code: "INVALID_CLUSTER_REQUEST",
         analysis: "Job cluster asks for spark_version 12.2.x-scala2.12",
-        fix: FaultFix::ClusterSettings("Supported runtime for {job}", || json!({ "spark_version": "16.4.x-scala2.12" })),
+        fix: FaultFix::ClusterSettings(
+            "Supported runtime for {job}",
+            || json!({ "spark_version": "16.4.x-scala2.12" }),
+        ),
         lesson: "Review runtimes every quarter",
         minutes_to_fix: (30, 120),
         needs_cluster: true,

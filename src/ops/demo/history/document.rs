@@ -4,8 +4,11 @@ use chrono::{TimeDelta, Timelike};
 use serde_json::{Map, Value, json};
 
 use super::{
-    SeededRandom, DemoFailure,
-    catalog::{Compute, Fault, FaultFix, DemoJob, NO_EVIDENCE, PRACTICES, WorkspaceReview, Schedule, UPSTREAM_5XX, WORKSPACES, DemoWorkspace},
+    DemoFailure, SeededRandom,
+    catalog::{
+        Compute, DemoJob, DemoWorkspace, Fault, FaultFix, NO_EVIDENCE, PRACTICES, Schedule, UPSTREAM_5XX, WORKSPACES,
+        WorkspaceReview,
+    },
     on_day,
 };
 use crate::domain::{
@@ -42,7 +45,11 @@ impl TimelineBuilder {
 }
 
 /// Returns the time of the report, an id that may not be unique yet, and the document of a job failure.
-pub fn failure_report(failure: &DemoFailure, as_of: Timestamp, random: &mut SeededRandom) -> (Timestamp, String, Value) {
+pub fn failure_report(
+    failure: &DemoFailure,
+    as_of: Timestamp,
+    random: &mut SeededRandom,
+) -> (Timestamp, String, Value) {
     let DemoFailure { job, fault, failed_at, .. } = *failure;
     let placeholders = Placeholders { job, n: random.between(3, 58), status: random.pick(&["502", "503", "504"]) };
     let run_id = run_id(random);
@@ -75,7 +82,8 @@ pub fn failure_report(failure: &DemoFailure, as_of: Timestamp, random: &mut Seed
         0..75 => "HIGH",
         _ => "MEDIUM",
     };
-    let events = failure_timeline(failure, &placeholders, &cause, confidence, reported_at, (&run_id, &task_run_id), random);
+    let events =
+        failure_timeline(failure, &placeholders, &cause, confidence, reported_at, (&run_id, &task_run_id), random);
     let (timeline, closed) = events.until(as_of);
     let status = match failure.status {
         Status::Resolved if !closed => Status::Investigating,
@@ -138,7 +146,12 @@ fn failure_timeline(
     if fault.key == NO_EVIDENCE.key {
         let message = format!("{} for run {run_id}", fault.analysis);
         events.add(random.between(8, 90), EventKind::Fetch, message, json!({ "tool": "get_run_output" }));
-        events.add(random.between(60, 300), EventKind::Rca, "No evidence, cause unknown -> LOW confidence", Value::Null);
+        events.add(
+            random.between(60, 300),
+            EventKind::Rca,
+            "No evidence, cause unknown -> LOW confidence",
+            Value::Null,
+        );
     } else {
         let output = json!({
             "tool": "get_run_output",
@@ -161,7 +174,12 @@ fn failure_timeline(
     }
     if status != Status::Resolved {
         if random.percent(50) {
-            events.add(random.between(600, 2_400), EventKind::Note, "Consumers were told that data is late", Value::Null);
+            events.add(
+                random.between(600, 2_400),
+                EventKind::Note,
+                "Consumers were told that data is late",
+                Value::Null,
+            );
         }
         return events;
     }
@@ -180,7 +198,11 @@ fn failure_timeline(
 }
 
 /// Returns the same for a review of a workspace.
-pub fn review_report(review: &WorkspaceReview, as_of: Timestamp, random: &mut SeededRandom) -> (Timestamp, String, Value) {
+pub fn review_report(
+    review: &WorkspaceReview,
+    as_of: Timestamp,
+    random: &mut SeededRandom,
+) -> (Timestamp, String, Value) {
     let reported_at = on_day(as_of, review.days_ago, TimeDelta::seconds(6 * 3_600 + random.between(0, 900)));
     let mut events = TimelineBuilder { now: reported_at, events: Vec::new() };
     events.add(random.between(3, 30), EventKind::Discover, review.discovered, Value::Null);
@@ -195,7 +217,12 @@ pub fn review_report(review: &WorkspaceReview, as_of: Timestamp, random: &mut Se
             events.add(random.between(600, 7_200), EventKind::Close, "Review done", Value::Null);
         }
         Status::Escalated => {
-            events.add(random.between(60, 300), EventKind::Escalate, "Handed over to security@example.test", Value::Null);
+            events.add(
+                random.between(60, 300),
+                EventKind::Escalate,
+                "Handed over to security@example.test",
+                Value::Null,
+            );
         }
         Status::Investigating => {
             events.add(random.between(60, 3_000), EventKind::Note, "Owner is being looked for", Value::Null)

@@ -4,7 +4,7 @@ use maud::Markup;
 use plotters::prelude::Rectangle;
 
 use super::{
-    TextAlign, Canvas, DrawResult, TEXT_SIZE, ChartDescription, WIDTH, draw, filled,
+    Canvas, ChartDescription, DrawResult, TEXT_SIZE, TextAlign, WIDTH, draw, filled,
     ink::Ink,
     scale::{count_ticks, fit, short},
     write,
@@ -44,7 +44,13 @@ pub fn chart(title: &str, causes: &[CauseBar]) -> Option<Markup> {
         let length = |count: u64| (count as f64 / highest as f64 * f64::from(LONGEST)).round() as i32;
         for (cause, place) in causes.iter().zip(0..) {
             let top = TOP + place * ROW;
-            write(canvas, &fit(&cause.name, f64::from(WIDTH - 1), TEXT_SIZE), (1, top + 8), TextAlign::Left, Ink::Text)?;
+            write(
+                canvas,
+                &fit(&cause.name, f64::from(WIDTH - 1), TEXT_SIZE),
+                (1, top + 8),
+                TextAlign::Left,
+                Ink::Text,
+            )?;
             bar(canvas, (top + 17, 11), length(cause.incidents), Ink::Main)?;
             let new = if cause.is_new { ", new" } else { "" };
             let label = format!("{}{new}", short(cause.incidents));

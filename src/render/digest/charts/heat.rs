@@ -3,7 +3,7 @@
 use maud::Markup;
 use plotters::prelude::Rectangle;
 
-use super::{TextAlign, Canvas, DrawResult, ChartDescription, WIDTH, draw, filled, ink::Ink, scale::short, write};
+use super::{Canvas, ChartDescription, DrawResult, TextAlign, WIDTH, draw, filled, ink::Ink, scale::short, write};
 
 /// Incidents by weekday, Monday first, and hour.
 pub type HourlyCounts = [[u64; 24]; 7];
@@ -35,7 +35,13 @@ pub fn chart(title: &str, hours: &HourlyCounts) -> Option<Markup> {
             write(canvas, name, (1, middle(day, DOWN, TOP)), TextAlign::Left, Ink::Faint)?;
         }
         for hour in [0, 6, 12, 18, 23] {
-            write(canvas, &format!("{hour:02}"), (middle(hour, ACROSS, LEFT), bottom + 10), TextAlign::Middle, Ink::Faint)?;
+            write(
+                canvas,
+                &format!("{hour:02}"),
+                (middle(hour, ACROSS, LEFT), bottom + 10),
+                TextAlign::Middle,
+                Ink::Faint,
+            )?;
         }
         for (day, hour) in cells() {
             square(canvas, (middle(hour, ACROSS, LEFT), middle(day, DOWN, TOP)), level(hours[day][hour], most))?;

@@ -4,7 +4,7 @@ use maud::Markup;
 use plotters::prelude::{ChartBuilder, Circle, PathElement, Polygon};
 
 use super::{
-    TextAlign, Canvas, DrawResult, TEXT_SIZE, ChartDescription, WIDTH, draw, filled, grid,
+    Canvas, ChartDescription, DrawResult, TEXT_SIZE, TextAlign, WIDTH, draw, filled, grid,
     ink::Ink,
     scale::{Axis, duration_ticks, fit, short, short_duration},
     write, write_bold,

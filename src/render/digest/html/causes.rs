@@ -11,9 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        digest::{
-            CauseRank, Figures, MIN_OFFENCES, NEW_CAUSE_WEEKS, PreventionEffect, RecurringIssue, RepeatOffender,
-        },
+        digest::{CauseRank, Figures, MIN_OFFENCES, NEW_CAUSE_WEEKS, PreventionEffect, RecurringIssue, RepeatOffender},
         recurrence::event::EpisodeEvent,
     },
     render::plain::NA,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::digest::{
-        Digest, Duration, Figures, MIN_FOR_MEDIAN, MIN_FOR_P95, AgeingIncident, WeeklyCount,
+        AgeingIncident, Digest, Duration, Figures, MIN_FOR_MEDIAN, MIN_FOR_P95, WeeklyCount,
         dimension::{AgeBand, Dimension, Measure},
     },
     render::plain::na,

@@ -146,6 +146,7 @@ fn alerts_without_incidents_are_shown_and_incidents_without_alerts_too() {
     digest.figures = Figures { escalations, ..Figures::default() };
     let page = html(&digest);
     assert!(
-        page.contains("2 alerts had no route, so no notification was sent.") && page.contains("No incidents were reported.")
+        page.contains("2 alerts had no route, so no notification was sent.")
+            && page.contains("No incidents were reported.")
     );
 }

@@ -1,6 +1,9 @@
 //! Sections with work to do: recurring issues, open incidents, alerts, repeat offenders, preventive actions.
 
-use super::{OutlineBlock, OutlineItem, ColumnKind, MOST_ROWS, OutlineTable, TextFragment, capped, column, maybe, name, own, labels};
+use super::{
+    ColumnKind, MOST_ROWS, OutlineBlock, OutlineItem, OutlineTable, TextFragment, capped, column, labels, maybe, name,
+    own,
+};
 use crate::{
     domain::digest::{Digest, MIN_FOR_MEDIAN},
     render::plain::{NA, duration, na},
@@ -33,8 +36,8 @@ pub fn recurring(digest: &Digest) -> Option<Vec<OutlineBlock>> {
             ])
         });
         let none = issue.actions.is_empty().then(|| OutlineItem::of(vec![own("no preventive action is known")]));
-        let rest =
-            (!rest.is_empty()).then(|| OutlineItem::of(vec![own(format!("{} more actions are not shown", rest.len()))]));
+        let rest = (!rest.is_empty())
+            .then(|| OutlineItem::of(vec![own(format!("{} more actions are not shown", rest.len()))]));
         OutlineItem {
             fragments: vec![name(&issue.episode_id), own(about)],
             command: None,
