@@ -348,7 +348,7 @@ pub async fn settle(lake: &Lake) -> Result<(), LakeError> {
 /// [`OpsError::NoIncident`], or the lake's.
 pub async fn incident(lake: &Lake, id: IncidentId) -> Result<(Vec<AuditRow>, Projections), OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = existing(lake, table.newest_log().await)?;
+    let log = table.newest_log().await?;
     let rows = ledger::rows_where(&table, &log, "incident_id", &id.to_string()).await?;
     if rows.is_empty() {
         return Err(OpsError::NoIncident(id));
@@ -368,7 +368,7 @@ pub async fn incident(lake: &Lake, id: IncidentId) -> Result<(Vec<AuditRow>, Pro
 /// [`OpsError::NoAuditRow`], or the lake's.
 pub async fn audit_row(lake: &Lake, seq: u64) -> Result<AuditRow, OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = existing(lake, table.newest_log().await)?;
+    let log = table.newest_log().await?;
     ledger::rows_between(&table, &log, seq.saturating_sub(1), seq).await?.pop().ok_or(OpsError::NoAuditRow(seq))
 }
 
@@ -377,7 +377,7 @@ pub async fn audit_row(lake: &Lake, seq: u64) -> Result<AuditRow, OpsError> {
 /// # Errors
 /// The lake's.
 pub async fn audit_rows(lake: &Lake, filter: AuditFilter, order: ScanOrder) -> Result<AuditScan, OpsError> {
-    Ok(existing(lake, AuditScan::begin(lake, filter, order).await)?)
+    Ok(AuditScan::begin(lake, filter, order).await?)
 }
 
 /// Checks that the lake exists. Only operations that open an incident create one.
@@ -385,15 +385,7 @@ pub async fn audit_rows(lake: &Lake, filter: AuditFilter, order: ScanOrder) -> R
 /// # Errors
 /// [`LakeError::NoLake`].
 pub async fn existing_lake(lake: &Lake) -> Result<(), LakeError> {
-    existing(lake, lake.table(AUDIT_LOG).newest_log().await).map(drop)
-}
-
-/// Reports a missing audit log as a missing lake.
-fn existing<T>(lake: &Lake, outcome: Result<T, LakeError>) -> Result<T, LakeError> {
-    match outcome {
-        Err(LakeError::NoLake(_)) => Err(LakeError::NoLake(lake.display())),
-        outcome => outcome,
-    }
+    lake.table(AUDIT_LOG).newest_log().await.map(drop)
 }
 
 /// Runs a query and returns its rows as `T`.
@@ -401,7 +393,7 @@ fn existing<T>(lake: &Lake, outcome: Result<T, LakeError>) -> Result<T, LakeErro
 /// # Errors
 /// The query's; [`LakeError::Corrupt`] if a row does not have the shape of `T`.
 pub async fn rows<T: serde::de::DeserializeOwned>(lake: &Lake, sql: &str) -> Result<Vec<T>, OpsError> {
-    existing(lake, lake.table(AUDIT_LOG).newest_log().await)?;
+    existing_lake(lake).await?;
     let (_, batches) = analytics::query(lake, sql).await?;
     let mut rows = Vec::new();
     for batch in &batches {

@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     domain::time::Timestamp,
-    tables::{Kind, TableDef, ddl},
+    tables::{Kind, TableDef, catalog::AUDIT_LOG, ddl},
 };
 
 /// Rows in a row group. A look-up reads at most one group, and a writer holds one in memory.
@@ -94,6 +94,8 @@ pub struct CommitDraft {
 pub struct Table {
     pub def: &'static TableDef,
     pub store: Arc<dyn ObjectStore>,
+    /// The lake, as [`Lake::display`] shows it.
+    lake: String,
     context: Context,
     cache: Arc<CachedTable>,
 }
@@ -103,6 +105,7 @@ impl Table {
         Self {
             def,
             store: lake.store(def.name),
+            lake: lake.display(),
             context: lake.context.for_table(def.name),
             cache: lake.cache.table(def),
         }
@@ -110,7 +113,7 @@ impl Table {
 
     /// Returns a handle on a table with this definition in another folder of the lake.
     pub fn in_folder(def: &'static TableDef, lake: &Lake, folder: &str) -> Self {
-        Self { def, store: lake.store(folder), context: lake.context.for_table(def.name), cache: Arc::default() }
+        Self { store: lake.store(folder), cache: Arc::default(), ..Self::new(def, lake) }
     }
 
     /// Returns the note for a new commit.
@@ -250,7 +253,12 @@ impl Table {
     }
 
     fn missing(&self) -> LakeError {
-        LakeError::NoLake(format!("{} (table {})", self.store, self.name()))
+        let is_audit_log = self.name() == AUDIT_LOG.name;
+        LakeError::NoLake(if is_audit_log {
+            self.lake.clone()
+        } else {
+            format!("{} (table {})", self.lake, self.name())
+        })
     }
 
     /// Returns whether a commit may be based on `log`. Cleanup removes old commits: with an outdated log, the version of a removed

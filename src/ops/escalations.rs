@@ -3,8 +3,7 @@
 use futures::TryStreamExt;
 
 use super::{
-    CHUNK, Consequences, OpsError, existing, existing_lake, open_ledger, prepare_step, projections_of, record,
-    recurrence, settle,
+    CHUNK, Consequences, OpsError, existing_lake, open_ledger, prepare_step, projections_of, record, recurrence, settle,
 };
 use crate::{
     analytics::engine::Engine,
@@ -86,7 +85,7 @@ pub async fn replay(
     progress: impl Fn(u64, u64),
 ) -> Result<ReplayResult, OpsError> {
     let table = lake.table(AUDIT_LOG);
-    let log = existing(lake, table.newest_log().await)?;
+    let log = table.newest_log().await?;
     let head = ledger::head(&table, &log).await?.chain.seq;
     let mut replay = EscalationReplay::new(rules, since);
     for after in (0..head).step_by(CHUNK) {

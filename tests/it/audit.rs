@@ -7,7 +7,7 @@ use ops_runbook::{
     lake::{
         ledger::{Ledger, rows_between},
         log::{CommitNote, RemoveFile},
-        scan::{AuditFilter, ScanOrder, AuditScan},
+        scan::{AuditFilter, AuditScan, ScanOrder},
         table::{CommitDraft, CommitResponse},
     },
     tables::{catalog::AUDIT_LOG, rows::AuditRow, to_batch},
@@ -130,7 +130,9 @@ async fn rows_from_overlapping_files_are_ordered() {
     let draft = CommitDraft { operation: "OPTIMIZE", adds, removes: removes.collect(), projected_to: None, note };
     assert_eq!(table.commit(&log, &draft).await.unwrap(), CommitResponse::Committed);
 
-    for (order, expected) in [(ScanOrder::OldestFirst, [1, 2, 3, 4, 5, 6]), (ScanOrder::NewestFirst, [6, 5, 4, 3, 2, 1])] {
+    for (order, expected) in
+        [(ScanOrder::OldestFirst, [1, 2, 3, 4, 5, 6]), (ScanOrder::NewestFirst, [6, 5, 4, 3, 2, 1])]
+    {
         let mut scan = AuditScan::begin(&lake, AuditFilter::default(), order).await.unwrap();
         let mut found = Vec::new();
         while let Some(rows) = scan.next().await.unwrap() {
@@ -229,7 +231,8 @@ fn a_checkpoint_is_verified_with_its_key_only() {
     // Without a key, the command is rejected. With another key, verification fails.
     assert_eq!(keys.run(&arguments[..4]).0, Some(2));
     let other = ok(keys.folder.path(), &["audit", "keygen", "--out", &keys.path("other-key")]);
-    let (code, printed) = keys.run(&["audit", "verify", "--checkpoint", &keys.path("note"), "--public-key", other.trim()]);
+    let (code, printed) =
+        keys.run(&["audit", "verify", "--checkpoint", &keys.path("note"), "--public-key", other.trim()]);
     assert_eq!(code, Some(5));
     assert!(printed.contains("the checkpoint proves nothing: the note has no signature of ops-runbook+"), "{printed}");
 

@@ -357,7 +357,10 @@ async fn a_stale_evaluation_is_not_recorded() {
         assert!(matches!(*error, LakeError::Stale), "{error}");
     }
     assert!(other.0.submit(found("again", "c1:a", first.seq, None)).await.is_ok());
-    assert!(other.0.submit(found("elsewhere", "c1:b", 1, None)).await.is_ok(), "evaluations of other causes do not conflict");
+    assert!(
+        other.0.submit(found("elsewhere", "c1:b", 1, None)).await.is_ok(),
+        "evaluations of other causes do not conflict"
+    );
     // Several evaluations of one scan may follow each other if no other one is recorded between them.
     let assert_stale = |answer: Result<_, Arc<LakeError>>| assert!(matches!(*answer.unwrap_err(), LakeError::Stale));
     assert_stale(one.0.submit(found("b3", "c1:b", 1, Some("b2"))).await);

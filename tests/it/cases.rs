@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ops_runbook::analytics::{
     self,
     engine::{Engine, ParameterValue},
-    header::{SqlHeader, ParameterKind},
+    header::{ParameterKind, SqlHeader},
     row,
     snapshot::Snapshot,
 };
@@ -96,7 +96,9 @@ fn expected_kind(field: &Json, root: &Json) -> &'static str {
         return expected_kind(root.pointer(reference.trim_start_matches('#')).unwrap(), root);
     }
     for keyword in ["anyOf", "oneOf"] {
-        if let Some(one) = field[keyword].as_array().and_then(|options| options.iter().find(|one| one["type"] != "null")) {
+        if let Some(one) =
+            field[keyword].as_array().and_then(|options| options.iter().find(|one| one["type"] != "null"))
+        {
             return expected_kind(one, root);
         }
     }

@@ -218,7 +218,12 @@ async fn a_gap_is_closed_when_everything_is_fixed_and_reopened_when_a_rule_fails
         shown["remediation"].as_array().unwrap().iter().map(|step| step["title"].as_str().unwrap()).collect();
     assert_eq!(
         steps,
-        ["Retry failed tasks", "Set a timeout for runs", "Queue runs that cannot start at once", "Notify about failures"]
+        [
+            "Retry failed tasks",
+            "Set a timeout for runs",
+            "Queue runs that cannot start at once",
+            "Notify about failures"
+        ]
     );
     let fixed = good();
     edit(&workspace, "7", |job| job["queue"] = fixed["queue"].clone());

@@ -18,7 +18,7 @@ use ops_runbook::{
         weekly::{WeekParameters, figures},
     },
     domain::{
-        digest::{Digest, AgeingIncident, dimension::Dimension},
+        digest::{AgeingIncident, Digest, dimension::Dimension},
         ids::{Id, IncidentId},
         interface::Interface,
         redact::Redactor,

@@ -65,10 +65,12 @@ fn incident() -> TempDir {
 /// Returns the exit code and the result.
 fn verify(lake: &Path, workspace: &Workspace, arguments: &[&str]) -> (Option<i32>, Value) {
     let mut command = binary(lake);
-    command
-        .env("DATABRICKS_HOST", &workspace.url)
-        .env("DATABRICKS_TOKEN", TOKEN)
-        .args(["remediation", "watch", "INC-1001", "--json"]);
+    command.env("DATABRICKS_HOST", &workspace.url).env("DATABRICKS_TOKEN", TOKEN).args([
+        "remediation",
+        "watch",
+        "INC-1001",
+        "--json",
+    ]);
     let output = finish(command.args(arguments));
     let found =
         serde_json::from_slice(&output.stdout).unwrap_or_else(|_| json!(String::from_utf8_lossy(&output.stderr)));
@@ -144,7 +146,11 @@ async fn a_watch_needs_a_job_and_a_fix() {
     ok(lake.path(), &["incident", "open", "no job", "--workspace", WORKSPACE_ID]);
     let ask = |arguments: &[&str]| {
         let mut command = binary(lake.path());
-        command.env("DATABRICKS_HOST", &workspace.url).env("DATABRICKS_TOKEN", TOKEN).args(["remediation", "watch"]).args(arguments);
+        command
+            .env("DATABRICKS_HOST", &workspace.url)
+            .env("DATABRICKS_TOKEN", TOKEN)
+            .args(["remediation", "watch"])
+            .args(arguments);
         let output = finish(&mut command);
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };

@@ -151,7 +151,8 @@ async fn everything_is_sent_once_and_in_order_despite_errors_and_kills() {
     let folder = tempdir().unwrap();
     let lake = folder.path().join("lake");
     let receiver = Receiver::start(30).await;
-    let long_deadlines = "[delivery]\nlease_seconds = 3\ntimeout_seconds = 1\ngive_up_minutes = 600\nstale_minutes = 600";
+    let long_deadlines =
+        "[delivery]\nlease_seconds = 3\ntimeout_seconds = 1\ngive_up_minutes = 600\nstale_minutes = 600";
     let config = configuration(folder.path(), &receiver, long_deadlines);
     // Two alerts an incident: evidence is missing, and could not be retrieved.
     let count = alerts / 2;

@@ -78,7 +78,10 @@ fn links_lead_to_files_and_headings_that_exist() {
             let target = target.canonicalize().unwrap_or_else(|error| panic!("{page}: {link}: {error}"));
             if !fragment.is_empty() {
                 let target = target.strip_prefix(Path::new(ROOT).canonicalize().unwrap()).unwrap();
-                assert!(headings(target.to_str().unwrap()).iter().any(|(_, anchor)| anchor == fragment), "{page}: {link}");
+                assert!(
+                    headings(target.to_str().unwrap()).iter().any(|(_, anchor)| anchor == fragment),
+                    "{page}: {link}"
+                );
             }
         }
     }

@@ -7,7 +7,8 @@ use tempfile::tempdir;
 
 use crate::{
     support::{
-        EXAMPLES, LakeLocation, assert_intact, assert_intact_by_binary, binary, example, json_lines, ok, report, run, tamper,
+        EXAMPLES, LakeLocation, assert_intact, assert_intact_by_binary, binary, example, json_lines, ok, report, run,
+        tamper,
     },
     wait,
 };

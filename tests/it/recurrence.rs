@@ -71,7 +71,8 @@ async fn the_third_example_opens_a_recurring_issue() {
     let third = time("2026-02-17T01:15:00Z");
     let before = Timestamp::from_micros(third.micros() - 1).unwrap();
     assert_eq!(issues(&lake, before, RecurrenceRule::DEFAULT).await, []);
-    let counts = cause_counts(Engine::Local(&lake), TimeRange::whole(before), RecurrenceRule::DEFAULT, None).await.unwrap();
+    let counts =
+        cause_counts(Engine::Local(&lake), TimeRange::whole(before), RecurrenceRule::DEFAULT, None).await.unwrap();
     assert_eq!((counts[0].fullest_window, counts[0].latest_window), (2, 2));
 
     let raised = issues(&lake, third, RecurrenceRule::DEFAULT).await;
@@ -147,7 +148,11 @@ async fn queries_over_delta_tables_match_the_definition() {
         Some(&causes[0])
     );
     let mut seen = 0;
-    for rule in [RecurrenceRule::DEFAULT, RecurrenceRule { threshold: 2, window_hours: 24 }, RecurrenceRule { threshold: 4, window_hours: 100 }] {
+    for rule in [
+        RecurrenceRule::DEFAULT,
+        RecurrenceRule { threshold: 2, window_hours: 24 },
+        RecurrenceRule { threshold: 4, window_hours: 100 },
+    ] {
         let found = episodes(Engine::Local(&lake), TimeRange::whole(as_of), rule, None).await.unwrap();
         assert_eq!(found, definition::episodes(&expected, as_of, rule), "{rule:?}");
         let all = members(Engine::Local(&lake), TimeRange::whole(as_of), rule, &causes, beginning()).await.unwrap();

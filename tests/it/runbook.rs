@@ -471,7 +471,7 @@ async fn missing_captures_are_taken_live_and_drift_is_reported() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         let word = |step: &Value| {
-            let state = step["stands"].as_str();
+            let state = step["drift"].as_str();
             state.unwrap_or_else(|| step["outcome"].as_str().unwrap()).to_owned()
         };
         (found["steps"].as_array().unwrap().iter().map(word).collect::<Vec<_>>(), found)

@@ -9,7 +9,7 @@ use ops_runbook::{
         cause,
         entry::{Entry, Receipt},
         escalation::{
-            replay::{ReplayDifference, EscalationReplay},
+            replay::{EscalationReplay, ReplayDifference},
             trigger::Trigger,
         },
         ids::{AlertRef, EventRef, Id, IncidentId},

@@ -214,7 +214,7 @@ fn errors_have_hints_and_the_documented_exit_codes() {
     check(&["escalation", "evaluate"], 4, "there is no lake at");
     check(&["recurrence", "scan"], 4, "there is no lake at");
     check(&["runbook", "show", "INC-1001"], 4, "there is no lake at");
-    check(&["audit", "verify"], 4, "hint: make one with `ops-runbook init`");
+    check(&["audit", "verify"], 4, "hint: create one with `ops-runbook init`");
     check(&["incident", "list"], 4, "there is no lake at");
     check(&["record", "/no/such/file"], 1, "hint: give a file that can be read");
     ok(&lake, &["init"]);

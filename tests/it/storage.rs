@@ -237,17 +237,17 @@ fn errors_of_s3_settings_name_what_to_set() {
         }
         assert!(!text.contains("hunter2"), "{text}");
     };
-    check(&|place| place.uri = "s3://no-such-bucket/lake".into(), 1, &["NoSuchBucket", "hint: create the bucket first"]);
+    check(
+        &|place| place.uri = "s3://no-such-bucket/lake".into(),
+        1,
+        &["NoSuchBucket", "hint: create the bucket first"],
+    );
     check(
         &|place| place.uri = "ftp://host/lake".into(),
         2,
         &["the scheme ftp is not supported", "hint: give a folder"],
     );
-    check(
-        &|place| place.uri = "az://ops/lake?sig=hunter2".into(),
-        2,
-        &["set credentials in the environment only"],
-    );
+    check(&|place| place.uri = "az://ops/lake?sig=hunter2".into(), 2, &["set credentials in the environment only"]);
     check(&|place| place.uri = "az://ops/lake".into(), 2, &["hint: set AZURE_STORAGE_ACCOUNT_NAME"]);
     check(
         &|place| place.variables.retain(|(name, _)| name != "AWS_SECRET_ACCESS_KEY"),

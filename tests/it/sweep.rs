@@ -219,7 +219,10 @@ async fn history_fires_no_alert_and_later_failures_do() {
     let clock = Arc::clone(&world.now);
     let fake = world.serve().await;
     let (first, consequences) = sweep_at(folder.path(), &fake, BASE + 2 * HOUR, SweepOptions::default()).await;
-    assert_eq!((first.first, first.incidents.len(), first.missing_outputs, consequences.fired().count()), (true, 1, 1, 0));
+    assert_eq!(
+        (first.first, first.incidents.len(), first.missing_outputs, consequences.fired().count()),
+        (true, 1, 1, 0)
+    );
     let lake = lake_at(folder.path());
     let events: Vec<EscalationEvent> = rows(&lake).await;
     let suppressed: Vec<&EscalationEvent> =

@@ -12,7 +12,7 @@ use ops_runbook::{
         ledger::Ledger,
         log::{AddFile, CommitNote, RemoveFile, commit_path},
         table::{CommitDraft, CommitResponse},
-        verify::{Tampering, HeadSource, verify},
+        verify::{HeadSource, Tampering, verify},
     },
     ops,
     tables::{catalog::AUDIT_LOG, from_batch, rows::AuditRow, to_batch},

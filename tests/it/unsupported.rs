@@ -103,7 +103,7 @@ fn a_deletion_vector_in_a_commit_is_refused_by_every_command_and_names_the_file(
         "timeline_events cannot be read",
         &file,
         "has a deletion vector",
-        "move the folder timeline_events away: the next command that needs it rebuilds it",
+        "move the folder timeline_events away: the next command that needs the table rebuilds it",
     ];
     assert_refused(folder.path(), &[&select, &["doctor"], &["maintain"]], &expected);
     fs::remove_dir_all(folder.path().join("timeline_events")).unwrap();

@@ -245,7 +245,9 @@ fn all_missing_settings_are_named_together() {
     );
     let plain = finish(&mut on("http://example.test", folder.path(), &SCAN));
     assert_eq!(plain.status.code(), Some(3));
-    assert!(err(&plain).starts_with("error: DATABRICKS_HOST cannot be used: the workspace's URL is not https://; tokens are sent by https:// only\n"));
+    assert!(err(&plain).starts_with(
+        "error: DATABRICKS_HOST cannot be used: the workspace's URL is not https://; tokens are sent by https:// only\n"
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -258,6 +260,9 @@ async fn messages_of_a_workspace_are_printed_without_secrets_and_control_charact
     let output = finish(&mut on(&fake.url, folder.path(), &SCAN));
     assert_eq!(output.status.code(), Some(1));
     let error_text = err(&output);
-    assert!(error_text.contains("[REDACTED:") && !error_text.contains(&secret) && !error_text.contains('\u{1b}'), "{error_text}");
+    assert!(
+        error_text.contains("[REDACTED:") && !error_text.contains(&secret) && !error_text.contains('\u{1b}'),
+        "{error_text}"
+    );
     assert_eq!(error_text.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{error_text}");
 }

@@ -211,7 +211,9 @@ fn client(fake: &Fake, secret: &str) -> Client {
         "DATABRICKS_CLIENT_SECRET" => Some(secret.to_owned()),
         _ => None,
     };
-    Client::of(LoginSettings::from_variables(read).access().unwrap()).unwrap().with_first_pause(Duration::from_millis(1))
+    Client::of(LoginSettings::from_variables(read).access().unwrap())
+        .unwrap()
+        .with_first_pause(Duration::from_millis(1))
 }
 
 #[tokio::test]

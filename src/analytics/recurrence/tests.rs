@@ -303,7 +303,7 @@ fn the_queries_agree_on_what_occurrences_and_episodes_are() {
     assert_eq!(episodes, up_to("recurrence_members", "members AS ("));
     let clocks = up_to("recurrence", "-- A run is");
     assert!(clocks.lines().count() > 30);
-    assert_eq!(clocks, up_to("cause_counts", "-- Every occurrence comes"));
+    assert_eq!(clocks, up_to("cause_counts", "-- Every occurrence enters"));
     let occurrences = up_to("cause_occurrences", "\n)\nSELECT");
     assert!(clocks.starts_with(&occurrences) && occurrences.lines().count() > 20);
 }

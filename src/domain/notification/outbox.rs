@@ -11,6 +11,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
     sync::Arc,
 };
 
@@ -55,6 +56,9 @@ pub struct Outbox {
     alerts: BTreeMap<String, BTreeSet<StreamId>>,
     /// Alerts that are suppressed until a given time, by deduplication key.
     suppressed: BTreeMap<String, SuppressedAlert>,
+    /// Ledger rows after which an outbox must not start, because the tables would show an open stream as resolved: a resolution
+    /// of the first row was replaced in the row after the last one before it was sent. Ordered by end.
+    replaced_resolutions: Vec<Range<u64>>,
     buckets: BTreeMap<Id, TokenBucket>,
     /// Channels whose receiver accepts nothing before a given time.
     paused: BTreeMap<Id, Timestamp>,
@@ -196,6 +200,7 @@ impl Outbox {
             streams: BTreeMap::new(),
             alerts: BTreeMap::new(),
             suppressed: BTreeMap::new(),
+            replaced_resolutions: Vec::new(),
             buckets: BTreeMap::new(),
             paused: BTreeMap::new(),
             has_deliveries: claimed_before.is_some(),
@@ -221,7 +226,12 @@ impl Outbox {
     pub fn settled_to(&self) -> u64 {
         let queued = self.streams.values().flat_map(|stream| &stream.queue).map(|queued| queued.row);
         let suppressed = self.suppressed.values().map(|alert| alert.seq);
-        queued.chain(suppressed).min().map_or(self.last_seq, |first| first - 1).min(self.last_seq)
+        let settled = queued.chain(suppressed).min().map_or(self.last_seq, |first| first - 1).min(self.last_seq);
+        // The range with the last end first, because a range may start within an earlier one.
+        self.replaced_resolutions
+            .iter()
+            .rev()
+            .fold(settled, |settled, rows| if rows.contains(&settled) { rows.start - 1 } else { settled })
     }
 
     /// Returns the number of pending notifications, including claimed ones.
@@ -279,6 +289,10 @@ impl Outbox {
                 self.suppressed.retain(|_, alert| alert.trigger == Trigger::Recurring || !evaluated(alert));
             }
             _ => {}
+        }
+        if !self.replaced_resolutions.is_empty() {
+            let settled = self.settled_to();
+            self.replaced_resolutions.retain(|rows| rows.end > settled);
         }
     }
 
@@ -354,6 +368,10 @@ impl Outbox {
                 let streams = self.alerts.get(key).cloned().unwrap_or_default();
                 for id in streams {
                     let Some(stream) = self.streams.get_mut(&id) else { continue };
+                    let replaced = stream.queue.iter().filter(|queued| queued.attempts == 0);
+                    let resolutions =
+                        replaced.filter(|queued| queued.notification.notification_kind == NotificationKind::Resolve);
+                    self.replaced_resolutions.extend(resolutions.map(|queued| queued.row..entry.seq));
                     stream.queue.retain(|queued| queued.attempts > 0);
                     let Some(kind) = stream.kind.filter(|_| stream.is_open) else { continue };
                     // PagerDuty already has the state that it reported.

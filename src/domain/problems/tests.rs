@@ -223,7 +223,7 @@ fn rules_beyond_the_schema_are_checked() {
         "/remediation/0/resource",
         json!("DELETE"),
         &format!(
-            "is missing, {needs} say what is changed, such as {{\"kind\": \"job\", \"id\": \"360515640572923\"}})"
+            "is missing, {needs} give the changed resource, such as {{\"kind\": \"job\", \"id\": \"360515640572923\"}})"
         ),
     );
     let step =

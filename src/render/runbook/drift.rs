@@ -19,7 +19,7 @@ use crate::{
 
 /// The state of live settings compared with a step.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "stands")]
+#[serde(rename_all = "snake_case", tag = "drift")]
 pub enum DriftState {
     /// There is no capture, or it cannot be used.
     NotCaptured,

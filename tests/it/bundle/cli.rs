@@ -10,8 +10,18 @@ use super::{
 };
 use crate::wait::output_of;
 
-const JOBS: [&str; 10] =
-    ["audit", "compliance", "digest", "ingest", "maintenance", "notifications", "recurrence", "setup", "sweep", "tables"];
+const JOBS: [&str; 10] = [
+    "audit",
+    "compliance",
+    "digest",
+    "ingest",
+    "maintenance",
+    "notifications",
+    "recurrence",
+    "setup",
+    "sweep",
+    "tables",
+];
 
 #[test]
 fn both_targets_are_valid_without_a_warning() {

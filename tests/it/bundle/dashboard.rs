@@ -108,8 +108,7 @@ fn every_view_for_people_has_a_dataset_and_every_dataset_is_shown() {
     let read: BTreeSet<String> = datasets.iter().flat_map(|(_, sql)| analytics::references(sql).unwrap()).collect();
     // `checks` has the check results of jobs. The compliance check itself reads these two views.
     let internal = ["job_checks", "job_gaps"];
-    let views =
-        analytics::views().map(|(name, _)| name.to_owned()).filter(|name| !internal.contains(&name.as_str()));
+    let views = analytics::views().map(|(name, _)| name.to_owned()).filter(|name| !internal.contains(&name.as_str()));
     assert_eq!(read, views.collect());
     let shown: BTreeSet<&str> = widgets(&dashboard)
         .flat_map(|widget| list(&widget["queries"]))

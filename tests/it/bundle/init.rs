@@ -163,7 +163,11 @@ fn a_second_run_upgrades_unchanged_files_and_keeps_the_others() {
     assert_eq!(read(folder.join("resources/sweep.job.yml")), "# ours\n");
     assert!(!folder.join("resources/gone.job.yml").exists() && !folder.join("resources/mcp.app.yml").exists());
     let third = release.ok(&folder, &[]);
-    assert_eq!(files(&third, "kept-outdated"), ["resources/sweep.job.yml"], "an outdated file is reported in every run");
+    assert_eq!(
+        files(&third, "kept-outdated"),
+        ["resources/sweep.job.yml"],
+        "an outdated file is reported in every run"
+    );
 
     let forced = release.ok(&folder, &["--force"]);
     assert_eq!(files(&forced, "replaced"), ["resources/sweep.job.yml", "bundle/ops-runbook.toml"]);
@@ -313,8 +317,13 @@ fn binaries_come_from_parts_beside_the_program_or_from_the_program_itself() {
     fs::write(&running, [program(own), b"GLIBC_2.99\0".to_vec()].concat()).unwrap();
     let variables = Map::new();
     let init = |program: &PathBuf| {
-        let request =
-            BundleRequest { folder: &root, program, target: BundleTarget::Dev, variables: &variables, is_forced: false };
+        let request = BundleRequest {
+            folder: &root,
+            program,
+            target: BundleTarget::Dev,
+            variables: &variables,
+            is_forced: false,
+        };
         bundle::init(&request).unwrap().binaries
     };
     let own_first = |binaries: Vec<bundle::binaries::Binary>| {

@@ -147,7 +147,8 @@ fn tasks_to_run() -> Value {
 fn every_job_succeeds_on_a_volume_in_s3_and_records_nothing_twice() {
     let store = Store::s3();
     let fixture = Runtime::new().unwrap().block_on(JobFixture::with_demo(&store));
-    let key = json_lines(&fixture.lake, &["audit", "keygen", "--name", "example.test/ops", "--out", &fixture.path("key")]);
+    let key =
+        json_lines(&fixture.lake, &["audit", "keygen", "--name", "example.test/ops", "--out", &fixture.path("key")]);
     let public_key = key[0]["public_key"].as_str().unwrap();
     let secret = fs::read_to_string(fixture.path("key")).unwrap();
     let mut dropped = report("dropped");

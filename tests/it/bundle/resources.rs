@@ -171,7 +171,11 @@ fn a_new_deployment_passes_all_rules_without_an_exemption() {
         let workspace = Workspace::new();
         workspace.deploy(target).ok();
         let result = compliance_check(&workspace, &["--config", &configuration]);
-        assert_eq!((&result["jobs"], &result["failing"], &result["unread"]), (&json!(10), &json!(0), &json!([])), "{result:#}");
+        assert_eq!(
+            (&result["jobs"], &result["failing"], &result["unread"]),
+            (&json!(10), &json!(0), &json!([])),
+            "{result:#}"
+        );
         let events = result["changes"].as_array().unwrap().iter().map(|change| &change["event"]);
         assert!(events.clone().count() == 10 && events.clone().all(|event| event == "checked"), "{result:#}");
         for rule in result["rules"].as_array().unwrap() {

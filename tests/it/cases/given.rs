@@ -12,7 +12,7 @@ use ops_runbook::{
     analytics::{
         self,
         engine::ParameterValue,
-        header::{SqlHeader, QueryParameter},
+        header::{QueryParameter, SqlHeader},
         snapshot::Snapshot,
         weekly::WeekParameters,
     },

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use super::{sender, missing, receiver::Receiver, record};
+use super::{missing, receiver::Receiver, record, sender};
 use crate::{
     browser,
     peer::Peer,
@@ -116,8 +116,7 @@ channels = ["mail"]
         assert_eq!(header(mail, "From"), Some("ops-runbook@example.test"));
         assert_eq!(header(mail, "Auto-Submitted"), Some("auto-generated"));
         assert_eq!(header(mail, "Bcc"), None);
-        let names: Vec<&str> =
-            mail["parts"].as_array().unwrap().iter().map(|part| part[0].as_str().unwrap()).collect();
+        let names: Vec<&str> = mail["parts"].as_array().unwrap().iter().map(|part| part[0].as_str().unwrap()).collect();
         assert_eq!(names, ["text/plain", "text/html"], "the richest comes last");
         for name in ["Date", "Message-ID", "Subject"] {
             let headers = mail["headers"].as_array().unwrap();
@@ -276,7 +275,10 @@ async fn an_unreachable_smtp_recipient_is_given_up_by_name_and_reported_on_anoth
     assert_eq!(events, ["partly", "dead", "undelivered"], "{shown}");
     let dead = sql_rows(&lake, "SELECT reason FROM deliveries WHERE event = 'dead'");
     let reason = dead[0]["reason"].as_str().unwrap();
-    assert!(reason.contains("turn@example.test: 550 ") && reason.ends_with("; the other recipients have it"), "{reason}");
+    assert!(
+        reason.contains("turn@example.test: 550 ") && reason.ends_with("; the other recipients have it"),
+        "{reason}"
+    );
     let reported = other.arrived();
     assert_eq!(reported.len(), 1);
     assert_eq!(reported[0].body["type"], "ops-runbook.escalation.undelivered");

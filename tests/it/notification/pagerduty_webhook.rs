@@ -93,7 +93,8 @@ async fn an_acknowledgement_in_pagerduty_is_recorded_once() {
     // PagerDuty is not notified of its own action; the webhook is.
     let before = receiver.arrived().len();
     ok_deliver(&lake, &config);
-    let received: Vec<Value> = receiver.arrived()[before..].iter().map(|arrived| arrived.body["type"].clone()).collect();
+    let received: Vec<Value> =
+        receiver.arrived()[before..].iter().map(|arrived| arrived.body["type"].clone()).collect();
     assert_eq!(received, ["ops-runbook.escalation.acknowledge"]);
     let resolved = webhook("e-6", "incident.resolved", &key);
     assert_eq!(post(&resolved, &signed(&resolved, "signs")).await.0, 200);

@@ -10,8 +10,8 @@ use std::{
 
 use chrono::TimeDelta;
 use ops_runbook::{
+    channels::{ChannelTarget, HttpClient, Secrets, secrets::WorkspaceClientError},
     databricks::Client,
-    channels::{HttpClient, Secrets, ChannelTarget, secrets::WorkspaceClientError},
     domain::{policy::Policy, redact::Redactor, time::Timestamp},
     lake::{Context, Lake},
     ops::notify::{ConfiguredChannels, SendMode, send_due},
@@ -46,7 +46,8 @@ async fn deliver_at(now: Timestamp, lake: &Path, config: &Path, seed: u64) -> u6
     let secrets = Secrets { environment: &environment, workspace: &workspace };
     let mut targets = BTreeMap::new();
     for (name, channel) in &lake.context.policy.channels {
-        let target = ChannelTarget::resolve(channel.kind, channel.to.as_deref(), &channel.connection, None, &secrets).await;
+        let target =
+            ChannelTarget::resolve(channel.kind, channel.to.as_deref(), &channel.connection, None, &secrets).await;
         targets.insert(name.clone(), target.map(Arc::new));
     }
     let receivers = ConfiguredChannels { http: HttpClient::new(Duration::from_secs(60)).unwrap(), targets };
@@ -67,7 +68,11 @@ async fn snooze_and_send(window_hours: u32, minutes: i64) -> (Vec<String>, Value
     let until = Context::system().now().plus(TimeDelta::hours(1));
     let suppress = ["escalation", "snooze", ALERT, "--until", &until.to_string()];
     ok(&lake, &[&["--config", config.to_str().unwrap()], &suppress[..]].concat());
-    assert_eq!(deliver_at(Context::system().now(), &lake, &config, 1).await, 2, "the acknowledgement of the snooze, to both channels");
+    assert_eq!(
+        deliver_at(Context::system().now(), &lake, &config, 1).await,
+        2,
+        "the acknowledgement of the snooze, to both channels"
+    );
     let later = until.plus(TimeDelta::seconds(1));
     let both = tokio::join!(deliver_at(later, &lake, &config, 2), deliver_at(later, &lake, &config, 3));
     assert_eq!(both.0 + both.1, 2, "what came after it, to both channels");

@@ -98,7 +98,8 @@ impl Workspace {
         let token = headers.get("x-amz-security-token").map_or("", |value| value.to_str().unwrap());
         let mut books = self.books.lock().unwrap();
         books.used.insert(key.to_owned());
-        books.vended.get(key).is_some_and(|end| Instant::now() < *end + ON_THE_WAY) && token == format!("token-of-{key}")
+        books.vended.get(key).is_some_and(|end| Instant::now() < *end + ON_THE_WAY)
+            && token == format!("token-of-{key}")
     }
 }
 

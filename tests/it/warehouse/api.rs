@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use ops_runbook::databricks::{
     error::ApiError,
-    statements::{StatementResult, CancelSummary, StatementParameter, StatementState, Statement, StatementError, StatementRunner},
+    statements::{
+        CancelSummary, Statement, StatementError, StatementParameter, StatementResult, StatementRunner, StatementState,
+    },
 };
 use serde_json::{Value, json};
 use tokio::{net::TcpSocket, sync::Notify};
@@ -142,10 +144,7 @@ async fn every_refusal_has_a_hint() {
         (page(403), "the workspace does not allow this: 403 Forbidden"),
         (page(500), "unexpected answer of the workspace: 500 Internal Server Error"),
         (page(302), "unexpected answer of the workspace: 302 Found"),
-        (
-            page(200),
-            "unexpected answer of the workspace: expected value at line 1 column 1, in \"<!doctype html>",
-        ),
+        (page(200), "unexpected answer of the workspace: expected value at line 1 column 1, in \"<!doctype html>"),
         (cut, "unexpected answer of the workspace: EOF while parsing"),
     ] {
         let refused = refusal(reply.clone()).await;

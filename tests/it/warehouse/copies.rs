@@ -322,10 +322,7 @@ fn tables_that_differ_from_the_lake_are_found_on_spark() {
     let found = catalog.run(&["audit", "verify", "--engine", "warehouse"]);
     let text = String::from_utf8_lossy(&found.stdout).into_owned();
     assert_eq!(found.status.code(), Some(5), "{text} {}", err(&found));
-    assert!(
-        text.contains("the audit chain_hashes returns 1 rows") && text.contains("The lake is intact"),
-        "{text}"
-    );
+    assert!(text.contains("the audit chain_hashes returns 1 rows") && text.contains("The lake is intact"), "{text}");
 }
 
 #[test]

@@ -590,6 +590,24 @@ fn all_notifications_of_a_message_have_the_same_recipients() {
     assert_eq!(sent, [(4, vec!["b", "c"]), (5, RECIPIENTS.to_vec())], "the most severe first");
 }
 
+#[test]
+fn an_outbox_does_not_start_where_a_replaced_resolution_hides_an_open_stream() {
+    let mut simulation = Simulation::with_deliveries();
+    simulation.fire(3, Severity::Low);
+    let snoozed = Some(simulation.now.plus(TimeDelta::minutes(30)));
+    simulation.send(DeliveryEvent::Retry);
+    simulation.alert(3, AlertEvent::Resolved, Severity::Low, None);
+    let resolved = simulation.outbox.last_seq();
+    // Its suppression stays, and so does the row up to which all notifications are final.
+    simulation.alert(1, AlertEvent::Suppressed, Severity::Low, snoozed);
+    simulation.fire(3, Severity::Low);
+    simulation.alert(3, AlertEvent::Acknowledged, Severity::Low, None);
+    simulation.pass(20);
+    assert_eq!(simulation.send(DeliveryEvent::Delivered), ["chat Trigger 1"]);
+    assert_eq!(simulation.send(DeliveryEvent::Delivered), ["chat Acknowledge 1"]);
+    assert_eq!(simulation.outbox.settled_to(), resolved - 1);
+}
+
 #[derive(Debug, Clone)]
 enum SimulatedEvent {
     Alert(u64, AlertEvent, Severity),
