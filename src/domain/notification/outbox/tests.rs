@@ -603,8 +603,9 @@ fn an_outbox_does_not_start_where_a_replaced_resolution_hides_an_open_stream() {
     simulation.fire(3, Severity::Low);
     simulation.alert(3, AlertEvent::Acknowledged, Severity::Low, None);
     simulation.pass(20);
-    assert_eq!(simulation.send(DeliveryEvent::Delivered), ["chat Trigger 1"]);
-    assert_eq!(simulation.send(DeliveryEvent::Delivered), ["chat Acknowledge 1"]);
+    for kind in ["trigger", "acknowledge"] {
+        assert_eq!(simulation.send(DeliveryEvent::Delivered), [format!("chat {kind} {}", key(3))]);
+    }
     assert_eq!(simulation.outbox.settled_to(), resolved - 1);
 }
 
