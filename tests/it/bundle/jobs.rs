@@ -190,7 +190,7 @@ fn every_job_succeeds_on_a_volume_in_s3_and_records_nothing_twice() {
     assert_eq!(entries.0, entries.1, "every entry from the first one on: {copied}");
     // Rows that the sweep after it recorded.
     assert!(output("tables", "copy").contains(".audit_log: "), "{}", output("tables", "copy"));
-    assert!(output("recurrence", "scan").contains("is closed: a whole window went by"));
+    assert!(output("recurrence", "scan").contains("is closed: a whole window passed"));
     assert!(output("digest", "digest").contains("recorded as revision 1 of"));
     assert!(output("audit", "verify").contains("intact:"));
     assert!(output("audit", "checkpoint").contains("signed the head of"));
