@@ -174,7 +174,7 @@ requests! {
         pub termination_code: Option<String>,
     }
 
-    /// Record an applied or recommended remediation step. It becomes part of the runbook.
+    /// Record an applied or recommended remediation step.
     pub struct RecordRemediation {
         /// Incident, such as INC-1042
         #[arg(value_name = "INC")]
@@ -197,7 +197,7 @@ requests! {
         #[arg(long, value_name = "JSON")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub changes: Option<SettingValues>,
-        /// SettingValues before the change as a JSON object
+        /// Settings before the change as a JSON object
         #[arg(long, value_name = "JSON")]
         #[serde(skip_serializing_if = "Option::is_none")]
         pub captured_settings: Option<SettingValues>,

@@ -165,7 +165,7 @@ fn bad_input_is_told_and_nothing_is_written() {
         }
         assert!(refused > 100, "{refused}");
         let unknown = client.call("drop_table", json!({})).await.unwrap().unwrap_err();
-        assert!(unknown["message"].as_str().unwrap().contains("there are record_report"), "{unknown}");
+        assert!(unknown["message"].as_str().unwrap().contains("known tools: record_report"), "{unknown}");
         client.ask("ping", json!({})).await.unwrap().unwrap();
     });
     assert_eq!(rows(), before);

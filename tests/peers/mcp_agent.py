@@ -105,7 +105,7 @@ async def call_everything(url, file):
             await agent.call_tool("no_such_tool", {})
             raise SystemExit("no_such_tool was called")
         except MCPError as error:
-            assert "there are record_report" in str(error), error
+            assert "known tools: record_report" in str(error), error
 
         reported = []
 

@@ -12,6 +12,7 @@ import re
 import sys
 import threading
 import uuid
+from pathlib import Path
 
 from pyspark.sql import functions as F
 
@@ -250,8 +251,8 @@ def serve_schema(spark, reason, name):
 
 
 def in_schema(name, inserts=None, lost=0, late=False, together=0, run=(), digests=False):
-    """Sets the faults of a schema and runs statements in it. Returns the number of conflicts, and with digests the rows and
-    the digest of every table."""
+    """Sets the faults of a schema and runs statements in it. Returns the number of conflicts and of each table's commits, and
+    with digests the rows and the digest of every table."""
     schema = SCHEMAS[name]
     schema.running.wait()
     with schema.lock:
@@ -264,4 +265,6 @@ def in_schema(name, inserts=None, lost=0, late=False, together=0, run=(), digest
         names = [table.name for table in session.catalog.listTables() if table.tableType == "MANAGED"]
         return {table: reading.summary(session.table(table).toArrow()) for table in names}
 
-    return {"conflicts": schema.conflicts, "tables": schema.do(summaries) if digests else {}}
+    logs = Path(schema.spark.scratch, f"{name}.db").glob("*/_delta_log")
+    commits = {log.parent.name: len(list(log.glob("*.json"))) for log in logs}
+    return {"conflicts": schema.conflicts, "commits": commits, "tables": schema.do(summaries) if digests else {}}
