@@ -289,7 +289,7 @@ fn a_trailing_scan_of_less_than_four_windows_is_refused() {
     let refused = run(folder.path(), &["recurrence", "scan", "--trailing", "27"]);
     assert_eq!(refused.status.code(), Some(3));
     let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(text.contains("672 h at least"), "{text}");
+    assert!(text.contains("at least 672 h"), "{text}");
 }
 
 /// Records reports with one cause: three a day, then 29 days without.
