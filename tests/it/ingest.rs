@@ -430,7 +430,7 @@ fn an_invalid_inbox_is_reported() {
 #[test]
 fn an_inbox_in_s3_is_an_inbox() {
     let store = Store::s3();
-    assert_an_inbox(&store, repetitions(12, 40), repetitions(2, 6));
+    assert_an_inbox(&store, repetitions(8, 40), repetitions(2, 6));
     // Refused without a file, which could be mistaken for a copy.
     store.proxy.fails(Faults { conflict: 30, ..Faults::default() });
     races::assert_taken_once_by_many(
@@ -443,7 +443,7 @@ fn an_inbox_in_s3_is_an_inbox() {
 
 #[test]
 fn an_inbox_in_azure_works_like_a_folder() {
-    assert_an_inbox(&Store::azure(), repetitions(12, 40), repetitions(2, 6));
+    assert_an_inbox(&Store::azure(), repetitions(6, 40), repetitions(1, 6));
 }
 
 #[test]
@@ -462,6 +462,6 @@ fn assert_an_inbox(store: &Store, files: usize, kills: usize) {
         &store.lake("kills"),
         &Bucket::new(store, "kills-inbox"),
         kills,
-        repetitions(20, 60),
+        repetitions(10, 60),
     );
 }
