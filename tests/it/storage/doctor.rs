@@ -93,7 +93,7 @@ fn assert_refused(store: &Store) {
     assert!(advice.contains("use a store with conditional writes"), "{advice}");
     let init = run(&place, &["init"]);
     let text = String::from_utf8_lossy(&init.stderr).into_owned();
-    assert!(!init.status.success() && text.contains("does not refuse a second writer"), "{text}");
+    assert!(!init.status.success() && text.contains("a second writer of the same file is not refused"), "{text}");
 }
 
 #[test]

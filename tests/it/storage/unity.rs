@@ -262,7 +262,7 @@ fn a_schema_without_storage_in_s3_is_reported_with_a_hint() {
     };
     let managed = json!({ "name": "ops", "storage_location": "s3://ops/__unitystorage/schemas/1" });
     workspace.books.lock().unwrap().schema = (200, managed);
-    check(&place, &[], &["has no storage of its own for external tables", "hint: give --catalog-root"]);
+    check(&place, &[], &["has no storage of its own for external tables", "hint: set --catalog-root"]);
     check(&place, &["--catalog-root", "ftp://host"], &["the scheme ftp is not supported"]);
     check(&place, &["--catalog-root", "gs://ops/lake"], &["for another kind of storage"]);
     ok(&place, &["init", "--catalog-root", "s3://ops/elsewhere"]);
