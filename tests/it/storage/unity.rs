@@ -131,7 +131,7 @@ async fn credentials_without_expiry_are_replaced_when_s3_rejects_them() {
         assert_eq!(asked(), before + 2);
         // Credentials that the store never accepts are an error after one more attempt.
         store.proxy.admits(|_| false);
-        assert!(table.log().await.unwrap_err().to_string().contains("the storage failed"));
+        assert!(table.log().await.unwrap_err().to_string().contains("the storage reports an error"));
         assert!(asked() <= before + 2 + 2, "{} requests for credentials", asked());
     }
 }
@@ -227,7 +227,7 @@ fn an_inaccessible_volume_in_s3_is_reported_with_the_missing_grant() {
     check(&["run: CREATE SCHEMA `main`.`ops`; CREATE VOLUME `main`.`ops`.`lake`"]);
     let grant = |what: &str| format!("GRANT {what} TO `{PRINCIPAL}`");
     volume(answer(403, "PERMISSION_DENIED", "User does not have USE SCHEMA on Schema 'main.ops'."));
-    check(&["the owner of the catalog run", &grant("USE SCHEMA ON SCHEMA `main`.`ops`")]);
+    check(&["ask the owner of the catalog to run", &grant("USE SCHEMA ON SCHEMA `main`.`ops`")]);
     volume(known);
 
     refuses(answer(403, "PERMISSION_DENIED", "User does not have EXTERNAL USE SCHEMA on Schema 'main.ops'."));
@@ -241,7 +241,7 @@ fn an_inaccessible_volume_in_s3_is_reported_with_the_missing_grant() {
     refuses(answer(403, "PERMISSION_DENIED", off));
     check(&["external data access is off in the metastore", "--external-access-enabled"]);
     refuses(answer(403, "PERMISSION_DENIED", "Access denied."));
-    check(&["run what is missing of", &grant("READ VOLUME ON VOLUME `main`.`ops`.`lake`")]);
+    check(&["run the missing ones of", &grant("READ VOLUME ON VOLUME `main`.`ops`.`lake`")]);
 
     let root = run(&place, &["init", "--catalog-root", "s3://ops/elsewhere"]);
     assert_eq!(root.status.code(), Some(2));
