@@ -144,6 +144,8 @@ alerts AS (
   FROM events
   WHERE
     event = 'suppressed'
+    -- A snooze. Earlier versions wrote: suppressed by.
+    AND reason NOT LIKE 'snoozed by %'
     AND reason NOT LIKE 'suppressed by %'
 )
 SELECT
